@@ -1,0 +1,73 @@
+"""Connections to the one database in use, embedded or somebody's own."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import ConnectionPool
+
+from candleworks.errors import ConfigurationError, TransientError
+from candleworks.settings import Settings
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+CONNECT_TIMEOUT_SECONDS = 10
+
+
+@contextlib.contextmanager
+def database(settings: Settings, *, keep_running: bool = False) -> Iterator[str]:
+    """Yield the connection string in use; an embedded server runs at least until the context ends.
+
+    `keep_running` leaves an embedded server running afterwards.
+    """
+    if settings.dsn is not None:
+        yield settings.dsn.get_secret_value()
+        return
+    from candleworks.storage.embedded import EmbeddedServer  # noqa: PLC0415 - not needed with a server of one's own
+
+    with EmbeddedServer(settings.home, settings.timescaledb).use(keep_running=keep_running) as dsn:
+        yield dsn
+
+
+def connect(dsn: str, application: str = "candleworks", *, autocommit: bool = True) -> Connection:
+    """Open a connection in UTC; TransientError when the server does not answer, ConfigurationError for a bad DSN."""
+    try:
+        return psycopg.connect(_with_defaults(dsn, application), autocommit=autocommit)
+    except psycopg.ProgrammingError as error:
+        raise ConfigurationError(f"CANDLEWORKS_DSN is no connection string ({_one_line(error)}): correct it.") from None
+    except psycopg.OperationalError as error:
+        raise TransientError(
+            f"The database {describe(dsn)} cannot be reached ({_one_line(error)}):"
+            " start it, or correct CANDLEWORKS_DSN."
+        ) from None
+
+
+def open_pool(dsn: str, application: str, *, max_size: int) -> ConnectionPool[Connection]:
+    """Open a pool that checks a connection before it hands it out."""
+    return ConnectionPool(
+        _with_defaults(dsn, application),
+        min_size=1,
+        max_size=max_size,
+        kwargs={"autocommit": True},
+        check=ConnectionPool.check_connection,
+        open=True,
+    )
+
+
+def describe(dsn: str) -> str:
+    """Name the server and database without the password."""
+    parts = conninfo_to_dict(dsn)
+    return f"{parts.get('dbname', '')} on {parts.get('host', 'localhost')}:{parts.get('port', 5432)}"
+
+
+def _with_defaults(dsn: str, application: str) -> str:
+    given = conninfo_to_dict(dsn)
+    options = f"{given.get('options') or ''} -c TimeZone=UTC".strip()
+    timeout = given.get("connect_timeout") or CONNECT_TIMEOUT_SECONDS
+    return make_conninfo(dsn, options=options, connect_timeout=timeout, application_name=application)
+
+
+def _one_line(error: Exception) -> str:
+    return re.sub(r"\s+", " ", str(error)).strip()

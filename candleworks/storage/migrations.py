@@ -1,0 +1,91 @@
+"""Applies the numbered SQL files of `sql/`, each exactly once and whole.
+
+Everything that is pending runs in one transaction behind an advisory lock, so that an interrupted run leaves nothing
+half done and twenty runs at once do the work of one. docs/decisions/0004-migrations.md tells why this is not yoyo.
+"""
+
+import hashlib
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from candleworks.errors import TerminalError
+from candleworks.settings import Settings
+from candleworks.storage.connection import Connection, connect
+
+LOCK_KEY = 7_164_801_233  # any number, the same in every version
+
+
+class Engine(StrEnum):
+    """How candles are kept: by TimescaleDB's continuous aggregates, or by our own tables."""
+
+    POSTGRES = "postgres"
+    TIMESCALE = "timescale"
+
+
+class Migration(NamedTuple):
+    """One file of `sql/common` or of an engine's directory."""
+
+    name: str
+    sql: str
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def sql_directory() -> Path:
+    """Where the SQL files are: beside the package in a checkout, inside it when installed from a wheel."""
+    package = Path(__file__).parent.parent
+    installed = package / "_sql"
+    return installed if installed.is_dir() else package.parent / "sql"
+
+
+def migrate(dsn: str, settings: Settings) -> list[str]:
+    """Apply what is pending and return its names in order; harmless to repeat and to run at the same time.
+
+    Raises TerminalError when an applied file was changed afterwards, or the database is newer than this program.
+    """
+    with connect(dsn, "candleworks migrate", autocommit=False) as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK_KEY])
+        connection.execute("CREATE TABLE IF NOT EXISTS public.candleworks_migrations ("
+            " name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        applied = dict(connection.execute("SELECT name, sha256 FROM public.candleworks_migrations").fetchall())
+        available = read_migrations(engine_of(connection))
+        _check(applied, available)
+        pending = [migration for migration in available if migration.name not in applied]
+        for migration in pending:
+            connection.execute(
+                "SELECT set_config('candleworks.chunk_interval', %s, true)",
+                [f"{settings.storage.chunk_interval_days} days"],
+            )
+            connection.execute(migration.sql)  # type: ignore[call-overload]
+            connection.execute(
+                "INSERT INTO public.candleworks_migrations (name, sha256) VALUES (%s, %s)",
+                [migration.name, migration.sha256],
+            )
+        return [migration.name for migration in pending]
+
+
+def read_migrations(engine: Engine) -> list[Migration]:
+    """Return the files of `sql/common` and of the engine, by their number."""
+    paths = [path for part in ("common", engine) for path in (sql_directory() / part).glob("*.sql")]
+    return [Migration(f"{path.parent.name}/{path.stem}", path.read_text()) for path in sorted(paths, key=lambda p: p.name)]
+
+
+def engine_of(connection: Connection) -> Engine:
+    """Tell the engine: the one already migrated to, else the best this server can be."""
+    first = connection.execute(
+        "SELECT split_part(name, '/', 1) FROM public.candleworks_migrations WHERE name NOT LIKE 'common/%' LIMIT 1"
+    ).fetchone()
+    return Engine(first[0]) if first else Engine.POSTGRES
+
+
+def _check(applied: dict[str, str], available: list[Migration]) -> None:
+    known = {migration.name: migration.sha256 for migration in available}
+    for name, sha256 in applied.items():
+        if name not in known:
+            raise TerminalError(f"The database has the migration {name}, which this version does not know: upgrade candleworks.")
+        if known[name] != sha256:
+            raise TerminalError(f"The migration {name} was changed after it was applied: restore sql/{name}.sql.")

@@ -1,0 +1,27 @@
+"""Named SQL from `sql/queries/*.sql`: each query starts with a line `-- name: NAME`."""
+
+import re
+from functools import cache
+from typing import LiteralString, cast
+
+from candleworks.storage.migrations import sql_directory
+
+_HEADER = re.compile(r"^-- name: ([a-z_]+)\n", re.MULTILINE)
+
+
+@cache
+def query(name: str) -> LiteralString:
+    """Return the SQL called `name`; KeyError when there is none."""
+    return cast(LiteralString, _all_queries()[name])
+
+
+@cache
+def _all_queries() -> dict[str, str]:
+    queries: dict[str, str] = {}
+    for path in sorted((sql_directory() / "queries").glob("*.sql")):
+        _, *parts = _HEADER.split(path.read_text())
+        for name, text in zip(parts[::2], parts[1::2], strict=True):
+            if name in queries:
+                raise ValueError(f"The query {name} stands twice in {path.parent}: rename one.")
+            queries[name] = text.strip()
+    return queries

@@ -1,0 +1,39 @@
+-- Trades as they came, one partition per week so that retention drops whole tables.
+-- `time` is the vendor's stamp plus the tick's ordinal within (symbol, stamp) in microseconds; docs/decisions/0005.
+-- Locks: none, everything is new.
+CREATE TABLE public.stocks_real_time (
+    time timestamptz NOT NULL,
+    symbol text NOT NULL,
+    price double precision NOT NULL CHECK (price >= 0 AND price < 'Infinity'),
+    day_volume double precision,
+    volume double precision,
+    bid double precision,
+    ask double precision,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    origin text NOT NULL DEFAULT 'manual',
+    UNIQUE (symbol, time)
+) PARTITION BY RANGE (time);
+
+-- Makes sure that ticks of [first, last] have a partition. Harmless to repeat and to run at the same time.
+-- A new table is attached instead of created in place: that takes SHARE UPDATE EXCLUSIVE on the parent, which neither
+-- readers nor writers notice.
+CREATE FUNCTION candleworks.prepare_ticks(first timestamptz, last timestamptz) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    week timestamptz := public.time_bucket('7 days', first);
+    partition text;
+BEGIN
+    WHILE week <= last LOOP
+        partition := 'stocks_real_time_' || to_char(week AT TIME ZONE 'UTC', 'YYYYMMDD');
+        IF to_regclass('candleworks.' || partition) IS NULL THEN
+            PERFORM pg_advisory_xact_lock(hashtext('candleworks.prepare_ticks'));
+            IF to_regclass('candleworks.' || partition) IS NULL THEN
+                EXECUTE format('CREATE TABLE candleworks.%I (LIKE public.stocks_real_time INCLUDING ALL)', partition);
+                EXECUTE format(
+                    'ALTER TABLE public.stocks_real_time ATTACH PARTITION candleworks.%I FOR VALUES FROM (%L) TO (%L)',
+                    partition, week, week + interval '7 days');
+            END IF;
+        END IF;
+        week := week + interval '7 days';
+    END LOOP;
+END $$;
