@@ -1,0 +1,1 @@
+"""From a socket to committed rows: feed, batcher, sequencer, writer."""

@@ -1,0 +1,87 @@
+"""Gathers frames into batches by size or age, and tells the feed when to wait."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Batch:
+    """Price frames as they came, and when (microseconds since 1970)."""
+
+    frames: list[bytes] = field(default_factory=list)
+    received_us: list[int] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+class Batcher:
+    """Between the socket and the writer; belongs to one event loop.
+
+    At most `max_buffered` frames wait. Then `room()` blocks, the socket is no longer read, and TCP slows the sender:
+    memory stays bounded whatever the database does.
+    """
+
+    def __init__(self, max_rows: int, max_age_seconds: float, max_buffered: int) -> None:
+        self._max_rows = max_rows
+        self._max_age_seconds = max_age_seconds
+        self._max_buffered = max_buffered
+        self._waiting = Batch()
+        self._some = asyncio.Event()
+        self._full = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, frame: bytes, received_us: int) -> None:
+        """Take a frame; the caller awaits `room()` before it reads the next one."""
+        waiting = self._waiting
+        waiting.frames.append(frame)
+        waiting.received_us.append(received_us)
+        count = len(waiting.frames)
+        if count == 1:
+            self._some.set()
+        if count >= self._max_rows:
+            self._full.set()
+            if count >= self._max_buffered:
+                self._room.clear()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the feed has to wait for `room()`; asking is cheaper than awaiting."""
+        return not self._room.is_set()
+
+    async def room(self) -> None:
+        await self._room.wait()
+
+    def close(self) -> None:
+        """Let `next_batch` hand out what is left without waiting, and then None."""
+        self._closed = True
+        self._some.set()
+        self._full.set()
+
+    async def next_batch(self) -> Batch | None:
+        """Return up to `max_rows` frames, once there are so many or the first has waited for the longest age."""
+        await self._some.wait()
+        if not self._closed and not self._full.is_set():
+            try:
+                await asyncio.wait_for(self._full.wait(), self._max_age_seconds)
+            except TimeoutError:
+                pass
+        return self._take()
+
+    def _take(self) -> Batch | None:
+        waiting, limit = self._waiting, self._max_rows
+        if not waiting:
+            return None
+        self._waiting = Batch(waiting.frames[limit:], waiting.received_us[limit:])
+        if len(self._waiting) < limit and not self._closed:
+            self._full.clear()
+        if not self._waiting and not self._closed:
+            self._some.clear()
+        if len(self._waiting) < self._max_buffered:
+            self._room.set()
+        return Batch(waiting.frames[:limit], waiting.received_us[:limit])

@@ -1,0 +1,115 @@
+"""One websocket connection to Twelve Data, or to whatever speaks its protocol."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from urllib.parse import urlencode
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+
+from candleworks import clock
+from candleworks.errors import TerminalError, TransientError
+from candleworks.ingest import protocol
+from candleworks.ingest.batcher import Batcher
+
+MAX_FRAME_BYTES = 2**20  # the vendor's own limit
+OPEN_TIMEOUT_SECONDS = 10
+# Twelve Data writes keys in this order without spaces. Frames that start otherwise are looked at one by one.
+_PRICE_PREFIX = b'{"event":"price"'
+
+log = logging.getLogger(__name__)
+
+
+class Feed:
+    """Reads price frames of `symbols` into a batcher until the connection ends."""
+
+    def __init__(self, name: str, url: str, api_key: str, symbols: Sequence[str], batcher: Batcher) -> None:
+        self.name = name
+        self.refused: dict[str, str] = {}
+        self._url = url
+        self._api_key = api_key
+        self._symbols = symbols
+        self._batcher = batcher
+
+    async def run(self, connected: Callable[[], None]) -> None:
+        """Stream until the connection ends, which raises TransientError; TerminalError when the key is refused.
+
+        `connected` is called after every handshake, before the first frame.
+        """
+        async with self._connection() as connection:
+            connected()
+            await connection.send(protocol.subscription(self._symbols), text=True)
+            heartbeat = asyncio.create_task(self._keep_alive(connection))
+            try:
+                await self._read(connection)
+            finally:
+                heartbeat.cancel()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[ClientConnection]:
+        address = f"{self._url}?{urlencode({'apikey': self._api_key})}"
+        try:
+            async with connect(
+                address,
+                compression=None,
+                max_size=MAX_FRAME_BYTES,
+                open_timeout=OPEN_TIMEOUT_SECONDS,
+                close_timeout=1,
+            ) as connection:
+                yield connection
+        except InvalidStatus as error:
+            status = error.response.status_code
+            # The vendor answers a wrong key with 401, and at times with a plain 200 or 400 instead of the upgrade.
+            if status in (200, 400, 401, 403):
+                raise TerminalError(
+                    f"Feed {self.name}: {self._url} refused the API key (HTTP {status}): correct TWELVEDATA_API_KEY."
+                ) from None
+            raise TransientError(f"Feed {self.name}: {self._url} answered HTTP {status} to the handshake.") from None
+        except (OSError, TimeoutError, InvalidHandshake) as error:
+            raise TransientError(f"Feed {self.name}: {self._url} cannot be reached ({error}).") from None
+        except ConnectionClosed as error:
+            raise TransientError(f"Feed {self.name}: the connection to {self._url} ended ({error}).") from None
+
+    async def _read(self, connection: ClientConnection) -> None:
+        batcher, add, now_us = self._batcher, self._batcher.add, clock.now_us
+        async for message in _messages(connection):
+            if message.startswith(_PRICE_PREFIX):
+                add(message, now_us())
+                if batcher.crowded:
+                    await batcher.room()
+            else:
+                self._handle_other(message)
+
+    def _handle_other(self, frame: bytes) -> None:
+        event = protocol.event_of(frame)
+        if event == "heartbeat":
+            return
+        if event in ("subscribe-status", "unsubscribe-status"):
+            status = protocol.subscribe_status(frame)
+            if status is not None:
+                self._report(status)
+                return
+        # Whatever it is, the sequencer turns it into a tick or a rejection.
+        self._batcher.add(frame, clock.now_us())
+
+    def _report(self, status: protocol.SubscribeStatus) -> None:
+        self.refused = {refusal.symbol: refusal.message for refusal in status.fails or ()}
+        streaming = [accepted.symbol for accepted in status.success or ()]
+        log.info("Feed %s streams %d of %d symbols.", self.name, len(streaming), len(self._symbols))
+        for symbol, message in self.refused.items():
+            log.warning("Feed %s: the vendor refused %s (%s).", self.name, symbol, message)
+        for message in status.messages or ():
+            log.warning("Feed %s: the vendor says %s.", self.name, message)
+
+    async def _keep_alive(self, connection: ClientConnection) -> None:
+        while True:
+            await asyncio.sleep(protocol.HEARTBEAT_INTERVAL_SECONDS)
+            await connection.send(protocol.HEARTBEAT, text=True)
+
+
+async def _messages(connection: ClientConnection) -> AsyncIterator[bytes]:
+    """Yield text frames undecoded, which spares a pass over every byte; ends by ConnectionClosed only."""
+    while True:
+        yield await connection.recv(decode=False)

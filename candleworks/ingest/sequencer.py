@@ -1,0 +1,162 @@
+"""Gives every live tick its place: accepted or refused, its ordinal within the second, its own volume.
+
+All state that the rules of tick identity and volume need between two ticks of a symbol is here, so that the common
+tick needs no look at the database.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
+
+from candleworks.ingest.protocol import PriceEvent
+from candleworks.model.trades import MICROSECONDS, STAMP_MIN_US, Rejection, Trades
+from candleworks.model.trading_day import trading_day_us
+from candleworks.storage.trades import Position
+
+
+@dataclass(slots=True)
+class Placed:
+    """What a batch of events became.
+
+    `trades` continue their symbols; `late` are older than what came before, so they have to meet the stored ones.
+    """
+
+    trades: Trades = field(default_factory=Trades)
+    late: Trades = field(default_factory=Trades)
+    rejections: list[Rejection] = field(default_factory=list)
+    snapshots: int = 0
+
+
+@dataclass(slots=True)
+class _Symbol:
+    zone: ZoneInfo
+    stamp_us: int = 0
+    count: int = 0
+    price: float | None = None
+    day_volume: float | None = None
+    day_start_us: int = 0
+    day_end_us: int = 0
+    highest: float | None = None
+    seen: bool = False  # whether any earlier trade is known, without which a first running total has no volume
+    just_connected: bool = True
+
+
+class Sequencer:
+    """Places the ticks of one feed.
+
+    `zones` names the symbols that were asked for and the zones of their trading days; `positions` is where they stand
+    in the table.
+    """
+
+    def __init__(
+        self, zones: Mapping[str, ZoneInfo], positions: Mapping[str, Position], max_future_seconds: int
+    ) -> None:
+        self._max_future_us = max_future_seconds * MICROSECONDS
+        self._symbols = {name: _Symbol(zone) for name, zone in zones.items()}
+        for name, position in positions.items():
+            self._resume(self._symbols[name], position)
+
+    @staticmethod
+    def _resume(symbol: _Symbol, position: Position) -> None:
+        symbol.seen = True
+        symbol.stamp_us, symbol.count = position.stamp_us, position.count
+        symbol.price, symbol.day_volume = position.price, position.day_volume
+        symbol.highest = position.highest_day_volume
+        symbol.day_start_us, symbol.day_end_us = trading_day_us(position.stamp_us, symbol.zone)
+
+    def connected(self) -> None:
+        """Expect each symbol's first tick to be the vendor's repetition of its last one."""
+        for symbol in self._symbols.values():
+            symbol.just_connected = True
+
+    def place(
+        self, events: Sequence[PriceEvent | str], received_us: Sequence[int], payloads: Sequence[bytes]
+    ) -> Placed:
+        """Place events in arrival order. `received_us` and `payloads` run parallel to `events`."""
+        placed = Placed()
+        for event, received, payload in zip(events, received_us, payloads, strict=True):
+            if isinstance(event, str):
+                self._reject(placed, received, event, payload)
+                continue
+            symbol = self._symbols.get(event.symbol)
+            stamp_us = event.timestamp * MICROSECONDS
+            if (
+                symbol is None
+                or not STAMP_MIN_US <= stamp_us <= received + self._max_future_us
+                or event.price < 0
+                or (event.day_volume is not None and event.day_volume < 0)
+            ):
+                self._reject(placed, received, self._reason(event, received), payload)
+                continue
+            if symbol.just_connected:
+                symbol.just_connected = False
+                if (symbol.stamp_us, symbol.price, symbol.day_volume) == (stamp_us, event.price, event.day_volume):
+                    placed.snapshots += 1
+                    continue
+            if stamp_us < symbol.stamp_us:
+                self._place_late(placed.late, symbol, event, received)
+            else:
+                self._place_next(placed.trades, symbol, event, received)
+        return placed
+
+    def _place_next(self, trades: Trades, symbol: _Symbol, event: PriceEvent, received_us: int) -> None:
+        stamp_us = event.timestamp * MICROSECONDS
+        if stamp_us != symbol.stamp_us:
+            symbol.stamp_us, symbol.count = stamp_us, 0
+        ordinal = symbol.count
+        symbol.count = ordinal + 1
+        if stamp_us >= symbol.day_end_us:
+            symbol.day_start_us, symbol.day_end_us = trading_day_us(stamp_us, symbol.zone)
+            symbol.highest = 0.0 if symbol.seen else None
+        day_volume = event.day_volume
+        volume = None
+        if day_volume is not None:
+            highest = symbol.highest
+            if highest is None:
+                symbol.highest = day_volume
+            elif day_volume > highest:
+                volume = day_volume - highest
+                symbol.highest = day_volume
+            else:
+                volume = 0.0
+        symbol.price, symbol.day_volume, symbol.seen = event.price, day_volume, True
+        _append(trades, event, stamp_us, ordinal, volume, received_us)
+
+    @staticmethod
+    def _place_late(late: Trades, symbol: _Symbol, event: PriceEvent, received_us: int) -> None:
+        stamp_us = event.timestamp * MICROSECONDS
+        if stamp_us < symbol.day_start_us:
+            symbol.highest = symbol.highest or 0.0
+        elif event.day_volume is not None:
+            symbol.highest = max(symbol.highest or 0.0, event.day_volume)
+        _append(late, event, stamp_us, 0, None, received_us)
+
+    def _reason(self, event: PriceEvent, received_us: int) -> str:
+        if event.symbol not in self._symbols:
+            return f"symbol {event.symbol!r} was not asked for"
+        if event.price < 0:
+            return f"price {event.price!r} is negative"
+        if event.day_volume is not None and event.day_volume < 0:
+            return f"day_volume {event.day_volume!r} is negative"
+        if event.timestamp * MICROSECONDS < STAMP_MIN_US:
+            return f"stamp {event.timestamp} is before 1990"
+        ahead = event.timestamp - received_us // MICROSECONDS
+        return f"stamp {event.timestamp} is {ahead} s in the future"
+
+    @staticmethod
+    def _reject(placed: Placed, received_us: int, reason: str, payload: bytes) -> None:
+        placed.rejections.append(Rejection(received_us, reason, payload.decode(errors="replace")))
+
+
+def _append(
+    trades: Trades, event: PriceEvent, stamp_us: int, ordinal: int, volume: float | None, received_us: int
+) -> None:
+    trades.stamp_us.append(stamp_us)
+    trades.ordinal.append(ordinal)
+    trades.symbol.append(event.symbol)
+    trades.price.append(event.price)
+    trades.day_volume.append(event.day_volume)
+    trades.volume.append(volume)
+    trades.bid.append(event.bid)
+    trades.ask.append(event.ask)
+    trades.received_us.append(received_us)

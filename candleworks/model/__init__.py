@@ -1,0 +1,1 @@
+"""What a tick is: its columns, its identity, its trading day."""

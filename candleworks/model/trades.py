@@ -1,0 +1,37 @@
+"""Trades in columns: the one shape in which ticks travel from a feed or a file to the database."""
+
+from dataclasses import dataclass, field
+
+MICROSECONDS = 1_000_000
+STAMP_MIN_US = 631_152_000 * MICROSECONDS  # 1990-01-01: no vendor has older ticks, a smaller stamp is a broken one
+
+
+@dataclass(slots=True)
+class Trades:
+    """Parallel columns, one entry per trade, in arrival order.
+
+    `stamp_us` is the vendor's stamp in microseconds since 1970 and `ordinal` the trade's position among those with the
+    same symbol and stamp; `time` of the table is their sum. `day_volume`, `volume`, `bid` and `ask` may be None.
+    """
+
+    stamp_us: list[int] = field(default_factory=list)
+    ordinal: list[int] = field(default_factory=list)
+    symbol: list[str] = field(default_factory=list)
+    price: list[float] = field(default_factory=list)
+    day_volume: list[float | None] = field(default_factory=list)
+    volume: list[float | None] = field(default_factory=list)
+    bid: list[float | None] = field(default_factory=list)
+    ask: list[float | None] = field(default_factory=list)
+    received_us: list[int] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.stamp_us)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A tick that was refused: why, and what it looked like when it arrived."""
+
+    received_us: int
+    reason: str
+    payload: str

@@ -1,0 +1,47 @@
+"""Which trading day a moment belongs to, by the local date of the symbol's exchange.
+
+`day_volume` runs from one local midnight to the next; a regular session is shorter, but pre-market and after-hours
+trades count too (US stocks trade until 20:00 New York time, which is 01:00 UTC of the next date in winter).
+"""
+
+from datetime import UTC, datetime, time, timedelta
+from functools import cache
+from zoneinfo import ZoneInfo
+
+from candleworks.settings import Calendars
+
+AROUND_THE_CLOCK = "24/7"
+# The zones of the two defaults, so that importing exchange_calendars (with pandas: 0.7 s, 90 MB) is left to those who
+# configure others.
+_ZONES = {"XNYS": "America/New_York", AROUND_THE_CLOCK: "UTC"}
+
+
+def calendar_of(symbol: str, calendars: Calendars) -> str:
+    """Name the calendar of `symbol`: configured, else around the clock for pairs, else that of stocks."""
+    if symbol in calendars.symbols:
+        return calendars.symbols[symbol]
+    return AROUND_THE_CLOCK if "/" in symbol else calendars.stocks
+
+
+@cache
+def zone_of(calendar: str) -> ZoneInfo:
+    """Return the time zone in which the exchange's dates change."""
+    if calendar not in _ZONES:
+        from exchange_calendars import get_calendar  # noqa: PLC0415 - see _ZONES
+
+        return ZoneInfo(str(get_calendar(calendar).tz))
+    return ZoneInfo(_ZONES[calendar])
+
+
+def trading_day(moment: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """Return the day's first moment and the first moment after it, both UTC."""
+    date = moment.astimezone(zone).date()
+    first = datetime.combine(date, time(), zone)
+    after = datetime.combine(date + timedelta(days=1), time(), zone)
+    return first.astimezone(UTC), after.astimezone(UTC)
+
+
+def trading_day_us(stamp_us: int, zone: ZoneInfo) -> tuple[int, int]:
+    """Return `trading_day` in microseconds since 1970."""
+    first, after = trading_day(datetime.fromtimestamp(stamp_us / 1_000_000, UTC), zone)
+    return int(first.timestamp()) * 1_000_000, int(after.timestamp()) * 1_000_000

@@ -1,0 +1,191 @@
+"""Stores trades: by COPY where they are new, by comparing multisets where they may meet stored ones."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from psycopg import errors
+
+from candleworks.model.trades import MICROSECONDS, Rejection, Trades
+from candleworks.model.trading_day import trading_day
+from candleworks.storage.connection import Connection
+from candleworks.storage.copying import COPY_TRADES, encode_trades
+from candleworks.storage.queries import query
+
+MERGE_TRIES = 5
+WEEK_US = 7 * 86_400 * MICROSECONDS
+
+ZoneOf = Callable[[str], ZoneInfo]
+
+
+class Position(NamedTuple):
+    """Where a symbol stands in the table: its newest trade, and what the next one is counted from.
+
+    `count` trades share `stamp_us`. `highest_day_volume` is what the next running total of that trading day is
+    compared with; None when what was traded before is unknown.
+    """
+
+    stamp_us: int
+    count: int
+    price: float
+    day_volume: float | None
+    highest_day_volume: float | None
+
+
+class Meeting(NamedTuple):
+    """What became of trades that met stored ones."""
+
+    stored: int
+    duplicates: int
+
+
+@dataclass(frozen=True)
+class TradeStore:
+    """Writes trades of one origin through one connection.
+
+    `resolution_us` is the step of the vendor's stamps: ordinals count within it. `zone_of` tells the zone whose dates
+    are a symbol's trading days.
+    """
+
+    connection: Connection
+    origin: str
+    zone_of: ZoneOf
+    resolution_us: int = MICROSECONDS
+
+    def prepare(self, stamps_us: Sequence[int]) -> None:
+        """Make room for trades of these moments; call it outside the transaction that writes them."""
+        weeks = sorted({stamp // WEEK_US for stamp in stamps_us})
+        for week in weeks:
+            first = _moment(week * WEEK_US)
+            self.connection.execute(
+                "SELECT candleworks.prepare_ticks(%s, %s)", [first, first + timedelta(days=7, microseconds=-1)]
+            )
+
+    def copy(self, trades: Trades) -> None:
+        """Insert trades that are new; UniqueViolation when one of them is not."""
+        with self.connection.cursor() as cursor, cursor.copy(COPY_TRADES) as copy:
+            copy.write(encode_trades(trades, self.origin))
+
+    def merge(self, trades: Trades, known: Trades) -> Meeting:
+        """Insert those trades that the table does not have yet, behind those it has.
+
+        `known` are trades of the same stamps that this process stored earlier, so that a repeated price within one
+        stamp is told from a repeated delivery. Volumes around the inserted trades are computed anew. Runs in a
+        transaction of its own or as a part of the caller's.
+        """
+        for attempt in range(1, MERGE_TRIES + 1):
+            try:
+                with self.connection.transaction():
+                    return self._merge(trades, known)
+            except errors.UniqueViolation:
+                # Somebody stored trades of the same stamps between our look and our insert: look again.
+                if attempt == MERGE_TRIES:
+                    raise
+        raise AssertionError
+
+    def _merge(self, trades: Trades, known: Trades) -> Meeting:
+        oldest = self._oldest(set(trades.symbol))
+        self._stage(trades, known)
+        inserted = self.connection.execute(query("insert_surplus"), {"resolution": self._resolution}).fetchall()
+        touched = [row[:6] for row in inserted if row[5] is not None]
+        for symbol, _, _, first, *_ in inserted:
+            touched += self._first_day(symbol, oldest.get(symbol), first)
+        self._recompute_volumes(touched)
+        stored = sum(row[6] for row in inserted)
+        return Meeting(stored, len(trades) - stored)
+
+    def heal_first_days(self, earliest: dict[str, datetime], oldest: dict[str, datetime]) -> None:
+        """Recompute the day that was a symbol's first known one before trades from `earliest` on came in front of it."""
+        touched: list[tuple[object, ...]] = []
+        for symbol, first in earliest.items():
+            touched += self._first_day(symbol, oldest.get(symbol), first)
+        self._recompute_volumes(touched)
+
+    def _first_day(self, symbol: str, oldest: datetime | None, inserted: datetime) -> list[tuple[object, ...]]:
+        """Name the day whose first running total stops being unknown because older trades came before it."""
+        if oldest is None:
+            return []
+        start, end = trading_day(oldest, self.zone_of(symbol))
+        return [(symbol, start, end, start, end, float("inf"))] if inserted < start else []
+
+    def _recompute_volumes(self, touched: list[tuple[object, ...]]) -> None:
+        if touched:
+            names = ("symbols", "day_starts", "day_ends", "firsts", "lasts", "tops")
+            columns = (list(column) for column in zip(*touched, strict=True))
+            self.connection.execute(query("recompute_volumes"), dict(zip(names, columns, strict=True)))
+
+    def oldest(self, symbols: set[str]) -> dict[str, datetime]:
+        """Return the time of each symbol's first stored trade."""
+        return self._oldest(symbols)
+
+    def _oldest(self, symbols: set[str]) -> dict[str, datetime]:
+        return dict(self.connection.execute(query("oldest_trades"), {"symbols": sorted(symbols)}).fetchall())
+
+    def _stage(self, trades: Trades, known: Trades) -> None:
+        self.connection.execute(query("create_staging"))
+        with self.connection.cursor() as cursor, cursor.copy("COPY staged_trades FROM STDIN") as copy:
+            for part, is_known in ((known, True), (trades, False)):
+                for index in range(len(part)):
+                    copy.write_row(self._staged_row(part, index, is_known=is_known, offset=len(known)))
+
+    def _staged_row(self, trades: Trades, index: int, *, is_known: bool, offset: int) -> list[object]:
+        stamp = _moment(trades.stamp_us[index])
+        symbol = trades.symbol[index]
+        return [
+            index - offset if is_known else index,
+            is_known,
+            stamp,
+            symbol,
+            trades.price[index],
+            trades.day_volume[index],
+            trades.bid[index],
+            trades.ask[index],
+            _moment(trades.received_us[index]),
+            self.origin,
+            *trading_day(stamp, self.zone_of(symbol)),
+        ]
+
+    def positions(self, symbols: Sequence[str]) -> dict[str, Position]:
+        """Return where each of the symbols stands; symbols without trades are left out."""
+        rows = self.connection.execute(
+            query("last_positions"), {"symbols": list(symbols), "resolution": self._resolution}
+        ).fetchall()
+        return {
+            symbol: Position(_microseconds(stamp), count, price, day_volume, self._highest(symbol, stamp))
+            for symbol, stamp, price, day_volume, count in rows
+        }
+
+    def _highest(self, symbol: str, stamp: datetime) -> float | None:
+        start, end = trading_day(stamp, self.zone_of(symbol))
+        found = self.connection.execute(
+            query("highest_day_volume"), {"symbol": symbol, "day_start": start, "day_end": end}
+        ).fetchone()
+        return found[0] if found else None
+
+    @property
+    def _resolution(self) -> timedelta:
+        return timedelta(microseconds=self.resolution_us)
+
+
+def quarantine(connection: Connection, feed: str, rejections: Sequence[Rejection]) -> None:
+    """Keep refused ticks with their reasons; NUL characters, which text cannot hold, become U+FFFD."""
+    if rejections:
+        connection.execute(
+            query("reject_ticks"),
+            {
+                "feed": feed,
+                "received_at": [_moment(rejection.received_us) for rejection in rejections],
+                "reasons": [rejection.reason.replace("\x00", "\ufffd") for rejection in rejections],
+                "payloads": [rejection.payload.replace("\x00", "\ufffd") for rejection in rejections],
+            },
+        )
+
+
+def _moment(us: int) -> datetime:
+    return datetime.fromtimestamp(us // MICROSECONDS, UTC) + timedelta(microseconds=us % MICROSECONDS)
+
+
+def _microseconds(moment: datetime) -> int:
+    return int(moment.timestamp()) * MICROSECONDS + moment.microsecond

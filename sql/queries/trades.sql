@@ -1,0 +1,151 @@
+-- name: create_staging
+-- One per connection; arrival is negative for trades that this process stored before (known).
+CREATE TEMP TABLE IF NOT EXISTS staged_trades (
+    arrival bigint NOT NULL,
+    known boolean NOT NULL,
+    stamp timestamptz NOT NULL,
+    symbol text NOT NULL,
+    price double precision NOT NULL,
+    day_volume double precision,
+    bid double precision,
+    ask double precision,
+    received_at timestamptz NOT NULL,
+    origin text NOT NULL,
+    day_start timestamptz NOT NULL,
+    day_end timestamptz NOT NULL
+) ON COMMIT DELETE ROWS
+
+-- name: insert_surplus
+-- Compares staged and stored trades of the same (symbol, stamp) as multisets of (price, day_volume) and appends the
+-- surplus behind the stored ones. Returns what was inserted per symbol and trading day.
+WITH stored AS MATERIALIZED (
+    SELECT g.symbol, g.stamp, t.time, t.price, t.day_volume
+    FROM (SELECT DISTINCT symbol, stamp FROM staged_trades) g
+    CROSS JOIN LATERAL (
+        SELECT time, price, day_volume FROM public.stocks_real_time t
+        WHERE t.symbol = g.symbol AND t.time >= g.stamp AND t.time < g.stamp + %(resolution)s::interval
+    ) t
+), copies AS (
+    SELECT symbol, stamp, price, day_volume, count(*) AS stored FROM stored GROUP BY 1, 2, 3, 4
+), ends AS (
+    SELECT symbol, stamp, max(time) + interval '1 microsecond' AS free FROM stored GROUP BY 1, 2
+), numbered AS (
+    SELECT *, row_number() OVER (PARTITION BY symbol, stamp, price, day_volume ORDER BY arrival) AS nth
+    FROM staged_trades
+), surplus AS (
+    SELECT n.*, row_number() OVER (PARTITION BY n.symbol, n.stamp ORDER BY n.arrival) - 1 AS behind
+    FROM numbered n
+    LEFT JOIN copies c ON c.symbol = n.symbol AND c.stamp = n.stamp AND c.price = n.price
+        AND c.day_volume IS NOT DISTINCT FROM n.day_volume
+    WHERE NOT n.known AND n.nth > coalesce(c.stored, 0)
+), inserted AS (
+    INSERT INTO public.stocks_real_time (time, symbol, price, day_volume, bid, ask, received_at, origin)
+    SELECT coalesce(e.free, s.stamp) + s.behind * interval '1 microsecond',
+        s.symbol, s.price, s.day_volume, s.bid, s.ask, s.received_at, s.origin
+    FROM surplus s LEFT JOIN ends e ON e.symbol = s.symbol AND e.stamp = s.stamp
+    RETURNING symbol, time, day_volume
+)
+SELECT d.symbol, d.day_start, d.day_end, min(i.time), max(i.time), max(i.day_volume), count(*)
+FROM inserted i
+JOIN (SELECT DISTINCT symbol, day_start, day_end FROM staged_trades) d
+    ON d.symbol = i.symbol AND i.time >= d.day_start AND i.time < d.day_end
+GROUP BY d.symbol, d.day_start, d.day_end
+
+-- name: recompute_volumes
+-- Gives the trades around newly inserted ones the volume that follows from the running maximum of day_volume within
+-- their trading day. Only a stretch of the day can change: from the last trade before the new ones that raised the
+-- maximum (the seed) to the first one after them that stands above all of them.
+WITH touched AS (
+    SELECT * FROM unnest(
+        %(symbols)s::text[], %(day_starts)s::timestamptz[], %(day_ends)s::timestamptz[],
+        %(firsts)s::timestamptz[], %(lasts)s::timestamptz[], %(tops)s::double precision[]
+    ) t(symbol, day_start, day_end, first, last, top)
+), stretch AS MATERIALIZED (
+    SELECT d.symbol, d.day_start, seed.time AS seed,
+        coalesce(seed.time, d.day_start) AS start, coalesce(above.time, d.day_end) AS stop,
+        seed.time IS NULL AND EXISTS (
+            SELECT FROM public.stocks_real_time p WHERE p.symbol = d.symbol AND p.time < d.day_start
+        ) AS from_zero
+    FROM touched d
+    LEFT JOIN LATERAL (
+        SELECT t.time FROM public.stocks_real_time t
+        WHERE t.symbol = d.symbol AND t.time >= d.day_start AND t.time < d.first
+            AND t.day_volume IS NOT NULL AND (t.volume > 0 OR t.volume IS NULL)
+        ORDER BY t.time DESC LIMIT 1
+    ) seed ON true
+    LEFT JOIN LATERAL (
+        SELECT t.time FROM public.stocks_real_time t
+        WHERE t.symbol = d.symbol AND t.time > d.last AND t.time < d.day_end
+            AND t.volume > 0 AND t.day_volume > d.top
+        ORDER BY t.time LIMIT 1
+    ) above ON true
+), walked AS (
+    SELECT s.symbol, t.time, t.volume, t.day_volume, s.from_zero, s.seed,
+        max(t.day_volume) OVER (
+            PARTITION BY s.symbol, s.day_start ORDER BY t.time ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS before
+    FROM stretch s
+    CROSS JOIN LATERAL (
+        SELECT t.time, t.volume, t.day_volume FROM public.stocks_real_time t
+        WHERE t.symbol = s.symbol AND t.time >= s.start AND t.time <= s.stop
+    ) t
+), due AS (
+    SELECT symbol, time, CASE
+        WHEN before IS NOT NULL THEN greatest(day_volume - before, 0)
+        WHEN from_zero THEN day_volume
+    END AS volume, volume AS stored
+    FROM walked WHERE day_volume IS NOT NULL AND time IS DISTINCT FROM seed
+)
+UPDATE public.stocks_real_time t SET volume = d.volume
+FROM due d
+WHERE t.symbol = d.symbol AND t.time = d.time AND d.volume IS DISTINCT FROM d.stored
+
+-- name: oldest_trades
+-- The first stored moment of each symbol; symbols without trades are left out.
+SELECT s.symbol, t.time
+FROM unnest(%(symbols)s::text[]) s(symbol)
+CROSS JOIN LATERAL (
+    SELECT time FROM public.stocks_real_time t WHERE t.symbol = s.symbol ORDER BY time LIMIT 1
+) t
+
+-- name: last_positions
+-- Where each symbol stands: the newest trade, how many share its stamp, and the trading day's highest running total.
+-- Days are given per symbol because they follow its exchange.
+SELECT s.symbol, date_bin(%(resolution)s::interval, t.time, timestamptz '2000-01-01 00:00:00+00') AS stamp,
+    t.price, t.day_volume, (
+        SELECT count(*) FROM public.stocks_real_time e
+        WHERE e.symbol = s.symbol AND e.time <= t.time
+            AND e.time >= date_bin(%(resolution)s::interval, t.time, timestamptz '2000-01-01 00:00:00+00')
+    )
+FROM unnest(%(symbols)s::text[]) s(symbol)
+CROSS JOIN LATERAL (
+    SELECT time, price, day_volume FROM public.stocks_real_time t
+    WHERE t.symbol = s.symbol ORDER BY time DESC LIMIT 1
+) t
+
+-- name: highest_day_volume
+-- The trading day's running maximum; a day without one starts from zero when older trades are known, else from null.
+SELECT coalesce(
+    (
+        SELECT max(day_volume) FROM public.stocks_real_time
+        WHERE symbol = %(symbol)s AND time >= %(day_start)s AND time < %(day_end)s
+    ),
+    CASE WHEN EXISTS (
+        SELECT FROM public.stocks_real_time WHERE symbol = %(symbol)s AND time < %(day_start)s
+    ) THEN 0 END
+)
+
+-- name: any_trade_within
+-- Whether any of the symbols has a trade in its own range.
+SELECT EXISTS (
+    SELECT FROM unnest(%(symbols)s::text[], %(starts)s::timestamptz[], %(stops)s::timestamptz[]) r(symbol, start, stop)
+    CROSS JOIN LATERAL (
+        SELECT FROM public.stocks_real_time t
+        WHERE t.symbol = r.symbol AND t.time >= r.start AND t.time < r.stop LIMIT 1
+    ) t
+)
+
+-- name: reject_ticks
+INSERT INTO public.rejected_ticks (received_at, feed, reason, payload)
+SELECT r.received_at, %(feed)s, r.reason, r.payload
+FROM unnest(%(received_at)s::timestamptz[], %(reasons)s::text[], %(payloads)s::text[]) r(received_at, reason, payload)
