@@ -1,8 +1,10 @@
 """Trades in columns: the one shape in which ticks travel from a feed or a file to the database."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime, timedelta
 
 MICROSECONDS = 1_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STAMP_MIN_US = 631_152_000 * MICROSECONDS  # 1990-01-01: no vendor has older ticks, a smaller stamp is a broken one
 
 
@@ -27,6 +29,15 @@ class Trades:
     def __len__(self) -> int:
         return len(self.stamp_us)
 
+    def extend(self, other: "Trades") -> None:
+        """Append the entries of `other`."""
+        for column in fields(Trades):
+            getattr(self, column.name).extend(getattr(other, column.name))
+
+    def part(self, start: int, stop: int) -> "Trades":
+        """Return the entries from `start` up to `stop`."""
+        return Trades(*(getattr(self, column.name)[start:stop] for column in fields(Trades)))
+
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
@@ -35,3 +46,13 @@ class Rejection:
     received_us: int
     reason: str
     payload: str
+
+
+def moment_of(us: int) -> datetime:
+    """Turn microseconds since 1970 into an aware UTC time, exactly."""
+    return datetime.fromtimestamp(us // MICROSECONDS, UTC) + timedelta(microseconds=us % MICROSECONDS)
+
+
+def microseconds_of(moment: datetime) -> int:
+    """Turn an aware time into microseconds since 1970, exactly."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)

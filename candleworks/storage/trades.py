@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from psycopg import errors
 
-from candleworks.model.trades import MICROSECONDS, Rejection, Trades
+from candleworks.model.trades import MICROSECONDS, Trades, microseconds_of, moment_of
 from candleworks.model.trading_day import trading_day
 from candleworks.storage.connection import Connection
 from candleworks.storage.copying import COPY_TRADES, encode_trades
@@ -58,7 +58,7 @@ class TradeStore:
         """Make room for trades of these moments; call it outside the transaction that writes them."""
         weeks = sorted({stamp // WEEK_US for stamp in stamps_us})
         for week in weeks:
-            first = _moment(week * WEEK_US)
+            first = moment_of(week * WEEK_US)
             self.connection.execute(
                 "SELECT candleworks.prepare_ticks(%s, %s)", [first, first + timedelta(days=7, microseconds=-1)]
             )
@@ -86,7 +86,7 @@ class TradeStore:
         raise AssertionError
 
     def _merge(self, trades: Trades, known: Trades) -> Meeting:
-        oldest = self._oldest(set(trades.symbol))
+        oldest = self.oldest(set(trades.symbol))
         self._stage(trades, known)
         inserted = self.connection.execute(query("insert_surplus"), {"resolution": self._resolution}).fetchall()
         touched = [row[:6] for row in inserted if row[5] is not None]
@@ -118,9 +118,6 @@ class TradeStore:
 
     def oldest(self, symbols: set[str]) -> dict[str, datetime]:
         """Return the time of each symbol's first stored trade."""
-        return self._oldest(symbols)
-
-    def _oldest(self, symbols: set[str]) -> dict[str, datetime]:
         return dict(self.connection.execute(query("oldest_trades"), {"symbols": sorted(symbols)}).fetchall())
 
     def _stage(self, trades: Trades, known: Trades) -> None:
@@ -131,7 +128,7 @@ class TradeStore:
                     copy.write_row(self._staged_row(part, index, is_known=is_known, offset=len(known)))
 
     def _staged_row(self, trades: Trades, index: int, *, is_known: bool, offset: int) -> list[object]:
-        stamp = _moment(trades.stamp_us[index])
+        stamp = moment_of(trades.stamp_us[index])
         symbol = trades.symbol[index]
         return [
             index - offset if is_known else index,
@@ -142,7 +139,7 @@ class TradeStore:
             trades.day_volume[index],
             trades.bid[index],
             trades.ask[index],
-            _moment(trades.received_us[index]),
+            moment_of(trades.received_us[index]),
             self.origin,
             *trading_day(stamp, self.zone_of(symbol)),
         ]
@@ -153,7 +150,7 @@ class TradeStore:
             query("last_positions"), {"symbols": list(symbols), "resolution": self._resolution}
         ).fetchall()
         return {
-            symbol: Position(_microseconds(stamp), count, price, day_volume, self._highest(symbol, stamp))
+            symbol: Position(microseconds_of(stamp), count, price, day_volume, self._highest(symbol, stamp))
             for symbol, stamp, price, day_volume, count in rows
         }
 
@@ -167,25 +164,3 @@ class TradeStore:
     @property
     def _resolution(self) -> timedelta:
         return timedelta(microseconds=self.resolution_us)
-
-
-def quarantine(connection: Connection, feed: str, rejections: Sequence[Rejection]) -> None:
-    """Keep refused ticks with their reasons; NUL characters, which text cannot hold, become U+FFFD."""
-    if rejections:
-        connection.execute(
-            query("reject_ticks"),
-            {
-                "feed": feed,
-                "received_at": [_moment(rejection.received_us) for rejection in rejections],
-                "reasons": [rejection.reason.replace("\x00", "\ufffd") for rejection in rejections],
-                "payloads": [rejection.payload.replace("\x00", "\ufffd") for rejection in rejections],
-            },
-        )
-
-
-def _moment(us: int) -> datetime:
-    return datetime.fromtimestamp(us // MICROSECONDS, UTC) + timedelta(microseconds=us % MICROSECONDS)
-
-
-def _microseconds(moment: datetime) -> int:
-    return int(moment.timestamp()) * MICROSECONDS + moment.microsecond

@@ -1,0 +1,9 @@
+"""Candles as the database keeps them."""
+
+from candleworks.storage.connection import Connection
+from candleworks.storage.queries import query
+
+
+def refresh_once(connection: Connection) -> dict[str, int]:
+    """Bring a bounded number of changed minutes up to date; return changed candles per level, empty when none was due."""
+    return dict(connection.execute(query("refresh_candles")).fetchall())

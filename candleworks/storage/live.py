@@ -1,0 +1,144 @@
+"""The live write path: one transaction per batch, and a batch never sinks.
+
+A duplicate sends the batch through the merge, a row that the database refuses is found by halving and quarantined;
+the rest of the batch lands either way.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from psycopg import errors
+
+from candleworks.model.trades import Rejection, Trades, moment_of
+from candleworks.storage.rejected import quarantine
+from candleworks.storage.trades import WEEK_US, TradeStore
+
+REMEMBERED_TRADES = 200_000
+
+
+@dataclass(slots=True)
+class Written:
+    """What became of a batch, in ticks."""
+
+    stored: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+
+
+@dataclass
+class RecentTrades:
+    """The trades this process stored last, by batch, so that a merge can tell a repeated price from a repeated delivery."""
+
+    batches: deque[Trades] = field(default_factory=deque)
+    count: int = 0
+
+    def remember(self, trades: Trades) -> None:
+        self.batches.append(trades)
+        self.count += len(trades)
+        while self.count > REMEMBERED_TRADES and len(self.batches) > 1:
+            self.count -= len(self.batches.popleft())
+
+    def of_same_stamps(self, trades: Trades) -> Trades:
+        """Return what is remembered of the (symbol, stamp) pairs of `trades`, in arrival order."""
+        wanted = set(zip(trades.symbol, trades.stamp_us, strict=True))
+        found = Trades()
+        for batch in self.batches:
+            for index, key in enumerate(zip(batch.symbol, batch.stamp_us, strict=True)):
+                if key in wanted:
+                    found.extend(batch.part(index, index + 1))
+        return found
+
+
+class LiveTrades:
+    """Writes one feed's batches through `store`, whose connection is in autocommit mode."""
+
+    def __init__(self, store: TradeStore, feed: str, recent: RecentTrades) -> None:
+        self._store = store
+        self._feed = feed
+        self._recent = recent
+        self._prepared_weeks: set[int] = set()
+
+    def write(self, trades: Trades, late: Trades, rejections: list[Rejection]) -> Written:
+        """Commit a batch: `trades` continue their symbols, `late` may meet stored ones. Repeating it adds nothing."""
+        self._prepare(trades, late)
+        try:
+            written = self._write_at_once(trades, late, rejections)
+        except errors.UniqueViolation:
+            written = self._merge_all(trades, late, rejections)
+        except (errors.DataError, errors.IntegrityError):
+            self._prepared_weeks.clear()
+            self._prepare(trades, late)
+            written = self._isolate_all(trades, late, rejections)
+        self._recent.remember(trades)
+        if late:
+            self._recent.remember(late)
+        return written
+
+    def _prepare(self, *parts: Trades) -> None:
+        for part in parts:
+            weeks = {stamp // WEEK_US for stamp in part.stamp_us} - self._prepared_weeks
+            if weeks:
+                self._store.prepare([week * WEEK_US for week in weeks])
+                self._prepared_weeks |= weeks
+
+    def _write_at_once(self, trades: Trades, late: Trades, rejections: list[Rejection]) -> Written:
+        with self._store.connection.transaction():
+            if trades:
+                self._store.copy(trades)
+            written = Written(len(trades), 0, len(rejections))
+            if late:
+                self._recent_merge(late, self._recent_with(trades), written)
+            quarantine(self._store.connection, self._feed, rejections)
+        return written
+
+    def _merge_all(self, trades: Trades, late: Trades, rejections: list[Rejection]) -> Written:
+        written = Written(rejected=len(rejections))
+        try:
+            with self._store.connection.transaction():
+                for part in (trades, late):
+                    if part:
+                        self._recent_merge(part, self._recent_with(trades if part is late else Trades()), written)
+                quarantine(self._store.connection, self._feed, rejections)
+        except (errors.DataError, errors.IntegrityError):
+            return self._isolate_all(trades, late, rejections)
+        return written
+
+    def _isolate_all(self, trades: Trades, late: Trades, rejections: list[Rejection]) -> Written:
+        written = Written(rejected=len(rejections))
+        quarantine(self._store.connection, self._feed, rejections)
+        self._isolate(trades, RecentTrades(self._recent.batches), written)
+        self._isolate(late, self._recent_with(trades), written)
+        return written
+
+    def _isolate(self, trades: Trades, recent: RecentTrades, written: Written) -> None:
+        """Merge what the database takes, by halves; a single trade that it refuses goes to the quarantine."""
+        if not trades:
+            return
+        try:
+            self._recent_merge(trades, recent, written)
+        except (errors.DataError, errors.IntegrityError) as error:
+            if len(trades) == 1:
+                quarantine(self._store.connection, self._feed, [_refusal(trades, error)])
+                written.rejected += 1
+                return
+            middle = len(trades) // 2
+            first = trades.part(0, middle)
+            self._isolate(first, recent, written)
+            self._isolate(trades.part(middle, len(trades)), RecentTrades(deque([*recent.batches, first])), written)
+
+    def _recent_merge(self, trades: Trades, recent: RecentTrades, written: Written) -> None:
+        meeting = self._store.merge(trades, recent.of_same_stamps(trades))
+        written.stored += meeting.stored
+        written.duplicates += meeting.duplicates
+
+    def _recent_with(self, trades: Trades) -> RecentTrades:
+        return RecentTrades(deque([*self._recent.batches, trades]))
+
+
+def _refusal(trades: Trades, error: errors.Error) -> Rejection:
+    reason = f"the database refused it: {error.diag.message_primary or error}"
+    payload = (
+        f"symbol={trades.symbol[0]} stamp={moment_of(trades.stamp_us[0]).isoformat()} price={trades.price[0]!r}"
+        f" day_volume={trades.day_volume[0]!r} bid={trades.bid[0]!r} ask={trades.ask[0]!r}"
+    )
+    return Rejection(trades.received_us[0], reason, payload)

@@ -1,0 +1,21 @@
+"""The quarantine: ticks that were refused, kept as they came."""
+
+from collections.abc import Sequence
+
+from candleworks.model.trades import Rejection, moment_of
+from candleworks.storage.connection import Connection
+from candleworks.storage.queries import query
+
+
+def quarantine(connection: Connection, feed: str, rejections: Sequence[Rejection]) -> None:
+    """Keep refused ticks with their reasons; NUL characters, which text cannot hold, become U+FFFD."""
+    if rejections:
+        connection.execute(
+            query("reject_ticks"),
+            {
+                "feed": feed,
+                "received_at": [moment_of(rejection.received_us) for rejection in rejections],
+                "reasons": [rejection.reason.replace("\x00", "\ufffd") for rejection in rejections],
+                "payloads": [rejection.payload.replace("\x00", "\ufffd") for rejection in rejections],
+            },
+        )

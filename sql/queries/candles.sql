@@ -1,0 +1,2 @@
+-- name: refresh_candles
+SELECT level, changed FROM candleworks.refresh_candles()
