@@ -1,12 +1,36 @@
 """`candleworks`: every command of the platform."""
 
 import sys
+from typing import Annotated
 
 import typer
 
+from candleworks import __version__
+from candleworks.cli import database
+from candleworks.cli.ingest import ingest
+from candleworks.cli.simulate import simulate
 from candleworks.errors import CandleworksError
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
+for command in (database.migrate, ingest, database.status, database.dsn, simulate):
+    app.command()(command)
+app.add_typer(database.candles, name="candles")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"candleworks {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[  # noqa: ARG001 - the callback acts
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback instead of a one-line error.")] = False,  # noqa: ARG001 - read by main()
+) -> None:
+    """Market ticks in, correct OHLC candles out."""
 
 
 def main() -> None:

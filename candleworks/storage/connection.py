@@ -7,12 +7,13 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool as _ConnectionPool
 
 from candleworks.errors import ConfigurationError, TransientError
 from candleworks.settings import Settings
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+ConnectionPool = _ConnectionPool[Connection]
 CONNECT_TIMEOUT_SECONDS = 10
 
 
@@ -38,13 +39,25 @@ def connect(dsn: str, application: str = "candleworks", *, autocommit: bool = Tr
     except psycopg.ProgrammingError as error:
         raise ConfigurationError(f"CANDLEWORKS_DSN is no connection string ({_one_line(error)}): correct it.") from None
     except psycopg.OperationalError as error:
-        raise TransientError(
-            f"The database {describe(dsn)} cannot be reached ({_one_line(error)}):"
-            " start it, or correct CANDLEWORKS_DSN."
-        ) from None
+        raise _unreachable(dsn, error) from None
 
 
-def open_pool(dsn: str, application: str, *, max_size: int) -> ConnectionPool[Connection]:
+@contextlib.contextmanager
+def transient_errors(dsn: str) -> Iterator[None]:
+    """Turn the loss of the connection into a TransientError; other errors of the database pass."""
+    try:
+        yield
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise _unreachable(dsn, error) from error
+
+
+def _unreachable(dsn: str, error: Exception) -> TransientError:
+    return TransientError(
+        f"The database {describe(dsn)} cannot be reached ({_one_line(error)}): start it, or correct CANDLEWORKS_DSN."
+    )
+
+
+def open_pool(dsn: str, application: str, *, max_size: int) -> ConnectionPool:
     """Open a pool that checks a connection before it hands it out."""
     return ConnectionPool(
         _with_defaults(dsn, application),

@@ -13,7 +13,7 @@ from candleworks.model.trades import Rejection, Trades, moment_of
 from candleworks.storage.rejected import quarantine
 from candleworks.storage.trades import WEEK_US, TradeStore
 
-REMEMBERED_TRADES = 200_000
+REMEMBERED_TRADES = 100_000
 
 
 @dataclass(slots=True)
@@ -41,8 +41,11 @@ class RecentTrades:
     def of_same_stamps(self, trades: Trades) -> Trades:
         """Return what is remembered of the (symbol, stamp) pairs of `trades`, in arrival order."""
         wanted = set(zip(trades.symbol, trades.stamp_us, strict=True))
+        oldest = min(trades.stamp_us)
         found = Trades()
         for batch in self.batches:
+            if max(batch.stamp_us, default=0) < oldest:
+                continue
             for index, key in enumerate(zip(batch.symbol, batch.stamp_us, strict=True)):
                 if key in wanted:
                     found.extend(batch.part(index, index + 1))

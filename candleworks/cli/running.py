@@ -1,0 +1,37 @@
+"""What long-running commands share: when they stop, and how they speak."""
+
+import asyncio
+import logging
+import signal
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from candleworks.settings import Settings
+
+Duration = Annotated[float | None, typer.Option(min=0, help="End after so many seconds instead of on a signal.")]
+
+
+def stop_on_signal(duration_seconds: float | None) -> asyncio.Event:
+    """Return an event that SIGINT, SIGTERM or the end of the duration sets; call it inside the running loop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    if duration_seconds is not None:
+        loop.call_later(duration_seconds, stop.set)
+    return stop
+
+
+def log_to_stderr(settings: Settings) -> None:
+    """Log as plain lines that start with the UTC time."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_UtcFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=settings.log_level, handlers=[handler])
+    logging.getLogger("websockets").setLevel(logging.WARNING)
+
+
+class _UtcFormatter(logging.Formatter):
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802 - overrides
+        return datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,69 @@
+"""Counts what a feed does, in windows of ten seconds."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from candleworks import clock
+from candleworks.storage.live import Written
+from candleworks.storage.statistics import IngestStats
+
+WINDOW = timedelta(seconds=10)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Counters:
+    """The running window of one feed, and totals since the start."""
+
+    def __init__(self, feed: str) -> None:
+        self._feed = feed
+        self._lock = threading.Lock()  # batches are counted by the writer's thread, rows are read by another
+        self.total = Written()
+        self.reconnects = 0
+        self._start(clock.now())
+
+    def _start(self, moment: datetime) -> None:
+        self._at = moment - (moment - _EPOCH) % WINDOW
+        self._window = Written()
+        self._batches = 0
+        self._reconnects_before = self.reconnects
+        self._lags_ms: list[NDArray[np.float64]] = []
+
+    def count(self, written: Written, lags_ms: NDArray[np.float64]) -> None:
+        """Add one committed batch; `lags_ms` has an entry per tick, from arrival to commit."""
+        with self._lock:
+            for sums in (self.total, self._window):
+                sums.stored += written.stored
+                sums.duplicates += written.duplicates
+                sums.rejected += written.rejected
+            self._batches += 1
+            self._lags_ms.append(lags_ms)
+
+    def rows(self, waiting: int) -> list[IngestStats]:
+        """Return the row of the running window, and before it that of a window which has just ended."""
+        with self._lock:
+            moment = clock.now()
+            ended = []
+            if moment >= self._at + WINDOW or moment < self._at:
+                ended = [self._row(waiting)]
+                self._start(moment)
+            return [*ended, self._row(waiting)]
+
+    def _row(self, waiting: int) -> IngestStats:
+        lags = np.concatenate(self._lags_ms) if self._lags_ms else np.empty(0)
+        p50, p99, highest = (float(v) for v in np.percentile(lags, (50, 99, 100))) if lags.size else (None,) * 3
+        return IngestStats(
+            feed=self._feed,
+            at=self._at,
+            ticks=self._window.stored,
+            batches=self._batches,
+            lag_ms_p50=p50,
+            lag_ms_p99=p99,
+            lag_ms_max=highest,
+            spool_depth=waiting,
+            reconnects=self.reconnects - self._reconnects_before,
+            duplicates=self._window.duplicates,
+            rejected=self._window.rejected,
+        )
