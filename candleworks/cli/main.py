@@ -7,6 +7,7 @@ import typer
 
 from candleworks import __version__
 from candleworks.cli import database
+from candleworks.cli.importing import import_files
 from candleworks.cli.ingest import ingest
 from candleworks.cli.simulate import simulate
 from candleworks.errors import CandleworksError
@@ -14,6 +15,7 @@ from candleworks.errors import CandleworksError
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
 for command in (database.migrate, ingest, database.status, database.dsn, simulate):
     app.command()(command)
+app.command("import")(import_files)
 app.add_typer(database.candles, name="candles")
 
 
@@ -25,10 +27,10 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[  # noqa: ARG001 - the callback acts
+    version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback instead of a one-line error.")] = False,  # noqa: ARG001 - read by main()
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback instead of a one-line error.")] = False,
 ) -> None:
     """Market ticks in, correct OHLC candles out."""
 

@@ -1,6 +1,7 @@
 """Gathers frames into batches by size or age, and tells the feed when to wait."""
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 
 
@@ -67,10 +68,8 @@ class Batcher:
         """Return up to `max_rows` frames, once there are so many or the first has waited for the longest age."""
         await self._some.wait()
         if not self._closed and not self._full.is_set():
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._full.wait(), self._max_age_seconds)
-            except TimeoutError:
-                pass
         return self._take()
 
     def _take(self) -> Batch | None:

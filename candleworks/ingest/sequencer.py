@@ -59,7 +59,7 @@ class Sequencer:
     @staticmethod
     def _resume(symbol: _Symbol, position: Position) -> None:
         symbol.seen = True
-        symbol.stamp_us, symbol.count = position.stamp_us, position.count
+        symbol.stamp_us, symbol.count = position.stamp_us, position.sharing
         symbol.price, symbol.day_volume = position.price, position.day_volume
         symbol.highest = position.highest_day_volume
         symbol.day_start_us, symbol.day_end_us = trading_day_us(position.stamp_us, symbol.zone)

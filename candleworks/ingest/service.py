@@ -46,9 +46,7 @@ async def ingest(settings: Settings, feed: FeedSettings, dsn: str, *, stop: asyn
     """
     give_up = threading.Event()
     zones = {symbol: zone_of(calendar_of(symbol, settings.calendars)) for symbol in feed.symbols}
-    writer = await asyncio.to_thread(
-        Writer, dsn, feed.name, zones, settings.ingest.max_future_seconds, give_up
-    )
+    writer = await asyncio.to_thread(Writer, dsn, feed.name, zones, settings.ingest.max_future_seconds, give_up)
     batcher = Batcher(
         settings.ingest.max_batch_rows, settings.ingest.flush_interval_ms / 1_000, settings.ingest.max_buffered_ticks
     )

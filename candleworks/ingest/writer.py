@@ -8,7 +8,14 @@ from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_when_event_set, wait_random_exponential
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_when_event_set,
+    wait_random_exponential,
+)
 
 from candleworks import clock
 from candleworks.errors import TransientError
@@ -55,7 +62,7 @@ class Writer:
             retry=retry_if_exception_type(TransientError),
             wait=wait_random_exponential(multiplier=0.2, max=LONGEST_WAIT_SECONDS),
             stop=stop_when_event_set(give_up),
-            sleep=give_up.wait,
+            sleep=sleep_using_event(give_up),
             before_sleep=self._lose_session,
             reraise=True,
         )

@@ -129,7 +129,9 @@ class EmbeddedServer:
         if not (self.data / "PG_VERSION").exists():
             self._initialise()
         self._configure()
-        self._run("pg_ctl", "start", "-w", "-t", str(START_TIMEOUT_SECONDS), "-D", self.data, "-l", self.data / "start.log")
+        self._run(
+            "pg_ctl", "start", "-w", "-t", str(START_TIMEOUT_SECONDS), "-D", self.data, "-l", self.data / "start.log"
+        )
         deadline = clock.monotonic() + START_TIMEOUT_SECONDS
         while not self._answers():
             if clock.monotonic() > deadline:

@@ -27,7 +27,7 @@ class Written:
 
 @dataclass
 class RecentTrades:
-    """The trades this process stored last, by batch, so that a merge can tell a repeated price from a repeated delivery."""
+    """The trades this process stored last, by batch; they tell a repeated price from a repeated delivery."""
 
     batches: deque[Trades] = field(default_factory=deque)
     count: int = 0

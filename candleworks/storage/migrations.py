@@ -48,10 +48,13 @@ def migrate(dsn: str, settings: Settings) -> list[str]:
     """
     with connect(dsn, "candleworks migrate", autocommit=False) as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK_KEY])
-        connection.execute("CREATE TABLE IF NOT EXISTS public.candleworks_migrations ("
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS public.candleworks_migrations ("
             " name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
         )
-        applied = dict(connection.execute("SELECT name, sha256 FROM public.candleworks_migrations").fetchall())
+        applied: dict[str, str] = dict(
+            connection.execute("SELECT name, sha256 FROM public.candleworks_migrations").fetchall()
+        )
         available = read_migrations(engine_of(connection))
         _check(applied, available)
         pending = [migration for migration in available if migration.name not in applied]
@@ -60,7 +63,7 @@ def migrate(dsn: str, settings: Settings) -> list[str]:
                 "SELECT set_config('candleworks.chunk_interval', %s, true)",
                 [f"{settings.storage.chunk_interval_days} days"],
             )
-            connection.execute(migration.sql)  # type: ignore[call-overload]
+            connection.execute(migration.sql)
             connection.execute(
                 "INSERT INTO public.candleworks_migrations (name, sha256) VALUES (%s, %s)",
                 [migration.name, migration.sha256],
@@ -71,7 +74,9 @@ def migrate(dsn: str, settings: Settings) -> list[str]:
 def read_migrations(engine: Engine) -> list[Migration]:
     """Return the files of `sql/common` and of the engine, by their number."""
     paths = [path for part in ("common", engine) for path in (sql_directory() / part).glob("*.sql")]
-    return [Migration(f"{path.parent.name}/{path.stem}", path.read_text()) for path in sorted(paths, key=lambda p: p.name)]
+    return [
+        Migration(f"{path.parent.name}/{path.stem}", path.read_text()) for path in sorted(paths, key=lambda p: p.name)
+    ]
 
 
 def engine_of(connection: Connection) -> Engine:
@@ -86,6 +91,8 @@ def _check(applied: dict[str, str], available: list[Migration]) -> None:
     known = {migration.name: migration.sha256 for migration in available}
     for name, sha256 in applied.items():
         if name not in known:
-            raise TerminalError(f"The database has the migration {name}, which this version does not know: upgrade candleworks.")
+            raise TerminalError(
+                f"The database has the migration {name}, which this version does not know: upgrade candleworks."
+            )
         if known[name] != sha256:
             raise TerminalError(f"The migration {name} was changed after it was applied: restore sql/{name}.sql.")

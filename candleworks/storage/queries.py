@@ -2,7 +2,6 @@
 
 import re
 from functools import cache
-from typing import LiteralString, cast
 
 from candleworks.storage.migrations import sql_directory
 
@@ -10,9 +9,9 @@ _HEADER = re.compile(r"^-- name: ([a-z_]+)\n", re.MULTILINE)
 
 
 @cache
-def query(name: str) -> LiteralString:
+def query(name: str) -> str:
     """Return the SQL called `name`; KeyError when there is none."""
-    return cast(LiteralString, _all_queries()[name])
+    return _all_queries()[name]
 
 
 @cache

@@ -1,6 +1,6 @@
 """Stores trades: by COPY where they are new, by comparing multisets where they may meet stored ones."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -23,12 +23,12 @@ ZoneOf = Callable[[str], ZoneInfo]
 class Position(NamedTuple):
     """Where a symbol stands in the table: its newest trade, and what the next one is counted from.
 
-    `count` trades share `stamp_us`. `highest_day_volume` is what the next running total of that trading day is
+    `sharing` trades share `stamp_us`. `highest_day_volume` is what the next running total of that trading day is
     compared with; None when what was traded before is unknown.
     """
 
     stamp_us: int
-    count: int
+    sharing: int
     price: float
     day_volume: float | None
     highest_day_volume: float | None
@@ -65,8 +65,20 @@ class TradeStore:
 
     def copy(self, trades: Trades) -> None:
         """Insert trades that are new; UniqueViolation when one of them is not."""
+        self.copy_encoded(encode_trades(trades, self.origin))
+
+    def copy_encoded(self, stream: bytes) -> None:
+        """Insert an encoded COPY stream of trades that are new; UniqueViolation when one of them is not."""
         with self.connection.cursor() as cursor, cursor.copy(COPY_TRADES) as copy:
-            copy.write(encode_trades(trades, self.origin))
+            copy.write(stream)
+
+    def any_within(self, spans: Mapping[str, tuple[datetime, datetime]]) -> bool:
+        """Whether any symbol has a stored trade in its own range [start, stop)."""
+        starts, stops = zip(*spans.values(), strict=True)
+        found = self.connection.execute(
+            query("any_trade_within"), {"symbols": list(spans), "starts": list(starts), "stops": list(stops)}
+        ).fetchone()
+        return bool(found and found[0])
 
     def merge(self, trades: Trades, known: Trades) -> Meeting:
         """Insert those trades that the table does not have yet, behind those it has.
@@ -97,7 +109,7 @@ class TradeStore:
         return Meeting(stored, len(trades) - stored)
 
     def heal_first_days(self, earliest: dict[str, datetime], oldest: dict[str, datetime]) -> None:
-        """Recompute the day that was a symbol's first known one before trades from `earliest` on came in front of it."""
+        """Recompute each symbol's formerly first known day, now that trades from `earliest` on stand before it."""
         touched: list[tuple[object, ...]] = []
         for symbol, first in earliest.items():
             touched += self._first_day(symbol, oldest.get(symbol), first)

@@ -1,0 +1,19 @@
+"""Who is behind a symbol."""
+
+from collections.abc import Sequence
+
+from candleworks.storage.connection import Connection
+from candleworks.storage.queries import query
+
+
+def merge_companies(connection: Connection, rows: Sequence[tuple[str | None, ...]]) -> int:
+    """Store (symbol, name, exchange, currency, type) and return how many rows were new or changed.
+
+    None leaves a stored value as it is. Of several rows with one symbol the last wins.
+    """
+    latest = {row[0]: row for row in rows}
+    if not latest:
+        return 0
+    names = ("symbols", "names", "exchanges", "currencies", "types")
+    columns = (list(column) for column in zip(*latest.values(), strict=True))
+    return connection.execute(query("merge_companies"), dict(zip(names, columns, strict=True))).rowcount
