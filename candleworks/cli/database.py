@@ -58,7 +58,10 @@ def status(
     with database(settings) as dsn:
         apply_migrations(dsn, settings)
         with connect(dsn, "candleworks status") as connection:
-            found = {"database": describe(dsn), **read_status(connection)}
+            found = {
+                "database": describe(dsn),
+                **read_status(connection, {feed.name: feed.symbols for feed in settings.feeds}),
+            }
     if as_json:
         typer.echo(json.dumps(found, default=str))
     else:
@@ -73,7 +76,7 @@ def _print(found: dict[str, Any]) -> None:
         overview.add_row(name.replace("_", " "), "none" if value is None else str(value))
     console.print(overview)
     if not feeds:
-        console.print("No feed has run during the last day.")
+        console.print("No feed has run yet.")
         return
     table = Table(*(name.replace("_", " ") for name in feeds[0]))
     for feed in feeds:

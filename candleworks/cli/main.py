@@ -1,5 +1,6 @@
 """`candleworks`: every command of the platform."""
 
+import signal
 import sys
 from typing import Annotated
 
@@ -9,11 +10,14 @@ from candleworks import __version__
 from candleworks.cli import database
 from candleworks.cli.importing import import_files
 from candleworks.cli.ingest import ingest
+from candleworks.cli.processes import stop_with_parent
+from candleworks.cli.serve import serve
 from candleworks.cli.simulate import simulate
+from candleworks.cli.up import up
 from candleworks.errors import CandleworksError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
-for command in (database.migrate, ingest, database.status, database.dsn, simulate):
+for command in (up, ingest, serve, database.migrate, database.status, database.dsn, simulate):
     app.command()(command)
 app.command("import")(import_files)
 app.add_typer(database.candles, name="candles")
@@ -37,6 +41,9 @@ def options(
 
 def main() -> None:
     """Run a command; expected failures become one line and an exit status."""
+    # Until a command takes SIGTERM into its own hands, it unwinds what was begun: an embedded server is stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    stop_with_parent()
     try:
         app()
     except CandleworksError as error:

@@ -117,7 +117,7 @@ async def _every(interval_seconds: float, action: Callable[[], None]) -> None:
 
 def _refresh(parts: _Parts) -> None:
     with transient_errors(parts.dsn), parts.pool.connection() as connection:
-        refresh(connection)
+        parts.writer.counters.count_candles(refresh(connection).total())
 
 
 def _save_statistics(parts: _Parts) -> None:

@@ -28,6 +28,7 @@ class Counters:
         self._at = moment - (moment - _EPOCH) % WINDOW
         self._window = Written()
         self._batches = 0
+        self._candles = 0
         self._reconnects_before = self.reconnects
         self._lags_ms: list[NDArray[np.float64]] = []
 
@@ -40,6 +41,11 @@ class Counters:
                 sums.rejected += written.rejected
             self._batches += 1
             self._lags_ms.append(lags_ms)
+
+    def count_candles(self, changed: int) -> None:
+        """Add what one refresh changed."""
+        with self._lock:
+            self._candles += changed
 
     def rows(self, waiting: int) -> list[IngestStats]:
         """Return the row of the running window, and before it that of a window which has just ended."""
@@ -66,4 +72,5 @@ class Counters:
             reconnects=self.reconnects - self._reconnects_before,
             duplicates=self._window.duplicates,
             rejected=self._window.rejected,
+            candles=self._candles,
         )

@@ -1,5 +1,6 @@
 """`ingest_stats`: one row per feed and ten seconds."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -23,6 +24,7 @@ class IngestStats:
     reconnects: int
     duplicates: int
     rejected: int
+    candles: int
 
 
 def save_ingest_stats(connection: Connection, stats: IngestStats) -> None:
@@ -30,13 +32,15 @@ def save_ingest_stats(connection: Connection, stats: IngestStats) -> None:
     connection.execute(query("save_ingest_stats"), asdict(stats))
 
 
-def read_status(connection: Connection) -> dict[str, Any]:
-    """Return the state of the platform as plain values; times are datetimes, sizes bytes, ages seconds."""
+def read_status(connection: Connection, feeds: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return the state of the platform and of `feeds` (name to symbols); times are datetimes, ages seconds."""
+    pairs = [(feed, symbol) for feed, symbols in feeds.items() for symbol in symbols]
     with connection.cursor() as cursor:
         row = cursor.execute(query("platform_status")).fetchone()
         names = [column.name for column in cursor.description or ()]
         status = dict(zip(names, row or (), strict=True))
-        cursor.execute(query("feed_status"))
+        names_and_symbols = {"feeds": [feed for feed, _ in pairs], "symbols": [symbol for _, symbol in pairs]}
+        cursor.execute(query("feed_status"), names_and_symbols)
         names = [column.name for column in cursor.description or ()]
         status["feeds"] = [dict(zip(names, feed, strict=True)) for feed in cursor.fetchall()]
     return status

@@ -12,7 +12,7 @@ CREATE TABLE public.rejected_ticks (
 CREATE INDEX rejected_ticks_received_at ON public.rejected_ticks (received_at);
 
 -- One row per feed and 10 s, rewritten while its 10 s last. lag_ms is from a tick's arrival to its commit, null while
--- no tick came.
+-- no tick came; candles are those that the feed's process refreshed.
 CREATE TABLE public.ingest_stats (
     feed text NOT NULL,
     at timestamptz NOT NULL,
@@ -25,6 +25,7 @@ CREATE TABLE public.ingest_stats (
     reconnects bigint NOT NULL,
     duplicates bigint NOT NULL,
     rejected bigint NOT NULL,
+    candles bigint NOT NULL,
     PRIMARY KEY (feed, at)
 );
 

@@ -1,0 +1,5 @@
+"""`python -m candleworks`."""
+
+from candleworks.cli.main import main
+
+main()

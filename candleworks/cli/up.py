@@ -1,0 +1,145 @@
+"""`candleworks up`: the whole platform in the foreground."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from candleworks.cli.live_status import LiveStatus
+from candleworks.cli.processes import Child, stop_all
+from candleworks.cli.running import Duration, stop_on_signal
+from candleworks.errors import CandleworksError, TerminalError, TransientError, UsageError
+from candleworks.settings import Settings, load_settings
+from candleworks.simulate import RunningSimulator
+from candleworks.storage.connection import ConnectionPool, database, describe, open_pool, transient_errors
+from candleworks.storage.migrations import migrate
+from candleworks.storage.statistics import read_status
+
+STOP_SECONDS = 3.5
+REFRESH_SECONDS = 1.0
+
+
+def up(duration: Duration = None) -> None:
+    """Start everything: database, feed (simulated while TWELVEDATA_API_KEY is not set), candles and chart page.
+
+    Ctrl-C stops it all.
+    """
+    settings = load_settings()
+    with _only_one(settings.home):
+        _check_port(settings.web_port)
+        with database(settings) as dsn:
+            migrate(dsn, settings)
+            asyncio.run(_run(settings, dsn, duration))
+
+
+async def _run(settings: Settings, dsn: str, duration: float | None) -> None:
+    stop = stop_on_signal(duration)
+    children = _children(settings)
+    try:
+        for child in children:
+            child.start()
+        with LiveStatus(_heading(settings, dsn)) as screen, open_pool(dsn, "candleworks up", max_size=1) as pool:
+            await _watch(stop, children, screen, pool, settings)
+    finally:
+        await asyncio.to_thread(stop_all, children, STOP_SECONDS)
+
+
+async def _watch(
+    stop: asyncio.Event, children: list[Child], screen: LiveStatus, pool: ConnectionPool, settings: Settings
+) -> None:
+    while not stop.is_set():
+        for child in children:
+            if child.revive():
+                screen.say(f"{child.name} had died and was started again.")
+        _raise_for_ended(children)
+        status = await asyncio.to_thread(_status, pool, settings)
+        ended = [f"{child.name} has stopped: {child.last_words}" for child in children if child.exit_status is not None]
+        if status is not None:
+            screen.show(status, ended)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), REFRESH_SECONDS)
+
+
+def _raise_for_ended(children: list[Child]) -> None:
+    """A feed may end alone; when the last one does, or another part, there is nothing left to show."""
+    ended = [child for child in children if child.exit_status is not None]
+    feeds = [child for child in children if child.name.startswith("ingest")]
+    for child in ended:
+        if child not in feeds or all(feed in ended for feed in feeds):
+            raise TerminalError(f"{child.name} has stopped: {child.last_words} (log: {child.log})")
+
+
+def _status(pool: ConnectionPool, settings: Settings) -> dict[str, Any] | None:
+    try:
+        with transient_errors(settings.dsn.get_secret_value() if settings.dsn else ""), pool.connection() as connection:
+            return read_status(connection, {feed.name: feed.symbols for feed in settings.feeds})
+    except TransientError:
+        return None
+
+
+def _children(settings: Settings) -> list[Child]:
+    logs = settings.home / "logs"
+    environment: Mapping[str, str] = {}
+    children = []
+    if settings.simulated:
+        simulator = RunningSimulator("127.0.0.1", _free_port())
+        environment = {"CANDLEWORKS_FEED_URL": simulator.feed_url, "CANDLEWORKS_REST_URL": simulator.rest_url}
+        symbols = dict.fromkeys(symbol for feed in settings.feeds for symbol in feed.symbols)
+        arguments = ["simulate", "--port", str(simulator.port), "--symbols", ",".join(symbols)]
+        arguments += ["--rate", str(settings.simulator.rate), "--seed", str(settings.simulator.seed)]
+        children.append(Child("simulated feed", arguments, {}, logs / "simulate.log"))
+    for feed in settings.feeds:
+        name = f"ingest {feed.name}"
+        children.append(Child(name, ["ingest", "--feed", feed.name], environment, logs / f"ingest-{feed.name}.log"))
+    children.append(Child("chart page", ["serve"], environment, logs / "serve.log"))
+    return children
+
+
+def _heading(settings: Settings, dsn: str) -> list[str]:
+    source = "simulated (set TWELVEDATA_API_KEY for live data)" if settings.simulated else settings.feed_url
+    return [
+        f"Chart page  http://127.0.0.1:{settings.web_port}/",
+        f'Database    {describe(dsn)}  (psql "$(.venv/bin/candleworks dsn)")',
+        f"Feed        {source}",
+        f"Logs        {settings.home / 'logs'}   Ctrl-C stops everything.",
+    ]
+
+
+@contextlib.contextmanager
+def _only_one(home: Path) -> Iterator[None]:
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "up.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise UsageError(
+                f"candleworks is already up in {home} (process {lock.read().strip()}):"
+                " stop it first, or set CANDLEWORKS_HOME to another directory."
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise CandleworksError(
+                f"Port {port} for the chart page is in use: stop what listens there, or set CANDLEWORKS_WEB_PORT."
+            ) from None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
