@@ -1,0 +1,182 @@
+"""The simulated vendor on one port: its websocket, its REST paths, and a few paths to trouble its clients."""
+
+import asyncio
+from collections.abc import Callable
+from errno import EADDRINUSE
+from http import HTTPStatus
+from typing import Any, Final, Self
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+import numpy as np
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+from candleworks import clock
+from candleworks.errors import TerminalError
+from candleworks.simulate.catalogue import built_in_catalogue
+from candleworks.simulate.client import Client
+from candleworks.simulate.journal import Journal
+from candleworks.simulate.market import LiveMarket, Market
+from candleworks.simulate.noise import Integers
+from candleworks.simulate.options import SimulatorOptions
+from candleworks.simulate.replay import RecordedMarket, read_recording
+from candleworks.simulate.rest import Answer, RestApi
+
+FEED_PATH: Final = "/v1/quotes/price"
+CONTROL_PREFIX: Final = "/simulator/"
+
+_CLOSE_CODES: Final = frozenset(
+    map(str, (1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)))
+)  # RFC 6455, 7.4
+_MAX_MESSAGE_BYTES: Final = 1_000_000  # the vendor's limit
+_WRITE_BUFFER_BYTES: Final = 1_000_000  # a client that reads too slowly costs this much memory, and no more
+_SLOWEST_ANSWER_SECONDS: Final = 60  # half a year of daily bars takes ten
+
+
+class Simulator:
+    """An async context manager; the server listens as long as it is entered.
+
+    Raises CandleworksError where it cannot start.
+    """
+
+    def __init__(self, options: SimulatorOptions) -> None:
+        self.options = options
+        self.market: Market = _market(options)
+        self._rest = RestApi(self.market, options.refused_keys)
+        self._journal = Journal(options.journal)
+        self._clients: dict[int, Client] = {}
+        self._accepted = 0
+        self._refused = 0
+        self._sent_to_gone: Integers = np.zeros(len(self.market.catalogue.instruments), dtype=np.int64)
+        self._server: Server
+
+    async def __aenter__(self) -> Self:
+        options = self.options
+        try:
+            self._server = await serve(
+                self._serve_client,
+                options.host,
+                options.port,
+                process_request=self._process_request,
+                compression=None,
+                ping_interval=None,  # the vendor's clients send heartbeats, and some readers of ours answer no pings
+                open_timeout=_SLOWEST_ANSWER_SECONDS,
+                max_size=_MAX_MESSAGE_BYTES,
+                write_limit=_WRITE_BUFFER_BYTES,
+            )
+        except OSError as error:
+            self._journal.close()
+            raise _cannot_listen(options, error) from error
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        await self._server.wait_closed()
+        self._journal.close()
+
+    @property
+    def port(self) -> int:
+        port: int = next(iter(self._server.sockets)).getsockname()[1]
+        return port
+
+    def stats(self) -> dict[str, Any]:
+        """What was sent since the start, snapshots included; symbols with none are left out."""
+        sent = sum((client.sent for client in self._clients.values()), self._sent_to_gone)
+        frames = {self._label(row): int(sent[row]) for row in np.flatnonzero(sent).tolist()}
+        return {
+            "connections": len(self._clients),
+            "accepted_connections": self._accepted,
+            "refused_connections": self._refused,
+            "frames_sent": sum(frames.values()),
+            "frames_sent_by_symbol": frames,
+        }
+
+    def _label(self, row: int) -> str:
+        """The symbol, with its exchange where the plain symbol means another instrument."""
+        listed = self.market.catalogue.instruments[row]
+        plain = self.market.catalogue.find(listed.symbol) == row
+        return listed.symbol if plain else f"{listed.symbol}:{listed.exchange.name}"
+
+    async def _serve_client(self, connection: ServerConnection) -> None:
+        self._accepted += 1
+        number = self._accepted
+        client = Client(number, connection, self.market.catalogue, self.market.cursor(), self._journal)
+        self._clients[number] = client
+        try:
+            await client.serve(close_at_end=self.options.close_at_end)
+        finally:
+            self._sent_to_gone += client.sent
+            del self._clients[number]
+
+    async def _process_request(self, _: ServerConnection, request: Request) -> Response | None:
+        """Answers plain GETs; None lets a websocket handshake go on."""
+        url = urlsplit(request.path)
+        query = dict(parse_qsl(url.query, keep_blank_values=True))
+        authorization = request.headers.get("Authorization", "")
+        if url.path == FEED_PATH and self._rest.admits(query, authorization):
+            return None
+        self._refused += url.path == FEED_PATH
+        if url.path.startswith(CONTROL_PREFIX):
+            return _response(await self._control(url.path.removeprefix(CONTROL_PREFIX), query))
+        # Bars of many days take seconds: in a thread, so that the ticks go on.
+        answer = await asyncio.to_thread(self._rest.answer, url.path, query, authorization, clock.now_us())
+        return _response(answer)
+
+    async def _control(self, name: str, query: dict[str, str]) -> Answer:
+        clients = list(self._clients.values())
+        match name:
+            case "stats":
+                return Answer(HTTPStatus.OK, self.stats())
+            case "send" if "text" in query:
+                for client in clients:
+                    client.write(query["text"].encode())
+            case "close" if query.get("code", "1001") in _CLOSE_CODES:
+                code = int(query.get("code", "1001"))
+                await asyncio.gather(*(client.close(code, query.get("reason", "")) for client in clients))
+            case "drop":
+                for client in clients:
+                    client.abort()
+            case _:
+                known = "stats, send?text=TEXT, close?code=CODE&reason=TEXT, drop"
+                return Answer(HTTPStatus.NOT_FOUND, {"message": f"{name} is none of: {known}"})
+        return Answer(HTTPStatus.OK, {"clients": len(clients)})
+
+
+async def run_simulator(
+    options: SimulatorOptions, *, stop: asyncio.Event, ready: Callable[[int], None] | None = None
+) -> None:
+    """Serve until `stop` is set; `ready` is called with the port once clients can connect."""
+    async with Simulator(options) as simulator:
+        if ready:
+            ready(simulator.port)
+        await stop.wait()
+
+
+def _market(options: SimulatorOptions) -> Market:
+    catalogue = built_in_catalogue()
+    if options.replay is None:
+        return LiveMarket(catalogue, symbols=options.symbols, rate=options.rate, seed=options.seed)
+    recording = read_recording(options.replay, catalogue)
+    return RecordedMarket(recording, speed=options.speed, keep_stamps=options.keep_stamps)
+
+
+def _response(answer: Answer) -> Response:
+    body = msgspec.json.encode(answer.body)
+    status = HTTPStatus(answer.status)
+    headers = Headers({"Content-Type": "application/json; charset=utf-8", "Content-Length": str(len(body))})
+    headers["Connection"] = "close"
+    if answer.is_batch:
+        headers["Is_batch"] = "true"  # the vendor's package looks for it
+    return Response(status.value, status.phrase, headers, body)
+
+
+def _cannot_listen(options: SimulatorOptions, error: OSError) -> TerminalError:
+    if error.errno == EADDRINUSE:
+        return TerminalError(
+            f"port {options.port} on {options.host} is in use: end what holds it or give another --port"
+        )
+    return TerminalError(
+        f"cannot listen on {options.host} port {options.port} ({error}): give another --host or --port"
+    )
