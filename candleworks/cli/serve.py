@@ -1,0 +1,41 @@
+"""`candleworks serve`: the chart page and the candle feeds."""
+
+import asyncio
+import logging
+import socket
+from typing import Annotated
+
+import typer
+
+from candleworks.cli.running import Duration, log_to_stderr, stop_on_signal
+from candleworks.errors import TransientError
+from candleworks.settings import Settings, load_settings
+from candleworks.storage.connection import database
+from candleworks.storage.migrations import migrate
+from candleworks.web.server import address, listen, run_server
+
+Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Instead of CANDLEWORKS_WEB_PORT, default 8050.")]
+
+_log = logging.getLogger(__name__)
+
+
+def serve(port: Port = None, duration: Duration = None) -> None:
+    """Serve the chart page, /ohlc.csv, /ohlc.json, /symbols and /healthz on 127.0.0.1."""
+    settings = load_settings()
+    log_to_stderr(settings)
+    with listen(port or settings.web_port) as listener, database(settings) as dsn:
+        _migrate(dsn, settings)
+        typer.echo(f"chart page {address(listener)}")
+        asyncio.run(_run(dsn, listener, duration))
+
+
+async def _run(dsn: str, listener: socket.socket, duration_seconds: float | None) -> None:
+    await run_server(dsn, listener, stop_on_signal(duration_seconds))
+
+
+def _migrate(dsn: str, settings: Settings) -> None:
+    """Migrate unless the database is away: the page then says so, and comes alive with the database."""
+    try:
+        migrate(dsn, settings)
+    except TransientError as error:
+        _log.warning("%s", error)

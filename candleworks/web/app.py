@@ -1,0 +1,39 @@
+"""The web application: the chart page, the candle feeds and the health of both."""
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from candleworks.errors import CandleworksError
+from candleworks.storage.market import Market
+from candleworks.web.guard import Guard
+from candleworks.web.health import health_routes
+from candleworks.web.ohlc import UnknownSymbolError, ohlc_routes
+from candleworks.web.page import page_routes
+from candleworks.web.parameters import BadParameterError
+
+_STATUS = {BadParameterError: 400, UnknownSymbolError: 404, CandleworksError: 503}
+
+
+def create_app(market: Market) -> FastAPI:
+    """Build the application. FastAPI's own documentation pages are off because they load scripts from elsewhere."""
+    app = FastAPI(title="candleworks", openapi_url=None, docs_url=None, redoc_url=None)
+    app.add_middleware(Guard)
+    app.include_router(page_routes())
+    app.include_router(ohlc_routes(market))
+    app.include_router(health_routes(market))
+    for expected in (*_STATUS, HTTPException):
+        app.add_exception_handler(expected, _refuse)
+    return app
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    """Answer with one sentence, as JSON unless the caller came for CSV."""
+    if isinstance(error, HTTPException):
+        status, sentence, headers = error.status_code, error.detail, error.headers
+    else:
+        status = next(status for expected, status in _STATUS.items() if isinstance(error, expected))
+        sentence, headers = str(error), None
+    if request.url.path.endswith(".csv"):
+        return Response(f"{sentence}\n", status, headers, "text/plain; charset=utf-8")
+    return Response(orjson.dumps({"error": sentence}), status, headers, "application/json")

@@ -1,0 +1,120 @@
+// The candles of one symbol and period: loaded page by page, kept up to date at the newer end.
+
+const PAGE = 2000;
+const TAIL = 300;
+const PATIENCE_MS = 15_000;
+
+// The server refused (its sentence is the message) or, without a status, could not be reached.
+export class FetchError extends Error {
+  constructor(message, status) {
+    super(message);
+    this.status = status;
+  }
+}
+
+export async function fetchJson(url, signal) {
+  const limits = [AbortSignal.timeout(PATIENCE_MS), ...(signal ? [signal] : [])];
+  let response;
+  let body;
+  try {
+    response = await fetch(url, { signal: AbortSignal.any(limits) });
+    body = await response.json();
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new FetchError("The server cannot be reached.", response?.status);
+  }
+  if (!response.ok) throw new FetchError(body.error ?? response.statusText, response.status);
+  return { body, serverSeconds: Date.parse(response.headers.get("date")) / 1000 };
+}
+
+export class Candles {
+  #older = null;
+  #stopping = new AbortController();
+
+  constructor(symbol, period, price) {
+    this.query = { symbol, period, price };
+    this.list = [];
+    this.lastTickSeconds = null;
+    this.serverSeconds = 0;
+  }
+
+  get newest() {
+    return this.list.at(-1);
+  }
+
+  get hasOlder() {
+    return this.#older !== null;
+  }
+
+  stop() {
+    this.#stopping.abort();
+  }
+
+  url(path, more = {}) {
+    return `${path}?${new URLSearchParams({ ...this.query, ...more })}`;
+  }
+
+  async load() {
+    const page = await this.#fetch(this.url("/ohlc.json", { limit: PAGE }));
+    this.list = page.candles;
+    this.#older = page.next;
+  }
+
+  // Puts the page before the oldest candle in front. Returns whether there was one.
+  async loadOlder() {
+    if (this.#older === null) return false;
+    const from = this.#older;
+    const page = await this.#fetch(from);
+    if (from !== this.#older) return false;
+    this.list = page.candles.concat(this.list);
+    this.#older = page.next;
+    return true;
+  }
+
+  // Reads the forming candle and newer ones. Returns what changed, or null when so much is new that only a reload helps.
+  async refresh() {
+    const last = this.newest;
+    const page = await this.#fetch(this.url("/ohlc.json", { from: last.time, limit: PAGE }));
+    if (page.next !== null) return null;
+    const changed = page.candles.filter((candle) => candle.time > last.time || !same(candle, last));
+    for (const candle of changed) {
+      if (candle.time === last.time) this.list[this.list.length - 1] = candle;
+      else this.list.push(candle);
+    }
+    return changed;
+  }
+
+  // Late ticks correct older candles too: reads the newest ones again. Returns whether any differed.
+  async reconcile() {
+    const page = await this.#fetch(this.url("/ohlc.json", { limit: TAIL }));
+    if (page.candles.length === 0 || page.candles[0].time > this.newest.time) return false;
+    const keep = this.list.findLastIndex((candle) => candle.time < page.candles[0].time) + 1;
+    const tail = this.list.slice(keep);
+    if (tail.length === page.candles.length && tail.every((candle, n) => same(candle, page.candles[n]))) return false;
+    this.list = this.list.slice(0, keep).concat(page.candles);
+    return true;
+  }
+
+  indexOf(time) {
+    let low = 0;
+    let high = this.list.length - 1;
+    while (low <= high) {
+      const middle = (low + high) >> 1;
+      if (this.list[middle].time === time) return middle;
+      if (this.list[middle].time < time) low = middle + 1;
+      else high = middle - 1;
+    }
+    return -1;
+  }
+
+  async #fetch(url) {
+    const { body, serverSeconds } = await fetchJson(url, this.#stopping.signal);
+    this.lastTickSeconds = body.last_tick === null ? null : Date.parse(body.last_tick) / 1000;
+    this.serverSeconds = serverSeconds;
+    return body;
+  }
+}
+
+function same(one, other) {
+  return Object.keys(one).every((field) => one[field] === other[field]);
+}

@@ -1,0 +1,135 @@
+// Draws candles with volume, and tells which one is under the crosshair.
+
+import { axisPrice, bucketTime, priceDigits } from "./format.js";
+
+const { createChart, CrosshairMode, LineStyle } = window.LightweightCharts;
+const BAR_SPACING = 8;
+const LOAD_AHEAD_BARS = 200;
+
+export class CandleChart {
+  #chart;
+  #prices;
+  #volumes;
+  #candles = null;
+  #colours = {};
+  #digits = 2;
+
+  // onPoint(index or null) follows the crosshair; onLeftEdge() asks for older candles.
+  constructor(element, { onPoint, onLeftEdge }) {
+    this.#chart = createChart(element, {
+      autoSize: true,
+      crosshair: { mode: CrosshairMode.Normal },
+      localization: { locale: "en-GB", timeFormatter: (time) => bucketTime(time, this.daily) },
+      rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.06, bottom: 0.24 }, minimumWidth: 72 },
+      timeScale: { rightOffset: 6, barSpacing: BAR_SPACING, minBarSpacing: 0.2, secondsVisible: false },
+    });
+    this.#prices = this.#chart.addCandlestickSeries({
+      borderVisible: false,
+      priceFormat: { type: "custom", minMove: 0.01, formatter: (price) => axisPrice(price, this.#digits) },
+    });
+    this.#volumes = this.#chart.addHistogramSeries({
+      priceScaleId: "volume",
+      priceFormat: { type: "volume" },
+      lastValueVisible: false,
+      priceLineVisible: false,
+    });
+    this.#chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
+    this.#followTheme();
+    this.#chart.subscribeCrosshairMove(({ time, point }) => onPoint(time && point ? this.#candles.indexOf(time) : null));
+    this.#chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
+      if (range !== null && range.from < LOAD_AHEAD_BARS) onLeftEdge();
+    });
+  }
+
+  get digits() {
+    return this.#digits;
+  }
+
+  get daily() {
+    return /[dwo]$/.test(this.#candles?.query.period ?? "");
+  }
+
+  // Draws another symbol or period from scratch and shows its newest candles.
+  show(candles) {
+    this.#candles = candles;
+    this.#chart.priceScale("right").applyOptions({ autoScale: true });
+    this.#chart.timeScale().applyOptions({ timeVisible: !this.daily, barSpacing: BAR_SPACING });
+    this.redraw();
+    this.#chart.timeScale().scrollToPosition(this.#chart.options().timeScale.rightOffset, false);
+  }
+
+  // Draws the same candles again after older ones changed or came; what is in view stays.
+  redraw() {
+    const { list } = this.#candles;
+    this.#digits = priceDigits(list);
+    const priceFormat = { ...this.#prices.options().priceFormat, minMove: 10 ** -this.#digits };
+    this.#prices.applyOptions({ priceFormat });
+    this.#prices.setData(list);
+    this.#volumes.setData(list.map((candle) => this.#volumeBar(candle)));
+  }
+
+  update(changed) {
+    for (const candle of changed) {
+      this.#prices.update(candle);
+      this.#volumes.update(this.#volumeBar(candle));
+    }
+  }
+
+  // Puts the crosshair on a candle, scrolling to it where needed; null takes it away.
+  point(index) {
+    if (index === null) {
+      this.#chart.clearCrosshairPosition();
+      return;
+    }
+    const scale = this.#chart.timeScale();
+    const { from, to } = scale.getVisibleLogicalRange();
+    const shift = Math.min(0, index - from - 2) + Math.max(0, index - to + 2);
+    if (shift !== 0) scale.setVisibleLogicalRange({ from: from + shift, to: to + shift });
+    const { time, close } = this.#candles.list[index];
+    this.#chart.setCrosshairPosition(close, time, this.#prices);
+  }
+
+  zoom(factor) {
+    const scale = this.#chart.timeScale();
+    scale.applyOptions({ barSpacing: Math.min(60, Math.max(0.2, scale.options().barSpacing * factor)) });
+  }
+
+  toNewest() {
+    this.#chart.timeScale().scrollToRealTime();
+  }
+
+  #volumeBar({ time, open, close, volume }) {
+    if (volume === null) return { time };
+    return { time, value: volume, color: close < open ? this.#colours.downVolume : this.#colours.upVolume };
+  }
+
+  #followTheme() {
+    const light = window.matchMedia("(prefers-color-scheme: light)");
+    const apply = () => {
+      this.#paint();
+      if (this.#candles) this.redraw();
+    };
+    light.addEventListener("change", apply);
+    this.#paint();
+  }
+
+  #paint() {
+    const style = getComputedStyle(document.body);
+    const colour = (name) => style.getPropertyValue(`--${name}`).trim();
+    this.#colours = { upVolume: colour("up-volume"), downVolume: colour("down-volume") };
+    const line = { color: colour("muted"), labelBackgroundColor: colour("label"), style: LineStyle.Dashed };
+    this.#chart.applyOptions({
+      layout: {
+        background: { type: "solid", color: colour("back") },
+        textColor: colour("muted"),
+        fontFamily: style.fontFamily,
+        fontSize: 12,
+      },
+      grid: { vertLines: { color: colour("grid") }, horzLines: { color: colour("grid") } },
+      crosshair: { vertLine: line, horzLine: line },
+      timeScale: { borderColor: colour("line") },
+    });
+    const [up, down] = [colour("up"), colour("down")];
+    this.#prices.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down });
+  }
+}

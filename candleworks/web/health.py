@@ -1,0 +1,55 @@
+"""`/healthz` and `/symbols`: whether data moves, and what there is."""
+
+from datetime import datetime
+from http import HTTPStatus
+
+import orjson
+from fastapi import APIRouter, Response
+
+from candleworks import clock
+from candleworks.errors import CandleworksError
+from candleworks.storage.market import SIDES, Market
+from candleworks.web.ohlc import iso
+
+MAX_TICK_AGE_SECONDS = 300
+
+
+def health_routes(market: Market) -> APIRouter:
+    router = APIRouter()
+
+    @router.api_route("/healthz", methods=["GET", "HEAD"])
+    def healthz() -> Response:
+        """Answer `ok`, `degraded` (no tick within five minutes) or, with status 503, `down`."""
+        try:
+            newest = market.newest_tick()
+        except CandleworksError as error:
+            return _json(_health("down", str(error), None), HTTPStatus.SERVICE_UNAVAILABLE)
+        age = _age_seconds(newest)
+        moving = age is not None and age <= MAX_TICK_AGE_SECONDS
+        return _json(_health("ok" if moving else "degraded", "ok", newest))
+
+    @router.api_route("/symbols", methods=["GET", "HEAD"])
+    def symbols() -> Response:
+        """List every symbol that has candles, with the price sides that it can be drawn by."""
+        found = [symbol._asdict() for symbol in market.symbols()]
+        return _json([{**symbol, "last_tick": iso(symbol["last_tick"]), "sides": SIDES} for symbol in found])
+
+    return router
+
+
+def _health(status: str, database: str, newest_tick: datetime | None) -> dict[str, object]:
+    return {
+        "status": status,
+        "database": database,
+        "last_tick_age_seconds": _age_seconds(newest_tick),
+        "newest_tick": iso(newest_tick),
+    }
+
+
+def _age_seconds(tick: datetime | None) -> float | None:
+    """Vendors' clocks run ahead at times; an age is never negative."""
+    return None if tick is None else max(0.0, (clock.now() - tick).total_seconds())
+
+
+def _json(content: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    return Response(orjson.dumps(content), status_code=status, media_type="application/json")

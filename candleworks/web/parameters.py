@@ -1,0 +1,110 @@
+"""What a request may ask for, and the sentence it gets when it asks for something else."""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+from candleworks.storage.market import SIDES, CandleRange, Period
+
+NAMES = ("symbol", "period", "from", "to", "price", "limit")
+DEFAULT_PERIOD = "1m"
+DEFAULT_LIMIT = 500
+MAX_LIMIT = 50_000
+MAX_PERIOD_MINUTES = 3_660 * 1_440
+MAX_PERIOD_MONTHS = 120
+
+_PERIOD_ALLOWED = "a number and a unit of m, h, d, w or mo, such as 1m, 90m, 1h, 1d, 1w or 1mo, up to 10 years"
+_TIME_ALLOWED = (
+    "an ISO 8601 date or time such as 2026-11-20 or 2026-11-20T14:30:00Z (UTC unless it says otherwise)"
+    " or seconds since 1970 with 9 or 10 digits"
+)
+_PERIOD = re.compile(
+    r"(?P<count>[0-9]{1,7}) ?(?:(?P<minute>m|min|minutes?)|(?P<hour>h|hours?)|(?P<day>d|days?)|(?P<week>w|weeks?)"
+    r"|(?P<month>mo|months?))"
+)
+_MINUTES = {"minute": 1, "hour": 60, "day": 1_440, "week": 10_080}
+_SHORT = {"minute": "m", "hour": "h", "day": "d", "week": "w", "month": "mo"}
+# A plus sign that was not escaped in the address arrives as a space.
+_UNESCAPED_OFFSET = re.compile(r"(:.*) ([0-9]{2}:?[0-9]{2})$")
+_EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
+_LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+class BadParameterError(ValueError):
+    """A parameter is unknown, missing or wrong; the text says what is allowed."""
+
+    def __init__(self, name: str, value: object, allowed: str) -> None:
+        super().__init__(f"The parameter {name} is {value!r}, allowed is {allowed}.")
+
+
+def read_range(items: Iterable[tuple[str, str]]) -> CandleRange:
+    """Read the parameters of a candle feed, filling in the defaults: period 1m, price trade, limit 500, no bounds."""
+    given = _once_each(items)
+    if not given.get("symbol"):
+        raise BadParameterError("symbol", given.get("symbol", ""), "a symbol that /symbols lists, such as AAPL")
+    period = read_period(given.get("period", DEFAULT_PERIOD))
+    start, stop = _read_time("from", given), _read_time("to", given)
+    if start and stop and start >= stop:
+        raise BadParameterError("from", given["from"], f"a time before the parameter to, which is {given['to']}")
+    return CandleRange(
+        symbol=given["symbol"],
+        period=period,
+        price=_read_side(given.get("price", SIDES[0])),
+        start=start,
+        stop=stop,
+        limit=_read_limit(given.get("limit", str(DEFAULT_LIMIT))),
+    )
+
+
+def read_period(text: str) -> Period:
+    """Read `90m`, `1 hour`, `1day`, `1mo` and the like."""
+    match = _PERIOD.fullmatch(text)
+    if match is None:
+        raise BadParameterError("period", text, _PERIOD_ALLOWED)
+    unit = str(match.lastgroup)
+    count = int(match["count"])
+    name = f"{count}{_SHORT[unit]}"
+    period = Period(name, months=count) if unit == "month" else Period(name, minutes=count * _MINUTES[unit])
+    if not (0 < period.minutes <= MAX_PERIOD_MINUTES or 0 < period.months <= MAX_PERIOD_MONTHS):
+        raise BadParameterError("period", text, _PERIOD_ALLOWED)
+    return period
+
+
+def _once_each(items: Iterable[tuple[str, str]]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for name, value in items:
+        if name not in NAMES:
+            raise BadParameterError(name, value, f"one of the parameters {', '.join(NAMES)} instead")
+        if name in given:
+            raise BadParameterError(name, f"{given[name]}, {value}", "one value")
+        given[name] = value
+    return given
+
+
+def _read_time(name: str, given: Mapping[str, str]) -> datetime | None:
+    text = given.get(name)
+    if text is None:
+        return None
+    try:
+        if re.fullmatch(r"[0-9]{9,10}", text):
+            moment = datetime.fromtimestamp(int(text), UTC)
+        else:
+            moment = datetime.fromisoformat(_UNESCAPED_OFFSET.sub(r"\1+\2", text))
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise BadParameterError(name, text, _TIME_ALLOWED) from None
+    if not _EARLIEST <= moment < _LATEST:
+        raise BadParameterError(name, text, "a time from 1900 to 2199")
+    return moment
+
+
+def _read_side(text: str) -> str:
+    if text not in SIDES:
+        raise BadParameterError("price", text, " or ".join(SIDES))
+    return text
+
+
+def _read_limit(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= MAX_LIMIT:
+        raise BadParameterError("limit", text, f"a whole number from 1 to {MAX_LIMIT}")
+    return int(text)
