@@ -1,39 +1,71 @@
-"""One real server per test run, one migrated template database per engine, one clone of it per test."""
+"""One real server per engine and test run, one migrated template database each, one clone of it per test."""
 
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from candleworks.settings import Settings, load_settings
 from candleworks.storage.connection import Connection, connect
 from candleworks.storage.embedded import EmbeddedServer
+from candleworks.storage.engine import Engine, engine_of
 from candleworks.storage.migrations import migrate
 
+TIMESCALEDB_BUILD = Path("~/.cache/candleworks/timescaledb-pg18").expanduser()
 _numbers = itertools.count()
 
 
+@pytest.fixture(scope="session", params=list(Engine))
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Each engine in turn; a test that is about one of them says so with `@pytest.mark.parametrize(..., indirect=True)`."""
+    return Engine(request.param)
+
+
 @pytest.fixture(scope="session")
-def server_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An embedded server for this test run."""
-    with EmbeddedServer(tmp_path_factory.mktemp("server")).use() as dsn:
+def server_dsn(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of this engine for the test run: an embedded one, or the TimescaleDB that the environment names."""
+    if engine is Engine.TIMESCALE and (named := os.environ.get("CANDLEWORKS_TEST_TIMESCALE_DSN")):
+        yield named
+        return
+    build = timescaledb_build() if engine is Engine.TIMESCALE else None
+    with EmbeddedServer(tmp_path_factory.mktemp(engine), build).use() as dsn:
         yield dsn
 
 
+def timescaledb_build() -> Path:
+    """The TimescaleDB build to test with; skips the test when there is none."""
+    build = Path(os.environ.get("CANDLEWORKS_TIMESCALEDB") or TIMESCALEDB_BUILD)
+    if not (build / "share/extension/timescaledb.control").is_file():
+        pytest.skip(
+            "no TimescaleDB: build 2.29 for PostgreSQL 18 into ~/.cache/candleworks/timescaledb-pg18 (lib/, share/extension/),"
+            " or set CANDLEWORKS_TIMESCALEDB or CANDLEWORKS_TEST_TIMESCALE_DSN"
+        )
+    return build
+
+
 @pytest.fixture(scope="session")
-def template(server_dsn: str) -> str:
+def template(engine: Engine, server_dsn: str) -> str:
     """The name of a migrated database that nobody is connected to."""
-    with connect(server_dsn) as connection:
-        connection.execute("CREATE DATABASE template_postgres")
-    migrate(_named(server_dsn, "template_postgres"), load_settings({}))
-    return "template_postgres"
+    name = f"template_{engine}"
+    with connect(server_dsn) as admin:
+        admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        admin.execute(f"CREATE DATABASE {name}")
+    migrate(_named(server_dsn, name), load_settings({}))
+    with connect(_named(server_dsn, name)) as connection:
+        assert engine_of(connection) is engine
+    with connect(server_dsn) as admin:  # TimescaleDB's own workers would count as users of the template
+        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        admin.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [name])
+    return name
 
 
 @pytest.fixture
 def dsn(server_dsn: str, template: str) -> Iterator[str]:
     """A migrated, empty database of the test's own."""
-    name = f"test_{next(_numbers)}"
+    name = f"test_{os.getpid()}_{next(_numbers)}"
     with connect(server_dsn) as admin:
         admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         yield _named(server_dsn, name)
@@ -54,4 +86,4 @@ def settings(dsn: str, tmp_path: Path) -> Settings:
 
 
 def _named(dsn: str, name: str) -> str:
-    return dsn.replace("/candleworks?", f"/{name}?")
+    return make_conninfo(dsn, dbname=name)

@@ -5,22 +5,15 @@ half done and twenty runs at once do the work of one. docs/decisions/0004-migrat
 """
 
 import hashlib
-from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
 from candleworks.errors import TerminalError
 from candleworks.settings import Settings
 from candleworks.storage.connection import Connection, connect
+from candleworks.storage.engine import Engine, detect, engine_of
 
 LOCK_KEY = 7_164_801_233  # any number, the same in every version
-
-
-class Engine(StrEnum):
-    """How candles are kept: by TimescaleDB's continuous aggregates, or by our own tables."""
-
-    POSTGRES = "postgres"
-    TIMESCALE = "timescale"
 
 
 class Migration(NamedTuple):
@@ -55,7 +48,7 @@ def migrate(dsn: str, settings: Settings) -> list[str]:
         applied: dict[str, str] = dict(
             connection.execute("SELECT name, sha256 FROM public.candleworks_migrations").fetchall()
         )
-        available = read_migrations(engine_of(connection))
+        available = read_migrations(_engine(connection))
         _check(applied, available)
         pending = [migration for migration in available if migration.name not in applied]
         for migration in pending:
@@ -79,12 +72,12 @@ def read_migrations(engine: Engine) -> list[Migration]:
     ]
 
 
-def engine_of(connection: Connection) -> Engine:
-    """Tell the engine: the one already migrated to, else the best this server can be."""
-    first = connection.execute(
-        "SELECT split_part(name, '/', 1) FROM public.candleworks_migrations WHERE name NOT LIKE 'common/%' LIMIT 1"
-    ).fetchone()
-    return Engine(first[0]) if first else Engine.POSTGRES
+def _engine(connection: Connection) -> Engine:
+    """Return the engine once chosen, which a database keeps, else the best one."""
+    try:
+        return engine_of(connection)
+    except LookupError:
+        return detect(connection).engine
 
 
 def _check(applied: dict[str, str], available: list[Migration]) -> None:
