@@ -34,7 +34,7 @@ def uniform(keys: Keys, index: Integers) -> Floats:
 def wander(keys: Keys, first_second: int, count: int, octaves: tuple[tuple[int, float], ...]) -> Floats:
     """One row per key and one column per second: the sum of value noises, one per (period in seconds, amplitude).
 
-    Each noise runs straight from one lattice point to the next, its values lie in [-amplitude, amplitude).
+    Each noise runs straight from one lattice point to the next; its values lie in [-amplitude, amplitude).
     """
     total = np.zeros((len(keys), count))
     seconds = first_second + np.arange(count, dtype=np.int64)
@@ -44,7 +44,7 @@ def wander(keys: Keys, first_second: int, count: int, octaves: tuple[tuple[int, 
         shifted = seconds + phases[:, None]
         lattice = shifted // period
         columns = lattice - lattice[:, :1]
-        points = lattice[:, :1] + np.arange(int(columns[:, -1].max()) + 2 if count else 2)
+        points = lattice[:, :1] + np.arange((count - 1) // period + 3)
         heights = uniform(octave_keys[:, None], points)
         left = np.take_along_axis(heights, columns, axis=1)
         right = np.take_along_axis(heights, columns + 1, axis=1)

@@ -32,6 +32,7 @@ _CLOSE_CODES: Final = frozenset(
 )  # RFC 6455, 7.4
 _MAX_MESSAGE_BYTES: Final = 1_000_000  # the vendor's limit
 _WRITE_BUFFER_BYTES: Final = 1_000_000  # a client that reads too slowly costs this much memory, and no more
+_CLOSING_SECONDS: Final = 2  # who does not read the goodbye by then is cut off
 _SLOWEST_ANSWER_SECONDS: Final = 60  # half a year of daily bars takes ten
 
 
@@ -63,6 +64,7 @@ class Simulator:
                 compression=None,
                 ping_interval=None,  # the vendor's clients send heartbeats, and some readers of ours answer no pings
                 open_timeout=_SLOWEST_ANSWER_SECONDS,
+                close_timeout=_CLOSING_SECONDS,
                 max_size=_MAX_MESSAGE_BYTES,
                 write_limit=_WRITE_BUFFER_BYTES,
             )
