@@ -6,12 +6,25 @@ machine (addresses, ports, secrets).
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from annotated_types import Ge, Gt, Le
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StrictFloat,
+    StrictInt,
+    ValidationError,
+    field_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from candleworks.errors import ConfigurationError
 
@@ -19,13 +32,41 @@ VENDOR_FEED_URL = "wss://ws.twelvedata.com/v1/quotes/price"
 VENDOR_REST_URL = "https://api.twelvedata.com"
 DEFAULT_SYMBOLS = ("AAPL", "MSFT", "TSLA", "AMZN", "BTC/USD", "ETH/USD", "EUR/USD")
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
-Symbol = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9./:^_-]{0,31}$")]
+
+def _matching(pattern: str, allowed: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(allowed)
+        return text
+
+    return AfterValidator(check)
+
+
+def _known_calendar(name: str) -> str:
+    if name not in ("XNYS", "24/7"):
+        import exchange_calendars  # noqa: PLC0415 - 0.5 s to import, and most configurations name no calendar
+
+        if name not in exchange_calendars.get_calendar_names():
+            raise ValueError("a calendar of exchange_calendars such as XNYS, XLON or 24/7")
+    return name
+
+
+Name = Annotated[str, _matching("[a-z0-9][a-z0-9-]{0,39}", "up to 40 of a-z, 0-9 and -, not beginning with -")]
+Symbol = Annotated[
+    str,
+    _matching(
+        "[A-Za-z0-9][A-Za-z0-9./:^_-]{0,31}",
+        "up to 32 letters, digits and . / : ^ _ -, beginning with a letter or digit",
+    ),
+]
+CalendarName = Annotated[str, AfterValidator(_known_calendar)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+FeedUrl = Annotated[str, _matching("wss?://[^/].*", "an address that begins with ws:// or wss://")]
+RestUrl = Annotated[str, _matching("https?://[^/].*", "an address that begins with http:// or https://")]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
 class Feed(_Section):
@@ -39,23 +80,23 @@ class Feed(_Section):
     def _each_symbol_once(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
         repeated = sorted({symbol for symbol in symbols if symbols.count(symbol) > 1})
         if repeated:
-            raise ValueError(f"each symbol once, but {', '.join(repeated)} stands twice")
+            raise ValueError(f"each symbol once ({', '.join(repeated)} is repeated)")
         return symbols
 
 
 class Ingest(_Section):
     """How ticks are gathered on their way to the database."""
 
-    max_batch_rows: int = Field(default=5_000, ge=1, le=100_000)
-    flush_interval_ms: int = Field(default=100, ge=1, le=10_000)
-    max_buffered_ticks: int = Field(default=200_000, ge=1_000, le=10_000_000)
-    max_future_seconds: int = Field(default=60, ge=0, le=86_400)
+    max_batch_rows: StrictInt = Field(default=5_000, ge=1, le=100_000)
+    flush_interval_ms: StrictInt = Field(default=100, ge=1, le=10_000)
+    max_buffered_ticks: StrictInt = Field(default=200_000, ge=1_000, le=10_000_000)
+    max_future_seconds: StrictInt = Field(default=60, ge=0, le=86_400)
 
 
 class Candles(_Section):
     """How often stored candles catch up with ticks while `ingest` runs."""
 
-    refresh_interval_seconds: float = Field(default=1.0, ge=0.1, le=3_600)
+    refresh_interval_seconds: StrictFloat = Field(default=1.0, ge=0.1, le=3_600)
 
 
 class Calendars(_Section):
@@ -65,30 +106,21 @@ class Calendars(_Section):
     trades around the clock, everything else follows `stocks`.
     """
 
-    stocks: str = "XNYS"
-    symbols: dict[Symbol, str] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _known_calendars(self) -> "Calendars":
-        import exchange_calendars  # noqa: PLC0415 - 0.5 s to import, and most configurations name no calendar
-
-        for name in {self.stocks, *self.symbols.values()} - {"XNYS", "24/7"}:
-            if name not in exchange_calendars.get_calendar_names():
-                raise ValueError(f"a calendar of exchange_calendars such as XNYS, XLON or 24/7, not {name!r}")
-        return self
+    stocks: CalendarName = "XNYS"
+    symbols: dict[Symbol, CalendarName] = Field(default_factory=dict)
 
 
 class Storage(_Section):
     """How the database keeps ticks."""
 
-    chunk_interval_days: int = Field(default=1, ge=1, le=365)
+    chunk_interval_days: StrictInt = Field(default=1, ge=1, le=365)
 
 
 class Simulator(_Section):
     """The simulated feed that runs while no API key is set."""
 
-    rate: float = Field(default=20.0, gt=0, le=1_000_000)
-    seed: int = Field(default=1, ge=0)
+    rate: StrictFloat = Field(default=20.0, gt=0, le=1_000_000)
+    seed: StrictInt = Field(default=1, ge=0)
 
 
 class _File(_Section):
@@ -104,7 +136,7 @@ class _File(_Section):
     def _distinct_names(cls, feeds: tuple[Feed, ...]) -> tuple[Feed, ...]:
         names = [feed.name for feed in feeds]
         if len(set(names)) != len(names):
-            raise ValueError(f"feeds with distinct names, but got {', '.join(names)}")
+            raise ValueError(f"a name of its own for each feed (the names are {', '.join(names)})")
         return feeds
 
 
@@ -113,9 +145,10 @@ class Settings(_File):
 
     dsn: SecretStr | None = None
     home: Path = Path(".candleworks")
-    feed_url: str = VENDOR_FEED_URL
-    rest_url: str = VENDOR_REST_URL
+    feed_url: FeedUrl = VENDOR_FEED_URL
+    rest_url: RestUrl = VENDOR_REST_URL
     web_port: Port = 8050
+    prefect_port: Port = 4200
     timescaledb: Path | None = None
     api_key: SecretStr | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -123,7 +156,10 @@ class Settings(_File):
     @field_validator("home", "timescaledb")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
-        return path.expanduser().resolve() if path else None
+        try:
+            return path.expanduser().resolve() if path else None
+        except RuntimeError:
+            raise ValueError("a directory, and ~ only for users that exist") from None
 
     @property
     def simulated(self) -> bool:
@@ -147,12 +183,23 @@ ENVIRONMENT = {
     "CANDLEWORKS_FEED_URL": "feed_url",
     "CANDLEWORKS_REST_URL": "rest_url",
     "CANDLEWORKS_WEB_PORT": "web_port",
+    "CANDLEWORKS_PREFECT_PORT": "prefect_port",
     "CANDLEWORKS_TIMESCALEDB": "timescaledb",
     "CANDLEWORKS_LOG_LEVEL": "log_level",
     "TWELVEDATA_API_KEY": "api_key",
 }
 CONFIG_VARIABLE = "CANDLEWORKS_CONFIG"
 CONFIG_FILE = "candleworks.yaml"
+_SECRETS = frozenset({"dsn", "api_key"})
+# What is allowed where pydantic says it in the terms of a programmer; the rest of its messages are used as they are.
+_ALLOWED = {
+    "string_type": "a text (in quotes where YAML takes it for something else)",
+    "tuple_type": "a list",
+    "dict_type": "keys with values",
+    "too_short": "a list of at least {min_length}",
+    "invalid_key": "a text as the key",
+    "literal_error": "{expected}",
+}
 
 
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
@@ -175,40 +222,70 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
-    if not path.is_file():
-        if required:
-            raise ConfigurationError(f"The configuration {path} named by {CONFIG_VARIABLE} does not exist: create it.")
-        return {}
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if required:
+            raise ConfigurationError(
+                f"The configuration {path} named by {CONFIG_VARIABLE} does not exist: create it, or correct the path."
+            ) from None
+        return {}
+    except OSError as error:
+        raise ConfigurationError(
+            f"The configuration {path} cannot be read ({error.strerror}): check the path and its permissions."
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = re.sub(r"\s+", " ", str(error))
         raise ConfigurationError(f"The configuration {path} is no YAML ({reason}): correct it.") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise ConfigurationError(f"The configuration {path} holds {content!r}: it must be keys such as `feeds:`.")
+        raise ConfigurationError(f"The configuration {path} is {content!r}, allowed are keys such as `feeds:`.")
     return content
 
 
 def _explain(error: ValidationError, source: str) -> str:
     problem = error.errors(include_url=False)[0]
-    path = ".".join(str(part) for part in problem["loc"]) or "(top level)"
-    variables = {key: name for name, key in ENVIRONMENT.items()}
-    path = variables.get(path, path) if source == "the environment" else path
+    keys = [part for part in problem["loc"] if part != "[key]"]  # pydantic's mark for the key itself
+    path = ".".join(map(str, keys))
+    if source == "the environment":
+        path = {key: name for name, key in ENVIRONMENT.items()}.get(path, path)
     if problem["type"] == "extra_forbidden":
-        siblings = ", ".join(_keys_at(problem["loc"][:-1]))
-        return f"{source}: unknown key {path}: allowed here are {siblings}."
-    allowed = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    shown = "(secret)" if path in ("CANDLEWORKS_DSN", "TWELVEDATA_API_KEY") else repr(problem["input"])
-    return f"{source}: {path} is {shown}, allowed is {allowed}."
+        return f"{source}: {path} is no known key, allowed here are {_keys_at(keys[:-1])}."
+    value = "(secret)" if keys[0] in _SECRETS else repr(problem["input"])
+    return f"{source}: {path} is {value}, allowed is {_allowed(problem)}."
 
 
-def _keys_at(path: tuple[int | str, ...]) -> list[str]:
+def _allowed(problem: ErrorDetails) -> str:
+    kind = problem["type"]
+    if kind == "model_type":
+        return f"a section with the keys {_keys_at(problem['loc'])}"
+    if kind.startswith(("int_", "float_", "greater_", "less_")):
+        return _range(_model_at(problem["loc"][:-1]).model_fields[str(problem["loc"][-1])])
+    if kind in _ALLOWED:
+        return _ALLOWED[kind].format_map(problem.get("ctx", {}))
+    return problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+
+
+def _range(field: FieldInfo) -> str:
+    """Say which numbers a field takes; every number has a lower bound here, and most an upper one."""
+    bounds = {type(bound): bound for bound in field.metadata}
+    text = "a number" if field.annotation is float else "a whole number"
+    if Gt in bounds:
+        return f"{text} above {bounds[Gt].gt:,} and at most {bounds[Le].le:,}"
+    return f"{text} from {bounds[Ge].ge:,} " + (f"to {bounds[Le].le:,}" if Le in bounds else "up")
+
+
+def _keys_at(path: Sequence[int | str]) -> str:
     """Name the keys that may stand at `path` of the file."""
-    model: type[BaseModel] = _File
+    model = _model_at(path) if path else _File
+    return ", ".join(sorted(model.model_fields))
+
+
+def _model_at(path: Sequence[int | str]) -> type[BaseModel]:
+    model: type[BaseModel] = Settings
     for part in path:
         if isinstance(part, str):
             inner = model.model_fields[part].default
             model = type(inner[0] if isinstance(inner, tuple) else inner)
-    return sorted(model.model_fields)
+    return model

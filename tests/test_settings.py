@@ -1,0 +1,300 @@
+"""What a person can configure, and how a mistake is answered."""
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from candleworks.errors import ConfigurationError
+from candleworks.settings import Settings, load_settings
+
+SECTIONS = "calendars, candles, feeds, ingest, simulator, storage"
+INGEST_KEYS = "flush_interval_ms, max_batch_rows, max_buffered_ticks, max_future_seconds"
+SYMBOL_RULE = "up to 32 letters, digits and . / : ^ _ -, beginning with a letter or digit"
+TEXT_RULE = "a text (in quotes where YAML takes it for something else)"
+CALENDAR_RULE = "a calendar of exchange_calendars such as XNYS, XLON or 24/7"
+
+
+def read(tmp_path: Path, content: str | bytes) -> Settings:
+    path = tmp_path / "c.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return load_settings({"CANDLEWORKS_CONFIG": str(path)})
+
+
+def refusal(tmp_path: Path, content: str | bytes) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        read(tmp_path, content)
+    return str(caught.value).replace(f"{tmp_path}/", "")
+
+
+def test_nothing_configured_means_the_simulated_feed_on_an_embedded_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a file and without variables every setting has its documented default, and home is absolute."""
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings({})
+    assert settings.dsn is None
+    assert settings.api_key is None
+    assert settings.timescaledb is None
+    assert settings.home == tmp_path / ".candleworks"
+    assert settings.feed_url == "wss://ws.twelvedata.com/v1/quotes/price"
+    assert settings.rest_url == "https://api.twelvedata.com"
+    assert (settings.web_port, settings.prefect_port, settings.log_level) == (8050, 4200, "INFO")
+    assert (settings.ingest.max_batch_rows, settings.ingest.flush_interval_ms) == (5_000, 100)
+    assert [feed.name for feed in settings.feeds] == ["twelvedata"]
+    assert settings.simulated
+
+
+def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
+    """A file that holds nothing, or only comments, changes nothing."""
+    assert read(tmp_path, "# nothing yet\n") == load_settings({})
+
+
+def test_a_file_named_candleworks_yaml_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default file is read from the working directory without being named."""
+    (tmp_path / "candleworks.yaml").write_text("simulator: {rate: 7}")
+    monkeypatch.chdir(tmp_path)
+    assert load_settings({}).simulator.rate == 7.0
+
+
+def test_file_and_environment_make_one_object(tmp_path: Path) -> None:
+    """The file says what the platform does, variables say what differs per machine."""
+    path = tmp_path / "c.yaml"
+    path.write_text("feeds: [{name: eu, symbols: [BTC/USD, VOD:LSE]}]\ncalendars: {symbols: {'VOD:LSE': XLON}}\n")
+    settings = load_settings(
+        {
+            "CANDLEWORKS_CONFIG": str(path),
+            "CANDLEWORKS_HOME": str(tmp_path / "home"),
+            "CANDLEWORKS_FEED_URL": "ws://127.0.0.1:9000/feed",
+            "CANDLEWORKS_REST_URL": "http://127.0.0.1:9000",
+            "CANDLEWORKS_WEB_PORT": "8051",
+            "CANDLEWORKS_PREFECT_PORT": "4201",
+            "CANDLEWORKS_LOG_LEVEL": "DEBUG",
+            "CANDLEWORKS_TIMESCALEDB": "",
+        }
+    )
+    assert settings.feeds[0].symbols == ("BTC/USD", "VOD:LSE")
+    assert settings.calendars.symbols == {"VOD:LSE": "XLON"}
+    assert settings.home == tmp_path / "home"
+    assert settings.feed_url == "ws://127.0.0.1:9000/feed"
+    assert (settings.web_port, settings.prefect_port, settings.log_level) == (8051, 4201, "DEBUG")
+    assert settings.timescaledb is None
+    assert not settings.simulated
+
+
+def test_a_key_or_another_address_ends_the_simulation() -> None:
+    """`up` simulates only while there is nowhere else to get ticks from."""
+    assert not load_settings({"TWELVEDATA_API_KEY": "k"}).simulated
+    assert not load_settings({"CANDLEWORKS_FEED_URL": "ws://localhost:1"}).simulated
+
+
+def test_home_follows_the_tilde() -> None:
+    """`~` means the user's own directory, wherever the program runs."""
+    assert load_settings({"CANDLEWORKS_HOME": "~/ticks"}).home == Path("~/ticks").expanduser()
+
+
+def test_nothing_can_be_changed_afterwards() -> None:
+    """The configuration is one frozen object, its sections too."""
+    settings = load_settings({})
+    with pytest.raises(ValidationError):
+        settings.web_port = 1  # type: ignore[misc]
+    with pytest.raises(ValidationError):
+        settings.ingest.max_batch_rows = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("ingst: {}", f"c.yaml: ingst is no known key, allowed here are {SECTIONS}."),
+        ("dsn: postgresql://u:sesame@h/db", f"c.yaml: dsn is no known key, allowed here are {SECTIONS}."),
+        ("ingest: {max_batch: 1}", f"c.yaml: ingest.max_batch is no known key, allowed here are {INGEST_KEYS}."),
+        (
+            "feeds: [{name: a}, {name: b, symbol: [X]}]",
+            "c.yaml: feeds.1.symbol is no known key, allowed here are name, symbols.",
+        ),
+        ("7: 8", "c.yaml: 7 is 7, allowed is a text as the key."),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_known_ones(tmp_path: Path, content: str, text: str) -> None:
+    """At the top, in a section and in a feed."""
+    assert refusal(tmp_path, content) == text
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (
+            "ingest: {max_batch_rows: many}",
+            "ingest.max_batch_rows is 'many', allowed is a whole number from 1 to 100,000",
+        ),
+        ("ingest: {max_batch_rows: '5'}", "ingest.max_batch_rows is '5', allowed is a whole number from 1 to 100,000"),
+        ("ingest: {max_batch_rows: yes}", "ingest.max_batch_rows is True, allowed is a whole number from 1 to 100,000"),
+        ("ingest: {max_batch_rows: 1.5}", "ingest.max_batch_rows is 1.5, allowed is a whole number from 1 to 100,000"),
+        ("ingest: {max_batch_rows: }", "ingest.max_batch_rows is None, allowed is a whole number from 1 to 100,000"),
+        ("simulator: {rate: fast}", "simulator.rate is 'fast', allowed is a number above 0 and at most 1,000,000"),
+        ("ingest: [1]", f"ingest is [1], allowed is a section with the keys {INGEST_KEYS}"),
+        ("ingest:", f"ingest is None, allowed is a section with the keys {INGEST_KEYS}"),
+        ("feeds: {name: x}", "feeds is {'name': 'x'}, allowed is a list"),
+        ("feeds: [x]", "feeds.0 is 'x', allowed is a section with the keys name, symbols"),
+        ("feeds: [{symbols: AAPL}]", "feeds.0.symbols is 'AAPL', allowed is a list"),
+        ("feeds: [{symbols: [1]}]", f"feeds.0.symbols.0 is 1, allowed is {TEXT_RULE}"),
+        ("feeds: [{symbols: [NO]}]", f"feeds.0.symbols.0 is False, allowed is {TEXT_RULE}"),
+        ("calendars: {stocks: 5}", f"calendars.stocks is 5, allowed is {TEXT_RULE}"),
+        ("calendars: {symbols: [AAPL]}", "calendars.symbols is ['AAPL'], allowed is keys with values"),
+    ],
+)
+def test_a_wrong_type_is_refused(tmp_path: Path, content: str, text: str) -> None:
+    """The message says the key's path, the value and what is allowed; numbers are not guessed from texts."""
+    assert refusal(tmp_path, content) == f"c.yaml: {text}."
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("ingest: {max_batch_rows: 0}", "ingest.max_batch_rows is 0, allowed is a whole number from 1 to 100,000"),
+        (
+            "ingest: {flush_interval_ms: 10001}",
+            "ingest.flush_interval_ms is 10001, allowed is a whole number from 1 to 10,000",
+        ),
+        (
+            "candles: {refresh_interval_seconds: .nan}",
+            "candles.refresh_interval_seconds is nan, allowed is a number from 0.1 to 3,600",
+        ),
+        ("simulator: {rate: 0}", "simulator.rate is 0, allowed is a number above 0 and at most 1,000,000"),
+        ("simulator: {seed: -1}", "simulator.seed is -1, allowed is a whole number from 0 up"),
+        ("feeds: []", "feeds is [], allowed is a list of at least 1"),
+        ("feeds: [{symbols: []}]", "feeds.0.symbols is [], allowed is a list of at least 1"),
+        (
+            "feeds: [{name: My Feed}]",
+            "feeds.0.name is 'My Feed', allowed is up to 40 of a-z, 0-9 and -, not beginning with -",
+        ),
+        ("feeds: [{symbols: ['A B']}]", f"feeds.0.symbols.0 is 'A B', allowed is {SYMBOL_RULE}"),
+        ("feeds: [{symbols: ['A\\n']}]", f"feeds.0.symbols.0 is 'A\\\\n', allowed is {SYMBOL_RULE}"),
+        ("calendars: {symbols: {'A B': XNYS}}", f"calendars.symbols.A B is 'A B', allowed is {SYMBOL_RULE}"),
+        ("calendars: {stocks: NYSE2}", f"calendars.stocks is 'NYSE2', allowed is {CALENDAR_RULE}"),
+        ("calendars: {symbols: {SAP: FSE}}", f"calendars.symbols.SAP is 'FSE', allowed is {CALENDAR_RULE}"),
+    ],
+)
+def test_a_value_out_of_range_is_refused(tmp_path: Path, content: str, text: str) -> None:
+    """Bounds stand in the message, so that one look corrects the file."""
+    assert refusal(tmp_path, content) == f"c.yaml: {text}."
+
+
+def test_a_symbol_stands_once_in_a_feed(tmp_path: Path) -> None:
+    """Asking the vendor for a symbol twice is a mistake in the file."""
+    assert refusal(tmp_path, "feeds: [{symbols: [AAPL, MSFT, AAPL]}]") == (
+        "c.yaml: feeds.0.symbols is ['AAPL', 'MSFT', 'AAPL'], allowed is each symbol once (AAPL is repeated)."
+    )
+
+
+def test_feeds_have_names_of_their_own(tmp_path: Path) -> None:
+    """`--feed NAME` has to mean one feed."""
+    assert refusal(tmp_path, "feeds: [{name: a}, {name: a}]") == (
+        "c.yaml: feeds is [{'name': 'a'}, {'name': 'a'}],"
+        " allowed is a name of its own for each feed (the names are a, a)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("- a", "The configuration c.yaml is ['a'], allowed are keys such as `feeds:`."),
+        ("hello", "The configuration c.yaml is 'hello', allowed are keys such as `feeds:`."),
+        (
+            "feeds: [",
+            (
+                "The configuration c.yaml is no YAML (while parsing a flow node expected the node content, but found"
+                " '<stream end>' in \"<unicode string>\", line 1, column 9: feeds: [ ^): correct it."
+            ),
+        ),
+        (
+            b"# \xe9\n",
+            (
+                "The configuration c.yaml is no YAML ('utf-8' codec can't decode byte 0xe9 in position 2:"
+                " invalid continuation byte): correct it."
+            ),
+        ),
+    ],
+)
+def test_a_file_that_is_no_mapping_or_no_yaml_is_refused(tmp_path: Path, content: str | bytes, text: str) -> None:
+    """One line says which file it is and where it goes wrong."""
+    assert refusal(tmp_path, content) == text
+
+
+def test_a_configuration_that_was_named_must_exist(tmp_path: Path) -> None:
+    """A typing error in CANDLEWORKS_CONFIG does not silently mean the defaults."""
+    missing = tmp_path / "missing.yaml"
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({"CANDLEWORKS_CONFIG": str(missing)})
+    assert str(caught.value) == (
+        f"The configuration {missing} named by CANDLEWORKS_CONFIG does not exist: create it, or correct the path."
+    )
+
+
+def test_a_directory_is_no_configuration(tmp_path: Path) -> None:
+    """What cannot be read is named with the system's reason."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({"CANDLEWORKS_CONFIG": str(tmp_path)})
+    assert str(caught.value) == (
+        f"The configuration {tmp_path} cannot be read (Is a directory): check the path and its permissions."
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        ("CANDLEWORKS_WEB_PORT", "http", "a whole number from 1 to 65,535"),
+        ("CANDLEWORKS_WEB_PORT", "0", "a whole number from 1 to 65,535"),
+        ("CANDLEWORKS_PREFECT_PORT", "65536", "a whole number from 1 to 65,535"),
+        ("CANDLEWORKS_LOG_LEVEL", "loud", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
+        ("CANDLEWORKS_FEED_URL", "ws.example.com", "an address that begins with ws:// or wss://"),
+        ("CANDLEWORKS_REST_URL", "ws://example.com", "an address that begins with http:// or https://"),
+        ("CANDLEWORKS_HOME", "~nobody-of-this-name/x", "a directory, and ~ only for users that exist"),
+    ],
+)
+def test_a_bad_variable_is_named_as_a_variable(variable: str, value: str, allowed: str) -> None:
+    """Whoever set it in the environment reads the name they set."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({variable: value})
+    assert str(caught.value) == f"the environment: {variable} is {value!r}, allowed is {allowed}."
+
+
+def test_secrets_are_never_shown() -> None:
+    """Neither the printed configuration nor its dump holds a password or a key."""
+    settings = load_settings({"CANDLEWORKS_DSN": "postgresql://u:hunter2@h/db", "TWELVEDATA_API_KEY": "sesame"})
+    shown = f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+    assert "hunter2" not in shown
+    assert "sesame" not in shown
+    assert settings.dsn is not None
+    assert settings.dsn.get_secret_value() == "postgresql://u:hunter2@h/db"
+
+
+def test_a_refused_file_does_not_show_what_the_environment_holds(tmp_path: Path) -> None:
+    """A message about one setting never carries another one's secret."""
+    path = tmp_path / "c.yaml"
+    path.write_text("simulator: {rate: 0}")
+    variables = {"CANDLEWORKS_CONFIG": str(path), "CANDLEWORKS_DSN": "hunter2", "TWELVEDATA_API_KEY": "sesame"}
+    for extra in ({}, {"CANDLEWORKS_CONFIG": "", "CANDLEWORKS_WEB_PORT": "0"}):
+        with pytest.raises(ConfigurationError) as caught:
+            load_settings(variables | extra)
+        assert "hunter2" not in str(caught.value)
+        assert "sesame" not in str(caught.value)
+
+
+def test_the_only_feed_needs_no_name_and_others_do(tmp_path: Path) -> None:
+    """`feed(None)` means the only feed; where there are more, the message names them."""
+    assert load_settings({}).feed(None).name == "twelvedata"
+    settings = read(tmp_path, "feeds: [{name: us}, {name: eu}]")
+    assert settings.feed("eu").name == "eu"
+    for name in (None, "asia"):
+        with pytest.raises(ConfigurationError) as caught:
+            settings.feed(name)
+        assert str(caught.value) == f"No feed named {name!r} is configured: choose one of us, eu with --feed."
+
+
+def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Called without a mapping, the variables of the process count."""
+    monkeypatch.setitem(os.environ, "CANDLEWORKS_WEB_PORT", "8123")
+    monkeypatch.delitem(os.environ, "CANDLEWORKS_CONFIG", raising=False)
+    assert load_settings().web_port == 8123
