@@ -1,57 +1,21 @@
 """The vendor's REST answers that the product asks for."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from http import HTTPStatus
-from typing import Any, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Any
 
-import numpy as np
-
-from candleworks.simulate.bars import MINUTE, Bars, bucket_starts
 from candleworks.simulate.catalogue import CRYPTO, FOREX, STOCK, Instrument
 from candleworks.simulate.days import day_end, day_start
 from candleworks.simulate.market import SECOND_US, Market
-
-INTERVAL_MINUTES: Final = {
-    "1min": 1,
-    "5min": 5,
-    "15min": 15,
-    "30min": 30,
-    "1h": 60,
-    "2h": 120,
-    "4h": 240,
-    "1day": 1440,
-}
-DEFAULT_OUTPUTSIZE: Final = 30
-MAX_OUTPUTSIZE: Final = 5000
-
-_PRICES: Final = ("open", "high", "low", "close")
+from candleworks.simulate.series import NO_SYMBOL, VendorError, time_series
 
 _NO_KEY = (
     "**apikey** parameter is incorrect or not specified. You can get your free API key instantly following this link: "
     "https://twelvedata.com/pricing. If you believe that everything is correct, you can contact us at "
     "https://twelvedata.com/contact/customer"
 )
-_NO_SYMBOL = (
-    "**symbol** or **figi** parameter is missing or invalid. Please provide a valid symbol according to API "
-    "documentation: https://twelvedata.com/docs#reference-data"
-)
-_NO_DATA = "No data is available on the specified dates. Try setting different start/end dates."
-
-
-class VendorError(Exception):
-    """A refusal in the vendor's words; it becomes the HTTP status and the body."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-    @property
-    def body(self) -> dict[str, Any]:
-        return {"code": self.code, "message": str(self), "status": "error"}
 
 
 @dataclass(frozen=True)
@@ -131,161 +95,18 @@ class RestApi:
     def _time_series(self, query: Mapping[str, str], now_us: int) -> Answer:
         symbols = [symbol.strip() for symbol in query.get("symbol", "").split(",") if symbol.strip()]
         if not symbols:
-            raise VendorError(HTTPStatus.BAD_REQUEST, _NO_SYMBOL)
+            raise VendorError(HTTPStatus.BAD_REQUEST, NO_SYMBOL)
         if query.get("format", "JSON").upper() != "JSON":
             raise VendorError(HTTPStatus.BAD_REQUEST, "Invalid **format** provided: the simulator writes JSON only.")
         if len(symbols) == 1:
-            return Answer(HTTPStatus.OK, self._series(symbols[0], query, now_us))
+            return Answer(HTTPStatus.OK, time_series(self._market, symbols[0], query, now_us))
         return Answer(HTTPStatus.OK, {symbol: self._series_or_error(symbol, query, now_us) for symbol in symbols}, True)
 
     def _series_or_error(self, symbol: str, query: Mapping[str, str], now_us: int) -> dict[str, Any]:
         try:
-            return self._series(symbol, query, now_us)
+            return time_series(self._market, symbol, query, now_us)
         except VendorError as error:
             return error.body
-
-    def _series(self, symbol: str, query: Mapping[str, str], now_us: int) -> dict[str, Any]:
-        catalogue = self._market.catalogue
-        row = catalogue.find(
-            symbol,
-            exchange=query.get("exchange", ""),
-            mic_code=query.get("mic_code", ""),
-            type_name=query.get("type", ""),
-        )
-        if row is None:
-            raise VendorError(HTTPStatus.NOT_FOUND, _NO_SYMBOL)
-        instrument = catalogue.instruments[row]
-        asked = SeriesRequest.from_query(query, instrument)
-        bars = self._bars(row, asked, now_us)
-        if not len(bars):
-            raise VendorError(HTTPStatus.BAD_REQUEST, _NO_DATA)
-        values = _values(bars, instrument, asked)
-        return {
-            "meta": _meta(instrument, asked.interval),
-            "values": values if asked.ascending else values[::-1],
-            "status": "ok",
-        }
-
-    def _bars(self, row: int, asked: "SeriesRequest", now_us: int) -> Bars:
-        """The latest bars asked for that start within the asked span."""
-        instrument = self._market.catalogue.instruments[row]
-        last = now_us // SECOND_US if asked.end is None else min(asked.end, now_us // SECOND_US)
-        end = _bucket_end(instrument, last, asked.width_minutes)
-        earliest = max(asked.start or 0, self._market.history_start(now_us))
-        span = (asked.outputsize + 1) * asked.width_minutes * MINUTE
-        while True:
-            first = _bucket_start(instrument, max(earliest, end - span), asked.width_minutes)
-            minutes = self._market.minute_bars(row, first, end, now_us)
-            bars = minutes.grouped(bucket_starts(instrument, minutes.starts, asked.width_minutes))
-            from_, to = np.searchsorted(bars.starts, [asked.start or 0, last + 1]).tolist()
-            if to - from_ >= asked.outputsize or first <= earliest:
-                return bars[max(from_, to - asked.outputsize) : to]
-            span *= 2  # some buckets were empty
-
-
-@dataclass(frozen=True)
-class SeriesRequest:
-    """`start` and `end` are seconds since 1970, both inclusive; `digits` is None for the instrument's own."""
-
-    interval: str
-    outputsize: int
-    start: int | None
-    end: int | None
-    timezone: ZoneInfo
-    ascending: bool
-    digits: int | None
-
-    @property
-    def width_minutes(self) -> int:
-        return INTERVAL_MINUTES[self.interval]
-
-    @classmethod
-    def from_query(cls, query: Mapping[str, str], instrument: Instrument) -> "SeriesRequest":
-        interval = query.get("interval", "")
-        if interval not in INTERVAL_MINUTES:
-            raise VendorError(
-                HTTPStatus.BAD_REQUEST,
-                f"Invalid **interval** provided: {interval}. Supported intervals: {', '.join(INTERVAL_MINUTES)}",
-            )
-        timezone = _timezone(query.get("timezone", "Exchange"), instrument)
-        start, end = _date(query, "start_date", timezone), _date(query, "end_date", timezone)
-        if (day := _date(query, "date", timezone)) is not None:
-            start, end = day, day_end(timezone, day) - 1
-        bounded = start is not None and end is not None
-        size = _whole(query, "outputsize", MAX_OUTPUTSIZE if bounded else DEFAULT_OUTPUTSIZE, 1, MAX_OUTPUTSIZE)
-        digits = _whole(query, "dp", -1, -1, 11)
-        ascending = query.get("order", "desc").lower() == "asc"
-        return cls(interval, size, start, end, timezone, ascending, None if digits < 0 else digits)
-
-
-def _whole(query: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
-    text = query.get(name) or str(default)
-    if not re.fullmatch(r"-?\d{1,9}", text) or not low <= int(text) <= high:
-        raise VendorError(HTTPStatus.BAD_REQUEST, f"Invalid **{name}** provided: {text}. Give {low} to {high}")
-    return int(text)
-
-
-def _timezone(name: str, instrument: Instrument) -> ZoneInfo:
-    if name.lower() == "exchange":
-        return instrument.exchange.timezone
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        message = f"Invalid **timezone** provided: {name}. Give UTC, Exchange or an IANA name"
-        raise VendorError(HTTPStatus.BAD_REQUEST, message) from error
-
-
-def _date(query: Mapping[str, str], name: str, timezone: ZoneInfo) -> int | None:
-    """A naive date or time is one in the asked zone."""
-    text = query.get(name)
-    if not text:
-        return None
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError as error:
-        message = f"Invalid **{name}** provided: {text}. Give 2006-01-02 or 2006-01-02 15:04:05"
-        raise VendorError(HTTPStatus.BAD_REQUEST, message) from error
-    return int((time if time.tzinfo else time.replace(tzinfo=timezone)).timestamp())
-
-
-def _bucket_start(instrument: Instrument, second: int, width_minutes: int) -> int:
-    return int(bucket_starts(instrument, np.array([second - second % MINUTE]), width_minutes)[0])
-
-
-def _bucket_end(instrument: Instrument, second: int, width_minutes: int) -> int:
-    if width_minutes == INTERVAL_MINUTES["1day"]:
-        return day_end(instrument.exchange.timezone, second)
-    return _bucket_start(instrument, second, width_minutes) + width_minutes * MINUTE
-
-
-def _values(bars: Bars, instrument: Instrument, asked: SeriesRequest) -> list[dict[str, str]]:
-    digits = instrument.digits if asked.digits is None else asked.digits
-    daily = asked.width_minutes == INTERVAL_MINUTES["1day"]
-    zone = instrument.exchange.timezone if daily else asked.timezone
-    form = "%Y-%m-%d" if daily else "%Y-%m-%d %H:%M:%S"
-    columns = (bars.starts, bars.opens, bars.highs, bars.lows, bars.closes, bars.volumes)
-    values = []
-    for start, *prices, volume in zip(*(column.tolist() for column in columns), strict=True):
-        value = {"datetime": datetime.fromtimestamp(start, UTC).astimezone(zone).strftime(form)}
-        value |= {name: f"{price:.{digits}f}" for name, price in zip(_PRICES, prices, strict=True)}
-        if instrument.has_volume:
-            value["volume"] = str(volume)
-        values.append(value)
-    return values
-
-
-def _meta(instrument: Instrument, interval: str) -> dict[str, str]:
-    meta = {"symbol": instrument.symbol, "interval": interval}
-    if instrument.type == STOCK:
-        meta["currency"] = instrument.exchange.currency
-        meta["exchange_timezone"] = instrument.exchange.timezone.key
-    else:
-        meta |= {"currency_base": instrument.currency_base, "currency_quote": instrument.currency_quote}
-    if instrument.type != FOREX:
-        meta["exchange"] = instrument.exchange.name
-    if instrument.type == STOCK:
-        meta["mic_code"] = instrument.exchange.mic_code
-    return meta | {"type": instrument.type}
 
 
 def _listed(rows: Iterable[dict[str, Any]]) -> Answer:
