@@ -1,0 +1,98 @@
+"""The audit: recomputes candles from their ticks, reports each difference, and repairs them on request."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from candleworks import clock
+from candleworks.storage.candles import (
+    Difference,
+    audit_level,
+    first_tick,
+    levels,
+    rebuild,
+    refresh,
+    retention_horizon,
+    save_differences,
+)
+from candleworks.storage.connection import Connection
+
+DAY = timedelta(days=1)
+
+
+@dataclass(slots=True)
+class AuditReport:
+    """What an audit looked at and found; `repaired` counts the differences that are gone afterwards."""
+
+    start: datetime
+    stop: datetime
+    differences: list[Difference] = field(default_factory=list)
+    repaired: int = 0
+
+
+def audit(
+    connection: Connection, start: datetime | None, stop: datetime | None, *, repair: bool = False
+) -> AuditReport:
+    """Compare every candle of [start, stop), widened to whole UTC days, with its ticks.
+
+    Without bounds everything is audited. Days whose ticks went to retention are left out: there is nothing to compare.
+    A difference that a refresh removes was no difference but a candle that was due.
+    """
+    report = AuditReport(*_bounds(connection, start, stop))
+    refresh(connection)
+    for first, after in _days(report):
+        found = _differences(connection, first, after)
+        if found:
+            # A tick may have come between the refresh and the look.
+            refresh(connection)
+            found = _differences(connection, first, after)
+        if found:
+            _handle(connection, report, found, (first, after), repair=repair)
+    return report
+
+
+def _handle(
+    connection: Connection,
+    report: AuditReport,
+    found: list[Difference],
+    day: tuple[datetime, datetime],
+    *,
+    repair: bool,
+) -> None:
+    report.differences += found
+    found_at = clock.now()
+    if not repair:
+        save_differences(connection, found, found_at, None)
+        return
+    rebuild(connection, found)
+    left = {(d.level, d.symbol, d.bucket) for d in _differences(connection, *day)}
+    gone = [d for d in found if (d.level, d.symbol, d.bucket) not in left]
+    report.repaired += len(gone)
+    save_differences(connection, gone, found_at, clock.now())
+    save_differences(connection, [d for d in found if d not in gone], found_at, None)
+
+
+def _differences(connection: Connection, first: datetime, after: datetime) -> list[Difference]:
+    return [found for level in levels(connection) for found in audit_level(connection, level, first, after)]
+
+
+def _bounds(connection: Connection, start: datetime | None, stop: datetime | None) -> tuple[datetime, datetime]:
+    now = clock.now()
+    oldest = first_tick(connection) or now
+    horizon = retention_horizon(connection, "stocks_real_time")
+    start = _midnight(start or oldest)
+    if horizon is not None:
+        start = max(start, _midnight(horizon - timedelta(microseconds=1)) + DAY)
+    stop = _midnight((stop or now + DAY) - timedelta(microseconds=1)) + DAY
+    return start, max(start, stop)
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _days(report: AuditReport) -> Iterator[tuple[datetime, datetime]]:
+    first = report.start
+    while first < report.stop:
+        yield first, first + DAY
+        first += DAY
