@@ -9,16 +9,20 @@ CREATE VIEW public.one_day_candle AS
 
 -- The coarsest stored level whose candles fill buckets of `period` exactly.
 CREATE FUNCTION candleworks.level_for(period interval) RETURNS text
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 DECLARE
     seconds double precision := extract(epoch FROM period);
 BEGIN
-    IF period <= interval '0' OR seconds::numeric % 60 <> 0 THEN
+    IF period IS NULL OR period <= interval '0' OR seconds::numeric % 60 <> 0 THEN
         RAISE EXCEPTION 'ohlc: the period is %, it must be a positive multiple of one minute.', period
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    IF extract(year FROM period) * 12 + extract(month FROM period) > 0 AND period <> date_trunc('month', period) THEN
+        RAISE EXCEPTION 'ohlc: the period is %, it must be either of whole months or without months.', period
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     RETURN CASE
-        WHEN period >= interval '1 month' AND period = date_trunc('month', period) THEN '1d'
+        WHEN extract(year FROM period) * 12 + extract(month FROM period) > 0 THEN '1d'
         WHEN seconds::bigint % 86400 = 0 THEN '1d'
         WHEN seconds::bigint % 14400 = 0 THEN '4h'
         WHEN seconds::bigint % 3600 = 0 THEN '1h'
@@ -38,8 +42,8 @@ CREATE FUNCTION public.ohlc(
 )
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
-    IF price <> 'trade' THEN
-        RAISE EXCEPTION 'ohlc: the price side is %, it must be trade.', quote_literal(price)
+    IF price IS DISTINCT FROM 'trade' THEN
+        RAISE EXCEPTION 'ohlc: the price side is %, it must be trade.', quote_nullable(price)
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     RETURN QUERY EXECUTE format($sql$

@@ -2,10 +2,12 @@
 -- Locks: none, everything is new.
 
 -- Start of the bucket that holds ts. Origins are TimescaleDB's: Monday 2000-01-03 00:00 UTC, and for widths in months
--- or years 2000-01-01. A width that mixes months with shorter units is refused by date_bin.
+-- or years 2000-01-01. A width that mixes months with shorter units is refused by date_bin. The session's time zone has
+-- no influence: a day is 24 hours of UTC.
 CREATE FUNCTION public.time_bucket(bucket_width interval, ts timestamptz) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN CASE
+    WHEN NOT isfinite(ts) THEN ts
     WHEN bucket_width >= interval '1 month' AND bucket_width = date_trunc('month', bucket_width)
     THEN (
         timestamp '2000-01-01' + make_interval(months => (
