@@ -99,7 +99,8 @@ def stop_with_parent() -> None:
         return
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 1024):  # sys.stdin's lock, held by a thread that waits, would abort the interpreter's end
+            pass
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="parent watch", daemon=True).start()

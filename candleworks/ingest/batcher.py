@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Batch:
-    """Price frames as they came, and when (microseconds since 1970)."""
+    """Price frames as they came, and when (microseconds since 1970).
+
+    `connections` are the positions at which a new connection's frames begin.
+    """
 
     frames: list[bytes] = field(default_factory=list)
     received_us: list[int] = field(default_factory=list)
+    connections: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -36,6 +40,12 @@ class Batcher:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def connected(self) -> None:
+        """Note that what is added from now on comes from a new connection."""
+        connections, position = self._waiting.connections, len(self._waiting)
+        if connections[-1:] != [position]:
+            connections.append(position)
 
     def add(self, frame: bytes, received_us: int) -> None:
         """Take a frame; the caller awaits `room()` before it reads the next one."""
@@ -76,11 +86,16 @@ class Batcher:
         waiting, limit = self._waiting, self._max_rows
         if not waiting:
             return None
+        taken = Batch(waiting.frames[:limit], waiting.received_us[:limit], waiting.connections)
         self._waiting = Batch(waiting.frames[limit:], waiting.received_us[limit:])
+        if waiting.connections:
+            taken.connections = [start for start in waiting.connections if start < len(taken)]
+            later = waiting.connections[len(taken.connections) :]
+            self._waiting.connections = [start - len(taken) for start in later]
         if len(self._waiting) < limit and not self._closed:
             self._full.clear()
         if not self._waiting and not self._closed:
             self._some.clear()
         if len(self._waiting) < self._max_buffered:
             self._room.set()
-        return Batch(waiting.frames[:limit], waiting.received_us[:limit])
+        return taken

@@ -7,8 +7,10 @@ Frames as they come, and the vendor's documentation at https://twelvedata.com/do
 Stamps are whole seconds since 1970.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -49,16 +51,49 @@ class SubscribeStatus(msgspec.Struct, tag_field="event", tag="subscribe-status")
     messages: list[str] | None = None
 
 
-class Frame(msgspec.Struct):
+class ErrorEvent(msgspec.Struct, tag_field="event", tag="error"):
+    """The vendor's complaint about something that we sent."""
+
+    messages: list[str]
+
+
+class _Frame(msgspec.Struct):
     """What every frame has."""
 
     event: str
 
 
-_prices = msgspec.json.Decoder(list[PriceEvent])
 _price = msgspec.json.Decoder(PriceEvent)
 _status = msgspec.json.Decoder(SubscribeStatus)
-_frame = msgspec.json.Decoder(Frame)
+_error = msgspec.json.Decoder(ErrorEvent)
+_frame = msgspec.json.Decoder(_Frame)
+
+# Deep nesting ends msgspec by a RecursionError, even inside keys that are not wanted.
+_UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_LONGEST_VALUE = 60
+_KINDS = {list: "array", str: "string", int: "number", float: "number", bool: "boolean"}
+
+Event = TypeVar("Event")
+
+
+class _Field(NamedTuple):
+    key: str
+    called: str
+    wanted: str
+    fits: Callable[[object], bool]
+    required: bool = True
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+
+
+_FIELDS = (
+    _Field("symbol", "symbol", "text", lambda value: isinstance(value, str)),
+    _Field("timestamp", "stamp", "a whole number of seconds", lambda value: type(value) is int),
+    _Field("price", "price", "a finite number", _is_finite),
+    *(_Field(key, key, "a finite number", _is_finite, required=False) for key in ("day_volume", "bid", "ask")),
+)
 
 
 def subscription(symbols: Iterable[str]) -> bytes:
@@ -68,43 +103,79 @@ def subscription(symbols: Iterable[str]) -> bytes:
 
 def event_of(frame: bytes) -> str | None:
     """Return the frame's event type; None when it has none or is no JSON object."""
-    try:
-        return _frame.decode(frame).event
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
+    event = _decoded(_frame, frame)
+    return event.event if event else None
 
 
 def subscribe_status(frame: bytes) -> SubscribeStatus | None:
     """Decode an acknowledgement; None when it is not of the documented shape."""
+    return _decoded(_status, frame)
+
+
+def error_event(frame: bytes) -> ErrorEvent | None:
+    """Decode a complaint; None when it is not of the documented shape."""
+    return _decoded(_error, frame)
+
+
+def _decoded(decoder: msgspec.json.Decoder[Event], frame: bytes) -> Event | None:
     try:
-        return _status.decode(frame)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return decoder.decode(frame)
+    except _UNDECODABLE:
         return None
 
 
 def decode_prices(frames: Sequence[bytes]) -> list[PriceEvent | str]:
     """Decode price frames; in the place of a frame that is none stands the reason.
 
-    All frames are decoded as one JSON array first (0.5 µs a frame against 1.1 µs one by one). Only when one of them is
-    broken, or two halves happen to look like one, are they taken apart.
+    One by one: 0.3 µs a frame, against 0.5 µs when they are joined to one JSON array.
     """
-    try:
-        events = _prices.decode(b"[" + b",".join(frames) + b"]")
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        pass
-    else:
-        if len(events) == len(frames):
-            return list[Any](events)
-    return [_decode_price(frame) for frame in frames]
+    decode = _price.decode
+    events: list[PriceEvent | str] = []
+    for frame in frames:
+        try:
+            events.append(decode(frame))
+        except _UNDECODABLE as error:
+            events.append(_reason(frame, error))
+    return events
 
 
-def _decode_price(frame: bytes) -> PriceEvent | str:
+def _reason(frame: bytes, error: Exception) -> str:
+    """Say what keeps a frame from being a price event; Python's reader is asked because it knows NaN."""
+    if not frame:
+        return "empty frame"
     try:
-        return _price.decode(frame)
-    except msgspec.ValidationError as error:
-        event = event_of(frame)
-        if event is not None and event != "price":
-            return f"unknown event {event!r}"
-        return f"not a price event: {error}"
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return f"no JSON: {error}"
+        event = json.loads(frame.decode())
+    except UnicodeDecodeError as problem:
+        return f"no UTF-8: {problem.reason} at byte {problem.start}"
+    except json.JSONDecodeError as problem:
+        return f"no JSON: {problem}"
+    except RecursionError:
+        return "no price event: nested too deeply"
+    except ValueError:  # an integer of thousands of digits
+        return f"no price event: {error}"
+    return _problem_of(event) or f"no price event: {error}"
+
+
+def _problem_of(event: Any) -> str | None:
+    if not isinstance(event, dict):
+        return f"no price event: a JSON {_KINDS.get(type(event), 'null')}, not an object"
+    name = event.get("event")
+    if name != "price":
+        return f"unknown event {_shown(name)}" if isinstance(name, str) else "no event type"
+    problems = (_problem_with(field, event) for field in _FIELDS)
+    return next((problem for problem in problems if problem), None)
+
+
+def _problem_with(field: _Field, event: dict[str, Any]) -> str | None:
+    value = event.get(field.key)
+    if field.fits(value) or (value is None and not field.required):
+        return None
+    if field.key not in event:
+        return f"{field.called} is missing"
+    return f"{field.called} is {_shown(value)}, not {field.wanted}"
+
+
+def _shown(value: object) -> str:
+    """Write a value as it stood in the frame, cut where it is long."""
+    text = json.dumps(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."

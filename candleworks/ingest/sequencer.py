@@ -64,16 +64,35 @@ class Sequencer:
         symbol.highest = position.highest_day_volume
         symbol.day_start_us, symbol.day_end_us = trading_day_us(position.stamp_us, symbol.zone)
 
-    def connected(self) -> None:
-        """Expect each symbol's first tick to be the vendor's repetition of its last one."""
+    def place(
+        self,
+        events: Sequence[PriceEvent | str],
+        received_us: Sequence[int],
+        payloads: Sequence[bytes],
+        connections: Sequence[int] = (),
+    ) -> Placed:
+        """Place events in arrival order. `received_us` and `payloads` run parallel to `events`.
+
+        `connections` are the positions, ascending, of events that are the first of a new connection: there each
+        symbol's first tick may be the vendor's repetition of its last one.
+        """
+        placed = Placed()
+        begin = 0
+        for end in (*connections, len(events)):
+            part = slice(begin, end)
+            self._place_part(placed, events[part], received_us[part], payloads[part])
+            if end < len(events):
+                self._expect_repetitions()
+            begin = end
+        return placed
+
+    def _expect_repetitions(self) -> None:
         for symbol in self._symbols.values():
             symbol.just_connected = True
 
-    def place(
-        self, events: Sequence[PriceEvent | str], received_us: Sequence[int], payloads: Sequence[bytes]
-    ) -> Placed:
-        """Place events in arrival order. `received_us` and `payloads` run parallel to `events`."""
-        placed = Placed()
+    def _place_part(
+        self, placed: Placed, events: Sequence[PriceEvent | str], received_us: Sequence[int], payloads: Sequence[bytes]
+    ) -> None:
         for event, received, payload in zip(events, received_us, payloads, strict=True):
             if isinstance(event, str):
                 self._reject(placed, received, event, payload)
@@ -97,7 +116,6 @@ class Sequencer:
                 self._place_late(placed.late, symbol, event, received)
             else:
                 self._place_next(placed.trades, symbol, event, received)
-        return placed
 
     def _place_next(self, trades: Trades, symbol: _Symbol, event: PriceEvent, received_us: int) -> None:
         stamp_us = event.timestamp * MICROSECONDS

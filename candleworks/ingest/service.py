@@ -23,7 +23,8 @@ STATISTICS_INTERVAL_SECONDS = 1
 FIRST_WAIT_SECONDS = 1
 LONGEST_WAIT_SECONDS = 60
 STABLE_SECONDS = 60
-GIVE_UP_SECONDS = 4  # how long a stop waits for a database that is away
+HANG_UP_SECONDS = 1
+GIVE_UP_SECONDS = 3  # how long a stop waits for a database that is away
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,22 @@ async def ingest(settings: Settings, feed: FeedSettings, dsn: str, *, stop: asyn
     Raises TerminalError when the vendor refuses the key, TransientError when the database was away at the end.
     """
     give_up = threading.Event()
+    patience = asyncio.create_task(_limit_patience(stop, give_up))
+    try:
+        await _ingest(settings, feed, dsn, stop, give_up)
+    finally:
+        patience.cancel()
+
+
+async def _limit_patience(stop: asyncio.Event, give_up: threading.Event) -> None:
+    await stop.wait()
+    await asyncio.sleep(GIVE_UP_SECONDS)
+    give_up.set()
+
+
+async def _ingest(
+    settings: Settings, feed: FeedSettings, dsn: str, stop: asyncio.Event, give_up: threading.Event
+) -> None:
     zones = {symbol: zone_of(calendar_of(symbol, settings.calendars)) for symbol in feed.symbols}
     writer = await asyncio.to_thread(Writer, dsn, feed.name, zones, settings.ingest.max_future_seconds, give_up)
     batcher = Batcher(
@@ -54,12 +71,12 @@ async def ingest(settings: Settings, feed: FeedSettings, dsn: str, *, stop: asyn
     stream = Feed(feed.name, settings.feed_url, api_key, feed.symbols, batcher)
     try:
         with open_pool(dsn, f"candleworks candles of {feed.name}", max_size=2) as pool:
-            await _run(_Parts(settings, dsn, pool, stream, batcher, writer, stop), give_up)
+            await _run(_Parts(settings, dsn, pool, stream, batcher, writer, stop))
     finally:
         writer.close()
 
 
-async def _run(parts: _Parts, give_up: threading.Event) -> None:
+async def _run(parts: _Parts) -> None:
     streaming = asyncio.create_task(_stream(parts))
     writing = asyncio.create_task(_write(parts))
     periodic = [
@@ -68,37 +85,47 @@ async def _run(parts: _Parts, give_up: threading.Event) -> None:
     ]
     stopped = asyncio.create_task(parts.stop.wait())
     try:
-        await asyncio.wait({streaming, writing, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({streaming, writing, stopped, *periodic}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        streaming.cancel()
-        stopped.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait({streaming})
+        parts.stop.set()
+        await _hang_up(parts.feed, streaming)
         parts.batcher.close()
-        asyncio.get_running_loop().call_later(GIVE_UP_SECONDS, give_up.set)
         for task in periodic:
             task.cancel()
-        await asyncio.wait({writing, *periodic})
-    writing.result()
-    if not streaming.cancelled():
-        streaming.result()
+        await asyncio.wait({writing, stopped, *periodic})
+    for task in (writing, streaming, *periodic):
+        if not task.cancelled():
+            task.result()
     for last in (_refresh, _save_statistics):
         await asyncio.to_thread(last, parts)
 
 
+async def _hang_up(feed: Feed, streaming: asyncio.Task[None]) -> None:
+    """End the connection in a way that leaves nothing of it unread, unless the vendor is too slow for that."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(HANG_UP_SECONDS):
+            await feed.hang_up()
+            await asyncio.wait({streaming})
+    streaming.cancel()
+    await asyncio.wait({streaming})
+
+
 async def _stream(parts: _Parts) -> None:
-    """Keep a connection, waiting longer and longer between tries; a stable minute starts over."""
+    """Keep a connection until the stop, waiting longer and longer between tries; a stable minute starts over."""
     loop = asyncio.get_running_loop()
     failures = 0
-    while True:
+    while not parts.stop.is_set():
         began = loop.time()
         try:
-            await parts.feed.run(parts.writer.sequencer.connected)
+            await parts.feed.run()
         except TransientError as error:
+            if parts.stop.is_set():
+                return
             failures = 1 if loop.time() - began > STABLE_SECONDS else failures + 1
             wait = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (failures - 1)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
             log.warning("%s Trying again in %.1f s.", error, wait)
-            await asyncio.sleep(wait)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(parts.stop.wait(), wait)
             parts.writer.counters.reconnects += 1
 
 

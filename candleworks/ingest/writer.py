@@ -72,7 +72,7 @@ class Writer:
     def write(self, batch: Batch) -> None:
         """Commit a batch: its ticks are stored, known as duplicates, or in the quarantine when this returns."""
         events = decode_prices(batch.frames)
-        placed = self.sequencer.place(events, batch.received_us, batch.frames)
+        placed = self.sequencer.place(events, batch.received_us, batch.frames, batch.connections)
         written = self._persist(lambda session: session.live.write(placed.trades, placed.late, placed.rejections))
         written.duplicates += placed.snapshots
         lags_us = clock.now_us() - np.array(batch.received_us, dtype=np.float64)
