@@ -173,18 +173,18 @@ def open_market(dsn: str) -> Iterator[Market]:
 
 @contextlib.contextmanager
 def _explained(dsn: str) -> Iterator[None]:
-    try:
-        with transient_errors(dsn):
+    with transient_errors(dsn):
+        try:
             yield
-    except psycopg.errors.QueryCanceled:
-        raise TransientError(
-            f"The database {describe(dsn)} took longer than {MAX_STATEMENT_SECONDS} s to answer: ask for less,"
-            " or try again later."
-        ) from None
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction, psycopg.errors.InvalidSchemaName):
-        raise TerminalError(
-            f"The database {describe(dsn)} has no candles of candleworks: run `candleworks migrate`."
-        ) from None
+        except psycopg.errors.QueryCanceled:
+            raise TransientError(
+                f"The database {describe(dsn)} took longer than {MAX_STATEMENT_SECONDS} s to answer: ask for less,"
+                " or try again later."
+            ) from None
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction, psycopg.errors.InvalidSchemaName):
+            raise TerminalError(
+                f"The database {describe(dsn)} has no candles of candleworks: run `candleworks migrate`."
+            ) from None
 
 
 def _bounds(connection: Connection, wanted: CandleRange) -> tuple[datetime | None, datetime | None]:

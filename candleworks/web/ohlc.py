@@ -86,5 +86,3 @@ def _older_page(request: Request, wanted: CandleRange, candles: list[Candle]) ->
 
 def _link(following: str | None) -> dict[str, str]:
     return {} if following is None else {"Link": f'<{following}>; rel="next"'}
-
-

@@ -4,6 +4,7 @@ import { axisPrice, bucketTime, priceDigits } from "./format.js";
 
 const { createChart, CrosshairMode, LineStyle } = window.LightweightCharts;
 const BAR_SPACING = 8;
+const RIGHT_OFFSET_BARS = 6;
 const LOAD_AHEAD_BARS = 200;
 
 export class CandleChart {
@@ -13,15 +14,16 @@ export class CandleChart {
   #candles = null;
   #colours = {};
   #digits = 2;
+  #pinned = null; // time of the candle that keys put the crosshair on
 
-  // onPoint(index or null) follows the crosshair; onLeftEdge() asks for older candles.
+  // onPoint(time or null) follows the crosshair; onLeftEdge() asks for older candles.
   constructor(element, { onPoint, onLeftEdge }) {
     this.#chart = createChart(element, {
       autoSize: true,
       crosshair: { mode: CrosshairMode.Normal },
       localization: { locale: "en-GB", timeFormatter: (time) => bucketTime(time, this.daily) },
       rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.06, bottom: 0.24 }, minimumWidth: 72 },
-      timeScale: { rightOffset: 6, barSpacing: BAR_SPACING, minBarSpacing: 0.2, secondsVisible: false },
+      timeScale: { rightOffset: RIGHT_OFFSET_BARS, barSpacing: BAR_SPACING, minBarSpacing: 0.2, secondsVisible: false },
     });
     this.#prices = this.#chart.addCandlestickSeries({
       borderVisible: false,
@@ -32,10 +34,18 @@ export class CandleChart {
       priceFormat: { type: "volume" },
       lastValueVisible: false,
       priceLineVisible: false,
+      autoscaleInfoProvider: fromZero,
     });
     this.#chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
     this.#followTheme();
-    this.#chart.subscribeCrosshairMove(({ time, point }) => onPoint(time && point ? this.#candles.indexOf(time) : null));
+    this.#chart.subscribeCrosshairMove(({ time, point, sourceEvent }) => {
+      // Without a source it is the library that found another candle under the same pixel, after scrolling or new data.
+      if (!sourceEvent && this.#pinned !== null) this.#pin();
+      else {
+        this.#pinned = null;
+        onPoint(time && point ? time : null);
+      }
+    });
     this.#chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
       if (range !== null && range.from < LOAD_AHEAD_BARS) onLeftEdge();
     });
@@ -52,10 +62,16 @@ export class CandleChart {
   // Draws another symbol or period from scratch and shows its newest candles.
   show(candles) {
     this.#candles = candles;
+    this.#pinned = null;
     this.#chart.priceScale("right").applyOptions({ autoScale: true });
     this.#chart.timeScale().applyOptions({ timeVisible: !this.daily, barSpacing: BAR_SPACING });
     this.redraw();
-    this.#chart.timeScale().scrollToPosition(this.#chart.options().timeScale.rightOffset, false);
+    this.#chart.timeScale().scrollToPosition(RIGHT_OFFSET_BARS, false);
+  }
+
+  clear() {
+    this.#prices.setData([]);
+    this.#volumes.setData([]);
   }
 
   // Draws the same candles again after older ones changed or came; what is in view stays.
@@ -75,27 +91,34 @@ export class CandleChart {
     }
   }
 
-  // Puts the crosshair on a candle, scrolling to it where needed; null takes it away.
+  // Puts the crosshair on the candle of that index, scrolling to it where needed; null takes it away.
   point(index) {
     if (index === null) {
+      this.#pinned = null;
       this.#chart.clearCrosshairPosition();
       return;
     }
+    this.#pinned = this.#candles.list[index].time;
     const scale = this.#chart.timeScale();
     const { from, to } = scale.getVisibleLogicalRange();
-    const shift = Math.min(0, index - from - 2) + Math.max(0, index - to + 2);
+    const shift = Math.min(0, index - from - 2) + Math.max(0, index - to + RIGHT_OFFSET_BARS);
     if (shift !== 0) scale.setVisibleLogicalRange({ from: from + shift, to: to + shift });
-    const { time, close } = this.#candles.list[index];
-    this.#chart.setCrosshairPosition(close, time, this.#prices);
+    this.#pin();
   }
 
+  // Shows so many times more candles, the newest in view staying where it is.
   zoom(factor) {
     const scale = this.#chart.timeScale();
-    scale.applyOptions({ barSpacing: Math.min(60, Math.max(0.2, scale.options().barSpacing * factor)) });
+    const { from, to } = scale.getVisibleLogicalRange();
+    scale.setVisibleLogicalRange({ from: to - Math.max(10, (to - from) * factor), to });
   }
 
-  toNewest() {
-    this.#chart.timeScale().scrollToRealTime();
+  // The library turns a scroll into coordinates with its next frame, so the crosshair has to wait for that.
+  #pin() {
+    requestAnimationFrame(() => {
+      const candle = this.#candles.list[this.#candles.indexOf(this.#pinned)];
+      if (candle) this.#chart.setCrosshairPosition(candle.close, candle.time, this.#prices);
+    });
   }
 
   #volumeBar({ time, open, close, volume }) {
@@ -132,4 +155,10 @@ export class CandleChart {
     const [up, down] = [colour("up"), colour("down")];
     this.#prices.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down });
   }
+}
+
+// Bars stand on the ground, also when every volume in view is zero.
+function fromZero(original) {
+  const range = original()?.priceRange;
+  return range ? { priceRange: { minValue: 0, maxValue: range.maxValue || 1 } } : null;
 }

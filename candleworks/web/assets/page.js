@@ -6,6 +6,7 @@ import { SymbolPicker } from "./picker.js";
 import { speakCandle, writeAge, writeCandle, writeNotice, writeStatus, writeTitle } from "./readout.js";
 
 const POLL_MS = 1000;
+const REFUSED_POLL_MS = 5000;
 const POLLS_PER_RECONCILIATION = 30;
 const DEFAULTS = { period: "1m", price: "trade" };
 const EMPTY = "No candles are stored yet. They appear here with the first tick.";
@@ -18,16 +19,16 @@ const chartElement = document.querySelector("#chart");
 let symbols = [];
 let candles = null; // of what is chosen; null until a symbol is known
 let drawn = false;
-let pointed = null; // index of the candle under the crosshair
+let pointed = null; // time of the candle under the crosshair
 let polls = 0;
 let timer = 0;
 let rounds = 0;
 
 const picker = new SymbolPicker((symbol) => choose({ symbol }));
 const chart = new CandleChart(chartElement, {
-  onPoint: (index) => {
-    pointed = index === -1 ? null : index;
-    showCandle();
+  onPoint: (time) => {
+    pointed = time;
+    if (drawn) showCandle();
   },
   onLeftEdge: loadOlder,
 });
@@ -71,19 +72,21 @@ async function poll() {
   clearTimeout(timer);
   const round = ++rounds;
   const current = candles;
+  let pause = POLL_MS;
   try {
     if (polls % POLLS_PER_RECONCILIATION === 0 || symbols.length === 0) await loadSymbols();
     if (current !== candles) return;
     if (candles === null) writeStatus("waiting", "Waiting for data");
     else await (drawn ? keepUp(current) : draw(current));
-    if (current === candles && candles) showCandle();
+    if (current === candles && drawn) showCandle();
   } catch (error) {
     if (current !== candles) return;
     complain(error);
+    if (error.status < 500) pause = REFUSED_POLL_MS;
   }
   if (round !== rounds) return;
   polls += 1;
-  timer = setTimeout(() => (document.hidden ? undefined : poll()), POLL_MS);
+  timer = setTimeout(() => (document.hidden ? undefined : poll()), pause);
 }
 
 async function loadSymbols() {
@@ -93,7 +96,7 @@ async function loadSymbols() {
     history.replaceState(null, "", `?${new URLSearchParams({ ...chosen(), symbol: preferred() })}`);
     start();
   } else if (candles === null) {
-    writeNotice(EMPTY);
+    writeEmpty(EMPTY);
   }
   showControls();
 }
@@ -108,11 +111,12 @@ function preferred() {
 async function draw(current) {
   await current.load();
   if (current !== candles) return;
-  writeNotice(current.list.length === 0 ? `No candles of ${current.query.symbol} are stored yet.` : null);
   if (current.list.length === 0) {
     writeStatus("waiting", "Waiting for data");
+    writeEmpty(`No candles of ${current.query.symbol} are stored yet.`);
     return;
   }
+  writeNotice(null);
   chart.show(current);
   drawn = true;
   writeAge(current);
@@ -145,7 +149,14 @@ function complain(error) {
   if (error.status === 503) writeStatus("lost", "Database away", ...lastTick());
   else if (error.status === undefined) writeStatus("lost", "Connection lost", ...lastTick());
   else writeStatus("waiting", "Nothing to draw");
-  if (!drawn) writeNotice(error.message);
+  if (!drawn) writeEmpty(error.message);
+}
+
+function writeEmpty(sentence) {
+  chart.clear();
+  writeCandle();
+  writeNotice(sentence);
+  document.title = "candleworks";
 }
 
 function lastTick() {
@@ -170,11 +181,19 @@ function showControls() {
   writeTitle(symbol ?? "", picker.chosen?.name);
 }
 
+// The index of the candle to read out: the one under the crosshair, else the newest.
+function currentIndex() {
+  const index = pointed === null ? -1 : candles.indexOf(pointed);
+  return index === -1 ? candles.list.length - 1 : index;
+}
+
 function showCandle() {
-  const index = pointed ?? candles.list.length - 1;
+  const index = currentIndex();
   const { newest, list, query } = candles;
   writeCandle(list[index], list[index - 1], chart.digits, chart.daily);
-  document.title = newest ? `${query.symbol} ${newest.close} · ${query.period} · candleworks` : "candleworks";
+  const label = `Candlestick chart of ${query.symbol}, ${query.period}, ${list.length} candles`;
+  if (chartElement.ariaLabel !== label) chartElement.ariaLabel = label;
+  document.title = `${query.symbol} ${newest.close} · ${query.period} · candleworks`;
 }
 
 // Controls and keys
@@ -199,27 +218,28 @@ document.addEventListener("keydown", (event) => {
 
 chartElement.addEventListener("keydown", (event) => {
   if (!drawn || event.ctrlKey || event.metaKey || event.altKey) return;
-  const last = candles.list.length - 1;
-  const step = event.shiftKey ? 10 : 1;
-  const target = {
-    ArrowLeft: () => Math.max(0, (pointed ?? last + 1) - step),
-    ArrowRight: () => Math.min(last, (pointed ?? last) + step),
-    Home: () => 0,
-    End: () => last,
-    Escape: () => null,
-  }[event.key];
-  const zoom = { "+": 1.25, "=": 1.25, "-": 0.8, "−": 0.8 }[event.key];
-  if (!target && !zoom) return;
+  const zoom = { "+": 0.8, "=": 0.8, "-": 1.25, "−": 1.25 }[event.key];
+  if (zoom) chart.zoom(zoom);
+  else if (!moveCrosshair(event.key, event.shiftKey ? 10 : 1)) return;
   event.preventDefault();
-  if (zoom) {
-    chart.zoom(zoom);
-    return;
-  }
-  if (event.key === "End") chart.toNewest();
-  pointed = target();
-  chart.point(pointed);
+});
+
+function moveCrosshair(key, step) {
+  const last = candles.list.length - 1;
+  const index = currentIndex();
+  const target = {
+    ArrowLeft: pointed === null ? last : Math.max(0, index - step),
+    ArrowRight: Math.min(last, index + step),
+    Home: 0,
+    End: last,
+    Escape: null,
+  }[key];
+  if (target === undefined) return false;
+  pointed = target === null ? null : candles.list[target].time;
+  chart.point(target);
   showCandle();
   speakCandle();
-});
+  return true;
+}
 
 start();

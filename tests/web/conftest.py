@@ -1,0 +1,67 @@
+"""The real server on a real socket, in front of the test's own database."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from candleworks.storage.connection import Connection
+from candleworks.web.server import address, listen, run_server
+
+MONDAY = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+Store = Callable[..., None]
+
+
+@contextlib.contextmanager
+def serving(dsn: str, port: int = 0) -> Iterator[str]:
+    """Run the server in a thread and yield the page's address."""
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+    listener = listen(port)
+    thread = threading.Thread(target=loop.run_until_complete, args=[run_server(dsn, listener, stop)])
+    thread.start()
+    try:
+        yield address(listener)
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(30)
+        assert not thread.is_alive()
+        loop.close()
+
+
+@pytest.fixture
+def site(dsn: str) -> Iterator[str]:
+    """The address of the page of a running server."""
+    with serving(dsn) as url:
+        yield url
+
+
+@pytest.fixture
+def client(site: str) -> Iterator[httpx.Client]:
+    """An HTTP client of the running server."""
+    with httpx.Client(base_url=site, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def store(connection: Connection) -> Store:
+    """Stores trades: `store("AAPL", [(time, price, volume or None), ...])`."""
+
+    def store(symbol: str, trades: Iterable[tuple[datetime, float, float | None]]) -> None:
+        rows = [(time, symbol, price, volume) for time, price, volume in trades]
+        times = [row[0] for row in rows]
+        connection.execute("SELECT candleworks.prepare_ticks(%s, %s)", [min(times), max(times)])
+        with connection.cursor().copy("COPY stocks_real_time (time, symbol, price, volume) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+
+    return store
+
+
+def every_minute(start: datetime, count: int, *, price: float = 100.0) -> list[tuple[datetime, float, float | None]]:
+    """One trade a minute, a cent dearer each, ten shares each."""
+    return [(start + timedelta(minutes=n), round(price + n / 100, 2), 10.0) for n in range(count)]

@@ -1,0 +1,196 @@
+"""The candle feeds, asked over HTTP."""
+
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from candleworks.candles.refresh import refresh
+from candleworks.storage.connection import Connection
+from candleworks.storage.engine import Engine
+from tests.web.conftest import MONDAY, Store, every_minute
+
+
+def test_csv_has_the_agreed_shape(client: httpx.Client, store: Store) -> None:
+    """Header, oldest first, ISO times with Z, digits as they came in, an empty cell where no volume is known."""
+    store(
+        "AAPL",
+        [
+            (MONDAY, 143.035, 100.0),
+            (MONDAY + timedelta(seconds=20), 143.1, 50.0),
+            (MONDAY + timedelta(seconds=40), 0.1 + 0.2, 25.5),
+            (MONDAY + timedelta(minutes=1), 1e-7, None),
+        ],
+    )
+    answer = client.get("/ohlc.csv", params={"symbol": "AAPL"})
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert answer.text == (
+        "dt,o,h,l,c,vol\n"
+        "2026-03-02T09:30:00Z,143.035,143.1,0.30000000000000004,0.30000000000000004,175.5\n"
+        "2026-03-02T09:31:00Z,1e-07,1e-07,1e-07,1e-07,\n"
+    )
+
+
+def test_json_has_the_agreed_shape(client: httpx.Client, store: Store) -> None:
+    """Epoch seconds, numbers as they came in, null where no volume is known, no next page."""
+    store("BTC/USD", [(MONDAY, 91000.5, None), (MONDAY + timedelta(seconds=1), 91000.25, None)])
+    answer = client.get("/ohlc.json", params={"symbol": "BTC/USD", "period": "5min"})
+    assert answer.json() == {
+        "symbol": "BTC/USD",
+        "period": "5m",
+        "price": "trade",
+        "last_tick": "2026-03-02T09:30:01Z",
+        "candles": [
+            {
+                "time": int(MONDAY.timestamp()),
+                "open": 91000.5,
+                "high": 91000.5,
+                "low": 91000.25,
+                "close": 91000.25,
+                "volume": None,
+                "ticks": 2,
+            }
+        ],
+        "next": None,
+    }
+
+
+def test_the_newest_candles_are_the_ones_within_the_limit(client: httpx.Client, store: Store) -> None:
+    """Without bounds, limit takes from the newer end, and the rows still run from old to new."""
+    store("AAPL", every_minute(MONDAY, 10))
+    lines = client.get("/ohlc.csv", params={"symbol": "AAPL", "limit": 3}).text.splitlines()
+    assert [line.split(",")[0] for line in lines] == [
+        "dt",
+        "2026-03-02T09:37:00Z",
+        "2026-03-02T09:38:00Z",
+        "2026-03-02T09:39:00Z",
+    ]
+
+
+@pytest.mark.parametrize("name", ["ohlc.json", "ohlc.csv"])
+def test_pages_that_follow_next_make_up_the_whole_history(client: httpx.Client, store: Store, name: str) -> None:
+    """Following the links from the newest page yields every candle once, and the oldest page has no link."""
+    store("AAPL", every_minute(MONDAY, 25))
+    url, pages = f"/{name}?symbol=AAPL&limit=10&from=2026-03-02T09:31Z", []
+    while url:
+        answer = client.get(url)
+        pages.append(len(answer.json()["candles"]) if name.endswith("json") else answer.text.count("\n") - 1)
+        url = answer.links.get("next", {}).get("url", "")
+        if name.endswith("json"):
+            assert answer.json()["next"] == (url or None)
+    assert pages == [10, 10, 4]
+
+
+def test_a_closed_market_does_not_shorten_the_answer(client: httpx.Client, store: Store) -> None:
+    """Candles from before a night, a weekend and a year without trades count towards the limit."""
+    starts = [MONDAY - timedelta(days=days) for days in (400, 3, 0)]
+    for number, start in enumerate(starts):
+        store("AAPL", every_minute(start, 30, price=100.0 + number))
+    answer = client.get("/ohlc.json", params={"symbol": "AAPL", "limit": 75}).json()
+    times = [candle["time"] for candle in answer["candles"]]
+    expected = [int((start + timedelta(minutes=n)).timestamp()) for start in starts for n in range(30)]
+    assert times == expected[-75:]
+    assert answer["next"].endswith("to=2025-01-26T09%3A45%3A00Z&limit=75")
+
+
+@pytest.mark.parametrize("limit", [1, 7, 89, 90, 91, 50000])
+def test_every_limit_gives_the_same_candles_from_its_end(client: httpx.Client, store: Store, limit: int) -> None:
+    """However the history is read, the answer is the newest `limit` of the whole, and only a cut has a next page."""
+    for days in (0, 1, 4):
+        store("AAPL", every_minute(MONDAY + timedelta(days=days), 30))
+    whole = client.get("/ohlc.json", params={"symbol": "AAPL", "limit": 50000}).json()["candles"]
+    answer = client.get("/ohlc.json", params={"symbol": "AAPL", "limit": limit}).json()
+    assert len(whole) == 90
+    assert answer["candles"] == whole[-limit:]
+    assert (answer["next"] is not None) == (limit < 90)
+
+
+def test_bounds_select_candles_that_hold_a_moment_of_the_range(client: httpx.Client, store: Store) -> None:
+    """A candle that from or to falls into is there, and is whole; one that begins at to is not."""
+    store("AAPL", every_minute(MONDAY, 40))
+    parameters = {"symbol": "AAPL", "period": "10m", "from": "2026-03-02T09:45:30Z", "to": "2026-03-02T10:00:01Z"}
+    candles = client.get("/ohlc.json", params=parameters).json()["candles"]
+    assert [(candle["time"] - int(MONDAY.timestamp()), candle["ticks"]) for candle in candles] == [
+        (600, 10),
+        (1200, 10),
+        (1800, 10),
+    ]
+    at_boundary = client.get("/ohlc.json", params={**parameters, "to": "2026-03-02T10:00:00Z"}).json()["candles"]
+    assert at_boundary == candles[:2]
+
+
+@pytest.mark.parametrize(
+    ("period", "expected"),
+    [
+        ("90m", ["2026-02-27T09:00:00Z", "2026-03-02T09:00:00Z"]),
+        ("1d", ["2026-02-27T00:00:00Z", "2026-03-02T00:00:00Z"]),
+        ("1w", ["2026-02-23T00:00:00Z", "2026-03-02T00:00:00Z"]),
+        ("1mo", ["2026-02-01T00:00:00Z", "2026-03-01T00:00:00Z"]),
+        ("120mo", ["2020-01-01T00:00:00Z"]),
+    ],
+)
+def test_any_period_is_served(client: httpx.Client, store: Store, period: str, expected: list[str]) -> None:
+    """Weeks begin on Monday, months on the first, everything in UTC."""
+    store("AAPL", every_minute(MONDAY, 5) + every_minute(MONDAY - timedelta(days=3), 5))
+    lines = client.get("/ohlc.csv", params={"symbol": "AAPL", "period": period, "limit": 50000}).text.splitlines()[1:]
+    assert [line.split(",")[0] for line in lines] == expected
+
+
+def test_a_tick_is_in_the_next_answer(client: httpx.Client, store: Store) -> None:
+    """The forming candle needs no refresh, and a late tick corrects the candle that it belongs to."""
+    store("AAPL", [(MONDAY, 100.0, 1.0), (MONDAY + timedelta(minutes=1), 101.0, 1.0)])
+    client.get("/ohlc.json", params={"symbol": "AAPL"})
+    store("AAPL", [(MONDAY + timedelta(seconds=30), 99.0, 5.0)])
+    lines = client.get("/ohlc.csv", params={"symbol": "AAPL"}).text.splitlines()
+    assert lines[1] == "2026-03-02T09:30:00Z,100.0,100.0,99.0,99.0,6.0"
+
+
+def test_candles_outlive_their_ticks(
+    client: httpx.Client, store: Store, connection: Connection, engine: Engine
+) -> None:
+    """Where retention took the ticks, the stored candles are found all the same, by every question."""
+    store("AAPL", every_minute(MONDAY, 5))
+    refresh(connection)
+    if engine is Engine.TIMESCALE:
+        connection.execute("SELECT drop_chunks('stocks_real_time', older_than => now())")
+    else:
+        connection.execute("DROP TABLE candleworks.stocks_real_time_20260302")
+    assert connection.execute("SELECT count(*) FROM stocks_real_time").fetchone() == (0,)
+    answer = client.get("/ohlc.json", params={"symbol": "AAPL", "limit": 3}).json()
+    assert [candle["close"] for candle in answer["candles"]] == [100.02, 100.03, 100.04]
+    assert answer["last_tick"] == "2026-03-02T09:34:00Z"
+    assert client.get("/healthz").json()["newest_tick"] == "2026-03-02T09:34:00Z"
+    assert client.get("/symbols").json()[0]["last_tick"] == "2026-03-02T09:34:00Z"
+
+
+def test_an_unknown_symbol_is_not_found(client: httpx.Client) -> None:
+    """404 with a sentence: as text for CSV, as JSON for JSON."""
+    sentence = "The symbol 'NOPE' is not stored: /symbols lists those that are."
+    as_csv = client.get("/ohlc.csv", params={"symbol": "NOPE"})
+    assert (as_csv.status_code, as_csv.text) == (404, f"{sentence}\n")
+    assert as_csv.headers["content-type"] == "text/plain; charset=utf-8"
+    as_json = client.get("/ohlc.json", params={"symbol": "NOPE"})
+    assert (as_json.status_code, as_json.json()) == (404, {"error": sentence})
+
+
+def test_a_known_symbol_without_candles_is_empty(client: httpx.Client, connection: Connection) -> None:
+    """A company that never traded, and a range without trades, are no errors."""
+    connection.execute("INSERT INTO company (symbol, name) VALUES ('AAPL', 'Apple')")
+    assert client.get("/ohlc.csv", params={"symbol": "AAPL"}).text == "dt,o,h,l,c,vol\n"
+    assert client.get("/ohlc.json", params={"symbol": "AAPL", "from": "2026-01-01"}).json()["candles"] == []
+
+
+def test_a_wrong_parameter_is_a_bad_request(client: httpx.Client) -> None:
+    """400 with the sentence, as text for CSV and as JSON for JSON."""
+    sentence = "The parameter limit is '50001', allowed is a whole number from 1 to 50000."
+    as_csv = client.get("/ohlc.csv", params={"symbol": "AAPL", "limit": "50001"})
+    assert (as_csv.status_code, as_csv.text) == (400, f"{sentence}\n")
+    as_json = client.get("/ohlc.json", params={"symbol": "AAPL", "limit": "50001"})
+    assert (as_json.status_code, as_json.json()) == (400, {"error": sentence})
+
+
+@pytest.mark.parametrize("symbol", ["'; DROP TABLE company; --", "A&B=C", "%", "日本", "x" * 5000])
+def test_a_symbol_is_only_ever_a_value(client: httpx.Client, symbol: str) -> None:
+    """Whatever stands in an address reaches the database as a parameter."""
+    assert client.get("/ohlc.json", params={"symbol": symbol}).status_code == 404
+    assert client.get("/healthz").status_code == 200

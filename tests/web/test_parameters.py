@@ -1,0 +1,105 @@
+"""What a candle feed may be asked for."""
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+
+from candleworks.storage.market import CandleRange, Period
+from candleworks.web.parameters import BadParameterError, read_period, read_range
+
+
+def test_defaults_are_filled_in() -> None:
+    """Only the symbol is required; the rest has documented defaults."""
+    assert read_range([("symbol", "AAPL")]) == CandleRange("AAPL", Period("1m", minutes=1), "trade", None, None, 500)
+
+
+@pytest.mark.parametrize(
+    ("text", "period"),
+    [
+        ("1m", Period("1m", minutes=1)),
+        ("90m", Period("90m", minutes=90)),
+        ("1h", Period("1h", minutes=60)),
+        ("1d", Period("1d", minutes=1440)),
+        ("1w", Period("1w", minutes=10080)),
+        ("1mo", Period("1mo", months=1)),
+        ("15min", Period("15m", minutes=15)),
+        ("2 hours", Period("2h", minutes=120)),
+        ("3660d", Period("3660d", minutes=3660 * 1440)),
+    ],
+)
+def test_a_period_is_a_number_and_a_unit(text: str, period: Period) -> None:
+    """Short names, the vendor's names and PostgreSQL's all mean the same."""
+    assert read_period(text) == period
+
+
+@pytest.mark.parametrize("text", ["", "m", "0m", "-5m", "1s", "1M", "1.5h", "1m ", "99999999m", "3661d", "121mo", "٣m"])
+def test_another_period_is_refused(text: str) -> None:
+    """A period that is no multiple of a minute, or absurdly long, is answered with what is allowed."""
+    with pytest.raises(BadParameterError) as refusal:
+        read_period(text)
+    assert str(refusal.value) == (
+        f"The parameter period is {text!r}, allowed is a number and a unit of m, h, d, w or mo,"
+        " such as 1m, 90m, 1h, 1d, 1w or 1mo, up to 10 years."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2022-10-19", datetime(2022, 10, 19, tzinfo=UTC)),
+        ("2022-10-19T20:00:00Z", datetime(2022, 10, 19, 20, tzinfo=UTC)),
+        ("2022-10-19 20:00", datetime(2022, 10, 19, 20, tzinfo=UTC)),
+        ("2022-10-19T20:00:00-04:00", datetime(2022, 10, 20, tzinfo=UTC)),
+        ("2022-10-19T20:00:00.5 02:00", datetime(2022, 10, 19, 18, 0, 0, 500_000, tzinfo=UTC)),
+        ("1666209600", datetime(2022, 10, 19, 20, tzinfo=UTC)),
+    ],
+)
+def test_times_are_iso_or_epoch_seconds(text: str, moment: datetime) -> None:
+    """A time without zone is UTC, and a plus sign that an address turned into a space is understood."""
+    assert read_range([("symbol", "A"), ("from", text)]).start == moment
+
+
+@pytest.mark.parametrize(
+    ("items", "sentence"),
+    [
+        ([], "The parameter symbol is '', allowed is a symbol that /symbols lists, such as AAPL."),
+        (
+            [("symbol", "A"), ("from", "2022")],
+            (
+                "The parameter from is '2022', allowed is an ISO 8601 date or time such as 2026-11-20 or"
+                " 2026-11-20T14:30:00Z (UTC unless it says otherwise) or seconds since 1970 with 9 or 10 digits."
+            ),
+        ),
+        (
+            [("symbol", "A"), ("to", "0001-01-01")],
+            "The parameter to is '0001-01-01', allowed is a time from 1900 to 2199.",
+        ),
+        (
+            [("symbol", "A"), ("from", "2022-10-20"), ("to", "2022-10-19")],
+            "The parameter from is '2022-10-20', allowed is a time before the parameter to, which is 2022-10-19.",
+        ),
+        ([("symbol", "A"), ("price", "bid")], "The parameter price is 'bid', allowed is trade."),
+        ([("symbol", "A"), ("limit", "0")], "The parameter limit is '0', allowed is a whole number from 1 to 50000."),
+        (
+            [("symbol", "A"), ("limit", "1e3")],
+            "The parameter limit is '1e3', allowed is a whole number from 1 to 50000.",
+        ),
+        (
+            [("symbol", "A"), ("limit", "50001")],
+            "The parameter limit is '50001', allowed is a whole number from 1 to 50000.",
+        ),
+        (
+            [("symbol", "A"), ("perod", "5m")],
+            (
+                "The parameter perod is '5m', allowed is one of the parameters symbol, period, from, to, price, limit"
+                " instead."
+            ),
+        ),
+        ([("symbol", "A"), ("symbol", "B")], "The parameter symbol is 'A, B', allowed is one value."),
+    ],
+)
+def test_a_wrong_parameter_is_named_with_what_is_allowed(items: list[tuple[str, str]], sentence: str) -> None:
+    """The sentence names the parameter, the value and what is allowed."""
+    with pytest.raises(BadParameterError, match=f"^{re.escape(sentence)}$"):
+        read_range(items)
