@@ -110,10 +110,29 @@ class Calendars(_Section):
     symbols: dict[Symbol, CalendarName] = Field(default_factory=dict)
 
 
+class CompressAfterDays(_Section):
+    """When TimescaleDB compresses what is older than so many days; null: never."""
+
+    stocks_real_time: StrictInt | None = Field(default=7, ge=1, le=36_500)
+    quotes: StrictInt | None = Field(default=7, ge=1, le=36_500)
+    candles: StrictInt | None = Field(default=90, ge=1, le=36_500)
+
+
+class RetentionDays(_Section):
+    """When rows older than so many days go; null: never. Candles always stay."""
+
+    stocks_real_time: StrictInt | None = Field(default=None, ge=7, le=36_500)
+    quotes: StrictInt | None = Field(default=None, ge=7, le=36_500)
+    rejected_ticks: StrictInt | None = Field(default=365, ge=1, le=36_500)
+    ingest_stats: StrictInt | None = Field(default=90, ge=1, le=36_500)
+
+
 class Storage(_Section):
-    """How the database keeps ticks."""
+    """How the database keeps ticks. The chunk interval counts when the tables are created."""
 
     chunk_interval_days: StrictInt = Field(default=1, ge=1, le=365)
+    compress_after_days: CompressAfterDays = CompressAfterDays()
+    retention_days: RetentionDays = RetentionDays()
 
 
 class Simulator(_Section):

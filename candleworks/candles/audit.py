@@ -1,14 +1,13 @@
 """The audit: recomputes candles from their ticks, reports each difference, and repairs them on request."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from candleworks import clock
 from candleworks.storage.candles import (
     Difference,
+    audit_days,
     audit_level,
-    first_tick,
     levels,
     rebuild,
     refresh,
@@ -18,6 +17,7 @@ from candleworks.storage.candles import (
 from candleworks.storage.connection import Connection
 
 DAY = timedelta(days=1)
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -40,7 +40,8 @@ def audit(
     """
     report = AuditReport(*_bounds(connection, start, stop))
     refresh(connection)
-    for first, after in _days(report):
+    for first in audit_days(connection, report.start, report.stop):
+        after = first + DAY
         found = _differences(connection, first, after)
         if found:
             # A tick may have come between the refresh and the look.
@@ -77,22 +78,13 @@ def _differences(connection: Connection, first: datetime, after: datetime) -> li
 
 
 def _bounds(connection: Connection, start: datetime | None, stop: datetime | None) -> tuple[datetime, datetime]:
-    now = clock.now()
-    oldest = first_tick(connection) or now
+    first = _midnight(start or BEGINNING)
     horizon = retention_horizon(connection, "stocks_real_time")
-    start = _midnight(start or oldest)
     if horizon is not None:
-        start = max(start, _midnight(horizon - timedelta(microseconds=1)) + DAY)
-    stop = _midnight((stop or now + DAY) - timedelta(microseconds=1)) + DAY
-    return start, max(start, stop)
+        first = max(first, _midnight(horizon - timedelta(microseconds=1)) + DAY)
+    after = _midnight((stop or clock.now() + DAY) - timedelta(microseconds=1)) + DAY
+    return first, max(first, after)
 
 
 def _midnight(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-def _days(report: AuditReport) -> Iterator[tuple[datetime, datetime]]:
-    first = report.start
-    while first < report.stop:
-        yield first, first + DAY
-        first += DAY

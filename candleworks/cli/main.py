@@ -7,9 +7,11 @@ from typing import Annotated
 import typer
 
 from candleworks import __version__
-from candleworks.cli import database
+from candleworks.cli.candles import candles
+from candleworks.cli.database import dsn, migrate
 from candleworks.cli.importing import import_files
 from candleworks.cli.ingest import ingest
+from candleworks.cli.inspect import doctor, maintain, status
 from candleworks.cli.processes import stop_with_parent
 from candleworks.cli.serve import serve
 from candleworks.cli.simulate import simulate
@@ -17,10 +19,10 @@ from candleworks.cli.up import up
 from candleworks.errors import CandleworksError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
-for command in (up, ingest, serve, database.migrate, database.status, database.dsn, simulate):
+for command in (up, ingest, serve, migrate, status, doctor, maintain, dsn, simulate):
     app.command()(command)
 app.command("import")(import_files)
-app.add_typer(database.candles, name="candles")
+app.add_typer(candles, name="candles")
 
 
 def _show_version(wanted: bool) -> None:

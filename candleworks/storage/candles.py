@@ -44,7 +44,7 @@ def refresh(connection: Connection) -> Counter[str]:
     changed: Counter[str] = Counter()
     if engine_of(connection) is Engine.TIMESCALE:
         with refresh_lock(connection):
-            for relation in _aggregates(connection):
+            for relation in continuous_aggregates(connection):
                 changed[relation.removeprefix("candles_")] = _refresh_aggregate(connection, relation)
         return changed
     while step := connection.execute(query("refresh_candles")).fetchall():
@@ -68,7 +68,7 @@ def retention_horizon(connection: Connection, relation: str) -> datetime | None:
     return row[0] if row else None
 
 
-def _aggregates(connection: Connection) -> Sequence[str]:
+def continuous_aggregates(connection: Connection) -> Sequence[str]:
     """Name the continuous aggregates, lower levels first."""
     return [name for (name,) in connection.execute(query("continuous_aggregates")).fetchall()]
 
@@ -80,7 +80,7 @@ def _refresh_aggregate(connection: Connection, relation: str) -> int:
     ticks. The forming candle is left to the real-time part of the view.
     """
     ticks = "quotes" if relation.startswith("quote_") else "stocks_real_time"
-    before = _watermark(connection, relation)
+    before = aggregate_watermark(connection, relation)
     connection.execute(
         "CALL public.refresh_continuous_aggregate(%s::regclass, %s::timestamptz, now())",
         [f"public.{relation}", retention_horizon(connection, ticks)],
@@ -88,11 +88,12 @@ def _refresh_aggregate(connection: Connection, relation: str) -> int:
     count = sql.SQL("SELECT count(*) FROM public.{} WHERE bucket >= %s AND bucket < %s").format(
         sql.Identifier(relation)
     )
-    row = connection.execute(count, [before, _watermark(connection, relation)]).fetchone()
+    row = connection.execute(count, [before, aggregate_watermark(connection, relation)]).fetchone()
     return row[0] if row else 0
 
 
-def _watermark(connection: Connection, relation: str) -> datetime | None:
+def aggregate_watermark(connection: Connection, relation: str) -> datetime | None:
+    """Return the end of what a continuous aggregate has materialised."""
     row = connection.execute(query("aggregate_watermark"), {"relation": relation}).fetchone()
     return row[0] if row else None
 
@@ -148,7 +149,7 @@ def save_differences(
         )
 
 
-def first_tick(connection: Connection) -> datetime | None:
-    """Return the time of the oldest trade."""
-    row = connection.execute(query("first_tick")).fetchone()
-    return row[0] if row else None
+def audit_days(connection: Connection, start: datetime, stop: datetime) -> list[datetime]:
+    """Return the UTC days of [start, stop) that may have ticks or have candles."""
+    days = query(f"audit_days_{engine_of(connection)}")
+    return [day for (day,) in connection.execute(days, {"start": start, "stop": stop}).fetchall()]

@@ -17,8 +17,31 @@ SELECT name, width FROM candleworks.candle_levels ORDER BY width
 -- name: retention_horizon
 SELECT dropped_before FROM candleworks.retention_horizons WHERE relation = %(relation)s
 
--- name: first_tick
-SELECT min(time) FROM public.stocks_real_time
+-- name: audit_days_postgres
+-- The UTC days that may have ticks, by the partitions there are, or have candles.
+SELECT day FROM (
+    SELECT generate_series(p.start, p.start + interval '6 days', interval '1 day') AS day
+    FROM (
+        SELECT to_date(right(t.relid::regclass::text, 8), 'YYYYMMDD')::timestamp AT TIME ZONE 'UTC' AS start
+        FROM pg_partition_tree('public.stocks_real_time') t WHERE t.isleaf AND t.level > 0
+    ) p
+    UNION
+    SELECT bucket FROM public.candles_1d
+) d
+WHERE day >= %(start)s AND day < %(stop)s ORDER BY day
+
+-- name: audit_days_timescale
+-- The UTC days that may have ticks, by the chunks there are, or have candles.
+SELECT day FROM (
+    SELECT generate_series(
+        date_trunc('day', range_start), range_end - interval '1 microsecond', interval '1 day'
+    ) AS day
+    FROM timescaledb_information.chunks
+    WHERE hypertable_schema = 'public' AND hypertable_name = 'stocks_real_time'
+    UNION
+    SELECT bucket FROM public.candles_1d
+) d
+WHERE day >= %(start)s AND day < %(stop)s ORDER BY day
 
 -- name: force_refresh
 -- TimescaleDB: computes the bucket of this level that holds a moment anew, whether it is noted as changed or not.

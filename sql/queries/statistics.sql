@@ -25,9 +25,13 @@ SELECT
     pg_database_size(current_database()) AS database_bytes
 
 -- name: feed_status
--- The newest ten seconds of each given feed, and the newest tick of its symbols; symbols holds (feed, symbol) pairs.
+-- The newest ten seconds of each given feed, how many ticks came in the ten before, and the newest tick of its symbols;
+-- feeds and symbols are pairs.
 SELECT s.feed, s.at, s.ticks, s.batches, s.lag_ms_p50, s.lag_ms_p99, s.lag_ms_max, s.spool_depth, s.reconnects,
     s.duplicates, s.rejected, s.candles, extract(epoch FROM now() - s.at)::double precision AS age_seconds,
+    coalesce((
+        SELECT b.ticks FROM public.ingest_stats b WHERE b.feed = s.feed AND b.at = s.at - interval '10 seconds'
+    ), 0) AS ticks_before,
     t.symbol AS last_symbol, t.time AS last_time, t.price AS last_price
 FROM (SELECT DISTINCT feed FROM unnest(%(feeds)s::text[]) f(feed)) f
 CROSS JOIN LATERAL (

@@ -1,0 +1,154 @@
+"""`candleworks status`, `doctor` and `maintain`: what is there, whether it is well, and the nightly work."""
+
+import dataclasses
+import json
+import shutil
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from candleworks import __version__
+from candleworks.cli.opening import migrated
+from candleworks.settings import load_settings
+from candleworks.storage.connection import describe
+from candleworks.storage.inspection import Inspection, inspect
+from candleworks.storage.maintenance import maintain as maintain_database
+from candleworks.storage.statistics import read_status
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+
+
+def status(as_json: AsJson = False) -> None:
+    """Show the database, what it holds, how far the candles are, and each feed's latest ten seconds."""
+    settings = load_settings()
+    with migrated(settings, "status") as connection:
+        found = read_status(connection, {feed.name: feed.symbols for feed in settings.feeds})
+        seen = inspect(connection)
+        server = describe(connection.info.dsn)
+    if as_json:
+        plain = {"database": server, **found, **dataclasses.asdict(seen)}
+        typer.echo(json.dumps(plain, default=str))
+        return
+    console = Console()
+    console.print(_facts({"database": server, **_database_facts(seen), **_totals(found)}))
+    console.print(_levels(seen), _relations(seen))
+    if found["feeds"]:
+        console.print(_feeds(found["feeds"]))
+    else:
+        console.print("No feed has run yet.")
+
+
+def doctor() -> None:
+    """Say what is used, why, and whether anything needs attention."""
+    settings = load_settings()
+    with migrated(settings, "doctor") as connection:
+        seen = inspect(connection)
+        server = describe(connection.info.dsn)
+    free_bytes = shutil.disk_usage(settings.home if settings.home.exists() else settings.home.parent).free
+    facts = {
+        "candleworks": __version__,
+        "database": f"{server} ({'named by CANDLEWORKS_DSN' if settings.dsn else 'embedded'})",
+        **_database_facts(seen),
+        "feed": "simulated, because TWELVEDATA_API_KEY is not set" if settings.simulated else settings.feed_url,
+        "home": f"{settings.home} ({_bytes(free_bytes)} free)",
+    }
+    console = Console()
+    console.print(_facts(facts))
+    console.print(_levels(seen), _relations(seen))
+
+
+def maintain() -> None:
+    """Refresh candles, drop what retention says, compress what is old enough (TimescaleDB), and report it.
+
+    Meant to run once a night. Candles always stay.
+    """
+    settings = load_settings()
+    with migrated(settings, "maintain") as connection:
+        done = maintain_database(connection, settings)
+    if not done:
+        typer.echo("nothing to do")
+        return
+    table = Table("relation", "work", "before", "after", "times smaller", "compressed part")
+    for work in done:
+        smaller = f"{work.before.bytes / work.after.bytes:.1f}" if work.after.bytes else "-"
+        ratio = f"{work.after.ratio:.1f} x" if work.after.ratio else "-"
+        what = f"{work.action} {work.units:,} {work.unit}{'s' if work.units != 1 else ''}"
+        table.add_row(work.relation, what, _bytes(work.before.bytes), _bytes(work.after.bytes), smaller, ratio)
+    Console().print(table)
+
+
+def _facts(facts: dict[str, Any]) -> Table:
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, value in facts.items():
+        table.add_row(name, str(value))
+    return table
+
+
+def _database_facts(seen: Inspection) -> dict[str, Any]:
+    extension = seen.timescaledb_version
+    return {
+        "server version": seen.server_version,
+        "engine": f"{seen.engine} - {seen.engine_reason}",
+        "TimescaleDB": f"{extension}, licence {seen.timescaledb_licence}" if extension else "not in this database",
+        "pending": f"{seen.pending:,} changed minutes or ranges wait for a refresh",
+    }
+
+
+def _totals(found: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "ticks": f"{found['ticks_stored']:,} stored, {found['rejected_ticks']:,} rejected",
+        "size": _bytes(found["database_bytes"]),
+    }
+
+
+def _levels(seen: Inspection) -> Table:
+    table = Table("candles", "stored until (UTC)", "behind the newest tick")
+    for state in seen.levels:
+        until = f"{state.watermark:%Y-%m-%d %H:%M}" if state.watermark else "-"
+        table.add_row(state.level, until, "-" if state.lag_seconds is None else f"{state.lag_seconds:,.0f} s")
+    return table
+
+
+def _relations(seen: Inspection) -> Table:
+    table = Table("relation", "size", "compressed part")
+    for relation in seen.relations:
+        table.add_row(
+            relation.name, _bytes(relation.bytes), f"{relation.ratio:.1f} x smaller" if relation.ratio else "-"
+        )
+    return table
+
+
+def _feeds(feeds: list[dict[str, Any]]) -> Table:
+    table = Table(
+        "feed",
+        "since (UTC)",
+        "ticks",
+        "batches",
+        "lag p50",
+        "lag p99",
+        "lag max",
+        "duplicates",
+        "rejected",
+        "reconnects",
+    )
+    for feed in feeds:
+        lags = (
+            "-" if feed[name] is None else f"{feed[name]:,.0f} ms"
+            for name in ("lag_ms_p50", "lag_ms_p99", "lag_ms_max")
+        )
+        counts = (f"{feed[name]:,}" for name in ("duplicates", "rejected", "reconnects"))
+        table.add_row(
+            feed["feed"], f"{feed['at']:%H:%M:%S}", f"{feed['ticks']:,}", f"{feed['batches']:,}", *lags, *counts
+        )
+    return table
+
+
+def _bytes(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
+        size /= 1000
+    return f"{size:,.1f} TB"

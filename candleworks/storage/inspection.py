@@ -1,0 +1,115 @@
+"""What the database is and holds: engine, sizes, compression, how far the candles are."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import sql
+
+from candleworks.storage.candles import aggregate_watermark, levels
+from candleworks.storage.connection import Connection
+from candleworks.storage.engine import Engine, detect, engine_of
+from candleworks.storage.queries import query
+
+TABLES = ("stocks_real_time", "quotes", "company", "rejected_ticks", "ingest_stats", "import_files", "feed_gaps")
+
+
+@dataclass(frozen=True, slots=True)
+class RelationSize:
+    """Bytes with indexes; the last two are of the compressed part, null where nothing is compressed."""
+
+    name: str
+    bytes: int
+    bytes_before_compression: int | None
+    bytes_after_compression: int | None
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times smaller compression made what it compressed."""
+        if not self.bytes_before_compression or not self.bytes_after_compression:
+            return None
+        return self.bytes_before_compression / self.bytes_after_compression
+
+
+@dataclass(frozen=True, slots=True)
+class LevelState:
+    """How far a level's stored candles reach, and by how much the newest tick is ahead; null without ticks."""
+
+    level: str
+    watermark: datetime | None
+    lag_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """How far a level's stored candles reach and by how much the newest tick is ahead; null without ticks."""
+
+    server_version: str
+    engine: Engine
+    engine_reason: str
+    timescaledb_version: str | None
+    timescaledb_licence: str | None
+    relations: list[RelationSize]
+    levels: list[LevelState]
+    pending: int
+
+
+def inspect(connection: Connection) -> Inspection:
+    """Look at a migrated database."""
+    engine = engine_of(connection)
+    detected = detect(connection)
+    reason = detected.reason
+    if detected.engine is not engine:
+        reason += f" This database was set up for the engine {engine!s} and stays with it."
+    return Inspection(
+        server_version=_value(connection, "SHOW server_version"),
+        engine=engine,
+        engine_reason=reason,
+        timescaledb_version=_value(connection, "SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'"),
+        timescaledb_licence=_value(connection, "SELECT current_setting('timescaledb.license', true)"),
+        relations=sorted(relation_sizes(connection).values(), key=lambda relation: _natural(relation.name)),
+        levels=_levels(connection, engine),
+        pending=_value(connection, query(f"pending_{engine}")),
+    )
+
+
+def relation_sizes(connection: Connection) -> dict[str, RelationSize]:
+    """Return the sizes of the public relations that exist, by name."""
+    rows = connection.execute(query(f"relation_sizes_{engine_of(connection)}"), {"tables": list(TABLES)}).fetchall()
+    return {row[0]: RelationSize(*row) for row in rows}
+
+
+def _natural(name: str) -> tuple[str, float]:
+    """Order candle levels by width and not by letters."""
+    match = re.fullmatch(r"(.*candles_)(\d+)([mhd])", name)
+    if not match:
+        return name, 0
+    return match[1], int(match[2]) * {"m": 1, "h": 60, "d": 1440}[match[3]]
+
+
+def _levels(connection: Connection, engine: Engine) -> list[LevelState]:
+    newest: datetime | None = _value(connection, query("newest_tick"))
+    states = []
+    for level in levels(connection):
+        if engine is Engine.TIMESCALE:
+            watermark = aggregate_watermark(connection, f"candles_{level}") if newest else None
+        else:
+            watermark = _stored_until(connection, level)
+        lag = max(0.0, (newest - watermark).total_seconds()) if newest and watermark else None
+        states.append(LevelState(level, watermark, lag))
+    return states
+
+
+def _stored_until(connection: Connection, level: str) -> datetime | None:
+    stored = sql.Identifier("candleworks", f"stored_{level}")
+    width = levels(connection)[level]
+    found: datetime | None = _value(
+        connection, sql.SQL("SELECT max(bucket) + {} FROM {}").format(sql.Literal(width), stored)
+    )
+    return found
+
+
+def _value(connection: Connection, statement: Any) -> Any:
+    row = connection.execute(statement).fetchone()
+    return row[0] if row else None

@@ -1,0 +1,98 @@
+"""Compression and retention: what `candleworks maintain` does to the database."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+from candleworks import clock
+from candleworks.settings import Settings
+from candleworks.storage.candles import continuous_aggregates, refresh, refresh_lock
+from candleworks.storage.connection import Connection
+from candleworks.storage.engine import Engine, engine_of
+from candleworks.storage.inspection import RelationSize, relation_sizes
+from candleworks.storage.queries import query
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What was done to so many units (chunks, partitions or rows) of a relation, and its sizes around it."""
+
+    relation: str
+    action: str
+    units: int
+    unit: str
+    before: RelationSize
+    after: RelationSize
+
+
+def maintain(connection: Connection, settings: Settings) -> list[Work]:
+    """Refresh candles, then drop and compress what the configuration says; return what was done.
+
+    Every candle whose ticks go has been stored before. Harmless to repeat, to interrupt, and while ticks come in.
+    Needs a connection in autocommit mode.
+    """
+    refresh(connection)
+    connection.execute(query("prepare_ahead"))
+    steps = [*_retention(connection, settings), *_compression(connection, settings)]
+    return [work for step in steps if (work := _measured(connection, step)).units]
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    relation: str
+    action: str
+    unit: str
+    run: Callable[[], int]
+
+
+def _retention(connection: Connection, settings: Settings) -> Iterator[_Step]:
+    keep = settings.storage.retention_days
+    unit = "chunk" if engine_of(connection) is Engine.TIMESCALE else "partition"
+    for relation, days in (("stocks_real_time", keep.stocks_real_time), ("quotes", keep.quotes)):
+        if days is not None:
+            yield _Step(relation, "dropped", unit, partial(_drop_ticks, connection, relation, days))
+    for relation, days in (("rejected_ticks", keep.rejected_ticks), ("ingest_stats", keep.ingest_stats)):
+        if days is not None:
+            yield _Step(relation, "deleted", "row", partial(_forget, connection, relation, days))
+
+
+def _drop_ticks(connection: Connection, relation: str, days: int) -> int:
+    with refresh_lock(connection):
+        row = connection.execute(query("drop_ticks"), {"relation": relation, "older_than": _ago(days)}).fetchone()
+    return row[0] if row else 0
+
+
+def _forget(connection: Connection, relation: str, days: int) -> int:
+    return connection.execute(query(f"forget_{relation}"), {"older_than": _ago(days)}).rowcount
+
+
+def _compression(connection: Connection, settings: Settings) -> Iterator[_Step]:
+    if engine_of(connection) is not Engine.TIMESCALE:
+        return
+    after = settings.storage.compress_after_days
+    wanted = {"stocks_real_time": after.stocks_real_time, "quotes": after.quotes}
+    wanted |= dict.fromkeys(continuous_aggregates(connection), after.candles)
+    for relation, days in wanted.items():
+        if days is not None:
+            yield _Step(relation, "compressed", "chunk", partial(_compress, connection, relation, days))
+
+
+def _compress(connection: Connection, relation: str, days: int) -> int:
+    chunks = connection.execute(
+        query("chunks_to_compress"), {"relation": relation, "older_than": _ago(days)}
+    ).fetchall()
+    for (chunk,) in chunks:
+        connection.execute(query("compress_chunk"), {"chunk": chunk})
+    return len(chunks)
+
+
+def _measured(connection: Connection, step: _Step) -> Work:
+    before = relation_sizes(connection)[step.relation]
+    units = step.run()
+    after = relation_sizes(connection)[step.relation] if units else before
+    return Work(step.relation, step.action, units, step.unit, before, after)
+
+
+def _ago(days: int) -> datetime:
+    return clock.now() - timedelta(days=days)

@@ -1,0 +1,55 @@
+-- name: relation_sizes_postgres
+-- Bytes of each public relation, indexes and partitions included; there is no compression.
+SELECT r.name, (
+    SELECT coalesce(sum(pg_total_relation_size(t.relid)), 0)::bigint FROM pg_partition_tree(r.stored::regclass) t
+) AS bytes, NULL::bigint AS bytes_before_compression, NULL::bigint AS bytes_after_compression
+FROM (
+    SELECT name, 'public.' || name AS stored FROM unnest(%(tables)s::text[]) name
+    UNION ALL
+    SELECT prefix || name, 'candleworks.stored_' || replace(prefix, 'candles_', '') || name
+    FROM candleworks.candle_levels CROSS JOIN unnest(ARRAY['candles_', 'quote_candles_']) AS prefix
+) r
+WHERE to_regclass(r.stored) IS NOT NULL
+
+-- name: relation_sizes_timescale
+-- Bytes of each public relation, indexes and chunks included, and what compression made of the compressed part.
+SELECT r.name,
+    CASE WHEN r.chunked THEN public.hypertable_size(r.relation) ELSE pg_total_relation_size(r.relation) END,
+    s.before_compression_total_bytes, s.after_compression_total_bytes
+FROM (
+    SELECT name, ('public.' || name)::regclass AS relation,
+        EXISTS (
+            SELECT FROM timescaledb_information.hypertables h
+            WHERE h.hypertable_schema = 'public' AND h.hypertable_name = name
+        ) AS chunked
+    FROM unnest(%(tables)s::text[]) name WHERE to_regclass('public.' || name) IS NOT NULL
+    UNION ALL
+    SELECT view_name, format('%%I.%%I', view_schema, view_name)::regclass, true
+    FROM timescaledb_information.continuous_aggregates WHERE view_schema = 'public'
+) r
+LEFT JOIN LATERAL public.hypertable_columnstore_stats(r.relation) s ON r.chunked
+
+-- name: pending_postgres
+-- Minutes whose candles are due for a refresh.
+SELECT count(*) FROM (SELECT DISTINCT symbol, bucket FROM candleworks.candle_invalidations) i
+
+-- name: pending_timescale
+-- Ranges below the watermark that were changed and not refreshed; the open ends of the log are no changes.
+SELECT (
+    SELECT count(*) FROM _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log
+) + (
+    SELECT count(*) FROM _timescaledb_catalog.continuous_aggs_materialization_invalidation_log l
+    WHERE l.lowest_modified_value > -9223372036854775808 AND l.greatest_modified_value < 9223372036854775807
+        AND l.greatest_modified_value >= coalesce((
+            SELECT extract(epoch FROM min(dropped_before)) * 1000000 FROM candleworks.retention_horizons
+        ), -9223372036854775808)
+)
+
+-- name: newest_tick
+-- By the symbols of the newest daily candles: there is no index by time alone.
+SELECT max(t.time)
+FROM public.candles_1d c
+CROSS JOIN LATERAL (
+    SELECT time FROM public.stocks_real_time t WHERE t.symbol = c.symbol ORDER BY t.time DESC LIMIT 1
+) t
+WHERE c.bucket = (SELECT max(bucket) FROM public.candles_1d)
