@@ -1,6 +1,8 @@
 """What `up` shows while it runs: a table that renews itself, or plain lines where the output is no terminal."""
 
-from collections.abc import Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -13,6 +15,7 @@ from rich.text import Text
 from candleworks import clock
 
 PLAIN_INTERVAL_SECONDS = 10
+RATE_SECONDS = 10
 
 
 class LiveStatus:
@@ -22,14 +25,15 @@ class LiveStatus:
         self._heading = heading
         self._console = Console()
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
-        self._shown_at = -float(PLAIN_INTERVAL_SECONDS)
+        self._feeds: defaultdict[str, _Feed] = defaultdict(_Feed)
+        self._unprinted: list[str] = []
+        self._print_at = 0.0
 
     def __enter__(self) -> Self:
+        for line in self._heading:
+            self.say(line)
         if self._live:
             self._live.start()
-        else:
-            for line in self._heading:
-                self.say(line)
         return self
 
     def __exit__(
@@ -37,64 +41,100 @@ class LiveStatus:
     ) -> None:
         if self._live:
             self._live.stop()
+        self._print_lines()
 
     def say(self, line: str) -> None:
         """Print a line above the table."""
         self._console.print(Text(line), soft_wrap=True)
 
     def show(self, status: dict[str, Any], notes: Sequence[str]) -> None:
+        """Renew the table, or print lines when the last ones are old enough."""
+        now = clock.monotonic()
+        for state in status["feeds"]:
+            self._feeds[state["feed"]].update(state, now)
         if self._live:
-            self._live.update(Group(*map(Text, self._heading), _table(status), *map(Text, notes)), refresh=True)
-        elif clock.monotonic() - self._shown_at >= PLAIN_INTERVAL_SECONDS:
-            self._shown_at = clock.monotonic()
-            for line in (*_plain(status), *notes):
-                self.say(line)
+            lines = (Text(line, overflow="ellipsis", no_wrap=True) for line in (_totals(status), *notes))
+            self._live.update(Group("", _table(self._feeds.values()), *lines), refresh=True)
+        elif self._feeds:
+            self._unprinted = [*map(_plain, self._feeds.values()), _totals(status), *notes]
+            if now >= self._print_at and any(feed.rate is not None for feed in self._feeds.values()):
+                self._print_at = now + PLAIN_INTERVAL_SECONDS
+                self._print_lines()
+
+    def _print_lines(self) -> None:
+        for line in self._unprinted:
+            self.say(line)
+        self._unprinted = []
 
 
-def _table(status: dict[str, Any]) -> Table:
-    table = Table(caption=_totals(status), caption_justify="left")
-    for name in ("feed", "ticks/s", "last tick", "lag p50", "lag p99", "waiting", "duplicates", "rejected"):
-        table.add_column(name, justify="left" if name in ("feed", "last tick") else "right")
-    for feed in status["feeds"]:
-        table.add_row(
-            feed["feed"],
-            _rate(feed),
-            _last_tick(feed),
-            _milliseconds(feed["lag_ms_p50"]),
-            _milliseconds(feed["lag_ms_p99"]),
-            f"{feed['spool_depth']:,}",
-            f"{feed['duplicates']:,}",
-            f"{feed['rejected']:,}",
-        )
+@dataclass
+class _Feed:
+    """One feed's state as it is shown: what the ten seconds that have just begun do not tell yet is remembered."""
+
+    state: dict[str, Any] = field(default_factory=dict)
+    _points: deque[tuple[float, int]] = field(default_factory=deque)
+    _total: int = 0
+
+    def update(self, state: dict[str, Any], now: float) -> None:
+        if self.state:
+            before = 0 if state["at"] == self.state["at"] else state["ticks_before"]
+            self._total += max(0, before + state["ticks"] - self.state["ticks"])
+        while self._points and (not self._total or now - self._points[0][0] > RATE_SECONDS):
+            self._points.popleft()
+        self._points.append((now, self._total))
+        if state["lag_ms_p50"] is None:
+            state |= {name: self.state.get(name) for name in ("lag_ms_p50", "lag_ms_p99")}
+        self.state = state
+
+    @property
+    def name(self) -> str:
+        name: str = self.state["feed"]
+        return name
+
+    @property
+    def rate(self) -> float | None:
+        """Ticks per second; None until the first ones come."""
+        (began, before), (now, total) = self._points[0], self._points[-1]
+        return (total - before) / (now - began) if now > began else None
+
+    @property
+    def rate_text(self) -> str:
+        return "-" if self.rate is None else f"{self.rate:,.1f}"
+
+    @property
+    def last_tick(self) -> str:
+        if self.state["last_time"] is None:
+            return "none yet"
+        moment: datetime = self.state["last_time"]
+        return f"{self.state['last_symbol']} {self.state['last_price']:.10g} at {moment:%H:%M:%S}"
+
+    def lag(self, name: str) -> str:
+        value = self.state[f"lag_ms_{name}"]
+        return "-" if value is None else f"{value:,.0f} ms"
+
+
+def _table(feeds: Iterable[_Feed]) -> Table:
+    """Lay out one line per feed; 80 columns hold it with an ordinary symbol."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("feed", no_wrap=True, max_width=16)
+    table.add_column("ticks/s", justify="right", no_wrap=True)
+    table.add_column("last tick", no_wrap=True, min_width=28)
+    for name in ("lag p50", "lag p99", "waiting"):
+        table.add_column(name, justify="right", no_wrap=True, min_width=7)
+    for feed in feeds:
+        waiting = f"{feed.state['spool_depth']:,}"
+        table.add_row(feed.name, feed.rate_text, feed.last_tick, feed.lag("p50"), feed.lag("p99"), waiting)
     return table
 
 
-def _plain(status: dict[str, Any]) -> list[str]:
-    feeds = [
-        f"{feed['feed']}: {_rate(feed)} ticks/s, last {_last_tick(feed)},"
-        f" lag p50 {_milliseconds(feed['lag_ms_p50'])} p99 {_milliseconds(feed['lag_ms_p99'])}"
-        for feed in status["feeds"]
-    ]
-    return [*feeds, _totals(status)]
+def _plain(feed: _Feed) -> str:
+    return (
+        f"{feed.name}: {feed.rate_text} ticks/s, last {feed.last_tick}, lag p50 {feed.lag('p50')} p99 {feed.lag('p99')}"
+    )
 
 
 def _totals(status: dict[str, Any]) -> str:
     return (
-        f"{status['ticks_stored']:,} ticks stored, {status['candles_refreshed']:,} candles refreshed in a minute,"
-        f" {status['rejected_ticks']:,} ticks rejected"
+        f"{status['ticks_stored']:,} ticks stored, {status['rejected_ticks']:,} rejected;"
+        f" {status['candles_refreshed']:,} candles refreshed in a minute"
     )
-
-
-def _rate(feed: dict[str, Any]) -> str:
-    return f"{feed['ticks'] / max(1.0, min(10.0, feed['age_seconds'])):,.1f}"
-
-
-def _last_tick(feed: dict[str, Any]) -> str:
-    if feed.get("last_time") is None:
-        return "none yet"
-    moment: datetime = feed["last_time"]
-    return f"{feed['last_symbol']} {feed['last_price']:g} at {moment:%H:%M:%S}"
-
-
-def _milliseconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f} ms"

@@ -103,7 +103,8 @@ def _heading(settings: Settings, dsn: str) -> list[str]:
     source = "simulated (set TWELVEDATA_API_KEY for live data)" if settings.simulated else settings.feed_url
     return [
         f"Chart page  http://127.0.0.1:{settings.web_port}/",
-        f'Database    {describe(dsn)}  (psql "$(.venv/bin/candleworks dsn)")',
+        f"Database    {describe(dsn)}",
+        '            psql "$(.venv/bin/candleworks dsn)"',
         f"Feed        {source}",
         f"Logs        {settings.home / 'logs'}   Ctrl-C stops everything.",
     ]
