@@ -43,7 +43,7 @@ class LevelState:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """How far a level's stored candles reach and by how much the newest tick is ahead; null without ticks."""
+    """The whole picture. `pending` counts changed minutes (TimescaleDB: ranges) that wait for a refresh."""
 
     server_version: str
     engine: Engine

@@ -1,7 +1,8 @@
 -- name: relation_sizes_postgres
 -- Bytes of each public relation, indexes and partitions included; there is no compression.
 SELECT r.name, (
-    SELECT coalesce(sum(pg_total_relation_size(t.relid)), 0)::bigint FROM pg_partition_tree(r.stored::regclass) t
+    SELECT coalesce(sum(pg_total_relation_size(t.relid)), pg_total_relation_size(r.stored::regclass))::bigint
+    FROM pg_partition_tree(r.stored::regclass) t
 ) AS bytes, NULL::bigint AS bytes_before_compression, NULL::bigint AS bytes_after_compression
 FROM (
     SELECT name, 'public.' || name AS stored FROM unnest(%(tables)s::text[]) name
