@@ -37,24 +37,54 @@ def is_trades(header: Sequence[str]) -> bool:
 
 def parse_trades(text: bytes, header: Sequence[str], received_us: int, latest_us: int) -> ParsedTrades:
     """Parse the lines after the header. Stamps after `latest_us` are refused; every refusal names its line."""
-    lines = _lines(text)
-    fields = lines.with_columns(
-        pl.col("line").str.split(",").alias("field"),
-        pl.col("line").str.count_matches(",", literal=True).alias("commas"),
-    )
-    columns = {name: pl.col("field").list.get(index, null_on_oob=True) for index, name in enumerate(header)}
-    if "day_volume" not in columns:
-        columns["day_volume"] = pl.lit("")
-    rows = _with_stamps(fields.with_columns(pl.lit("").alias("day_volume")).with_columns(**columns)).with_columns(
-        pl.col("price").cast(pl.Float64, strict=False).alias("price_value"),
-        pl.col("day_volume").cast(pl.Float64, strict=False).alias("volume_value"),
-    )
-    rows = rows.with_columns(_reason(len(header) - 1, latest_us).alias("reason"))
+    fields = _even_fields(text, header)
+    if fields is not None:
+        rows = _with_values(fields, len(header), latest_us)
+        if rows["reason"].null_count() == len(rows):
+            return _parsed(rows, [])
+    rows = _with_values(_fields_by_line(text, header), len(header), latest_us)
+    return _parsed(rows, _rejections(rows, received_us))
+
+
+def _parsed(rows: pl.DataFrame, rejections: list[Rejection]) -> ParsedTrades:
     good = rows.filter(pl.col("reason").is_null()).sort("stamp_us", maintain_order=True)
     frame = good.select(
         "stamp_us", "symbol", pl.col("price_value").alias("price"), pl.col("volume_value").alias("day_volume")
     )
-    return ParsedTrades(frame, _rejections(rows, received_us), _resolution(frame))
+    return ParsedTrades(frame, rejections, _resolution(frame))
+
+
+def _even_fields(text: bytes, header: Sequence[str]) -> pl.DataFrame | None:
+    """Split lines that all have as many fields as the header; None when one has not.
+
+    2 M lines take 0.15 s, by line 1.4 s. The texts are the same either way.
+    """
+    try:
+        frame = pl.read_csv(
+            text,
+            skip_lines=1,
+            has_header=False,
+            schema=dict.fromkeys(header, pl.String),
+            quote_char=None,
+            empty_string_is_null=False,
+        )
+    except pl.exceptions.PolarsError:
+        return None
+    # A line with more fields was an error, one with fewer was filled up: then there are too few commas.
+    commas = len(header) - 1
+    if text.count(b",") != commas * (len(frame) + 1):
+        return None
+    return frame.with_columns(pl.lit(commas, pl.UInt32).alias("commas"))
+
+
+def _fields_by_line(text: bytes, header: Sequence[str]) -> pl.DataFrame:
+    """Split whatever lines there are, and keep each with its number."""
+    lines = _lines(text).with_columns(
+        pl.col("line").str.split(",").alias("field"),
+        pl.col("line").str.count_matches(",", literal=True).alias("commas"),
+    )
+    columns = {name: pl.col("field").list.get(index, null_on_oob=True) for index, name in enumerate(header)}
+    return lines.select("number", "line", "commas", **columns)
 
 
 def _lines(text: bytes) -> pl.DataFrame:
@@ -65,17 +95,28 @@ def _lines(text: bytes) -> pl.DataFrame:
     )
 
 
-def _with_stamps(rows: pl.DataFrame) -> pl.DataFrame:
-    """Add stamp_us; each distinct text is parsed once, and many ticks share a second."""
-    distinct = rows["time"].drop_nulls().unique()
-    stamps = pl.DataFrame(
-        {"time": distinct, "stamp_us": [_stamp_us(text) for text in distinct]},
-        {"stamp_us": pl.Int64, "time": pl.String},
+def _with_values(fields: pl.DataFrame, count: int, latest_us: int) -> pl.DataFrame:
+    """Add what the texts say, and the reason why a row of them is refused."""
+    if "day_volume" not in fields.columns:
+        fields = fields.with_columns(pl.lit("").alias("day_volume"))
+    rows = fields.with_columns(
+        _stamps(fields["time"]),
+        pl.col("price").cast(pl.Float64, strict=False).alias("price_value"),
+        pl.col("day_volume").cast(pl.Float64, strict=False).alias("volume_value"),
     )
-    return rows.join(stamps, on="time", how="left", maintain_order="left")
+    return rows.with_columns(_reason(count - 1, latest_us).alias("reason"))
 
 
-def _stamp_us(text: str) -> int | None:
+def _stamps(texts: pl.Series) -> pl.Series:
+    """Parse stamps; neighbours with the same text, of which there are many, are parsed once."""
+    runs = texts.rle().struct.unnest()
+    stamps = pl.Series("stamp_us", map(_stamp_us, runs["value"]), pl.Int64)
+    return stamps.gather(pl.int_range(len(runs), eager=True).repeat_by(runs["len"]).explode())
+
+
+def _stamp_us(text: str | None) -> int | None:
+    if text is None:
+        return None
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:

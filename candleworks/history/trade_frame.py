@@ -1,11 +1,13 @@
 """Places whole recordings of trades: ordinals and volumes by columns, then COPY, or the merge where trades meet."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from candleworks.history.trade_csv import ParsedTrades
 from candleworks.model.trades import Trades, moment_of
@@ -15,6 +17,7 @@ from candleworks.storage.copying import encode_columns
 from candleworks.storage.trades import Meeting, TradeStore
 
 MERGE_ROWS = 100_000
+COPY_ROWS = 100_000  # the trigger's rows of one statement stay in work_mem; one statement for 2 M took 15 % longer
 
 
 @dataclass(frozen=True)
@@ -52,21 +55,24 @@ class TradeImport:
     def _copy(self, frame: pl.DataFrame, spans: dict[str, tuple[datetime, datetime]]) -> None:
         oldest = self.store.oldest(set(spans))
         continued = [symbol for symbol, (start, _) in spans.items() if symbol in oldest and oldest[symbol] < start]
-        placed = _with_volume(_with_trading_day(frame, self.calendars), continued).with_columns(
-            pl.int_range(pl.len()).over("symbol", "stamp_us").alias("ordinal")
-        )
-        none = np.full(len(placed), np.nan)
-        self.store.copy_encoded(
-            encode_columns(
-                (placed["stamp_us"] + placed["ordinal"]).to_numpy(),
-                placed["symbol"].to_numpy().astype("S"),
-                placed["price"].to_numpy(),
-                [placed[name].fill_null(float("nan")).to_numpy() for name in ("day_volume", "volume")] + [none, none],
-                np.full(len(placed), self.received_us),
-                self.store.origin,
-            )
-        )
+        symbols = frame["symbol"].unique().sort()
+        ordered = _by_symbol(frame, symbols)
+        placed = _with_ordinal(_with_volume(_with_trading_day(ordered, self.calendars), continued))
+        names = np.array(symbols, dtype="S")
+        for stream in _ahead(self._encoded(part, names) for part in placed.iter_slices(COPY_ROWS)):
+            self.store.copy_encoded(stream)
         self.store.heal_first_days({symbol: start for symbol, (start, _) in spans.items()}, oldest)
+
+    def _encoded(self, placed: pl.DataFrame, names: NDArray[np.bytes_]) -> bytes:
+        none = np.full(len(placed), np.nan)
+        return encode_columns(
+            (placed["stamp_us"] + placed["ordinal"]).to_numpy(),
+            names[placed["symbol"].to_physical().to_numpy()],
+            placed["price"].to_numpy(),
+            [placed[name].fill_null(float("nan")).to_numpy() for name in ("day_volume", "volume")] + [none, none],
+            np.full(len(placed), self.received_us),
+            self.store.origin,
+        )
 
     def _merge(self, frame: pl.DataFrame) -> Meeting:
         stored = duplicates = 0
@@ -88,6 +94,24 @@ class TradeImport:
             ask=[None] * count,
             received_us=[self.received_us] * count,
         )
+
+
+def _by_symbol(frame: pl.DataFrame, symbols: pl.Series) -> pl.DataFrame:
+    """Order by (symbol, stamp, arrival) a frame that is in order of stamps.
+
+    This is the order of the table's index, in which COPY takes a quarter less of the server's time.
+    """
+    rank = pl.col("symbol").to_physical()
+    return frame.with_columns(pl.col("symbol").cast(pl.Enum(symbols))).sort(rank, maintain_order=True)
+
+
+def _with_ordinal(frame: pl.DataFrame) -> pl.DataFrame:
+    """Number the trades of each (symbol, stamp), which stand together; 40 times as fast as a window over both."""
+    place = pl.int_range(pl.len())
+    symbol, stamp = pl.col("symbol").to_physical(), pl.col("stamp_us")
+    is_first = (symbol != symbol.shift()) | (stamp != stamp.shift())
+    first = pl.when(is_first.fill_null(value=True)).then(place).forward_fill()
+    return frame.with_columns((place - first).alias("ordinal"))
 
 
 def _with_trading_day(frame: pl.DataFrame, calendars: Calendars) -> pl.DataFrame:
@@ -118,6 +142,15 @@ def _with_volume(frame: pl.DataFrame, continued: list[str]) -> pl.DataFrame:
         .then(pl.col("day_volume"))
         .alias("volume")
     )
+
+
+def _ahead(streams: Iterator[bytes]) -> Iterator[bytes]:
+    """Make the next stream in a thread while the caller sends one."""
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        pending = executor.submit(next, streams, None)
+        while (stream := pending.result()) is not None:
+            pending = executor.submit(next, streams, None)
+            yield stream
 
 
 def _slices(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
