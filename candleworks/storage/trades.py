@@ -35,10 +35,25 @@ class Position(NamedTuple):
 
 
 class Meeting(NamedTuple):
-    """What became of trades that met stored ones."""
+    """What became of trades that met stored ones.
+
+    `refused` are the positions of those whose stamp is shared by more trades than it has microseconds.
+    """
 
     stored: int
     duplicates: int
+    refused: tuple[int, ...] = ()
+
+
+class _Day(NamedTuple):
+    """A stretch of a symbol's trading day whose volumes may have changed; `top` is its highest new running total."""
+
+    symbol: str
+    start: datetime
+    end: datetime
+    first: datetime
+    last: datetime
+    top: float
 
 
 @dataclass(frozen=True)
@@ -100,32 +115,36 @@ class TradeStore:
     def _merge(self, trades: Trades, known: Trades) -> Meeting:
         oldest = self.oldest(set(trades.symbol))
         self._stage(trades, known)
-        inserted = self.connection.execute(query("insert_surplus"), {"resolution": self._resolution}).fetchall()
-        touched = [row[:6] for row in inserted if row[5] is not None]
+        rows = self.connection.execute(query("insert_surplus"), {"resolution": self._resolution}).fetchall()
+        inserted = [row for row in rows if row[0] is not None]
+        days = [_Day(*row[:6]) for row in inserted if row[5] is not None]
         for symbol, _, _, first, *_ in inserted:
-            touched += self._first_day(symbol, oldest.get(symbol), first)
-        self._recompute_volumes(touched)
+            days += self._first_day(symbol, oldest.get(symbol), first)
+        self._recompute_volumes(days)
         stored = sum(row[6] for row in inserted)
-        return Meeting(stored, len(trades) - stored)
+        refused = tuple(position for row in rows if row[0] is None for position in row[7])
+        return Meeting(stored, len(trades) - stored - len(refused), refused)
 
     def heal_first_days(self, earliest: dict[str, datetime], oldest: dict[str, datetime]) -> None:
         """Recompute each symbol's formerly first known day, now that trades from `earliest` on stand before it."""
-        touched: list[tuple[object, ...]] = []
+        days: list[_Day] = []
         for symbol, first in earliest.items():
-            touched += self._first_day(symbol, oldest.get(symbol), first)
-        self._recompute_volumes(touched)
+            days += self._first_day(symbol, oldest.get(symbol), first)
+        self._recompute_volumes(days)
 
-    def _first_day(self, symbol: str, oldest: datetime | None, inserted: datetime) -> list[tuple[object, ...]]:
+    def _first_day(self, symbol: str, oldest: datetime | None, inserted: datetime) -> list[_Day]:
         """Name the day whose first running total stops being unknown because older trades came before it."""
         if oldest is None:
             return []
         start, end = trading_day(oldest, self.zone_of(symbol))
-        return [(symbol, start, end, start, end, float("inf"))] if inserted < start else []
+        return [_Day(symbol, start, end, start, end, float("inf"))] if inserted < start else []
 
-    def _recompute_volumes(self, touched: list[tuple[object, ...]]) -> None:
-        if touched:
+    def _recompute_volumes(self, days: list[_Day]) -> None:
+        """Recompute each day once; where it is named twice the later mention, which is the wider one, counts."""
+        distinct = {(day.symbol, day.start): day for day in days}.values()
+        if distinct:
             names = ("symbols", "day_starts", "day_ends", "firsts", "lasts", "tops")
-            columns = (list(column) for column in zip(*touched, strict=True))
+            columns = (list(column) for column in zip(*distinct, strict=True))
             self.connection.execute(query("recompute_volumes"), dict(zip(names, columns, strict=True)))
 
     def oldest(self, symbols: set[str]) -> dict[str, datetime]:

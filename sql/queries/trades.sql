@@ -17,7 +17,8 @@ CREATE TEMP TABLE IF NOT EXISTS staged_trades (
 
 -- name: insert_surplus
 -- Compares staged and stored trades of the same (symbol, stamp) as multisets of (price, day_volume) and appends the
--- surplus behind the stored ones. Returns what was inserted per symbol and trading day.
+-- surplus behind the stored ones. A trade whose ordinal would reach into the next stamp is refused. Returns what was
+-- inserted per symbol and trading day; a last row without a symbol holds the arrivals of the refused trades.
 WITH stored AS MATERIALIZED (
     SELECT g.symbol, g.stamp, t.time, t.price, t.day_volume
     FROM (SELECT DISTINCT symbol, stamp FROM staged_trades) g
@@ -38,23 +39,29 @@ WITH stored AS MATERIALIZED (
     LEFT JOIN copies c ON c.symbol = n.symbol AND c.stamp = n.stamp AND c.price = n.price
         AND c.day_volume IS NOT DISTINCT FROM n.day_volume
     WHERE NOT n.known AND n.nth > coalesce(c.stored, 0)
+), placed AS (
+    SELECT s.*, coalesce(e.free, s.stamp) + s.behind * interval '1 microsecond' AS time
+    FROM surplus s LEFT JOIN ends e ON e.symbol = s.symbol AND e.stamp = s.stamp
 ), inserted AS (
     INSERT INTO public.stocks_real_time (time, symbol, price, day_volume, bid, ask, received_at, origin)
-    SELECT coalesce(e.free, s.stamp) + s.behind * interval '1 microsecond',
-        s.symbol, s.price, s.day_volume, s.bid, s.ask, s.received_at, s.origin
-    FROM surplus s LEFT JOIN ends e ON e.symbol = s.symbol AND e.stamp = s.stamp
+    SELECT time, symbol, price, day_volume, bid, ask, received_at, origin
+    FROM placed WHERE time < stamp + %(resolution)s::interval
     RETURNING symbol, time, day_volume
 )
-SELECT d.symbol, d.day_start, d.day_end, min(i.time), max(i.time), max(i.day_volume), count(*)
+SELECT d.symbol, d.day_start, d.day_end, min(i.time), max(i.time), max(i.day_volume), count(*), NULL::bigint[]
 FROM inserted i
 JOIN (SELECT DISTINCT symbol, day_start, day_end FROM staged_trades) d
     ON d.symbol = i.symbol AND i.time >= d.day_start AND i.time < d.day_end
 GROUP BY d.symbol, d.day_start, d.day_end
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, array_agg(arrival ORDER BY arrival)
+FROM placed WHERE time >= stamp + %(resolution)s::interval
+HAVING count(*) > 0
 
 -- name: recompute_volumes
 -- Gives the trades around newly inserted ones the volume that follows from the running maximum of day_volume within
 -- their trading day. Only a stretch of the day can change: from the last trade before the new ones that raised the
--- maximum (the seed) to the first one after them that stands above all of them.
+-- maximum (the seed) to the first one after them that stands above all of them. Each day may be named once only.
 WITH touched AS (
     SELECT * FROM unnest(
         %(symbols)s::text[], %(day_starts)s::timestamptz[], %(day_ends)s::timestamptz[],
@@ -62,7 +69,7 @@ WITH touched AS (
     ) t(symbol, day_start, day_end, first, last, top)
 ), stretch AS MATERIALIZED (
     SELECT d.symbol, d.day_start, seed.time AS seed,
-        coalesce(seed.time, d.day_start) AS start, coalesce(above.time, d.day_end) AS stop,
+        coalesce(seed.time, d.day_start) AS start, coalesce(above.time, d.day_end - interval '1 microsecond') AS stop,
         seed.time IS NULL AND EXISTS (
             SELECT FROM public.stocks_real_time p WHERE p.symbol = d.symbol AND p.time < d.day_start
         ) AS from_zero

@@ -1,0 +1,124 @@
+"""Trades by hand, and what must become of them computed a second time in Python."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from time import sleep
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from candleworks.clock import monotonic
+from candleworks.model.trades import Trades, microseconds_of
+from candleworks.storage.connection import Connection
+from candleworks.storage.trades import Meeting, TradeStore
+
+NEW_YORK = ZoneInfo("America/New_York")
+ZONES = {"AAPL": NEW_YORK, "BTC/USD": ZoneInfo("UTC")}
+RECEIVED = datetime(2022, 10, 20, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+class Trade(NamedTuple):
+    """A trade as a source tells it: its stamp without an ordinal."""
+
+    stamp: datetime
+    symbol: str
+    price: float
+    day_volume: float | None = None
+
+
+def at(moment: str) -> datetime:
+    """A UTC time such as 2022-10-19 12:00:00."""
+    return datetime.fromisoformat(f"{moment}+00:00")
+
+
+def trades_of(rows: Iterable[Trade]) -> Trades:
+    """Columns for the write path, with ordinals and volumes left open."""
+    trades = Trades()
+    for row in rows:
+        trades.stamp_us.append(microseconds_of(row.stamp))
+        trades.ordinal.append(0)
+        trades.symbol.append(row.symbol)
+        trades.price.append(row.price)
+        trades.day_volume.append(row.day_volume)
+        trades.volume.append(None)
+        trades.bid.append(None)
+        trades.ask.append(None)
+        trades.received_us.append(microseconds_of(RECEIVED))
+    return trades
+
+
+class Book:
+    """The trades of one database."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.store = TradeStore(connection, "test", ZONES.__getitem__)
+
+    def merge(self, rows: Iterable[Trade], known: Iterable[Trade] = (), store: TradeStore | None = None) -> Meeting:
+        trades = trades_of(rows)
+        (store or self.store).prepare(trades.stamp_us)
+        return (store or self.store).merge(trades, trades_of(known))
+
+    def rows(self) -> list[tuple[datetime, str, float, float | None, float | None]]:
+        return self.connection.execute(
+            "SELECT time, symbol, price, day_volume, volume FROM stocks_real_time ORDER BY symbol, time"
+        ).fetchall()
+
+    def stored(self, resolution: timedelta = SECOND) -> list[Trade]:
+        """The trades as a source would tell them, in order; raises when an ordinal was left out."""
+        found = []
+        ordinal = 0
+        for time, symbol, price, day_volume, _ in self.rows():
+            stamp = time - (time - datetime(1970, 1, 1, tzinfo=UTC)) % resolution
+            ordinal = ordinal + 1 if found and found[-1][:2] == (stamp, symbol) else 0
+            assert time - stamp == timedelta(microseconds=ordinal), "ordinals are dense"
+            found.append(Trade(stamp, symbol, price, day_volume))
+        return found
+
+    def assert_volumes_follow(self) -> None:
+        """Every stored volume is the increase of the running maximum of its trading day."""
+        by_symbol: dict[str, list[tuple[datetime, float | None]]] = {}
+        for time, symbol, _, day_volume, _ in self.rows():
+            by_symbol.setdefault(symbol, []).append((time, day_volume))
+        expected = [v for symbol in sorted(by_symbol) for v in volumes_of(by_symbol[symbol], ZONES[symbol])]
+        assert [row[4] for row in self.rows()] == expected
+
+    def clear(self) -> None:
+        self.connection.execute("DELETE FROM stocks_real_time")
+
+
+def volumes_of(ticks: list[tuple[datetime, float | None]], zone: ZoneInfo) -> list[float | None]:
+    """The volume of each (time, day_volume) of one symbol, given in order of time."""
+    volumes: list[float | None] = []
+    day = None
+    highest: float | None = None
+    for index, (time, day_volume) in enumerate(ticks):
+        if day != time.astimezone(zone).date():
+            day = time.astimezone(zone).date()
+            highest = 0.0 if index else None
+        if day_volume is None:
+            volumes.append(None)
+        elif highest is None:
+            volumes.append(None)
+            highest = day_volume
+        else:
+            volumes.append(max(day_volume - highest, 0.0))
+            highest = max(highest, day_volume)
+    return volumes
+
+
+def wait_for_a_lock(connection: Connection, application: str) -> None:
+    """Return when a statement of that application waits for another transaction."""
+    deadline = monotonic() + 30
+    while not connection.execute(
+        "SELECT 1 FROM pg_stat_activity WHERE application_name = %s AND wait_event_type = 'Lock'", [application]
+    ).fetchone():
+        assert monotonic() < deadline
+        sleep(0.01)
+
+
+@pytest.fixture
+def book(connection: Connection) -> Book:
+    return Book(connection)
