@@ -1,0 +1,45 @@
+"""`python -m bench [--rows N] [--seconds N] [NAME...]`: run measurements and print one table."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench import imports, latency, live
+from bench.databases import Databases, running_databases
+from bench.report import Measurement, Options, save, show
+
+MEASUREMENTS: dict[str, Callable[[Databases, Options], Iterator[Measurement]]] = {
+    "live": live.measure,
+    "import": imports.measure,
+    "latency": latency.measure,
+}
+
+
+def main(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Which: live, import, latency. All by default.", metavar="NAME")
+    ] = None,
+    rows: Annotated[int, typer.Option(min=1_000, help="Rows of the imported file.")] = Options.rows,
+    seconds: Annotated[float, typer.Option(min=1, help="How long each stream runs.")] = Options.seconds,
+    rounds: Annotated[int, typer.Option(min=1, help="How often both sides alternate; medians count.")] = Options.rounds,
+    json: Annotated[Path | None, typer.Option(help="Write the run to this file, too.")] = None,
+) -> None:
+    """Measure candleworks beside what people use for the same job."""
+    unknown = sorted(set(names or ()) - set(MEASUREMENTS))
+    if unknown:
+        raise typer.BadParameter(f"{', '.join(unknown)} is none of {', '.join(MEASUREMENTS)}")
+    options = Options(rows, seconds, rounds)
+    found: list[Measurement] = []
+    with running_databases() as databases:
+        for name in names or MEASUREMENTS:
+            typer.echo(f"measuring {name} ...", err=True)
+            found += MEASUREMENTS[name](databases, options)
+    show(found)
+    if json:
+        save(json, found)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,100 @@
+r"""File import: from a CSV file to queryable ticks, beside `psql \copy` into the same table.
+
+Both fill `stocks_real_time` with its partitions, unique index and trigger in a fresh database of the same server.
+`\copy` gets what it needs from us: partitions made beforehand and a file whose times are unique already. It leaves
+volume null, and checks, counts and records nothing. Interpreter start-up is not counted.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.databases import Databases, single
+from bench.report import Measurement, Options
+from bench.tick_file import TickFile, write_identified_file, write_tick_file
+from candleworks import clock
+from candleworks.storage.connection import connect
+from candleworks.storage.embedded import POSTGRES_BIN
+
+BUDGET = 0.8
+POLL_SECONDS = 0.01
+COPY = "\\copy stocks_real_time (time, symbol, price, day_volume) FROM '{path}' (FORMAT csv, HEADER)"
+
+
+@dataclass(frozen=True)
+class Import:
+    """How long until the ticks could be queried, and until the candles were stored as well."""
+
+    ticks_seconds: float
+    candles_seconds: float
+    peak_mib: int
+
+
+def measure(databases: Databases, options: Options) -> Iterator[Measurement]:
+    file = write_tick_file(databases.directory / "ticks.csv", options.rows)
+    identified = databases.directory / "identified.csv"
+    write_identified_file(identified, options.rows)
+    ours, theirs = [], []
+    for _ in range(options.rounds):
+        ours.append(_candleworks(databases, file))
+        theirs.append(_psql(databases, file, identified))
+    ticks = statistics.median(i.ticks_seconds for i in ours)
+    candles = statistics.median(i.candles_seconds for i in ours)
+    copied = statistics.median(theirs)
+    peak_mib = max(i.peak_mib for i in ours)
+    psql = f"psql \\copy: {options.rows / copied:,.0f} rows/s"
+    details = {"candleworks": [vars(i) for i in ours], "psql_seconds": theirs, "rows": options.rows}
+    yield Measurement(
+        "import: file to queryable ticks",
+        f"{options.rows / ticks:,.0f} rows/s, peak {peak_mib:,} MiB",
+        psql,
+        copied / ticks,
+        budget=BUDGET,
+        details=details,
+    )
+    yield Measurement(
+        "import: the same and all candles", f"{options.rows / candles:,.0f} rows/s", psql, copied / candles
+    )
+
+
+def _candleworks(databases: Databases, file: TickFile) -> Import:
+    with databases.fresh(migrated=True) as dsn:
+        command = [sys.executable, "-m", "bench.import_worker", dsn, str(file.path)]
+        worker = subprocess.Popen(command, stdout=subprocess.PIPE)
+        committed = _committed(dsn, worker)
+        output, _ = worker.communicate()
+        report = json.loads(output)
+        if report["stored"] != file.rows:
+            raise AssertionError(f"stored {report['stored']} of {file.rows} rows")
+    began = report["began"]
+    return Import(committed - began, report["ended"] - began, report["peak_mib"])
+
+
+def _committed(dsn: str, worker: subprocess.Popen[bytes]) -> float:
+    """Return the moment when another session sees the import's record, which is committed with its ticks."""
+    with connect(dsn, "bench") as connection:
+        while not single(connection, "SELECT count(*) FROM import_files"):
+            if worker.poll():
+                raise RuntimeError(f"the import ended with exit status {worker.returncode}")
+            time.sleep(POLL_SECONDS)
+    return clock.monotonic()
+
+
+def _psql(databases: Databases, file: TickFile, identified: Path) -> float:
+    with databases.fresh(migrated=True) as dsn, connect(dsn, "bench") as connection:
+        span = [datetime.fromtimestamp(second, UTC) for second in (file.first, file.last)]
+        connection.execute("SELECT candleworks.prepare_ticks(%s, %s)", span)
+        copy = COPY.format(path=identified)
+        began = clock.monotonic()
+        subprocess.run([POSTGRES_BIN / "psql", "-q", "-X", "-c", copy, dsn], check=True)
+        seconds = clock.monotonic() - began
+        stored = single(connection, "SELECT count(*) FROM stocks_real_time")
+        if stored != file.rows:
+            raise AssertionError(f"stored {stored} of {file.rows} rows")
+    return seconds
