@@ -14,26 +14,30 @@ CREATE TABLE public.stocks_real_time (
     UNIQUE (symbol, time)
 ) PARTITION BY RANGE (time);
 
--- Makes sure that ticks of [first, last] have a partition. Harmless to repeat and to run at the same time.
+-- Makes sure that rows of [first, last] have a partition in this table of ticks. Harmless to repeat and to run at the
+-- same time.
 -- A new table is attached instead of created in place: that takes SHARE UPDATE EXCLUSIVE on the parent, which neither
--- readers nor writers notice.
-CREATE FUNCTION candleworks.prepare_ticks(first timestamptz, last timestamptz) RETURNS void
+-- readers nor writers notice. Weeks are counted in hours, because a day of the session's zone may have 23.
+CREATE FUNCTION candleworks.prepare_partitions(table_name text, first timestamptz, last timestamptz) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     week timestamptz := public.time_bucket('7 days', first);
     partition text;
 BEGIN
     WHILE week <= last LOOP
-        partition := 'stocks_real_time_' || to_char(week AT TIME ZONE 'UTC', 'YYYYMMDD');
+        partition := table_name || '_' || to_char(week AT TIME ZONE 'UTC', 'YYYYMMDD');
         IF to_regclass('candleworks.' || partition) IS NULL THEN
-            PERFORM pg_advisory_xact_lock(hashtext('candleworks.prepare_ticks'));
+            PERFORM pg_advisory_xact_lock(hashtext('candleworks.prepare_partitions'));
             IF to_regclass('candleworks.' || partition) IS NULL THEN
-                EXECUTE format('CREATE TABLE candleworks.%I (LIKE public.stocks_real_time INCLUDING ALL)', partition);
+                EXECUTE format('CREATE TABLE candleworks.%I (LIKE public.%I INCLUDING ALL)', partition, table_name);
                 EXECUTE format(
-                    'ALTER TABLE public.stocks_real_time ATTACH PARTITION candleworks.%I FOR VALUES FROM (%L) TO (%L)',
-                    partition, week, week + interval '7 days');
+                    'ALTER TABLE public.%I ATTACH PARTITION candleworks.%I FOR VALUES FROM (%L) TO (%L)',
+                    table_name, partition, week, week + interval '168 hours');
             END IF;
         END IF;
-        week := week + interval '7 days';
+        week := week + interval '168 hours';
     END LOOP;
 END $$;
+
+CREATE FUNCTION candleworks.prepare_ticks(first timestamptz, last timestamptz) RETURNS void
+LANGUAGE sql AS $$ SELECT candleworks.prepare_partitions('stocks_real_time', first, last) $$;
