@@ -7,7 +7,7 @@ import { speakCandle, writeAge, writeCandle, writeNotice, writeStatus, writeTitl
 
 const POLL_MS = 1000;
 const REFUSED_POLL_MS = 5000;
-const POLLS_PER_RECONCILIATION = 30;
+const POLLS_PER_RECONCILIATION = 10;
 const DEFAULTS = { period: "1m", price: "trade" };
 const EMPTY = "No candles are stored yet. They appear here with the first tick.";
 

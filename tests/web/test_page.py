@@ -1,0 +1,295 @@
+"""The chart page in a real browser."""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import httpx
+import pytest
+
+from candleworks import clock
+from candleworks.candles.refresh import refresh
+from candleworks.storage.connection import Connection
+from candleworks.storage.engine import Engine
+from tests.web.browser import Browser, Page, chromium, until
+from tests.web.conftest import MONDAY, Store, every_minute, serving
+
+pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
+UP, DOWN = [0x26, 0xA6, 0x9A], [0xEF, 0x53, 0x50]  # --up and --down of the dark theme
+COUNT_PIXELS = """
+(([red, green, blue]) => {
+  const copy = new OffscreenCanvas(innerWidth, innerHeight).getContext("2d", { willReadFrequently: true });
+  for (const canvas of document.querySelectorAll("#chart canvas")) copy.drawImage(canvas, 0, 0);
+  const { data } = copy.getImageData(0, 0, innerWidth, innerHeight);
+  let sum = 0;
+  for (let n = 0; n < data.length; n += 4)
+    if (data[n] === red && data[n + 1] === green && data[n + 2] === blue) sum += 1;
+  return sum;
+})
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One headless Chromium for all pages."""
+    program = chromium()
+    if program is None:
+        pytest.skip("no Chromium: install Debian's package `chromium`, or put one into the PATH")
+    with Browser(program) as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser, site: str) -> Iterator[Page]:  # noqa: ARG001 - closed before the server stops
+    """A dark tab whose console must stay empty."""
+    with browser.page() as page:
+        page.prefer("dark")
+        yield page
+        page.settle()
+        assert page.console == []
+
+
+def see(page: Page, field: str, text: str) -> None:
+    """Wait until a field of the read-out says so."""
+    until(lambda: page.text(f"[data-field={field}]") == text, 30, f"{field} {text}")
+
+
+def candle_count(page: Page) -> int:
+    """Return how many candles the page holds, as it tells screen readers."""
+    found = re.search(r"(\d+) candles", page.evaluate("document.querySelector('#chart').ariaLabel"))
+    return int(found[1]) if found else 0
+
+
+def minute(start: datetime, n: int) -> str:
+    return f"{start + timedelta(minutes=n):%Y-%m-%d %H:%M}"
+
+
+def test_candles_and_volume_are_drawn(page: Page, site: str, store: Store) -> None:
+    """Rising and falling candles have their colours, and the read-out shows the newest one in full."""
+    store("AAPL", [(MONDAY + timedelta(minutes=n), 143.0 + (n % 7) / 8, 1000.0 * n) for n in range(60)])
+    store("AAPL", [(MONDAY + timedelta(minutes=n, seconds=30), 143.0 + (n % 5) / 8, 234.5) for n in range(60)])
+    page.goto(f"{site}?symbol=AAPL")
+    see(page, "time", minute(MONDAY, 59))
+    for colour in (UP, DOWN):
+        until(lambda colour=colour: page.evaluate(f"{COUNT_PIXELS}({colour})") > 500, 30, f"pixels of {colour}")
+    shown = {name: page.text(f"[data-field={name}]") for name in ("open", "high", "low", "close", "change", "volume")}
+    assert shown == {
+        "open": "143.375",
+        "high": "143.500",
+        "low": "143.375",
+        "close": "143.500",
+        "change": "+0.125 (+0.09 %)",
+        "volume": "59,234.5",
+    }
+    assert candle_count(page) == 60
+
+
+def test_nothing_is_asked_of_another_server(page: Page, site: str, store: Store) -> None:
+    """Every request of the page, its scripts and its live updates goes to where it came from."""
+    store("AAPL", every_minute(MONDAY, 5))
+    page.goto(f"{site}?symbol=AAPL")
+    see(page, "time", minute(MONDAY, 4))
+    until(lambda: page.evaluate("1") and sum("from=" in url for url in page.requests) >= 2, 30, "two live updates")
+    assert {url for url in page.requests if not url.startswith(site)} == set()
+
+
+def test_a_symbol_is_found_by_typing(page: Page, site: str, store: Store, connection: Connection) -> None:
+    """Part of a company's name and Enter choose it, the address says so, and the back button returns."""
+    for symbol in ("AAPL", "MSFT", "BTC/USD"):
+        store(symbol, every_minute(MONDAY, 3, price=len(symbol) * 100.0))
+    connection.execute("INSERT INTO company (symbol, name) VALUES ('AAPL', 'Apple'), ('MSFT', 'Microsoft')")
+    page.goto(site)
+    see(page, "symbol", "AAPL")
+    see(page, "close", "400.02")
+    page.click("#symbol")
+    assert page.evaluate("document.querySelectorAll('#symbols [role=option]').length") == 3
+    page.type("micro")
+    page.press("Enter", 13)
+    see(page, "symbol", "MSFT")
+    see(page, "name", "Microsoft")
+    assert "symbol=MSFT" in page.evaluate("location.search")
+    page.click("#symbol")
+    page.press("ArrowUp", 38)
+    page.press("Enter", 13)
+    see(page, "symbol", "BTC/USD")
+    see(page, "close", "700.02")
+    page.evaluate("history.back()")
+    see(page, "symbol", "MSFT")
+    see(page, "close", "400.02")
+
+
+def test_a_period_is_chosen_or_typed(page: Page, site: str, store: Store) -> None:
+    """The buttons and the box for any other period change the candles and the address, which can be loaded again."""
+    store("AAPL", every_minute(MONDAY, 60))
+    page.goto(f"{site}?symbol=AAPL")
+    see(page, "time", minute(MONDAY, 59))
+    page.click("#periods label:nth-of-type(3)")
+    see(page, "time", minute(MONDAY, 45))
+    assert candle_count(page) == 4
+    page.click("#period")
+    page.type("20m")
+    page.press("Enter", 13, "\r")
+    see(page, "time", minute(MONDAY, 50))
+    assert "period=20m" in page.evaluate("location.search")
+    assert page.evaluate("document.querySelector('#period').value") == "20m"
+    page.goto(f"{site}{page.evaluate('location.search')}")
+    see(page, "time", minute(MONDAY, 50))
+    page.click("#periods label:nth-of-type(6)")
+    see(page, "time", "2026-03-02")
+
+
+def test_the_read_out_follows_the_crosshair(page: Page, site: str, store: Store) -> None:
+    """Under the pointer any candle is read, by keys too; when the pointer leaves, the newest one is back."""
+    store("AAPL", every_minute(MONDAY, 300))
+    page.goto(f"{site}?symbol=AAPL")
+    see(page, "time", minute(MONDAY, 299))
+    box = page.box("#chart")
+    seen = []
+    for part in (0.2, 0.4, 0.6):
+        page.move(box["x"] + box["width"] * part, box["y"] + box["height"] / 2)
+        until(lambda: page.text("[data-field=time]") not in [*seen, minute(MONDAY, 299)], 30, "another candle")
+        seen.append(page.text("[data-field=time]"))
+    assert seen == sorted(seen)
+    n = int((datetime.fromisoformat(f"{seen[-1]}+00:00") - MONDAY).total_seconds() / 60)
+    see(page, "close", f"{100 + n / 100:.2f}")
+    see(page, "change", f"+0.01 (+{1 / (100 + (n - 1) / 100):.2f} %)")
+    page.move(box["x"] + 10, 10)
+    see(page, "time", minute(MONDAY, 299))
+    page.evaluate("document.querySelector('#chart').focus()")
+    for key, code, expected in (
+        ("ArrowLeft", 37, 299),
+        ("ArrowLeft", 37, 298),
+        ("Home", 36, 0),
+        ("ArrowRight", 39, 1),
+        ("End", 35, 299),
+    ):
+        page.press(key, code)
+        see(page, "time", minute(MONDAY, expected))
+    assert page.text("#spoken").startswith(f"time {minute(MONDAY, 299)}, open 102.99, high 102.99")
+
+
+def test_ticks_appear_live(page: Page, site: str, store: Store) -> None:
+    """The forming candle changes in place, the next one is appended, and the state says that data moves."""
+    start = clock.now().replace(second=0, microsecond=0) - timedelta(minutes=10)
+    store("AAPL", every_minute(start, 10))
+    page.goto(f"{site}?symbol=AAPL")
+    see(page, "time", minute(start, 9))
+    assert candle_count(page) == 10
+    store("AAPL", [(start + timedelta(minutes=9, seconds=5), 250.5, 90.0)])
+    see(page, "high", "250.50")
+    see(page, "volume", "100")
+    assert candle_count(page) == 10
+    store("AAPL", [(start + timedelta(minutes=10), 251.0, 1.0)])
+    see(page, "time", minute(start, 10))
+    assert candle_count(page) == 11
+    assert page.text("#status-text") == "Live"
+    assert page.evaluate("document.title").startswith("AAPL 251 ")
+
+
+def test_a_late_tick_corrects_a_drawn_candle(page: Page, site: str, store: Store) -> None:
+    """Candles before the newest one are read again now and then."""
+    store("AAPL", every_minute(MONDAY, 10))
+    page.goto(f"{site}?symbol=AAPL")
+    see(page, "time", minute(MONDAY, 9))
+    page.evaluate("document.querySelector('#chart').focus()")
+    for _ in range(3):
+        page.press("ArrowLeft", 37)
+    see(page, "time", minute(MONDAY, 7))
+    store("AAPL", [(MONDAY + timedelta(minutes=7, seconds=1), 300.0, 1.0)])
+    until(lambda: page.text("[data-field=high]") == "300.00", 60, "the corrected candle")
+    see(page, "time", minute(MONDAY, 7))
+
+
+def test_older_candles_come_while_scrolling(page: Page, site: str, store: Store, connection: Connection) -> None:
+    """20,000 candles can be scrolled through from the newest to the oldest and back."""
+    store("AAPL", every_minute(MONDAY, 20_000))
+    refresh(connection)
+    page.goto(f"{site}?symbol=AAPL")
+    see(page, "time", minute(MONDAY, 19_999))
+    assert candle_count(page) == 2000
+    page.evaluate("document.querySelector('#chart').focus()")
+    for _ in range(100):
+        page.press("Home", 36)
+        page.settle()
+        if candle_count(page) == 20_000:
+            break
+    assert candle_count(page) == 20_000
+    page.press("Home", 36)
+    see(page, "time", minute(MONDAY, 0))
+    page.press("End", 35)
+    see(page, "time", minute(MONDAY, 19_999))
+
+
+def test_a_stale_feed_is_visible(page: Page, site: str, store: Store) -> None:
+    """Without new ticks the state is not `Live`, and says when the last tick came."""
+    store("AAPL", every_minute(MONDAY, 3))
+    page.goto(f"{site}?symbol=AAPL")
+    until(lambda: page.text("#status-text") == "Stale", 30, "stale")
+    assert page.text("#status-since") == "last tick 2026-03-02 09:32:00"
+
+
+def test_an_empty_database_is_friendly_and_comes_alive(page: Page, site: str, store: Store) -> None:
+    """One sentence at first; the first candle is drawn without a reload."""
+    page.goto(site)
+    until(
+        lambda: page.text("#notice") == "No candles are stored yet. They appear here with the first tick.", 30, "notice"
+    )
+    assert page.text("#status-text") == "Waiting for data"
+    store("BTC/USD", every_minute(MONDAY, 2))
+    see(page, "symbol", "BTC/USD")
+    see(page, "time", minute(MONDAY, 1))
+    assert page.evaluate("document.querySelector('#notice').hidden") is True
+
+
+def test_a_lost_server_is_visible_and_found_again(browser: Browser, dsn: str, store: Store) -> None:
+    """What was drawn stays, the state says what is wrong, and everything continues when the server is back."""
+    store("AAPL", every_minute(MONDAY, 3))
+    with browser.page() as page:
+        with serving(dsn) as url:
+            page.goto(f"{url}?symbol=AAPL")
+            see(page, "time", minute(MONDAY, 2))
+            port = httpx.URL(url).port
+        until(lambda: page.text("#status-text") == "Connection lost", 30, "connection lost")
+        assert page.text("#status-since") == "last tick 2026-03-02 09:32:00"
+        assert page.text("[data-field=time]") == minute(MONDAY, 2)
+        with serving(dsn, port or 0):
+            store("AAPL", [(MONDAY + timedelta(minutes=3), 101.5, 1.0)])
+            see(page, "close", "101.50")
+            assert page.text("#status-text") == "Stale"
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("symbol=NOPE", "The symbol 'NOPE' is not stored: /symbols lists those that are."),
+        ("symbol=AAPL&price=bid", "The parameter price is 'bid', allowed is trade."),
+        (
+            "symbol=AAPL&period=1s",
+            "The parameter period is '1s', allowed is a number and a unit of m, h, d, w or mo,"
+            " such as 1m, 90m, 1h, 1d, 1w or 1mo, up to 10 years.",
+        ),
+    ],
+)
+def test_a_wrong_address_is_explained(browser: Browser, site: str, store: Store, query: str, sentence: str) -> None:
+    """The server's sentence stands where the chart would be, and the controls still lead on."""
+    store("AAPL", every_minute(MONDAY, 3))
+    with browser.page() as page:
+        page.goto(f"{site}?{query}")
+        until(lambda: page.text("#notice") == sentence, 30, sentence)
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_a_narrow_window_fits_in_either_theme(page: Page, site: str, store: Store, scheme: str) -> None:
+    """At 375 pixels nothing is cut off sideways, and the page follows the system's theme."""
+    store("BTC/USD", every_minute(MONDAY, 200, price=123_456.78))
+    page.prefer(scheme)
+    page.resize(375, 700)
+    page.goto(f"{site}?symbol=BTC%2FUSD")
+    see(page, "time", minute(MONDAY, 199))
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
+    overflowing = """[...document.querySelectorAll("header *, .readout *, footer *")]
+        .filter((e) => e.getBoundingClientRect().right > 375).map((e) => e.outerHTML)"""
+    assert page.evaluate(overflowing) == []
+    assert page.box("#chart")["height"] > 300
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert background == {"dark": "rgb(15, 19, 24)", "light": "rgb(255, 255, 255)"}[scheme]
