@@ -265,8 +265,10 @@ def test_a_lost_server_is_visible_and_found_again(browser: Browser, dsn: str, st
         ("symbol=AAPL&price=bid", "The parameter price is 'bid', allowed is trade."),
         (
             "symbol=AAPL&period=1s",
-            "The parameter period is '1s', allowed is a number and a unit of m, h, d, w or mo,"
-            " such as 1m, 90m, 1h, 1d, 1w or 1mo, up to 10 years.",
+            (
+                "The parameter period is '1s', allowed is a number and a unit of m, h, d, w or mo,"
+                " such as 1m, 90m, 1h, 1d, 1w or 1mo, up to 10 years."
+            ),
         ),
     ],
 )
