@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from candleworks import clock
+from candleworks.storage.aggregates import retention_horizon
 from candleworks.storage.candles import (
     Difference,
     audit_days,
@@ -11,7 +12,6 @@ from candleworks.storage.candles import (
     levels,
     rebuild,
     refresh,
-    retention_horizon,
     save_differences,
 )
 from candleworks.storage.connection import Connection

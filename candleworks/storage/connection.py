@@ -15,6 +15,8 @@ from candleworks.settings import Settings
 Connection = psycopg.Connection[tuple[Any, ...]]
 ConnectionPool = _ConnectionPool[Connection]
 CONNECT_TIMEOUT_SECONDS = 10
+# With the default of 4 the planner reads all symbols of a day of candles in order of time: 5.4 ms instead of 0.4 ms.
+_SESSION = "-c TimeZone=UTC -c random_page_cost=1.1"
 
 
 @contextlib.contextmanager
@@ -77,7 +79,7 @@ def describe(dsn: str) -> str:
 
 def _with_defaults(dsn: str, application: str) -> str:
     given = conninfo_to_dict(dsn)
-    options = f"{given.get('options') or ''} -c TimeZone=UTC".strip()
+    options = f"{given.get('options') or ''} {_SESSION}".strip()
     timeout = given.get("connect_timeout") or CONNECT_TIMEOUT_SECONDS
     return make_conninfo(dsn, options=options, connect_timeout=timeout, application_name=application)
 

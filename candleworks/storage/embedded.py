@@ -47,6 +47,7 @@ work_mem = 32MB
 maintenance_work_mem = 128MB
 max_wal_size = 2GB
 jit = off
+random_page_cost = 1.1
 timezone = 'UTC'
 log_timezone = 'UTC'
 logging_collector = on
@@ -60,6 +61,7 @@ shared_preload_libraries = 'timescaledb'
 extension_control_path = '$system:{build}/share'
 dynamic_library_path = '$libdir:{build}/lib'
 timescaledb.telemetry_level = 'off'
+timescaledb.max_background_workers = 0
 """
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from psycopg import sql
 
-from candleworks.storage.candles import aggregate_watermark, levels
+from candleworks.storage.aggregates import aggregate_watermark
+from candleworks.storage.candles import levels
 from candleworks.storage.connection import Connection
 from candleworks.storage.engine import Engine, detect, engine_of
 from candleworks.storage.queries import query
@@ -70,7 +71,9 @@ def inspect(connection: Connection) -> Inspection:
         timescaledb_licence=_value(connection, "SELECT current_setting('timescaledb.license', true)"),
         relations=sorted(relation_sizes(connection).values(), key=lambda relation: _natural(relation.name)),
         levels=_levels(connection, engine),
-        pending=_value(connection, query(f"pending_{engine}")),
+        pending=_value(
+            connection, query("count_pending_ranges" if engine is Engine.TIMESCALE else "count_pending_minutes")
+        ),
     )
 
 

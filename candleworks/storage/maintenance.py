@@ -7,7 +7,8 @@ from functools import partial
 
 from candleworks import clock
 from candleworks.settings import Settings
-from candleworks.storage.candles import continuous_aggregates, refresh, refresh_lock
+from candleworks.storage.aggregates import continuous_aggregates, refresh_lock
+from candleworks.storage.candles import refresh
 from candleworks.storage.connection import Connection
 from candleworks.storage.engine import Engine, engine_of
 from candleworks.storage.inspection import RelationSize, relation_sizes
@@ -72,7 +73,7 @@ def _compression(connection: Connection, settings: Settings) -> Iterator[_Step]:
         return
     after = settings.storage.compress_after_days
     wanted = {"stocks_real_time": after.stocks_real_time, "quotes": after.quotes}
-    wanted |= dict.fromkeys(continuous_aggregates(connection), after.candles)
+    wanted |= dict.fromkeys((aggregate.relation for aggregate in continuous_aggregates(connection)), after.candles)
     for relation, days in wanted.items():
         if days is not None:
             yield _Step(relation, "compressed", "chunk", partial(_compress, connection, relation, days))

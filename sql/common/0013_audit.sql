@@ -1,13 +1,6 @@
 -- The audit: candles as they are read against what their ticks say.
 -- Locks: none, everything is new.
 
--- Ticks before these moments were dropped by retention: candles older than that have no ticks to be compared with or
--- computed from, and stay as they are.
-CREATE TABLE candleworks.retention_horizons (
-    relation text PRIMARY KEY,
-    dropped_before timestamptz NOT NULL
-);
-
 -- Every difference that an audit found. wrong: the candle differs; missing: ticks without a candle; surplus: a candle
 -- without ticks.
 CREATE TABLE public.candle_differences (

@@ -72,14 +72,19 @@ BEGIN
 
         CREATE FUNCTION candleworks.%3$I() RETURNS trigger
         LANGUAGE plpgsql AS $body$
+        DECLARE
+            -- What is older has lost its ticks: a late one must not replace a candle by itself alone.
+            horizon timestamptz := coalesce((
+                SELECT dropped_before FROM candleworks.retention_horizons WHERE relation = TG_TABLE_NAME
+            ), '-infinity');
         BEGIN
             IF TG_OP <> 'DELETE' THEN
                 INSERT INTO candleworks.%1$I (symbol, bucket)
-                SELECT DISTINCT symbol, date_trunc('minute', time) FROM changed;
+                SELECT DISTINCT symbol, date_trunc('minute', time) FROM changed WHERE time >= horizon;
             END IF;
             IF TG_OP <> 'INSERT' THEN
                 INSERT INTO candleworks.%1$I (symbol, bucket)
-                SELECT DISTINCT symbol, date_trunc('minute', time) FROM replaced;
+                SELECT DISTINCT symbol, date_trunc('minute', time) FROM replaced WHERE time >= horizon;
             END IF;
             RETURN NULL;
         END $body$;

@@ -42,12 +42,3 @@ SELECT day FROM (
     SELECT bucket FROM public.candles_1d
 ) d
 WHERE day >= %(start)s AND day < %(stop)s ORDER BY day
-
--- name: force_refresh
--- TimescaleDB: computes the bucket of this level that holds a moment anew, whether it is noted as changed or not.
-CALL public.refresh_continuous_aggregate(
-    %(relation)s::regclass,
-    public.time_bucket(%(width)s::interval, %(bucket)s::timestamptz),
-    public.time_bucket(%(width)s::interval, %(bucket)s::timestamptz) + %(width)s::interval,
-    force => true
-)

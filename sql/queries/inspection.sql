@@ -30,21 +30,9 @@ FROM (
 ) r
 LEFT JOIN LATERAL public.hypertable_columnstore_stats(r.relation) s ON r.chunked
 
--- name: pending_postgres
+-- name: count_pending_minutes
 -- Minutes whose candles are due for a refresh.
 SELECT count(*) FROM (SELECT DISTINCT symbol, bucket FROM candleworks.candle_invalidations) i
-
--- name: pending_timescale
--- Ranges below the watermark that were changed and not refreshed; the open ends of the log are no changes.
-SELECT (
-    SELECT count(*) FROM _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log
-) + (
-    SELECT count(*) FROM _timescaledb_catalog.continuous_aggs_materialization_invalidation_log l
-    WHERE l.lowest_modified_value > -9223372036854775808 AND l.greatest_modified_value < 9223372036854775807
-        AND l.greatest_modified_value >= coalesce((
-            SELECT extract(epoch FROM min(dropped_before)) * 1000000 FROM candleworks.retention_horizons
-        ), -9223372036854775808)
-)
 
 -- name: newest_tick
 -- By the symbols of the newest daily candles: there is no index by time alone.

@@ -43,7 +43,8 @@ SELECT
     l.below IS NULL AS of_ticks
 FROM candleworks.candle_families f CROSS JOIN candleworks.candle_levels l;
 
--- Makes all candles of one family, whose columns are listed.
+-- Makes all candles of one family, whose columns are listed. Chunks hold as many buckets at every level: ten days of
+-- minutes, 39 years of days. By default all levels would have chunks of ten days, and a year of days be spread over 37.
 CREATE FUNCTION candleworks.create_candles(family text) RETURNS void
 LANGUAGE plpgsql AS $create$
 DECLARE
@@ -57,13 +58,16 @@ BEGIN
         ) INTO columns FROM candleworks.candle_columns c WHERE c.family = $1;
         EXECUTE format($sql$
             CREATE MATERIALIZED VIEW public.%1$I
-            WITH (timescaledb.continuous, timescaledb.materialized_only = false) AS
+            WITH (
+                timescaledb.continuous, timescaledb.materialized_only = false,
+                timescaledb.chunk_interval = %7$L
+            ) AS
             SELECT public.time_bucket(%2$L, %3$s) AS bucket, symbol, %4$s
             FROM public.%5$I %6$s
             GROUP BY 1, 2
             WITH NO DATA
         $sql$, level.relation, level.width, CASE WHEN level.of_ticks THEN 't.time' ELSE 'b.bucket' END, columns,
-            level.source, CASE WHEN level.of_ticks THEN 't' ELSE 'b' END);
+            level.source, CASE WHEN level.of_ticks THEN 't' ELSE 'b' END, level.width * 14400);
     END LOOP;
 END $create$;
 

@@ -19,6 +19,9 @@ SELECT public.create_hypertable(
     create_default_indexes => false
 );
 
+CREATE TRIGGER hold_back_refresh BEFORE INSERT OR UPDATE OR DELETE ON public.quotes
+    FOR EACH STATEMENT EXECUTE FUNCTION candleworks.hold_back_refresh();
+
 -- TimescaleDB makes chunks by itself; the function exists so that callers need not know.
 CREATE FUNCTION candleworks.prepare_quotes(first timestamptz, last timestamptz) RETURNS void
 LANGUAGE sql IMMUTABLE RETURN NULL;

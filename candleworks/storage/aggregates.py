@@ -1,0 +1,160 @@
+"""TimescaleDB's continuous aggregates: refreshed where they changed, and only there.
+
+What decides the shape of this, measured with TimescaleDB 2.29 (docs/decisions/0008-refresh-on-timescaledb.md):
+one call per changed range instead of one over all of them (100 scattered late ticks: 1.2 s instead of 19.9 s); never
+past the last complete bucket, which would freeze the forming candle; never before the retention horizon, which would
+delete the candles of dropped ticks; and never beside an insert, whose note TimescaleDB can lose.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from psycopg import errors, sql
+
+from candleworks.storage.connection import Connection
+from candleworks.storage.queries import query
+
+GRACE = timedelta(
+    seconds=10
+)  # a bucket stays live for so long after its end; later ticks are notes for the next refresh
+FIRST_STEP = timedelta(days=10)  # history is refreshed oldest first in steps that each commit
+TAIL_PATIENCE = "50ms"
+
+_REFRESH_LOCK = "candleworks.refresh_candles"
+_INSERT_LOCK = (
+    "candleworks.insert_ticks"  # held, shared, by every transaction that writes ticks: see sql/timescale/0003
+)
+
+
+class Aggregate(NamedTuple):
+    """A continuous aggregate; `on_ticks` tells that it reads `ticks` itself and not a lower level."""
+
+    relation: str
+    label: str
+    width: timedelta
+    ticks: str
+    on_ticks: bool
+
+
+def continuous_aggregates(connection: Connection) -> list[Aggregate]:
+    """Return our aggregates, lower levels first."""
+    return [Aggregate(*row) for row in connection.execute(query("continuous_aggregates")).fetchall()]
+
+
+@contextmanager
+def refresh_lock(connection: Connection) -> Iterator[None]:
+    """Keep refreshes, and what must not happen during one, apart from each other."""
+    connection.execute("SELECT pg_advisory_lock(hashtext(%s))", [_REFRESH_LOCK])
+    try:
+        yield
+    finally:
+        connection.execute("SELECT pg_advisory_unlock(hashtext(%s))", [_REFRESH_LOCK])
+
+
+def refresh_aggregates(connection: Connection) -> Counter[str]:
+    """Bring every aggregate up to date; return how many candles were newly completed, by label."""
+    completed: Counter[str] = Counter()
+    with refresh_lock(connection):
+        for aggregate in continuous_aggregates(connection):
+            before = aggregate_watermark(connection, aggregate.relation)
+            _refresh(connection, aggregate)
+            after = aggregate_watermark(connection, aggregate.relation)
+            if before != after:
+                completed[aggregate.label] = _count(connection, aggregate, before, after)
+    return completed
+
+
+def rebuild_buckets(connection: Connection, relation: str, buckets: list[datetime], width: timedelta) -> None:
+    """Compute buckets anew, whether they are noted as changed or not; the levels above follow by a refresh."""
+    with refresh_lock(connection):
+        for bucket in buckets:
+            _call(connection, relation, bucket, bucket + width, force=True)
+
+
+def aggregate_watermark(connection: Connection, relation: str) -> datetime:
+    """Return the end of what the aggregate has materialised; 1900 before its first refresh."""
+    row = connection.execute(query("aggregate_watermark"), {"relation": relation}).fetchone()
+    if row is None:
+        raise LookupError(f"{relation} is no continuous aggregate of this database")
+    watermark: datetime = row[0]
+    return watermark
+
+
+def retention_horizon(connection: Connection, relation: str) -> datetime | None:
+    """Return the moment before which `relation` has lost its ticks to retention; None when it has them all."""
+    row = connection.execute(query("retention_horizon"), {"relation": relation}).fetchone()
+    return row[0] if row else None
+
+
+def _refresh(connection: Connection, aggregate: Aggregate) -> None:
+    parameters = {"relation": aggregate.relation, "width": aggregate.width, "ticks": aggregate.ticks, "grace": GRACE}
+    row = connection.execute(query("aggregate_progress"), parameters).fetchone()
+    reached, end, begin = row or (None, None, None)
+    if end is None or (reached is None and begin is None):
+        return
+    # Upper levels are computed from candles, which outlive their ticks.
+    horizon = retention_horizon(connection, aggregate.ticks) if aggregate.on_ticks else None
+    pending = connection.execute(query("aggregate_pending"), parameters).fetchall() if reached is not None else []
+    for start, stop in pending:
+        _refresh_window(connection, aggregate, max(start, horizon) if horizon else start, min(stop, end))
+    start = max(filter(None, (reached or begin, horizon)))
+    _refresh_tail(connection, aggregate, start, end, begin if reached is None and horizon is None else None)
+
+
+def _refresh_window(connection: Connection, aggregate: Aggregate, start: datetime, stop: datetime) -> None:
+    if stop - start >= aggregate.width:
+        _call(connection, aggregate.relation, start, stop, force=False)
+
+
+def _refresh_tail(
+    connection: Connection, aggregate: Aggregate, start: datetime, end: datetime, begin: datetime | None
+) -> None:
+    """Advance to `end` in bounded steps; a level on ticks waits for a moment in which none is being inserted."""
+    while start < end:
+        stop = min(start + FIRST_STEP, end)
+        if stop - start < aggregate.width:
+            return
+        # The first step of all reaches back for ever, so that nothing before it stays noted as changed.
+        window = (None if start == begin else start, stop)
+        if aggregate.on_ticks:
+            with _no_inserts(connection) as quiet:
+                if not quiet:
+                    return
+                _call(connection, aggregate.relation, *window, force=False)
+        else:
+            _call(connection, aggregate.relation, *window, force=False)
+        start = stop
+
+
+@contextmanager
+def _no_inserts(connection: Connection) -> Iterator[bool]:
+    """Keep ticks from being inserted; yields False when a long insert is running, whose end is not worth waiting for.
+
+    Until the next try the real-time part of the views shows what the aggregates lack.
+    """
+    try:
+        with connection.transaction():
+            connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(TAIL_PATIENCE)))
+            connection.execute("SELECT pg_advisory_lock(hashtext(%s))", [_INSERT_LOCK])
+    except errors.LockNotAvailable:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        connection.execute("SELECT pg_advisory_unlock(hashtext(%s))", [_INSERT_LOCK])
+
+
+def _call(connection: Connection, relation: str, start: datetime | None, stop: datetime, *, force: bool) -> None:
+    connection.execute(
+        query("refresh_aggregate"), {"relation": f"public.{relation}", "start": start, "stop": stop, "force": force}
+    )
+
+
+def _count(connection: Connection, aggregate: Aggregate, start: datetime, stop: datetime) -> int:
+    statement = sql.SQL("SELECT count(*) FROM public.{} WHERE bucket >= %s AND bucket < %s")
+    row = connection.execute(statement.format(sql.Identifier(aggregate.relation)), [start, stop]).fetchone()
+    return row[0] if row else 0

@@ -1,0 +1,84 @@
+-- name: continuous_aggregates
+-- Our aggregates, lower levels first: name, label, width, the ticks they go back to, whether they read these themselves.
+SELECT r.relation, r.label, r.width, f.ticks, r.of_ticks
+FROM candleworks.candle_relations r JOIN candleworks.candle_families f ON f.name = r.family
+ORDER BY r.width, r.relation
+
+-- name: aggregate_progress
+-- Up to where an aggregate was refreshed (null: never), the end of its last complete bucket at a moment, and where its
+-- ticks begin (null: there are none). TimescaleDB keeps the first as its invalidation threshold, in microseconds, with a
+-- number far below any date for never.
+SELECT
+    CASE WHEN t.watermark > -210866803200000000 THEN _timescaledb_functions.to_timestamp(t.watermark) END,
+    public.time_bucket(%(width)s::interval, now() - %(grace)s::interval),
+    (
+        SELECT min(range_start) FROM timescaledb_information.chunks
+        WHERE hypertable_schema = 'public' AND hypertable_name = %(ticks)s
+    )
+FROM _timescaledb_catalog.continuous_agg c
+LEFT JOIN _timescaledb_catalog.continuous_aggs_invalidation_threshold t ON t.hypertable_id = c.raw_hypertable_id
+WHERE c.user_view_schema = 'public' AND c.user_view_name = %(relation)s
+
+-- name: aggregate_pending
+-- The ranges of an aggregate that were changed since they were refreshed, whole buckets, oldest first. Two logs: what
+-- commits wrote, and what a refresh has moved on but not covered yet. Their entries that reach to infinity are no changes.
+WITH aggregate AS (
+    SELECT c.mat_hypertable_id, c.raw_hypertable_id, t.watermark AS threshold
+    FROM _timescaledb_catalog.continuous_agg c
+    JOIN _timescaledb_catalog.continuous_aggs_invalidation_threshold t ON t.hypertable_id = c.raw_hypertable_id
+    WHERE c.user_view_schema = 'public' AND c.user_view_name = %(relation)s
+), entry AS (
+    SELECT l.lowest_modified_value AS low, l.greatest_modified_value AS high, a.threshold
+    FROM aggregate a JOIN _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log l
+        ON l.hypertable_id = a.raw_hypertable_id
+    UNION ALL
+    SELECT l.lowest_modified_value, l.greatest_modified_value, a.threshold
+    FROM aggregate a JOIN _timescaledb_catalog.continuous_aggs_materialization_invalidation_log l
+        ON l.materialization_id = a.mat_hypertable_id
+), bucket AS (
+    SELECT
+        public.time_bucket(
+            %(width)s::interval, _timescaledb_functions.to_timestamp(greatest(low, -210866803200000000))
+        ) AS start,
+        public.time_bucket(
+            %(width)s::interval, _timescaledb_functions.to_timestamp(least(high, threshold - 1))
+        ) + %(width)s::interval AS stop
+    FROM entry
+    WHERE low < threshold AND high > -210866803200000000 AND threshold > -210866803200000000
+)
+SELECT lower(r), upper(r)
+FROM (SELECT unnest(range_agg(tstzrange(start, stop))) AS r FROM bucket) merged
+ORDER BY 1
+
+-- name: refresh_aggregate
+-- buckets_per_batch 0 refreshes the window at once; by default it is cut into batches of ten buckets, newest first.
+CALL public.refresh_continuous_aggregate(
+    %(relation)s::regclass, %(start)s::timestamptz, %(stop)s::timestamptz,
+    force => %(force)s, options => '{"buckets_per_batch": 0}'
+)
+
+-- name: aggregate_watermark
+-- The end of what is materialised; before the first refresh a moment older than any tick.
+SELECT greatest(
+    _timescaledb_functions.to_timestamp(w.watermark), timestamptz '1900-01-01 00:00:00+00'
+)
+FROM _timescaledb_catalog.continuous_agg c
+JOIN _timescaledb_catalog.continuous_aggs_watermark w USING (mat_hypertable_id)
+WHERE c.user_view_schema = 'public' AND c.user_view_name = %(relation)s
+
+-- name: count_pending_ranges
+-- How many changed ranges of ticks that still exist wait for a refresh.
+SELECT count(*)
+FROM _timescaledb_catalog.continuous_agg c
+JOIN _timescaledb_catalog.continuous_aggs_invalidation_threshold t ON t.hypertable_id = c.raw_hypertable_id
+JOIN LATERAL (
+    SELECT lowest_modified_value AS low, greatest_modified_value AS high
+    FROM _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log WHERE hypertable_id = c.raw_hypertable_id
+    UNION ALL
+    SELECT lowest_modified_value, greatest_modified_value
+    FROM _timescaledb_catalog.continuous_aggs_materialization_invalidation_log
+    WHERE materialization_id = c.mat_hypertable_id
+) l ON l.low < t.watermark AND l.high > coalesce((
+    SELECT (extract(epoch FROM max(h.dropped_before)) * 1000000)::bigint FROM candleworks.retention_horizons h
+), -210866803200000000)
+WHERE c.user_view_schema = 'public'

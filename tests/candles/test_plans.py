@@ -1,0 +1,109 @@
+"""What dashboards ask must never read ticks from end to end."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from candleworks.candles.refresh import refresh
+from candleworks.storage.connection import Connection
+from candleworks.storage.engine import Engine
+from candleworks.storage.queries import query
+
+SYMBOL = "S1"
+RECENT = {"symbol": SYMBOL}
+QUERIES = {
+    **{
+        f"a day of {level}": (
+            f"SELECT * FROM candles_{level} WHERE symbol = %(symbol)s AND bucket >= now() - interval '1 day' ORDER BY bucket",
+            RECENT,
+        )
+        for level in ("1m", "5m", "15m", "1h", "4h", "1d")
+    },
+    "a year of days": (
+        "SELECT * FROM candles_1d WHERE symbol = %(symbol)s AND bucket >= now() - interval '1 year' ORDER BY bucket",
+        RECENT,
+    ),
+    "the tutorial's view": (
+        "SELECT * FROM one_min_candle WHERE symbol = %(symbol)s AND bucket >= now() - interval '1 hour'",
+        RECENT,
+    ),
+    "all symbols today": ("SELECT * FROM candles_1d WHERE bucket >= now() - interval '1 day'", {}),
+    "the latest ticks of a symbol": (
+        "SELECT * FROM stocks_real_time WHERE symbol = %(symbol)s ORDER BY time DESC LIMIT 20",
+        RECENT,
+    ),
+    "the last price of every symbol": (
+        "SELECT c.symbol, t.price FROM candles_1d c CROSS JOIN LATERAL (SELECT price FROM stocks_real_time t"
+        " WHERE t.symbol = c.symbol ORDER BY t.time DESC LIMIT 1) t WHERE c.bucket = (SELECT max(bucket) FROM candles_1d)",
+        {},
+    ),
+    "10-minute candles": ("SELECT * FROM ohlc(%(symbol)s, '10 minutes', now() - interval '1 day', now())", RECENT),
+    "weekly candles": ("SELECT * FROM ohlc(%(symbol)s, '7 days', now() - interval '1 year', now())", RECENT),
+    "the platform's status": (query("platform_status"), {}),
+    "the newest tick": (query("newest_tick"), {}),
+    "the feeds' status": (query("feed_status"), {"feeds": ["a", "a"], "symbols": ["S1", "S2"]}),
+}
+
+
+@pytest.fixture
+def busy(connection: Connection) -> Iterator[Connection]:
+    """Three weeks of ticks, refreshed but for the newest minutes, with fresh statistics."""
+    connection.execute("SELECT candleworks.prepare_ticks(now() - interval '21 days', now())")
+    connection.execute(
+        "INSERT INTO stocks_real_time (time, symbol, price, day_volume, volume)"
+        " SELECT now() - n * interval '9 seconds', 'S' || n % 20, 100 + n % 7, n, 1 FROM generate_series(30, 200000) n"
+    )
+    refresh(connection)
+    connection.execute(
+        "INSERT INTO stocks_real_time (time, symbol, price)"
+        " SELECT now() - n * interval '1 second', 'S' || n % 20, 100 FROM generate_series(0, 60) n"
+    )
+    connection.execute("ANALYZE")
+    connection.execute("INSERT INTO ingest_stats VALUES ('a', now(), 1, 1, 1, 1, 1, 0, 0, 0, 0, 0)")
+    yield connection
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_no_dashboard_query_scans_ticks(name: str, busy: Connection, engine: Engine) -> None:
+    """A query that reads a partition or chunk of ticks from end to end would get slower with every day of history."""
+    statement, parameters = QUERIES[name]
+    before = _sequential_scans(busy, engine)
+    rows = busy.execute(statement, parameters).fetchall()
+    assert rows
+    assert _sequential_scans(busy, engine) == before
+
+
+def test_candles_of_a_symbol_are_read_through_an_index(busy: Connection) -> None:
+    """A year of daily candles of one symbol touches no stored candle of another."""
+    statement, parameters = QUERIES["a year of days"]
+    plan = busy.execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters).fetchone()
+    assert plan is not None
+    scans = [node["Relation Name"] for node in _nodes(plan[0][0]["Plan"]) if node["Node Type"] == "Seq Scan"]
+    assert [name for name in scans if "stocks_real_time" in name or "_hyper_1_" in name] == []
+
+
+def _sequential_scans(connection: Connection, engine: Engine) -> int:
+    """Count the sequential scans of tick tables so far, as PostgreSQL's statistics have them."""
+    tables = (
+        "SELECT format('%I.%I', chunk_schema, chunk_name)::regclass FROM timescaledb_information.chunks"
+        " WHERE hypertable_name = 'stocks_real_time'"
+        if engine is Engine.TIMESCALE
+        else "SELECT relid FROM pg_partition_tree('stocks_real_time') WHERE isleaf"
+    )
+    connection.execute("SELECT pg_stat_force_next_flush()")
+    row = connection.execute(f"SELECT sum(seq_scan) FROM pg_stat_all_tables WHERE relid IN ({tables})").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from _nodes(child)
+
+
+def test_the_guard_sees_a_scan(busy: Connection, engine: Engine) -> None:
+    """The counter that the guard compares moves when ticks are scanned, so the guard can fail."""
+    before = _sequential_scans(busy, engine)
+    busy.execute("SELECT max(bid) FROM stocks_real_time")
+    assert _sequential_scans(busy, engine) > before
