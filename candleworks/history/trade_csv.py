@@ -47,10 +47,10 @@ def parse_trades(text: bytes, header: Sequence[str], received_us: int, latest_us
 
 
 def _parsed(rows: pl.DataFrame, rejections: list[Rejection]) -> ParsedTrades:
-    good = rows.filter(pl.col("reason").is_null()).sort("stamp_us", maintain_order=True)
-    frame = good.select(
-        "stamp_us", "symbol", pl.col("price_value").alias("price"), pl.col("volume_value").alias("day_volume")
+    good = rows.select("reason", "stamp_us", "symbol", price="price_value", day_volume="volume_value").filter(
+        pl.col("reason").is_null()
     )
+    frame = good.drop("reason").sort("stamp_us", maintain_order=True)
     return ParsedTrades(frame, rejections, _resolution(frame))
 
 
