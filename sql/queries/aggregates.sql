@@ -81,4 +81,4 @@ JOIN LATERAL (
 ) l ON l.low < t.watermark AND l.high > coalesce((
     SELECT (extract(epoch FROM max(h.dropped_before)) * 1000000)::bigint FROM candleworks.retention_horizons h
 ), -210866803200000000)
-WHERE c.user_view_schema = 'public'
+WHERE c.user_view_schema = 'public' AND t.watermark > -210866803200000000
