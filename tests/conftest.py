@@ -3,6 +3,7 @@
 import itertools
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ _numbers = itertools.count()
 
 @pytest.fixture(scope="session", params=list(Engine))
 def engine(request: pytest.FixtureRequest) -> Engine:
-    """Each engine in turn; a test that is about one of them says so with `@pytest.mark.parametrize(..., indirect=True)`."""
+    """Each engine in turn; a test about one of them is parametrised with `engine` indirectly."""
     return Engine(request.param)
 
 
@@ -40,8 +41,8 @@ def timescaledb_build() -> Path:
     build = Path(os.environ.get("CANDLEWORKS_TIMESCALEDB") or TIMESCALEDB_BUILD)
     if not (build / "share/extension/timescaledb.control").is_file():
         pytest.skip(
-            "no TimescaleDB: build 2.29 for PostgreSQL 18 into ~/.cache/candleworks/timescaledb-pg18 (lib/, share/extension/),"
-            " or set CANDLEWORKS_TIMESCALEDB or CANDLEWORKS_TEST_TIMESCALE_DSN"
+            "no TimescaleDB: build 2.29 for PostgreSQL 18 into ~/.cache/candleworks/timescaledb-pg18 (lib/ and"
+            " share/extension/), or set CANDLEWORKS_TIMESCALEDB or CANDLEWORKS_TEST_TIMESCALE_DSN"
         )
     return build
 
@@ -65,6 +66,13 @@ def template(engine: Engine, server_dsn: str) -> str:
 @pytest.fixture
 def dsn(server_dsn: str, template: str) -> Iterator[str]:
     """A migrated, empty database of the test's own."""
+    with clone(server_dsn, template) as dsn:
+        yield dsn
+
+
+@contextmanager
+def clone(server_dsn: str, template: str) -> Iterator[str]:
+    """A copy of the template for as long as the context lasts."""
     name = f"test_{os.getpid()}_{next(_numbers)}"
     with connect(server_dsn) as admin:
         admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")

@@ -7,6 +7,9 @@ import psycopg
 
 from candleworks.storage.connection import Connection
 
+COMMUNITY_LICENCE = "timescale"
+OLDEST_VERSION = (2, 28)  # refreshes of one window at once, and drops that leave the candles alone
+
 
 class Engine(StrEnum):
     """How candles are kept: by TimescaleDB's continuous aggregates, or by our own tables."""
@@ -46,16 +49,45 @@ def detect(connection: Connection) -> Detected:
     try:
         with connection.transaction(force_rollback=True):
             connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
-            licence = _setting(connection, "timescaledb.license")
+            return _judge(_setting(connection, "timescaledb.license"), _version(connection))
+    except psycopg.errors.DuplicateFunction:
+        return Detected(
+            Engine.POSTGRES, "TimescaleDB is there now, but this database was set up without it and stays so."
+        )
     except psycopg.errors.InsufficientPrivilege:
-        return Detected(Engine.POSTGRES, "TimescaleDB is there, but this role may not create the extension.")
-    if licence != "timescale":
+        return Detected(
+            Engine.POSTGRES, "TimescaleDB is there, but this role may not create the extension: let a superuser do it."
+        )
+
+
+def licence_lost(connection: Connection) -> str | None:
+    """Say what is wrong when a database that was set up with TimescaleDB's full licence runs under another one."""
+    licence = _setting(connection, "timescaledb.license")
+    if licence == COMMUNITY_LICENCE:
+        return None
+    return (
+        "The database was set up with TimescaleDB under the licence 'timescale', and the server runs under"
+        f" {licence!r}: set timescaledb.license = 'timescale' and reload it, because ticks cannot be stored like this."
+    )
+
+
+def _judge(licence: str | None, version: str) -> Detected:
+    if licence != COMMUNITY_LICENCE:
         return Detected(
             Engine.POSTGRES,
             f"TimescaleDB runs under the licence {licence!r}, which has no continuous aggregates and no compression:"
-            " set timescaledb.license = 'timescale' to use them.",
+            " set timescaledb.license = 'timescale' before the first migration to use them.",
         )
-    return Detected(Engine.TIMESCALE, "TimescaleDB with the licence 'timescale' is there.")
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_VERSION:
+        return Detected(
+            Engine.POSTGRES, f"TimescaleDB {version} is too old: 2.28 or newer is used, upgrade the extension."
+        )
+    return Detected(Engine.TIMESCALE, f"TimescaleDB {version} with the licence 'timescale' is there.")
+
+
+def _version(connection: Connection) -> str:
+    row = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'").fetchone()
+    return str(row[0]) if row else "0.0"
 
 
 def _setting(connection: Connection, name: str) -> str | None:

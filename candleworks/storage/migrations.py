@@ -11,7 +11,7 @@ from typing import NamedTuple
 from candleworks.errors import TerminalError
 from candleworks.settings import Settings
 from candleworks.storage.connection import Connection, connect
-from candleworks.storage.engine import Engine, detect, engine_of
+from candleworks.storage.engine import Engine, detect, engine_of, licence_lost
 
 LOCK_KEY = 7_164_801_233  # any number, the same in every version
 
@@ -75,9 +75,12 @@ def read_migrations(engine: Engine) -> list[Migration]:
 def _engine(connection: Connection) -> Engine:
     """Return the engine once chosen, which a database keeps, else the best one."""
     try:
-        return engine_of(connection)
+        engine = engine_of(connection)
     except LookupError:
         return detect(connection).engine
+    if engine is Engine.TIMESCALE and (problem := licence_lost(connection)):
+        raise TerminalError(problem)
+    return engine
 
 
 def _check(applied: dict[str, str], available: list[Migration]) -> None:

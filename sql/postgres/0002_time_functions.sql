@@ -1,24 +1,30 @@
--- The functions that TimescaleDB's tutorial uses, so that the same SQL runs without TimescaleDB.
+-- The functions that TimescaleDB's tutorial uses, so that the same SQL runs without TimescaleDB. Where TimescaleDB is there
+-- under its Apache licence, it brings them itself.
 -- Locks: none, everything is new.
 
 -- Start of the bucket that holds ts. Origins are TimescaleDB's: Monday 2000-01-03 00:00 UTC, and for widths in months
 -- or years 2000-01-01. A width that mixes months with shorter units is refused by date_bin. The session's time zone has
 -- no influence: a day is 24 hours of UTC.
-CREATE FUNCTION public.time_bucket(bucket_width interval, ts timestamptz) RETURNS timestamptz
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN CASE
-    WHEN NOT isfinite(ts) THEN ts
-    WHEN bucket_width >= interval '1 month' AND bucket_width = date_trunc('month', bucket_width)
-    THEN (
-        timestamp '2000-01-01' + make_interval(months => (
-            extract(year FROM bucket_width) * 12 + extract(month FROM bucket_width)
-        )::integer * floor(
-            ((extract(year FROM ts AT TIME ZONE 'UTC') - 2000) * 12 + extract(month FROM ts AT TIME ZONE 'UTC') - 1)
-            / (extract(year FROM bucket_width) * 12 + extract(month FROM bucket_width))
-        )::integer)
-    ) AT TIME ZONE 'UTC'
-    ELSE date_bin(bucket_width, ts, timestamptz '2000-01-03 00:00:00+00')
-END;
+DO $$
+BEGIN
+    IF to_regprocedure('public.time_bucket(interval, timestamptz)') IS NULL THEN
+        CREATE FUNCTION public.time_bucket(bucket_width interval, ts timestamptz) RETURNS timestamptz
+        LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+        RETURN CASE
+            WHEN NOT isfinite(ts) THEN ts
+            WHEN bucket_width >= interval '1 month' AND bucket_width = date_trunc('month', bucket_width)
+            THEN (
+                timestamp '2000-01-01' + make_interval(months => (
+                    extract(year FROM bucket_width) * 12 + extract(month FROM bucket_width)
+                )::integer * floor(
+                    ((extract(year FROM ts AT TIME ZONE 'UTC') - 2000) * 12 + extract(month FROM ts AT TIME ZONE 'UTC') - 1)
+                    / (extract(year FROM bucket_width) * 12 + extract(month FROM bucket_width))
+                )::integer)
+            ) AT TIME ZONE 'UTC'
+            ELSE date_bin(bucket_width, ts, timestamptz '2000-01-03 00:00:00+00')
+        END;
+    END IF;
+END $$;
 
 -- first(value, time) and last(value, time): the value at the earliest and at the latest time; among equal times the
 -- first one seen. Rows whose time is null are ignored, null values are not, as in TimescaleDB. PostgreSQL needs one
@@ -28,6 +34,9 @@ DECLARE
     value_type text;
     state text;
 BEGIN
+    IF to_regprocedure('public.first(anyelement, "any")') IS NOT NULL THEN
+        RETURN;
+    END IF;
     FOREACH value_type IN ARRAY ARRAY['double precision', 'numeric', 'bigint', 'integer', 'text', 'timestamptz'] LOOP
         state := 'candleworks.' || quote_ident('value_at_' || replace(value_type, ' ', '_'));
         EXECUTE format('CREATE TYPE %s AS (value %s, at timestamptz)', state, value_type);

@@ -6,16 +6,17 @@ from typing import Any
 import pytest
 
 from candleworks.candles.refresh import refresh
-from candleworks.storage.connection import Connection
+from candleworks.storage.connection import Connection, connect
 from candleworks.storage.engine import Engine
 from candleworks.storage.queries import query
+from tests.conftest import clone
 
 SYMBOL = "S1"
 RECENT = {"symbol": SYMBOL}
 QUERIES = {
     **{
         f"a day of {level}": (
-            f"SELECT * FROM candles_{level} WHERE symbol = %(symbol)s AND bucket >= now() - interval '1 day' ORDER BY bucket",
+            f"SELECT * FROM candles_{level} WHERE symbol = %(symbol)s AND bucket >= now() - interval '1 day'",
             RECENT,
         )
         for level in ("1m", "5m", "15m", "1h", "4h", "1d")
@@ -34,8 +35,13 @@ QUERIES = {
         RECENT,
     ),
     "the last price of every symbol": (
-        "SELECT c.symbol, t.price FROM candles_1d c CROSS JOIN LATERAL (SELECT price FROM stocks_real_time t"
-        " WHERE t.symbol = c.symbol ORDER BY t.time DESC LIMIT 1) t WHERE c.bucket = (SELECT max(bucket) FROM candles_1d)",
+        """
+        SELECT c.symbol, t.price FROM candles_1d c
+        CROSS JOIN LATERAL (
+            SELECT price FROM stocks_real_time t WHERE t.symbol = c.symbol ORDER BY t.time DESC LIMIT 1
+        ) t
+        WHERE c.bucket = (SELECT max(bucket) FROM candles_1d)
+        """,
         {},
     ),
     "10-minute candles": ("SELECT * FROM ohlc(%(symbol)s, '10 minutes', now() - interval '1 day', now())", RECENT),
@@ -46,22 +52,28 @@ QUERIES = {
 }
 
 
-@pytest.fixture
-def busy(connection: Connection) -> Iterator[Connection]:
-    """Three weeks of ticks, refreshed but for the newest minutes, with fresh statistics."""
-    connection.execute("SELECT candleworks.prepare_ticks(now() - interval '21 days', now())")
+@pytest.fixture(scope="module")
+def busy(server_dsn: str, template: str) -> Iterator[Connection]:
+    """Two weeks of ticks, refreshed but for the newest minutes, with fresh statistics."""
+    with clone(server_dsn, template) as dsn, connect(dsn, "test") as connection:
+        _fill(connection)
+        yield connection
+
+
+def _fill(connection: Connection) -> None:
+    connection.execute("SELECT candleworks.prepare_ticks(now() - interval '14 days', now())")
     connection.execute(
         "INSERT INTO stocks_real_time (time, symbol, price, day_volume, volume)"
-        " SELECT now() - n * interval '9 seconds', 'S' || n % 20, 100 + n % 7, n, 1 FROM generate_series(30, 200000) n"
+        " SELECT now() - n * interval '20 seconds', 'S' || n / 20 % 5, 100 + n % 7, n, 1"
+        " FROM generate_series(20, 60000) n"
     )
     refresh(connection)
     connection.execute(
         "INSERT INTO stocks_real_time (time, symbol, price)"
-        " SELECT now() - n * interval '1 second', 'S' || n % 20, 100 FROM generate_series(0, 60) n"
+        " SELECT now() - n * interval '1 second', 'S' || n % 5, 100 FROM generate_series(0, 60) n"
     )
     connection.execute("ANALYZE")
     connection.execute("INSERT INTO ingest_stats VALUES ('a', now(), 1, 1, 1, 1, 1, 0, 0, 0, 0, 0)")
-    yield connection
 
 
 @pytest.mark.parametrize("name", QUERIES)
