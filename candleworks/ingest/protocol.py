@@ -10,7 +10,7 @@ Stamps are whole seconds since 1970.
 import json
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -18,9 +18,10 @@ HEARTBEAT = b'{"action":"heartbeat"}'
 HEARTBEAT_INTERVAL_SECONDS = 10
 
 
-class PriceEvent(msgspec.Struct, tag_field="event", tag="price", gc=False):
+class PriceEvent(msgspec.Struct, gc=False):
     """One trade. bid, ask and day_volume come for some instruments only; other keys are not needed."""
 
+    event: Literal["price"]
     symbol: str
     timestamp: int
     price: float

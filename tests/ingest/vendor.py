@@ -1,0 +1,63 @@
+"""A websocket server that says exactly what a test wants, byte for byte."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+from websockets.sync.server import ServerConnection, serve
+
+ACCEPTED = b'{"event":"subscribe-status","status":"ok","success":[{"symbol":"AAPL"}],"fails":null}'
+
+
+class Vendor:
+    """Keeps what it was told, and answers each subscription with `answers`."""
+
+    def __init__(self) -> None:
+        self.answers: tuple[bytes, ...] = (ACCEPTED,)
+        self.paths: list[str] = []
+        self.heard: list[str] = []
+        self.url = ""
+        self._clients: set[ServerConnection] = set()
+
+    def send(self, *frames: bytes) -> None:
+        """Send text frames to every client; it blocks while a client does not read."""
+        for client in list(self._clients):
+            for frame in frames:
+                client.send(frame, text=True)
+
+    def close(self) -> None:
+        """End every connection with the closing handshake, after everything that was sent."""
+        for client in list(self._clients):
+            client.close(1001)
+
+    def serve(self, connection: ServerConnection) -> None:
+        assert connection.request
+        self.paths.append(connection.request.path)
+        try:
+            for message in connection:
+                assert isinstance(message, str)
+                if "subscribe" in message:
+                    for answer in self.answers:
+                        connection.send(answer, text=True)
+                    self._clients.add(connection)
+                self.heard.append(message)  # last, so that who has seen it can send
+        except ConnectionClosed:
+            pass
+        finally:
+            self._clients.discard(connection)
+
+    @contextmanager
+    def listening(
+        self, process_request: Callable[[ServerConnection, Request], Response | None] | None = None
+    ) -> Iterator["Vendor"]:
+        with serve(self.serve, "127.0.0.1", 0, compression=None, process_request=process_request) as server:
+            self.url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}/v1/quotes/price"
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            try:
+                yield self
+            finally:
+                server.shutdown()
+                thread.join()
