@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -17,6 +18,8 @@ from candleworks.cli.serve import serve
 from candleworks.cli.simulate import simulate
 from candleworks.cli.up import up
 from candleworks.errors import CandleworksError
+
+DEBUG = "--debug"
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
 for command in (up, ingest, serve, migrate, status, doctor, maintain, dsn, simulate):
@@ -36,7 +39,7 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback instead of a one-line error.")] = False,
+    debug: Annotated[bool, typer.Option(DEBUG, help="Show a traceback instead of a one-line error.")] = False,
 ) -> None:
     """Market ticks in, correct OHLC candles out."""
 
@@ -47,9 +50,20 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     stop_with_parent()
     try:
-        app()
+        app(args=[argument for argument in sys.argv[1:] if argument != DEBUG])  # it may stand anywhere
     except CandleworksError as error:
-        if "--debug" in sys.argv:
-            raise
-        sys.stderr.write(f"{error}\n")
+        _explain(str(error))
         raise SystemExit(error.exit_code) from None
+    except OSError as error:
+        # A home, a log or a lock that cannot be written; anything without a path is a mistake of ours.
+        if error.filename is None:
+            raise
+        _explain(f"{error.filename} cannot be used ({error.strerror}): correct its permissions, or name another place.")
+        raise SystemExit(1) from None
+
+
+def _explain(sentence: str) -> None:
+    if DEBUG in sys.argv:
+        traceback.print_exc()
+    else:
+        sys.stderr.write(f"{sentence}\n")

@@ -2,6 +2,8 @@
 
 import contextlib
 import re
+import signal
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +11,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool as _ConnectionPool
 
-from candleworks.errors import ConfigurationError, TransientError
+from candleworks.errors import ConfigurationError, TerminalError, TransientError
 from candleworks.settings import Settings
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -23,25 +25,74 @@ _SESSION = "-c TimeZone=UTC -c random_page_cost=1.1"
 def database(settings: Settings, *, keep_running: bool = False) -> Iterator[str]:
     """Yield the connection string in use; an embedded server runs at least until the context ends.
 
-    `keep_running` leaves an embedded server running afterwards.
+    `keep_running` leaves an embedded server running afterwards. Errors of the database leave the context as
+    TransientError or TerminalError.
     """
-    if settings.dsn is not None:
-        yield settings.dsn.get_secret_value()
-        return
+    with contextlib.ExitStack() as stack:
+        if settings.dsn is not None:
+            dsn = settings.dsn.get_secret_value()
+        else:
+            dsn = stack.enter_context(_embedded(settings, keep_running=keep_running))
+        try:
+            with transient_errors(dsn):
+                yield dsn
+        except psycopg.Error as error:
+            raise TerminalError(
+                f"The database {describe(dsn)} refuses ({_one_line(error)}): put that right, or see --debug."
+            ) from error
+
+
+@contextlib.contextmanager
+def _embedded(settings: Settings, *, keep_running: bool) -> Iterator[str]:
     from candleworks.storage.embedded import EmbeddedServer  # noqa: PLC0415 - not needed with a server of one's own
 
-    with EmbeddedServer(settings.home, settings.timescaledb).use(keep_running=keep_running) as dsn:
+    with contextlib.ExitStack() as stack:
+        with _signals_held():
+            server = EmbeddedServer(settings.home, settings.timescaledb)
+            dsn = stack.enter_context(server.use(keep_running=keep_running))
         yield dsn
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Let SIGINT and SIGTERM wait.
+
+    A server that is interrupted while it starts would be left running without a user, or with half a data directory.
+    """
+    if threading.current_thread() is not threading.main_thread():  # no other thread is interrupted by signals
+        yield
+        return
+    held: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in handlers:
+        signal.signal(number, lambda received, _: held.append(received))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for received in held:
+            signal.raise_signal(received)
 
 
 def connect(dsn: str, application: str = "candleworks", *, autocommit: bool = True) -> Connection:
     """Open a connection in UTC; TransientError when the server does not answer, ConfigurationError for a bad DSN."""
     try:
         return psycopg.connect(_with_defaults(dsn, application), autocommit=autocommit)
-    except psycopg.ProgrammingError as error:
-        raise ConfigurationError(f"CANDLEWORKS_DSN is no connection string ({_one_line(error)}): correct it.") from None
+    except psycopg.ProgrammingError:
+        raise _malformed() from None
     except psycopg.OperationalError as error:
+        if "@" in str(conninfo_to_dict(dsn).get("host")):
+            raise _malformed() from None
         raise _unreachable(dsn, error) from None
+
+
+def _malformed() -> ConfigurationError:
+    """The driver's words are left out: they quote parts of the password."""
+    return ConfigurationError(
+        "CANDLEWORKS_DSN is no connection string: write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with characters"
+        " such as @ / % and spaces in the password percent-encoded (%40 %2F %25 %20)."
+    )
 
 
 @contextlib.contextmanager
@@ -74,7 +125,8 @@ def open_pool(dsn: str, application: str, *, max_size: int) -> ConnectionPool:
 def describe(dsn: str) -> str:
     """Name the server and database without the password."""
     parts = conninfo_to_dict(dsn)
-    return f"{parts.get('dbname', '')} on {parts.get('host', 'localhost')}:{parts.get('port', 5432)}"
+    database = parts.get("dbname") or parts.get("user") or "the default"
+    return f"{database} on {parts.get('host', 'localhost')}:{parts.get('port', 5432)}"
 
 
 def _with_defaults(dsn: str, application: str) -> str:
