@@ -13,6 +13,8 @@ from candleworks.storage.connection import Connection
 from candleworks.storage.engine import Engine, engine_of
 from candleworks.storage.queries import query
 
+MAX_MINUTES = 20_000  # in one step of a refresh
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -35,15 +37,18 @@ def refresh(connection: Connection) -> Counter[str]:
     """Bring all candles that are out of date up to date, from the bottom level up; return how many changed per level.
 
     Safe while ticks come in and while others refresh. Needs a connection in autocommit mode: each step is a transaction
-    of its own, so an interrupted refresh keeps what it has done. On TimescaleDB, which does not tell what it rewrote,
-    the newly completed candles are counted.
+    of its own, so an interrupted refresh keeps what it has done. What is noted after its last step began is left to the
+    next refresh, because a stream of ticks would keep this one busy for ever. On TimescaleDB, which does not tell what it
+    rewrote, the newly completed candles are counted.
     """
     if engine_of(connection) is Engine.TIMESCALE:
         return refresh_aggregates(connection)
     changed: Counter[str] = Counter()
-    while step := connection.execute(query("refresh_candles")).fetchall():
-        changed.update(dict(step))
-    return changed
+    while True:
+        step = connection.execute(query("refresh_candles"), {"max_minutes": MAX_MINUTES}).fetchall()
+        changed.update({level: count for level, _, count in step})
+        if all(due < MAX_MINUTES for _, due, _ in step):
+            return changed
 
 
 def audit_level(connection: Connection, level: str, start: datetime, stop: datetime) -> list[Difference]:

@@ -37,11 +37,12 @@ BEGIN
     RETURN written + removed;
 END $$;
 
--- Takes up to max_minutes of the noted minutes of one family and rebuilds every candle above them. Returns the changed
--- candles per level, and no row when nothing was noted. The notes and the ticks are read by statements that see at least
--- what the deletion of the notes saw, so a tick committed meanwhile keeps its own note for the next time.
+-- Takes up to max_minutes of the noted minutes of one family and rebuilds every candle above them. Returns per level how
+-- many candles were due and how many of them changed, and no row when nothing was noted. The notes and the ticks are read
+-- by statements that see at least what the deletion of the notes saw, so a tick committed meanwhile keeps its own note for
+-- the next time.
 CREATE FUNCTION candleworks.refresh_family(wanted candleworks.candle_families, max_minutes integer)
-RETURNS TABLE (level text, changed bigint)
+RETURNS TABLE (level text, due integer, changed bigint)
 LANGUAGE plpgsql AS $$
 DECLARE
     symbols text[];
@@ -69,6 +70,7 @@ BEGIN
             ) t;
         END IF;
         level := r.label;
+        due := cardinality(symbols);
         changed := candleworks.store_candles(r, symbols, buckets);
         RETURN NEXT;
     END LOOP;
@@ -76,7 +78,7 @@ END $$;
 
 -- The same for every family: levels are called '1m' for trades and 'quote 1m' for quotes.
 CREATE FUNCTION candleworks.refresh_candles(max_minutes integer DEFAULT 20000)
-RETURNS TABLE (level text, changed bigint)
+RETURNS TABLE (level text, due integer, changed bigint)
 LANGUAGE plpgsql AS $$
 DECLARE
     family candleworks.candle_families;

@@ -1,2 +1,2 @@
 -- name: refresh_candles
-SELECT level, changed FROM candleworks.refresh_candles()
+SELECT level, due, changed FROM candleworks.refresh_candles(%(max_minutes)s)
