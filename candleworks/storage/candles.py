@@ -38,8 +38,8 @@ def refresh(connection: Connection) -> Counter[str]:
 
     Safe while ticks come in and while others refresh. Needs a connection in autocommit mode: each step is a transaction
     of its own, so an interrupted refresh keeps what it has done. What is noted after its last step began is left to the
-    next refresh, because a stream of ticks would keep this one busy for ever. On TimescaleDB, which does not tell what it
-    rewrote, the newly completed candles are counted.
+    next refresh, because a stream of ticks would keep this one busy for ever. On TimescaleDB, which does not tell
+    what it rewrote, the newly completed candles are counted.
     """
     if engine_of(connection) is Engine.TIMESCALE:
         return refresh_aggregates(connection)

@@ -57,6 +57,7 @@ FROM candleworks.candle_families f CROSS JOIN candleworks.candle_levels l;
 
 -- Notes minutes whose ticks changed since the last refresh. Append-only and without a unique key on purpose: a transaction
 -- always leaves its own row, so a refresh that runs at the same time can never delete the note of a tick it did not see.
+-- Who may write ticks needs no right to the notes: the triggers act for the owner.
 CREATE FUNCTION candleworks.create_candle_notes(family candleworks.candle_families) RETURNS void
 LANGUAGE plpgsql AS $create$
 DECLARE
@@ -71,7 +72,7 @@ BEGIN
         CREATE INDEX %2$I ON candleworks.%1$I (symbol, bucket);
 
         CREATE FUNCTION candleworks.%3$I() RETURNS trigger
-        LANGUAGE plpgsql AS $body$
+        LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
         DECLARE
             -- What is older has lost its ticks: a late one must not replace a candle by itself alone.
             horizon timestamptz := coalesce((
@@ -80,11 +81,11 @@ BEGIN
         BEGIN
             IF TG_OP <> 'DELETE' THEN
                 INSERT INTO candleworks.%1$I (symbol, bucket)
-                SELECT DISTINCT symbol, date_trunc('minute', time) FROM changed WHERE time >= horizon;
+                SELECT DISTINCT symbol, date_trunc('minute', time, 'UTC') FROM changed WHERE time >= horizon;
             END IF;
             IF TG_OP <> 'INSERT' THEN
                 INSERT INTO candleworks.%1$I (symbol, bucket)
-                SELECT DISTINCT symbol, date_trunc('minute', time) FROM replaced WHERE time >= horizon;
+                SELECT DISTINCT symbol, date_trunc('minute', time, 'UTC') FROM replaced WHERE time >= horizon;
             END IF;
             RETURN NULL;
         END $body$;
