@@ -37,21 +37,19 @@ CREATE TABLE candleworks.candle_columns (
     PRIMARY KEY (family, name)
 );
 
--- Every relation of candles: where it reads, what it is called in reports ('1m', 'quote 1m'), the table behind it, and
--- the functions that know a candle: `live` from its source (exact at any moment), `settled` from the table behind its
--- source (for the refresh, which goes from the bottom up and needs no more).
+-- Every relation of candles: what it is called in reports ('1m', 'quote 1m'), where it reads, and the table behind it. Its
+-- view computes from `source`, which is exact at any moment; the refresh from `stored_source`, because it goes from the
+-- bottom up and needs no more.
 CREATE VIEW candleworks.candle_relations AS
 SELECT
     f.name AS family,
     replace(f.prefix, '_', ' ') || l.name AS label,
     l.width,
     f.prefix || 'candles_' || l.name AS relation,
-    coalesce(f.prefix || 'candles_' || l.below, f.ticks) AS source,
-    'stored_' || f.prefix || l.name AS stored,
-    'stored_' || f.prefix || l.below AS stored_source,
-    f.prefix || 'candle_of_' || coalesce(l.below, 'ticks') AS live,
-    coalesce('stored_' || f.prefix || 'candle_of_' || l.below, f.prefix || 'candle_of_ticks') AS settled,
-    f.prefix || 'candle_invalidations' AS notes,
+    'public.' || coalesce(f.prefix || 'candles_' || l.below, f.ticks) AS source,
+    'candleworks.stored_' || f.prefix || l.name AS stored,
+    coalesce('candleworks.stored_' || f.prefix || l.below, 'public.' || f.ticks) AS stored_source,
+    'candleworks.' || f.prefix || 'candle_invalidations' AS notes,
     l.below IS NULL AS of_ticks
 FROM candleworks.candle_families f CROSS JOIN candleworks.candle_levels l;
 
@@ -100,31 +98,26 @@ BEGIN
     $sql$, notes, notes || '_symbol_bucket', noting, family.ticks);
 END $create$;
 
--- Makes a function that returns the candle of one symbol's rows of `source` in [start, stop); no row when there are none.
-CREATE FUNCTION candleworks.create_candle_function(family text, name text, source regclass, of_ticks boolean) RETURNS void
-LANGUAGE plpgsql AS $create$
-DECLARE
-    columns text;
-    expressions text;
-BEGIN
-    SELECT
-        string_agg(format('%I %s', c.name, c.type), ', ' ORDER BY c.position),
-        string_agg(CASE WHEN $4 THEN c.of_ticks ELSE c.of_candles END, ', ' ORDER BY c.position)
-    INTO columns, expressions FROM candleworks.candle_columns c WHERE c.family = $1;
-    EXECUTE format($sql$
-        CREATE FUNCTION candleworks.%1$I(wanted text, start timestamptz, stop timestamptz) RETURNS TABLE (%2$s)
-        LANGUAGE sql STABLE PARALLEL SAFE AS $body$
-            SELECT %3$s
-            FROM %4$s %5$s
-            WHERE %5$s.symbol = wanted AND %5$s.%6$s >= start AND %5$s.%6$s < stop
-            HAVING count(*) > 0
-        $body$
-    $sql$, name, columns, expressions, source,
-        CASE WHEN of_ticks THEN 't' ELSE 'b' END, CASE WHEN of_ticks THEN 'time' ELSE 'bucket' END);
-END $create$;
+-- The query that computes what a relation has to hold for i.symbol and i.bucket; no row when nothing lies in the bucket.
+-- It is put into other queries as text: that way who may read a view needs no rights on what stands behind it.
+CREATE FUNCTION candleworks.candle_query(level candleworks.candle_relations, source text) RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT format(
+        'SELECT %1$s FROM %2$s %3$s WHERE %3$s.symbol = i.symbol AND %3$s.%4$s >= i.bucket'
+        ' AND %3$s.%4$s < i.bucket + %5$L::interval HAVING count(*) > 0',
+        string_agg(
+            format('%s AS %I', CASE WHEN level.of_ticks THEN c.of_ticks ELSE c.of_candles END, c.name), ', '
+            ORDER BY c.position
+        ),
+        source,
+        CASE WHEN level.of_ticks THEN 't' ELSE 'b' END,
+        CASE WHEN level.of_ticks THEN 'time' ELSE 'bucket' END,
+        level.width
+    )
+    FROM candleworks.candle_columns c WHERE c.family = level.family
+$$;
 
--- Makes the table, the functions and the view of one level. Half-empty pages let the forming candle be rewritten in
--- place (HOT).
+-- Makes the table and the view of one level. Half-empty pages let the forming candle be rewritten in place (HOT).
 CREATE FUNCTION candleworks.create_candle_level(level candleworks.candle_relations) RETURNS void
 LANGUAGE plpgsql AS $create$
 DECLARE
@@ -137,31 +130,23 @@ BEGIN
         string_agg(format('%I', c.name), ', ' ORDER BY c.position)
     INTO columns, names FROM candleworks.candle_columns c WHERE c.family = level.family;
     EXECUTE format($sql$
-        CREATE TABLE candleworks.%I (
+        CREATE TABLE %s (
             bucket timestamptz NOT NULL,
             symbol text NOT NULL,
             %s,
             PRIMARY KEY (symbol, bucket)
         ) WITH (fillfactor = 80)
     $sql$, level.stored, columns);
-
-    PERFORM candleworks.create_candle_function(
-        level.family, level.live, format('public.%I', level.source)::regclass, level.of_ticks);
-    IF level.settled <> level.live THEN
-        PERFORM candleworks.create_candle_function(
-            level.family, level.settled, format('candleworks.%I', level.stored_source)::regclass, level.of_ticks);
-    END IF;
-
     EXECUTE format($sql$
         CREATE VIEW public.%1$I AS
         SELECT bucket, symbol, %2$s
-        FROM candleworks.%3$I s
-        WHERE NOT EXISTS (SELECT FROM candleworks.%4$I i WHERE i.symbol = s.symbol AND %5$s = s.bucket)
+        FROM %3$s s
+        WHERE NOT EXISTS (SELECT FROM %4$s i WHERE i.symbol = s.symbol AND %5$s = s.bucket)
         UNION ALL
         SELECT i.bucket, i.symbol, %2$s
-        FROM (SELECT DISTINCT i.symbol, %5$s AS bucket FROM candleworks.%4$I i) i
-        CROSS JOIN LATERAL candleworks.%6$I(i.symbol, i.bucket, i.bucket + %7$L::interval)
-    $sql$, level.relation, names, level.stored, level.notes, bucket, level.live, level.width);
+        FROM (SELECT DISTINCT i.symbol, %5$s AS bucket FROM %4$s i) i
+        CROSS JOIN LATERAL (%6$s) c
+    $sql$, level.relation, names, level.stored, level.notes, bucket, candleworks.candle_query(level, level.source));
 END $create$;
 
 -- Makes all candles of one family, whose columns are listed.

@@ -7,6 +7,7 @@ CREATE FUNCTION candleworks.store_candles(
 ) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
+    candle text := candleworks.candle_query(level, level.stored_source);
     names text;
     excluded_names text;
     stored_names text;
@@ -19,20 +20,19 @@ BEGIN
         string_agg(format('s.%I', c.name), ', ' ORDER BY c.position)
     INTO names, excluded_names, stored_names FROM candleworks.candle_columns c WHERE c.family = level.family;
     EXECUTE format($sql$
-        INSERT INTO candleworks.%1$I AS s (bucket, symbol, %3$s)
-        SELECT d.bucket, d.symbol, %3$s
-        FROM unnest($1, $2) d(symbol, bucket)
-        CROSS JOIN LATERAL candleworks.%2$I(d.symbol, d.bucket, d.bucket + $3)
+        INSERT INTO %1$s AS s (bucket, symbol, %3$s)
+        SELECT i.bucket, i.symbol, %3$s
+        FROM unnest($1, $2) i(symbol, bucket)
+        CROSS JOIN LATERAL (%2$s) c
         ON CONFLICT (symbol, bucket) DO UPDATE SET (%3$s) = ROW(%4$s)
         WHERE (%5$s) IS DISTINCT FROM (%4$s)
-    $sql$, level.stored, level.settled, names, excluded_names, stored_names) USING symbols, buckets, level.width;
+    $sql$, level.stored, candle, names, excluded_names, stored_names) USING symbols, buckets;
     GET DIAGNOSTICS written = ROW_COUNT;
     EXECUTE format($sql$
-        DELETE FROM candleworks.%1$I s
-        USING unnest($1, $2) d(symbol, bucket)
-        WHERE s.symbol = d.symbol AND s.bucket = d.bucket
-            AND NOT EXISTS (SELECT FROM candleworks.%2$I(d.symbol, d.bucket, d.bucket + $3))
-    $sql$, level.stored, level.settled) USING symbols, buckets, level.width;
+        DELETE FROM %1$s s
+        USING unnest($1, $2) i(symbol, bucket)
+        WHERE s.symbol = i.symbol AND s.bucket = i.bucket AND NOT EXISTS (SELECT FROM (%2$s) c)
+    $sql$, level.stored, candle) USING symbols, buckets;
     GET DIAGNOSTICS removed = ROW_COUNT;
     RETURN written + removed;
 END $$;
