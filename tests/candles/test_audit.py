@@ -1,0 +1,128 @@
+"""The audit finds every candle that is not what its ticks say, and mends it when asked."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from candleworks.candles.audit import audit
+from candleworks.candles.refresh import refresh
+from candleworks.storage.connection import Connection
+from candleworks.storage.engine import Engine
+
+LEVELS = ("1m", "5m", "15m", "1h", "4h", "1d")
+DAY = datetime(2026, 3, 4, tzinfo=UTC)
+
+
+@pytest.fixture
+def day(connection: Connection) -> Connection:
+    """One refreshed day of ticks of three symbols, with volumes that are no whole numbers."""
+    connection.execute("SELECT candleworks.prepare_ticks(%s, %s)", [DAY, DAY + timedelta(days=1)])
+    connection.execute(
+        "INSERT INTO stocks_real_time (time, symbol, price, volume, day_volume)"
+        " SELECT %s + n * interval '17 seconds', 'S' || n %% 3, 100 + n %% 11, 0.1 * (n %% 7), n"
+        " FROM generate_series(0, 5000) n",
+        [DAY],
+    )
+    refresh(connection)
+    return connection
+
+
+def _stored(connection: Connection, engine: Engine, level: str) -> str:
+    """Name the table behind a level's view."""
+    if engine is Engine.POSTGRES:
+        return f"candleworks.stored_{level}"
+    row = connection.execute(
+        "SELECT format('%%I.%%I', materialization_hypertable_schema, materialization_hypertable_name)"
+        " FROM timescaledb_information.continuous_aggregates WHERE view_name = %s",
+        [f"candles_{level}"],
+    ).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def _insert_unnoticed(connection: Connection, engine: Engine, moment: datetime) -> None:
+    """Store a tick in such a way that no note of it reaches the refresh."""
+    with connection.transaction():
+        if engine is Engine.POSTGRES:
+            connection.execute("SET LOCAL session_replication_role = replica")
+        else:
+            connection.execute("SET LOCAL timescaledb.skip_cagg_invalidation = on")
+        connection.execute("INSERT INTO stocks_real_time (time, symbol, price) VALUES (%s, 'S1', 500)", [moment])
+
+
+def test_right_candles_have_no_differences(day: Connection) -> None:
+    """Sums of volumes in another order are no difference."""
+    report = audit(day, None, None)
+    assert report.differences == []
+    assert day.execute("SELECT count(*) FROM candle_differences").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("level", ["1m", "1h", "1d"])
+def test_a_wrong_candle_is_found_and_repaired(level: str, day: Connection, engine: Engine) -> None:
+    """A stored candle that was changed by hand is reported with both values and computed anew."""
+    table = _stored(day, engine, level)
+    day.execute(f"UPDATE {table} SET high = 999 WHERE symbol = 'S2' AND bucket = %s", [DAY])
+    found = audit(day, DAY, DAY + timedelta(days=1)).differences
+    lowest = found[0]
+    assert (lowest.level, lowest.symbol, lowest.bucket, lowest.kind) == (level, "S2", DAY, "wrong")
+    assert lowest.stored is not None
+    assert lowest.expected is not None
+    assert lowest.stored["high"] == 999
+    assert lowest.expected["high"] <= 110
+    report = audit(day, DAY, DAY + timedelta(days=1), repair=True)
+    assert report.repaired == len(report.differences) > 0
+    assert audit(day, None, None).differences == []
+
+
+def test_a_lost_note_is_found_and_repaired(day: Connection, engine: Engine) -> None:
+    """A tick whose note never reached the refresh is missing at every level, and is there after the repair."""
+    _insert_unnoticed(day, engine, DAY + timedelta(hours=3, seconds=5, microseconds=7))
+    found = audit(day, None, None).differences
+    assert [difference.level for difference in found] == list(LEVELS)
+    assert {difference.symbol for difference in found} == {"S1"}
+    report = audit(day, None, None, repair=True)
+    assert report.repaired == len(LEVELS)
+    assert audit(day, None, None).differences == []
+    for level in LEVELS:
+        highest = f"SELECT max(high) FROM candles_{level} WHERE symbol = 'S1'"
+        assert day.execute(highest).fetchone() == (500.0,)
+
+
+def test_missing_and_surplus_candles_are_told_apart(day: Connection, engine: Engine) -> None:
+    """A candle that vanished is missing; one whose ticks vanished unnoticed is surplus."""
+    table = _stored(day, engine, "1m")
+    day.execute(f"DELETE FROM {table} WHERE symbol = 'S0' AND bucket = %s", [DAY])
+    with day.transaction():
+        if engine is Engine.POSTGRES:
+            day.execute("SET LOCAL session_replication_role = replica")
+        else:
+            day.execute("SET LOCAL timescaledb.skip_cagg_invalidation = on")
+        day.execute(
+            "DELETE FROM stocks_real_time WHERE symbol = 'S1' AND time >= %s AND time < %s",
+            [DAY + timedelta(hours=5), DAY + timedelta(hours=5, minutes=1)],
+        )
+    found = {(d.symbol, d.bucket, d.kind) for d in audit(day, None, None).differences if d.level == "1m"}
+    assert found == {("S0", DAY, "missing"), ("S1", DAY + timedelta(hours=5), "surplus")}
+    report = audit(day, None, None, repair=True)
+    assert report.repaired == len(report.differences)
+    assert audit(day, None, None).differences == []
+
+
+def test_every_difference_is_kept(day: Connection, engine: Engine) -> None:
+    """candle_differences tells what was found, and when it was repaired."""
+    _insert_unnoticed(day, engine, DAY + timedelta(hours=3, microseconds=1))
+    audit(day, None, None)
+    audit(day, None, None, repair=True)
+    kept = day.execute(
+        "SELECT level, symbol, kind, repaired_at IS NOT NULL, (expected ->> 'high')::float FROM candle_differences"
+        " ORDER BY found_at, array_position(%s, level)",
+        [list(LEVELS)],
+    ).fetchall()
+    assert kept == [(level, "S1", "wrong", repaired, 500.0) for repaired in (False, True) for level in LEVELS]
+
+
+def test_only_the_asked_days_are_audited(day: Connection, engine: Engine) -> None:
+    """A difference outside of the range is left for another time."""
+    _insert_unnoticed(day, engine, DAY + timedelta(hours=3))
+    assert audit(day, DAY + timedelta(days=1), None).differences == []
+    assert audit(day, None, DAY).differences == []

@@ -1,0 +1,137 @@
+"""Ticks go when they are old enough; candles never do."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from candleworks.candles.audit import audit
+from candleworks.candles.refresh import refresh
+from candleworks.settings import Settings, load_settings
+from candleworks.storage.connection import Connection
+from candleworks.storage.engine import Engine
+from candleworks.storage.inspection import inspect
+from candleworks.storage.maintenance import maintain
+
+TICKS = 40_000
+
+
+@pytest.fixture
+def keeping_two_weeks(tmp_path: Path) -> Settings:
+    """Ticks stay for 14 days and are compressed after 3, candles after 5."""
+    path = tmp_path / "candleworks.yaml"
+    path.write_text(
+        "storage: {retention_days: {stocks_real_time: 14}, compress_after_days: {stocks_real_time: 3, candles: 5}}"
+    )
+    return load_settings({"CANDLEWORKS_CONFIG": str(path)})
+
+
+@pytest.fixture
+def five_weeks(connection: Connection) -> Connection:
+    """Five weeks of ticks up to now, nothing refreshed yet."""
+    connection.execute("SELECT candleworks.prepare_ticks(now() - interval '36 days', now())")
+    connection.execute(
+        "INSERT INTO stocks_real_time (time, symbol, price, volume, day_volume)"
+        " SELECT now() - n * interval '75 seconds', 'S' || n % 3, 100 + n % 13, 1, n FROM generate_series(1, 40000) n"
+    )
+    return connection
+
+
+def _candle_ticks(connection: Connection) -> int:
+    row = connection.execute("SELECT sum(ticks)::bigint FROM candles_1d").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _horizon(connection: Connection) -> datetime:
+    row = connection.execute("SELECT dropped_before FROM candleworks.retention_horizons").fetchone()
+    assert row is not None
+    moment: datetime = row[0]
+    return moment
+
+
+def test_old_ticks_go_and_their_candles_stay(five_weeks: Connection, keeping_two_weeks: Settings) -> None:
+    """Candles are stored before their ticks are dropped, even when no refresh ever ran."""
+    done = {(work.relation, work.action): work for work in maintain(five_weeks, keeping_two_weeks)}
+    assert done["stocks_real_time", "dropped"].units > 0
+    assert _candle_ticks(five_weeks) == TICKS
+    oldest = five_weeks.execute("SELECT min(time) FROM stocks_real_time").fetchone()
+    assert oldest is not None
+    assert _horizon(five_weeks) <= oldest[0]
+    assert _horizon(five_weeks) <= datetime.now(UTC) - timedelta(days=14)
+    assert audit(five_weeks, None, None).differences == []
+
+
+def test_a_late_tick_does_not_replace_a_candle_whose_ticks_are_gone(
+    five_weeks: Connection, keeping_two_weeks: Settings
+) -> None:
+    """A candle is never computed from a part of its ticks: not by a refresh, an audit or the next maintenance."""
+    maintain(five_weeks, keeping_two_weeks)
+    five_weeks.execute("SELECT candleworks.prepare_ticks(now() - interval '30 days', now() - interval '30 days')")
+    late = "INSERT INTO stocks_real_time (time, symbol, price) VALUES (now() - interval '30 days', 'S1', 5)"
+    five_weeks.execute(late)
+    refresh(five_weeks)
+    assert audit(five_weeks, None, None, repair=True).differences == []
+    maintain(five_weeks, keeping_two_weeks)
+    for level in ("1m", "5m", "1d"):
+        assert five_weeks.execute(f"SELECT min(low) FROM candles_{level}").fetchone() == (100.0,)
+    assert _candle_ticks(five_weeks) == TICKS
+
+
+def test_late_ticks_correct_compressed_days(five_weeks: Connection, keeping_two_weeks: Settings) -> None:
+    """A day that is compressed, or would be, still takes late ticks into all of its candles."""
+    maintain(five_weeks, keeping_two_weeks)
+    five_weeks.execute("INSERT INTO stocks_real_time (time, symbol, price) VALUES (now() - interval '7 days', 'S1', 5)")
+    refresh(five_weeks)
+    for level in ("1m", "5m", "15m", "1h", "4h", "1d"):
+        assert five_weeks.execute(f"SELECT count(*) FROM candles_{level} WHERE low = 5").fetchone() == (1,)
+    assert audit(five_weeks, None, None).differences == []
+
+
+def test_maintenance_repeats_harmlessly(five_weeks: Connection, keeping_two_weeks: Settings) -> None:
+    """What was done once is not done again."""
+    maintain(five_weeks, keeping_two_weeks)
+    assert maintain(five_weeks, keeping_two_weeks) == []
+
+
+@pytest.mark.parametrize("engine", [Engine.TIMESCALE], indirect=True)
+def test_compression_is_reported_with_its_ratio(five_weeks: Connection, keeping_two_weeks: Settings) -> None:
+    """Chunks of ticks and of candles are compressed, and the relation tells how much smaller they became."""
+    done = {(work.relation, work.action): work for work in maintain(five_weeks, keeping_two_weeks)}
+    ticks = done["stocks_real_time", "compressed"]
+    assert ticks.units > 5
+    assert ticks.after.ratio is not None
+    assert ticks.after.ratio > 1
+    assert done["candles_1m", "compressed"].units > 0
+    sizes = {relation.name: relation for relation in inspect(five_weeks).relations}
+    assert sizes["stocks_real_time"].ratio == ticks.after.ratio
+
+
+@pytest.mark.parametrize("engine", [Engine.TIMESCALE], indirect=True)
+def test_a_compressed_chunk_with_late_ticks_is_compressed_again(
+    five_weeks: Connection, keeping_two_weeks: Settings
+) -> None:
+    """Late ticks lie beside the compressed ones until the next maintenance."""
+    maintain(five_weeks, keeping_two_weeks)
+    five_weeks.execute("INSERT INTO stocks_real_time (time, symbol, price) VALUES (now() - interval '7 days', 'S1', 5)")
+    again = [(work.relation, work.action, work.units) for work in maintain(five_weeks, keeping_two_weeks)]
+    assert ("stocks_real_time", "compressed", 1) in again
+
+
+@pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
+def test_partitions_are_there_ahead_of_time(connection: Connection, settings: Settings) -> None:
+    """After a maintenance a tick of the coming weeks finds its partition."""
+    maintain(connection, settings)
+    connection.execute("INSERT INTO stocks_real_time (time, symbol, price) VALUES (now() + interval '27 days', 'A', 1)")
+
+
+def test_old_rejections_and_statistics_go(connection: Connection, settings: Settings) -> None:
+    """The quarantine is kept for a year and the statistics for 90 days."""
+    connection.execute("INSERT INTO rejected_ticks VALUES (now() - interval '366 days', 'f', 'r', 'p')")
+    connection.execute("INSERT INTO rejected_ticks VALUES (now() - interval '364 days', 'f', 'r', 'p')")
+    connection.execute(
+        "INSERT INTO ingest_stats (feed, at, ticks, batches, spool_depth, reconnects, duplicates, rejected, candles)"
+        " SELECT 'f', now() - d * interval '1 day', 0, 0, 0, 0, 0, 0, 0 FROM unnest(ARRAY[89, 91]) d"
+    )
+    done = [(work.relation, work.action, work.units, work.unit) for work in maintain(connection, settings)]
+    assert done == [("rejected_ticks", "deleted", 1, "row"), ("ingest_stats", "deleted", 1, "row")]
