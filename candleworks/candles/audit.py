@@ -22,7 +22,10 @@ BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(slots=True)
 class AuditReport:
-    """What an audit looked at and found; `repaired` counts the differences that are gone afterwards."""
+    """What an audit looked at and found; `repaired` counts the differences that are gone afterwards.
+
+    [start, stop) are the days that had anything to look at.
+    """
 
     start: datetime
     stop: datetime
@@ -40,7 +43,10 @@ def audit(
     """
     report = AuditReport(*_bounds(connection, start, stop))
     refresh(connection)
-    for first in audit_days(connection, report.start, report.stop):
+    days = audit_days(connection, report.start, report.stop)
+    if days:
+        report.start, report.stop = days[0], days[-1] + DAY
+    for first in days:
         after = first + DAY
         found = _differences(connection, first, after)
         if found:
