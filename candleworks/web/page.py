@@ -21,12 +21,12 @@ def page_routes() -> APIRouter:
     router = APIRouter()
 
     @router.api_route("/", methods=["GET", "HEAD"])
-    def page() -> Response:
+    async def page() -> Response:
         text = (_ASSETS / "page.html").read_text(encoding="utf-8").replace("{version}", _version())
         return Response(text, media_type="text/html; charset=utf-8", headers={"Cache-Control": "no-cache"})
 
     @router.api_route("/assets/{version}/{name}", methods=["GET", "HEAD"])
-    def asset(version: str, name: str) -> Response:
+    async def asset(version: str, name: str) -> Response:
         path = _asset_paths().get(name)
         if path is None or version != _version():
             raise HTTPException(404, f"There is no asset {name!r} of version {version!r}: load / again.")
@@ -34,7 +34,7 @@ def page_routes() -> APIRouter:
         return Response(path.read_bytes(), media_type=media_type, headers={"Cache-Control": _FOR_EVER})
 
     @router.api_route("/favicon.ico", methods=["GET", "HEAD"])
-    def favicon(request: Request) -> Response:
+    async def favicon(request: Request) -> Response:
         return Response(status_code=308, headers={"Location": f"{request.base_url}assets/{_version()}/icon.svg"})
 
     return router

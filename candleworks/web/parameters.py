@@ -10,6 +10,7 @@ NAMES = ("symbol", "period", "from", "to", "price", "limit")
 DEFAULT_PERIOD = "1m"
 DEFAULT_LIMIT = 500
 MAX_LIMIT = 50_000
+MAX_SYMBOL_LENGTH = 100
 MAX_PERIOD_MINUTES = 3_660 * 1_440
 MAX_PERIOD_MONTHS = 120
 
@@ -40,14 +41,15 @@ class BadParameterError(ValueError):
 def read_range(items: Iterable[tuple[str, str]]) -> CandleRange:
     """Read the parameters of a candle feed, filling in the defaults: period 1m, price trade, limit 500, no bounds."""
     given = _once_each(items)
-    if not given.get("symbol"):
-        raise BadParameterError("symbol", given.get("symbol", ""), "a symbol that /symbols lists, such as AAPL")
+    symbol = given.get("symbol", "")
+    if not (symbol.isprintable() and 0 < len(symbol) <= MAX_SYMBOL_LENGTH):
+        raise BadParameterError("symbol", symbol[:MAX_SYMBOL_LENGTH], "a symbol that /symbols lists, such as AAPL")
     period = read_period(given.get("period", DEFAULT_PERIOD))
     start, stop = _read_time("from", given), _read_time("to", given)
     if start and stop and start >= stop:
         raise BadParameterError("from", given["from"], f"a time before the parameter to, which is {given['to']}")
     return CandleRange(
-        symbol=given["symbol"],
+        symbol=symbol,
         period=period,
         price=_read_side(given.get("price", SIDES[0])),
         start=start,

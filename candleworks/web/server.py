@@ -7,9 +7,10 @@ import socket
 from collections.abc import Iterator
 
 import uvicorn
+from anyio.to_thread import current_default_thread_limiter
 
 from candleworks.errors import TerminalError
-from candleworks.storage.market import open_market
+from candleworks.storage.market import MAX_CONNECTIONS, open_market
 from candleworks.web.app import create_app
 
 HOST = "127.0.0.1"
@@ -39,6 +40,8 @@ def address(listener: socket.socket) -> str:
 
 async def run_server(dsn: str, listener: socket.socket, stop: asyncio.Event) -> None:
     """Serve until `stop` is set; requests under way get GRACE_SECONDS to finish."""
+    # Requests wait for a free thread, not for a connection: waiting for a connection means that the database is away.
+    current_default_thread_limiter().total_tokens = MAX_CONNECTIONS
     with open_market(dsn) as market:
         config = uvicorn.Config(
             create_app(market),

@@ -1,5 +1,7 @@
 """The candle feeds, asked over HTTP."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import httpx
@@ -8,6 +10,7 @@ import pytest
 from candleworks.candles.refresh import refresh
 from candleworks.storage.connection import Connection
 from candleworks.storage.engine import Engine
+from candleworks.storage.market import MAX_WAIT_SECONDS
 from tests.web.conftest import MONDAY, Store, every_minute
 
 
@@ -189,8 +192,28 @@ def test_a_wrong_parameter_is_a_bad_request(client: httpx.Client) -> None:
     assert (as_json.status_code, as_json.json()) == (400, {"error": sentence})
 
 
-@pytest.mark.parametrize("symbol", ["'; DROP TABLE company; --", "A&B=C", "%", "日本", "x" * 5000])
+@pytest.mark.parametrize("symbol", ["'; DROP TABLE company; --", "A&B=C", "%", "日本", "x" * 100])
 def test_a_symbol_is_only_ever_a_value(client: httpx.Client, symbol: str) -> None:
     """Whatever stands in an address reaches the database as a parameter."""
     assert client.get("/ohlc.json", params={"symbol": symbol}).status_code == 404
     assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("symbol", ["", "x" * 5000, "A\0", "A\n"])
+def test_what_cannot_be_a_symbol_is_a_bad_request(client: httpx.Client, symbol: str) -> None:
+    """The sentence repeats no more than the beginning of an absurdly long one."""
+    answer = client.get("/ohlc.csv", params={"symbol": symbol})
+    assert answer.status_code == 400
+    assert answer.text.endswith(", allowed is a symbol that /symbols lists, such as AAPL.\n")
+    assert len(answer.text) < 200
+
+
+def test_many_requests_at_once_wait_their_turn(client: httpx.Client, store: Store, connection: Connection) -> None:
+    """A crowd that has to wait longer than for a lost database is answered all the same."""
+    store("AAPL", every_minute(MONDAY, 3))
+    connection.execute("BEGIN; LOCK TABLE company")
+    with ThreadPoolExecutor(30) as crowd:
+        answers = [crowd.submit(client.get, "/symbols") for _ in range(30)]
+        time.sleep(MAX_WAIT_SECONDS + 1)
+        connection.execute("ROLLBACK")
+        assert {answer.result().status_code for answer in answers} == {200}

@@ -28,7 +28,8 @@ export async function fetchJson(url, signal) {
 }
 
 export class Candles {
-  #older = null;
+  #older = null; // address of the page before the oldest candle
+  #loadingOlder = false;
   #stopping = new AbortController();
 
   constructor(symbol, period, price) {
@@ -40,10 +41,6 @@ export class Candles {
 
   get newest() {
     return this.list.at(-1);
-  }
-
-  get hasOlder() {
-    return this.#older !== null;
   }
 
   stop() {
@@ -60,15 +57,18 @@ export class Candles {
     this.#older = page.next;
   }
 
-  // Puts the page before the oldest candle in front. Returns whether there was one.
+  // Puts the page before the oldest candle in front. Returns whether anything came.
   async loadOlder() {
-    if (this.#older === null) return false;
-    const from = this.#older;
-    const page = await this.#fetch(from);
-    if (from !== this.#older) return false;
-    this.list = page.candles.concat(this.list);
-    this.#older = page.next;
-    return true;
+    if (this.#older === null || this.#loadingOlder) return false;
+    this.#loadingOlder = true;
+    try {
+      const page = await this.#fetch(this.#older);
+      this.list = page.candles.concat(this.list);
+      this.#older = page.next;
+      return true;
+    } finally {
+      this.#loadingOlder = false;
+    }
   }
 
   // Reads the forming candle and newer ones. Returns what changed, or null when so much is new that only a reload helps.

@@ -134,14 +134,11 @@ async function keepUp(current) {
 
 async function loadOlder() {
   const current = candles;
-  if (!drawn || current.loadingOlder) return;
-  current.loadingOlder = true;
+  if (!drawn) return;
   try {
     if ((await current.loadOlder()) && current === candles) chart.redraw();
   } catch (error) {
     if (current === candles) complain(error);
-  } finally {
-    current.loadingOlder = false;
   }
 }
 
