@@ -32,8 +32,8 @@ BEGIN
     END;
 END $$;
 
--- Candles of `period` that hold any moment of ["from", "to"), oldest first; the first one is whole. volume is null where
--- no tick of the candle had one. `price` names the side: trade.
+-- Candles of `period` that hold any moment of ["from", "to"), all of them whole, oldest first; null stands for no bound.
+-- volume is null where no tick of the candle had one. `price` names the side: trade.
 CREATE FUNCTION public.ohlc(
     symbol text, period interval, "from" timestamptz, "to" timestamptz, price text DEFAULT 'trade'
 ) RETURNS TABLE (
@@ -56,7 +56,9 @@ BEGIN
             sum(volume),
             sum(ticks)::bigint
         FROM public.%I
-        WHERE symbol = $1 AND bucket >= public.time_bucket($2, $3) AND bucket < $4
+        WHERE symbol = $1 AND bucket >= public.time_bucket($2, $3) AND public.time_bucket($2, bucket) < $4
+            AND bucket < $4 + $2 + interval '1 day' -- says nothing new, but bounds the search
         GROUP BY 1 ORDER BY 1
-    $sql$, 'candles_' || candleworks.level_for(period)) USING symbol, period, "from", "to";
+    $sql$, 'candles_' || candleworks.level_for(period))
+    USING symbol, period, coalesce("from", '-infinity'), coalesce("to", 'infinity');
 END $$;
