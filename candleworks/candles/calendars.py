@@ -1,0 +1,81 @@
+"""Keeps the sessions that the database knows in step with the configuration.
+
+exchange_calendars costs 0.7 s and 90 MB to import (it brings pandas), so it is imported only when sessions have to be
+computed: for a new calendar, once a year, and after it was upgraded.
+"""
+
+import warnings
+from datetime import date
+from importlib.metadata import version
+from typing import Any
+
+from candleworks import clock
+from candleworks.errors import ConfigurationError
+from candleworks.model.trading_day import AROUND_THE_CLOCK
+from candleworks.settings import Calendars, Settings
+from candleworks.storage.calendars import OTHER_STOCKS, Calendar, Session, save_calendar, save_rules, stored_sources
+from candleworks.storage.connection import Connection
+
+FIRST_DAY = date(1990, 1, 1)  # ticks with older stamps are refused
+
+
+def sync_calendars(connection: Connection, settings: Settings) -> list[str]:
+    """Store the sessions of the configured calendars and who follows which; return the calendars that were computed.
+
+    Sessions reach from FIRST_DAY to the end of next year, or as far as exchange_calendars knows them. Harmless to
+    repeat and to run at the same time, and cheap when nothing changed. Raises ConfigurationError for a calendar that
+    exchange_calendars cannot compute.
+    """
+    rules = _rules(settings.calendars)
+    last_day = date(clock.now().year + 1, 12, 31)
+    source = f"exchange_calendars {version('exchange_calendars')}, {FIRST_DAY} to {last_day}"
+    stored = stored_sources(connection)
+    due = sorted(name for name in set(rules.values()) - {AROUND_THE_CLOCK} if stored.get(name) != source)
+    for name in due:
+        save_calendar(connection, _compute(name, last_day, source))
+    save_rules(connection, rules)
+    return due
+
+
+def _rules(calendars: Calendars) -> dict[str, str]:
+    return {OTHER_STOCKS: calendars.stocks, **calendars.symbols}
+
+
+def _compute(name: str, last_day: date, source: str) -> Calendar:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of pandas, about the inside of exchange_calendars
+        try:
+            return _calendar(name, last_day, source)
+        except (ValueError, NotImplementedError) as error:
+            # Some calendars do not get along with the installed pandas and fail in their inside.
+            raise ConfigurationError(
+                f"The calendar {name} cannot be computed by {source} ({str(error)[:100]}):"
+                " name another one under calendars in the configuration."
+            ) from error
+
+
+def _calendar(name: str, last_day: date, source: str) -> Calendar:
+    """Compute a calendar; some begin later than FIRST_DAY, and some end when the published holidays end."""
+    from exchange_calendars import get_calendar  # noqa: PLC0415 - see the module's first lines
+
+    first, last = FIRST_DAY, last_day
+    kind = type(get_calendar(name))
+    if earliest := kind.bound_min():
+        first = max(first, earliest.date())
+    if latest := kind.bound_max():
+        last = min(last, latest.date())
+    schedule = get_calendar(name, start=str(first), end=str(last)).schedule
+    return Calendar(name, first, last, source, [_session(row) for row in schedule.itertuples()])
+
+
+def _session(row: Any) -> Session:
+    def moment(stamp: Any) -> Any:
+        return None if stamp is None or stamp != stamp else stamp.to_pydatetime()  # noqa: PLR0124 - NaT is not itself
+
+    return Session(
+        session=row.Index.date(),
+        open_at=moment(row.open),
+        close_at=moment(row.close),
+        break_start=moment(row.break_start),
+        break_end=moment(row.break_end),
+    )

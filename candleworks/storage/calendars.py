@@ -1,0 +1,63 @@
+"""Exchange calendars as the database keeps them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from candleworks.storage.connection import Connection
+from candleworks.storage.queries import query
+
+OTHER_STOCKS = "*"  # the rule for symbols that have none of their own and no slash
+
+
+@dataclass(frozen=True)
+class Session:
+    """Regular hours of one exchange day: [open_at, close_at) without [break_start, break_end)."""
+
+    session: date
+    open_at: datetime
+    close_at: datetime
+    break_start: datetime | None
+    break_end: datetime | None
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """A calendar's sessions from `first_day` to `last_day`, and what computed them."""
+
+    name: str
+    first_day: date
+    last_day: date
+    source: str
+    sessions: list[Session]
+
+
+def stored_sources(connection: Connection) -> dict[str, str]:
+    """Return what computed each stored calendar."""
+    return dict(connection.execute(query("calendar_sources")).fetchall())
+
+
+def save_calendar(connection: Connection, calendar: Calendar) -> None:
+    """Store a calendar in place of its former self; readers see one of the two, whole."""
+    with connection.transaction():
+        connection.execute(query("lock_calendars"))
+        named = {key: getattr(calendar, key) for key in ("name", "first_day", "last_day", "source")}
+        connection.execute(query("save_calendar"), named)
+        connection.execute(query("forget_sessions"), {"name": calendar.name})
+        with (
+            connection.cursor() as cursor,
+            cursor.copy(
+                "COPY candleworks.sessions (calendar, session, open_at, close_at, break_start, break_end) FROM STDIN"
+            ) as copy,
+        ):
+            for s in calendar.sessions:
+                copy.write_row((calendar.name, s.session, s.open_at, s.close_at, s.break_start, s.break_end))
+
+
+def save_rules(connection: Connection, rules: Mapping[str, str]) -> None:
+    """Store which calendar each named symbol follows, and OTHER_STOCKS; writes nothing when nothing changed."""
+    if dict(connection.execute(query("calendar_rules")).fetchall()) == rules:
+        return
+    with connection.transaction():
+        connection.execute(query("lock_calendars"))
+        connection.execute(query("replace_calendar_rules"), {"symbols": list(rules), "calendars": list(rules.values())})
