@@ -121,27 +121,14 @@ def _relations(seen: Inspection) -> Table:
 
 
 def _feeds(feeds: list[dict[str, Any]]) -> Table:
-    table = Table(
-        "feed",
-        "since (UTC)",
-        "ticks",
-        "batches",
-        "lag p50",
-        "lag p99",
-        "lag max",
-        "duplicates",
-        "rejected",
-        "reconnects",
-    )
-    for feed in feeds:
-        lags = (
-            "-" if feed[name] is None else f"{feed[name]:,.0f} ms"
-            for name in ("lag_ms_p50", "lag_ms_p99", "lag_ms_max")
-        )
-        counts = (f"{feed[name]:,}" for name in ("duplicates", "rejected", "reconnects"))
-        table.add_row(
-            feed["feed"], f"{feed['at']:%H:%M:%S}", f"{feed['ticks']:,}", f"{feed['batches']:,}", *lags, *counts
-        )
+    """Lay out a column per feed: ten columns of values are wider than a terminal."""
+    table = Table("feed", *(feed["feed"] for feed in feeds))
+    table.add_row("ten seconds since", *(f"{feed['at']:%Y-%m-%d %H:%M:%S} UTC" for feed in feeds))
+    for name in ("ticks", "batches", "duplicates", "rejected", "reconnects"):
+        table.add_row(name, *(f"{feed[name]:,}" for feed in feeds))
+    for name in ("p50", "p99", "max"):
+        lags = (feed[f"lag_ms_{name}"] for feed in feeds)
+        table.add_row(f"lag {name}", *("-" if lag is None else f"{lag:,.0f} ms" for lag in lags))
     return table
 
 

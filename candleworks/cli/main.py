@@ -50,7 +50,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     stop_with_parent()
     try:
-        app(args=[argument for argument in sys.argv[1:] if argument != DEBUG])  # it may stand anywhere
+        arguments = [argument for argument in sys.argv[1:] if argument != DEBUG]  # it may stand anywhere
+        app(args=arguments, prog_name="candleworks")
     except CandleworksError as error:
         _explain(str(error))
         raise SystemExit(error.exit_code) from None
