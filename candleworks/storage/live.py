@@ -121,7 +121,8 @@ class LiveTrades:
             self._recent_merge(trades, recent, written)
         except (errors.DataError, errors.IntegrityError) as error:
             if len(trades) == 1:
-                quarantine(self._store.connection, self._feed, [_refusal(trades, error)])
+                reason = f"the database refused it: {error.diag.message_primary or error}"
+                quarantine(self._store.connection, self._feed, [_refusal(trades, reason)])
                 written.rejected += 1
                 return
             middle = len(trades) // 2
@@ -131,15 +132,17 @@ class LiveTrades:
 
     def _recent_merge(self, trades: Trades, recent: RecentTrades, written: Written) -> None:
         meeting = self._store.merge(trades, recent.of_same_stamps(trades))
+        crowded = [_refusal(trades.part(at, at + 1), self._store.crowded) for at in meeting.refused]
+        quarantine(self._store.connection, self._feed, crowded)
         written.stored += meeting.stored
         written.duplicates += meeting.duplicates
+        written.rejected += len(crowded)
 
     def _recent_with(self, trades: Trades) -> RecentTrades:
         return RecentTrades(deque([*self._recent.batches, trades]))
 
 
-def _refusal(trades: Trades, error: errors.Error) -> Rejection:
-    reason = f"the database refused it: {error.diag.message_primary or error}"
+def _refusal(trades: Trades, reason: str) -> Rejection:
     payload = (
         f"symbol={trades.symbol[0]} stamp={moment_of(trades.stamp_us[0]).isoformat()} price={trades.price[0]!r}"
         f" day_volume={trades.day_volume[0]!r} bid={trades.bid[0]!r} ask={trades.ask[0]!r}"

@@ -193,5 +193,10 @@ class TradeStore:
         return found[0] if found else None
 
     @property
+    def crowded(self) -> str:
+        """Why a trade is refused that comes after as many of its stamp as there are ordinals."""
+        return f"{self.resolution_us:,} ticks of its symbol share its stamp already"
+
+    @property
     def _resolution(self) -> timedelta:
         return timedelta(microseconds=self.resolution_us)
