@@ -39,7 +39,7 @@ SELECT
     replace(f.prefix, '_', ' ') || l.name AS label,
     l.width,
     f.prefix || 'candles_' || l.name AS relation,
-    coalesce(f.prefix || 'candles_' || l.below, f.ticks) AS source,
+    'public.' || coalesce(f.prefix || 'candles_' || l.below, f.ticks) AS source,
     l.below IS NULL AS of_ticks
 FROM candleworks.candle_families f CROSS JOIN candleworks.candle_levels l;
 
@@ -63,7 +63,7 @@ BEGIN
                 timescaledb.chunk_interval = %7$L
             ) AS
             SELECT public.time_bucket(%2$L, %3$s) AS bucket, symbol, %4$s
-            FROM public.%5$I %6$s
+            FROM %5$s %6$s
             GROUP BY 1, 2
             WITH NO DATA
         $sql$, level.relation, level.width, CASE WHEN level.of_ticks THEN 't.time' ELSE 'b.bucket' END, columns,
