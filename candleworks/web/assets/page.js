@@ -33,8 +33,6 @@ const chart = new CandleChart(chartElement, {
   onLeftEdge: loadOlder,
 });
 
-// What is chosen
-
 function chosen() {
   const address = new URLSearchParams(location.search);
   return { symbol: address.get("symbol"), ...DEFAULTS, ...pick(address, "period"), ...pick(address, "price") };
@@ -66,8 +64,7 @@ function start() {
   poll();
 }
 
-// One round a second: load or refresh, then say how it went
-
+// One round a second: load or refresh, then say how it went. A newer round ends the older ones.
 async function poll() {
   clearTimeout(timer);
   const round = ++rounds;
@@ -160,8 +157,6 @@ function lastTick() {
   return [candles?.lastTickSeconds ?? null, candles?.serverSeconds ?? 0];
 }
 
-// What is shown
-
 function showControls() {
   const { symbol, period, price } = chosen();
   picker.value = symbol ?? "";
@@ -192,8 +187,6 @@ function showCandle() {
   if (chartElement.ariaLabel !== label) chartElement.ariaLabel = label;
   document.title = `${query.symbol} ${newest.close} · ${query.period} · candleworks`;
 }
-
-// Controls and keys
 
 periods.addEventListener("change", (event) => {
   const period = event.target.value.trim();
