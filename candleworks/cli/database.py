@@ -2,20 +2,18 @@
 
 import typer
 
+from candleworks.cli.opening import prepare, prepared
 from candleworks.settings import load_settings
 from candleworks.storage.connection import database
-from candleworks.storage.migrations import migrate as apply_migrations
 
 
 def migrate() -> None:
-    """Bring the database's tables and views up to this version; harmless to repeat."""
+    """Bring the database's tables, views and calendars up to date; harmless to repeat."""
     settings = load_settings()
-    with database(settings) as dsn:
-        applied = apply_migrations(dsn, settings)
-    for name in applied:
-        typer.echo(f"applied {name}")
-    if not applied:
-        typer.echo("nothing to apply")
+    with database(settings) as connection_string:
+        done = prepare(connection_string, settings)
+    for line in done or ["nothing to apply"]:
+        typer.echo(line)
 
 
 def dsn() -> None:
@@ -23,7 +21,5 @@ def dsn() -> None:
 
     For example: psql "$(candleworks dsn)"
     """
-    settings = load_settings()
-    with database(settings, keep_running=True) as connection_string:
-        apply_migrations(connection_string, settings)
+    with prepared(load_settings(), keep_running=True) as connection_string:
         typer.echo(connection_string)

@@ -7,11 +7,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from candleworks.cli.opening import migrated
 from candleworks.errors import CandleworksError
 from candleworks.history.importer import ImportResult, import_file
 from candleworks.settings import load_settings
-from candleworks.storage.connection import connect, database
-from candleworks.storage.migrations import migrate
 
 
 def import_files(
@@ -27,15 +26,13 @@ def import_files(
     """
     settings = load_settings()
     failed = 0
-    with database(settings) as dsn:
-        migrate(dsn, settings)
-        with connect(dsn, "candleworks import") as connection:
-            for path in files:
-                try:
-                    _print(path, import_file(connection, settings, path, again=again))
-                except CandleworksError as error:
-                    typer.echo(str(error), err=True)
-                    failed += 1
+    with migrated(settings, "import") as connection:
+        for path in files:
+            try:
+                _print(path, import_file(connection, settings, path, again=again))
+            except CandleworksError as error:
+                typer.echo(str(error), err=True)
+                failed += 1
     if failed:
         raise typer.Exit(1)
 

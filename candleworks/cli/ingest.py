@@ -5,12 +5,11 @@ from typing import Annotated
 
 import typer
 
+from candleworks.cli.opening import prepared
 from candleworks.cli.running import Duration, log_to_stderr, stop_on_signal
 from candleworks.errors import UsageError
 from candleworks.ingest.service import ingest as run_ingest
 from candleworks.settings import VENDOR_FEED_URL, Settings, load_settings
-from candleworks.storage.connection import database
-from candleworks.storage.migrations import migrate
 
 
 def ingest(
@@ -26,8 +25,7 @@ def ingest(
     async def run(dsn: str) -> None:
         await run_ingest(settings, chosen, dsn, stop=stop_on_signal(duration))
 
-    with database(settings) as dsn:
-        migrate(dsn, settings)
+    with prepared(settings) as dsn:
         asyncio.run(run(dsn))
 
 

@@ -1,17 +1,31 @@
-"""How commands come to a connection."""
+"""How commands come to a database that is ready for them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from candleworks.candles.calendars import sync_calendars
 from candleworks.settings import Settings
 from candleworks.storage.connection import Connection, connect, database, transient_errors
 from candleworks.storage.migrations import migrate
 
 
 @contextmanager
+def prepared(settings: Settings, *, keep_running: bool = False) -> Iterator[str]:
+    """Yield the connection string of the database in use, brought up to this version and this configuration."""
+    with database(settings, keep_running=keep_running) as dsn:
+        prepare(dsn, settings)
+        yield dsn
+
+
+@contextmanager
 def migrated(settings: Settings, purpose: str) -> Iterator[Connection]:
-    """Yield a connection to the database in use, brought up to this version; it is lost with one clear sentence."""
-    with database(settings) as dsn:
-        migrate(dsn, settings)
-        with transient_errors(dsn), connect(dsn, f"candleworks {purpose}") as connection:
-            yield connection
+    """Yield a connection to the prepared database; it is lost with one clear sentence."""
+    with prepared(settings) as dsn, transient_errors(dsn), connect(dsn, f"candleworks {purpose}") as connection:
+        yield connection
+
+
+def prepare(dsn: str, settings: Settings) -> list[str]:
+    """Bring tables, views and calendars up to date; return one line for everything that was done."""
+    done = [f"applied {name}" for name in migrate(dsn, settings)]
+    with transient_errors(dsn), connect(dsn, "candleworks calendars") as connection:
+        return done + [f"computed the sessions of {name}" for name in sync_calendars(connection, settings)]

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from candleworks.cli.live_status import LiveStatus
+from candleworks.cli.opening import prepared
 from candleworks.cli.processes import Child, stop_all
 from candleworks.cli.running import Duration, stop_on_signal
 from candleworks.errors import CandleworksError, TerminalError, TransientError, UsageError
 from candleworks.settings import Settings, load_settings
 from candleworks.simulate import RunningSimulator
-from candleworks.storage.connection import ConnectionPool, database, describe, open_pool, transient_errors
-from candleworks.storage.migrations import migrate
+from candleworks.storage.connection import ConnectionPool, describe, open_pool, transient_errors
 from candleworks.storage.statistics import read_status
 
 STOP_SECONDS = 3.5
@@ -31,8 +31,7 @@ def up(duration: Duration = None) -> None:
     settings = load_settings()
     with _only_one(settings.home):
         _check_port(settings.web_port)
-        with database(settings) as dsn:
-            migrate(dsn, settings)
+        with prepared(settings) as dsn:
             asyncio.run(_run(settings, dsn, duration))
 
 
