@@ -41,7 +41,7 @@ class Aggregate(NamedTuple):
 
 def continuous_aggregates(connection: Connection) -> list[Aggregate]:
     """Return our aggregates, lower levels first."""
-    return [Aggregate(*row) for row in connection.execute(query("continuous_aggregates")).fetchall()]
+    return [Aggregate(*row) for row in connection.execute(query("candle_aggregates")).fetchall()]
 
 
 @contextmanager

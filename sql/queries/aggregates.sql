@@ -1,4 +1,4 @@
--- name: continuous_aggregates
+-- name: candle_aggregates
 -- Our aggregates, lower levels first: name, label, width, the ticks they go back to, whether they read these themselves.
 SELECT r.relation, r.label, r.width, f.ticks, r.of_ticks
 FROM candleworks.candle_relations r JOIN candleworks.candle_families f ON f.name = r.family
