@@ -43,8 +43,13 @@ def candleworks(*arguments: str, directory: Path, **variables: object) -> Ended:
 
 
 @contextmanager
-def started(*arguments: str, directory: Path, **variables: object) -> Iterator[subprocess.Popen[str]]:
-    """A command that runs for the length of a `with` block, killed with all its children if it is still there."""
+def started(
+    *arguments: str, directory: Path, user: str | None = None, **variables: object
+) -> Iterator[subprocess.Popen[str]]:
+    """A command that runs for the length of a `with` block, killed with all its children if it is still there.
+
+    Only root may start it as another user.
+    """
     settings = {"CANDLEWORKS_HOME": directory / "home"} | variables
     process = subprocess.Popen(
         [sys.executable, "-m", "candleworks", *arguments],
@@ -54,6 +59,9 @@ def started(*arguments: str, directory: Path, **variables: object) -> Iterator[s
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        user=user,
+        group=user,
+        extra_groups=[] if user else None,
     )
     try:
         yield process

@@ -1,0 +1,120 @@
+"""The whole platform, started by one command."""
+
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from candleworks.settings import DEFAULT_SYMBOLS
+from candleworks.simulate import running_simulator
+from tests.acceptance.platform import (
+    PATIENCE_SECONDS,
+    STOP_SECONDS,
+    Platform,
+    database_of,
+    platform,
+    processes_of,
+)
+from tests.cli.commands import candleworks
+from tests.ingest.streaming import read_journal, stored, trades_of, until
+
+LEVELS = ("1m", "5m", "15m", "1h", "4h", "1d")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """One for all tests that leave it as it is."""
+    with platform(tmp_path_factory.mktemp("up")) as running:
+        running.flows()
+        yield running
+
+
+def test_it_says_where_everything_is(running: Platform) -> None:
+    """As plain lines, because the output is no terminal; then what happens, every ten seconds."""
+    until(lambda: "ticks stored" in running.output)
+    lines = running.output.splitlines()
+    assert lines[:5] == [
+        f"Chart page  http://127.0.0.1:{running.port}/",
+        f"Database    candleworks on {running.home}/postgres:5432",
+        '            psql "$(.venv/bin/candleworks dsn)"',
+        "Feed        simulated (set TWELVEDATA_API_KEY for live data)",
+        f"Logs        {running.home}/logs   Ctrl-C stops everything.",
+    ]
+    assert re.fullmatch(
+        r"twelvedata: [\d.,]+ ticks/s, last [A-Z/]+ [\d.]+ at \d\d:\d\d:\d\d, lag p50 (\d+ ms|-) p99 (\d+ ms|-)",
+        lines[5],
+    )
+    assert re.fullmatch(r"[\d,]+ ticks stored, 0 rejected; [\d,]+ candles refreshed in a minute", lines[6])
+    assert "\x1b" not in running.output
+
+
+def test_candles_of_every_symbol_form_at_every_level(running: Platform) -> None:
+    """The one that forms is there, its ticks are those of the levels below, and it grows."""
+    until(lambda: all(running.candles(symbol, "1m") for symbol in DEFAULT_SYMBOLS), PATIENCE_SECONDS)
+    for symbol in DEFAULT_SYMBOLS:
+        for level in LEVELS:
+            candle = running.candles(symbol, level)[-1]
+            assert candle["low"] <= min(candle["open"], candle["close"])
+            assert candle["high"] >= max(candle["open"], candle["close"])
+            assert candle["ticks"] > 0
+    running.flows()
+
+
+def test_the_page_and_its_health_are_there(running: Platform) -> None:
+    """On loopback, at the port that was asked for."""
+    page = httpx.get(f"http://127.0.0.1:{running.port}/", timeout=30)
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert httpx.get(f"http://127.0.0.1:{running.port}/healthz", timeout=30).json()["status"] == "ok"
+
+
+def test_a_second_one_in_the_same_home_is_refused(running: Platform) -> None:
+    """With status 2 and the process that is up."""
+    sentence = (
+        f"candleworks is already up in {running.home} (process {running.process.pid}):"
+        " stop it first, or set CANDLEWORKS_HOME to another directory.\n"
+    )
+    assert candleworks("up", directory=running.home.parent) == (2, "", sentence)
+
+
+def test_other_commands_share_its_server(running: Platform) -> None:
+    """They neither start another one nor stop it when they end."""
+    ended = candleworks("status", "--json", directory=running.home.parent)
+    assert (ended.status, ended.errors) == (0, "")
+    running.flows()
+
+
+def test_an_ingest_that_was_killed_is_started_again(running: Platform) -> None:
+    """The platform says so, and candles go on."""
+    killed = running.child("ingest")
+    killed.kill()
+    until(lambda: "ingest twelvedata had died and was started again.\n" in running.output, PATIENCE_SECONDS)
+    running.flows()
+    assert running.child("ingest").pid != killed.pid
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_everything_and_the_next_one_continues(tmp_path: Path, number: signal.Signals) -> None:
+    """Within five seconds, with status 0 and without a process left; every tick that was sent is stored once.
+
+    The next one ends by itself after its duration.
+    """
+    journal = tmp_path / "journal"
+    with running_simulator(rate=500, journal=journal) as simulator:
+        with platform(tmp_path, CANDLEWORKS_FEED_URL=simulator.feed_url) as up:
+            up.flows()
+            assert len(processes_of(up.home)) > 3
+            assert up.stop(number) < STOP_SECONDS
+            assert (up.process.returncode, processes_of(up.home)) == (0, [])
+            assert f"Feed        {simulator.feed_url}\n" in up.output
+        if number is signal.SIGTERM:
+            with platform(tmp_path, "--duration", "6", CANDLEWORKS_FEED_URL=simulator.feed_url) as up:
+                assert (up.wait(), processes_of(up.home)) == (0, [])
+                assert re.search(
+                    r"\n[\d,]+ ticks stored, 0 rejected; [\d,]+ candles refreshed in a minute\n$", up.output
+                )
+            assert simulator.stats()["accepted_connections"] == 2
+    with database_of(tmp_path / "home") as connection:
+        assert stored(connection) == trades_of(read_journal(journal))

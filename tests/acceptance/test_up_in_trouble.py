@@ -1,0 +1,62 @@
+"""`up` where it cannot start, is interrupted, or loses a part of itself."""
+
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from candleworks.simulate import running_simulator
+from tests.acceptance.platform import PATIENCE_SECONDS, database_of, platform, processes_of
+from tests.cli.commands import candleworks
+from tests.ingest.streaming import stored, until
+
+
+def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    """With the setting that changes it; nothing is started."""
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        ended = candleworks("up", directory=tmp_path, CANDLEWORKS_WEB_PORT=port)
+    sentence = f"Port {port} for the chart page is in use: stop what listens there, or set CANDLEWORKS_WEB_PORT.\n"
+    assert ended == (1, "", sentence)
+    assert processes_of(tmp_path / "home") == []
+
+
+def test_a_refused_key_ends_it_with_one_line(tmp_path: Path) -> None:
+    """Status 1: without its only feed there is nothing to show."""
+    with (
+        running_simulator(refused_keys=("s3cret",)) as simulator,
+        platform(tmp_path, CANDLEWORKS_FEED_URL=simulator.feed_url, TWELVEDATA_API_KEY="s3cret") as up,
+    ):
+        assert up.wait() == 1
+        assert processes_of(up.home) == []
+    assert up.output.splitlines()[-1] == (
+        f"ingest twelvedata has stopped: Feed twelvedata: {simulator.feed_url} refused the API key (HTTP 401):"
+        f" correct TWELVEDATA_API_KEY. (log: {up.home}/logs/ingest-twelvedata.log)"
+    )
+    assert "s3cret" not in up.output
+    assert "Traceback" not in up.output
+
+
+def test_when_it_is_killed_the_others_end_by_themselves(tmp_path: Path) -> None:
+    """Children and server; what they had is stored, and the next start works."""
+    with platform(tmp_path) as up:
+        up.flows()
+        up.process.kill()
+        until(lambda: processes_of(up.home) == [], PATIENCE_SECONDS)
+    with database_of(tmp_path / "home") as connection:
+        assert stored(connection)
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.0, 1.8])
+def test_a_signal_during_the_start_leaves_nothing_behind(tmp_path: Path, seconds: float) -> None:
+    """No process, and no home that cannot be started any more."""
+    with platform(tmp_path) as up:
+        time.sleep(seconds)
+        up.process.send_signal(signal.SIGTERM)
+        up.wait()
+        assert processes_of(up.home) == []
+        assert "Traceback" not in up.output
+    with database_of(tmp_path / "home") as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
