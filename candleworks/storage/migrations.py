@@ -5,15 +5,20 @@ half done and twenty runs at once do the work of one. docs/decisions/0004-migrat
 """
 
 import hashlib
-from pathlib import Path
+import logging
+from collections.abc import Callable
 from typing import NamedTuple
 
 from candleworks.errors import TerminalError
 from candleworks.settings import Settings
+from candleworks.storage.adoption import adopt, set_aside
 from candleworks.storage.connection import Connection, connect
 from candleworks.storage.engine import Engine, detect, engine_of, licence_lost
+from candleworks.storage.queries import sql_directory
 
 LOCK_KEY = 7_164_801_233  # any number, the same in every version
+
+_log = logging.getLogger(__name__)
 
 
 class Migration(NamedTuple):
@@ -27,17 +32,12 @@ class Migration(NamedTuple):
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
-def sql_directory() -> Path:
-    """Where the SQL files are: beside the package in a checkout, inside it when installed from a wheel."""
-    package = Path(__file__).parent.parent
-    installed = package / "_sql"
-    return installed if installed.is_dir() else package.parent / "sql"
-
-
-def migrate(dsn: str, settings: Settings) -> list[str]:
+def migrate(dsn: str, settings: Settings, tell: Callable[[str], None] = _log.info) -> list[str]:
     """Apply what is pending and return its names in order; harmless to repeat and to run at the same time.
 
-    Raises TerminalError when an applied file was changed afterwards, or the database is newer than this program.
+    Old tables that are in the place of ours are adopted; `tell` is given sentences about that as it goes. Raises
+    TerminalError when they cannot be, when an applied file was changed afterwards, or when the database is newer than
+    this program.
     """
     with connect(dsn, "candleworks migrate", autocommit=False) as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK_KEY])
@@ -51,6 +51,9 @@ def migrate(dsn: str, settings: Settings) -> list[str]:
         available = read_migrations(_engine(connection))
         _check(applied, available)
         pending = [migration for migration in available if migration.name not in applied]
+        if not pending:
+            return []
+        old_tables = set_aside(connection, (migration.sql for migration in pending))
         for migration in pending:
             connection.execute(
                 "SELECT set_config('candleworks.chunk_interval', %s, true)",
@@ -61,6 +64,8 @@ def migrate(dsn: str, settings: Settings) -> list[str]:
                 "INSERT INTO public.candleworks_migrations (name, sha256) VALUES (%s, %s)",
                 [migration.name, migration.sha256],
             )
+        for sentence in adopt(connection, settings, old_tables):
+            tell(sentence)
         return [migration.name for migration in pending]
 
 

@@ -2,10 +2,16 @@
 
 import re
 from functools import cache
-
-from candleworks.storage.migrations import sql_directory
+from pathlib import Path
 
 _HEADER = re.compile(r"^-- name: ([a-z_]+)\n", re.MULTILINE)
+
+
+def sql_directory() -> Path:
+    """Where the SQL files are: beside the package in a checkout, inside it when installed from a wheel."""
+    package = Path(__file__).parent.parent
+    installed = package / "_sql"
+    return installed if installed.is_dir() else package.parent / "sql"
 
 
 @cache
