@@ -1,7 +1,6 @@
 """Reads companies from CSV: `symbol,name` and, where known, `exchange,currency,type`."""
 
 import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,30 +20,35 @@ class ParsedCompanies:
 
 def is_companies(header: Sequence[str]) -> bool:
     """Whether a file with these columns holds companies."""
-    return set(header) >= REQUIRED and set(header) <= REQUIRED | OPTIONAL
+    return REQUIRED <= set(header) <= REQUIRED | OPTIONAL and len(header) == len(set(header))
 
 
 def parse_companies(text: bytes, header: Sequence[str], received_us: int) -> ParsedCompanies:
-    """Parse the lines after the header; every refusal names its line."""
+    """Parse the lines after the header, each by itself; every refusal names its line."""
     parsed = ParsedCompanies([], [])
-    reader = csv.reader(io.StringIO(text.decode(), newline=""))
-    next(reader)
-    for row in reader:
-        if not any(cell.strip() for cell in row):
+    for number, line in enumerate(text.decode().replace("\r\n", "\n").split("\n")[1:], start=2):
+        if not line.strip():
             continue
-        reason = _reason(row, header)
-        if reason:
-            parsed.rejections.append(Rejection(received_us, f"line {reader.line_num}: {reason}", ",".join(row)))
-            continue
-        values = dict(zip(header, (cell.strip() for cell in row), strict=True))
-        parsed.rows.append(
-            tuple(values.get(name) or None for name in ("symbol", "name", "exchange", "currency", "type"))
-        )
+        values = _values(line, header)
+        if isinstance(values, str):
+            parsed.rejections.append(Rejection(received_us, f"line {number}: {values}", line))
+        else:
+            parsed.rows.append(
+                tuple(values.get(name) or None for name in ("symbol", "name", "exchange", "currency", "type"))
+            )
     return parsed
 
 
-def _reason(row: Sequence[str], header: Sequence[str]) -> str | None:
-    if len(row) != len(header):
-        return f"{len(row)} fields instead of {len(header)}"
-    missing = [name for name, cell in zip(header, row, strict=True) if name in REQUIRED and not cell.strip()]
-    return f"{missing[0]} is empty" if missing else None
+def _values(line: str, header: Sequence[str]) -> dict[str, str] | str:
+    """Return the line's values by column, or what is wrong with it."""
+    try:
+        (cells,) = csv.reader([line], strict=True)
+    except csv.Error as error:
+        return f"no CSV: {error}"
+    if len(cells) != len(header):
+        return f"{len(cells)} fields instead of {len(header)}"
+    values = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
+    if "\x00" in line:
+        return "a NUL character, which the database cannot keep"
+    missing = [name for name in header if name in REQUIRED and not values[name]]
+    return f"{missing[0]} is empty" if missing else values

@@ -26,6 +26,7 @@ from candleworks.storage.trades import Meeting, TradeStore, ZoneOf
 
 ORIGIN = "file"
 SHOWN_EXAMPLES = 5
+LONGEST_HEADER = 10_000
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,19 @@ def import_file(connection: Connection, settings: Settings, path: Path, *, again
         result = run.companies(again=again)
     else:
         raise TerminalError(
-            f"{path} has the columns {','.join(header)[:200]}:"
-            " expected are time,symbol,price,day_volume or symbol,name."
+            f"{path} has the columns {_shown(header)}: expected are time,symbol,price,day_volume or symbol,name."
         )
     return ImportResult(result.record, result.known, result.examples, refresh(connection))
 
 
 def _header(file: TextFile) -> list[str]:
-    first_line = file.text.split(b"\n", 1)[0].decode().strip()
+    first_line = file.text[:LONGEST_HEADER].partition(b"\n")[0].decode(errors="replace").strip()
     return [name.strip().lower() for name in next(csv.reader([first_line]), [])]
+
+
+def _shown(header: list[str]) -> str:
+    text = ",".join(header)[:200]
+    return text if text.isprintable() else ascii(text)
 
 
 @dataclass(frozen=True)
@@ -84,9 +89,12 @@ class _Run:
             if not again and (record := read_import(self.connection, self.file.sha256)):
                 return ImportResult(record, known=True)
             meeting = trades.run(parsed)
+            rejections = parsed.rejections
+            if meeting.refused:
+                rejections = rejections + parsed.reject(meeting.refused, store.crowded)
             bounds = (parsed.frame["stamp_us"].min(), parsed.frame["stamp_us"].max())
             first, last = (moment_of(us) if isinstance(us, int) else None for us in bounds)
-            return self._save(meeting, parsed.rejections, first, last)
+            return self._save(meeting, rejections, first, last)
 
     def companies(self, *, again: bool) -> ImportResult:
         parsed = parse_companies(self.file.text, self.header, self.now_us)
@@ -99,7 +107,9 @@ class _Run:
     def _save(
         self, meeting: Meeting, rejections: list[Rejection], first: datetime | None, last: datetime | None
     ) -> ImportResult:
-        quarantine(self.connection, str(self.file.path), rejections)
+        earlier = read_import(self.connection, self.file.sha256)
+        if earlier is None or earlier.rejected != len(rejections):  # the same lines need not be kept twice
+            quarantine(self.connection, str(self.file.path), rejections)
         record = ImportRecord(
             path=str(self.file.path),
             sha256=self.file.sha256,

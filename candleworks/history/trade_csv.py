@@ -1,10 +1,10 @@
 """Reads trades from CSV as TimescaleDB's tutorial has them: `time,symbol,price,day_volume`, columns in any order.
 
 The rows may come oldest or newest first; within one stamp they keep arrival order either way, which a stable sort by
-time restores.
+time restores. Stamps are kept to the millisecond: what is finer only orders, as in a copy of our own table.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,36 +22,52 @@ _SYMBOL = r"^[A-Za-z0-9][A-Za-z0-9./:^_-]{0,31}$"
 class ParsedTrades:
     """`frame` has stamp_us, symbol, price, day_volume (null: none), in arrival order; refused lines stand apart.
 
-    `resolution_us` is the step that all stamps keep: a second, or a millisecond.
+    `resolution_us` is the step that all stamps keep: a second, or a millisecond. `reject` makes rejections of rows of
+    the frame, given their positions and the reason.
     """
 
     frame: pl.DataFrame
     rejections: list[Rejection]
     resolution_us: int
+    reject: Callable[[Sequence[int], str], list[Rejection]]
 
 
 def is_trades(header: Sequence[str]) -> bool:
     """Whether a file with these columns holds trades."""
-    return set(header) >= REQUIRED and set(header) <= REQUIRED | OPTIONAL
+    return REQUIRED <= set(header) <= REQUIRED | OPTIONAL and len(header) == len(set(header))
 
 
 def parse_trades(text: bytes, header: Sequence[str], received_us: int, latest_us: int) -> ParsedTrades:
     """Parse the lines after the header. Stamps after `latest_us` are refused; every refusal names its line."""
+
+    def by_line() -> pl.DataFrame:
+        return _with_values(_fields_by_line(text, header), len(header), latest_us)
+
+    def reject(positions: Sequence[int], reason: str) -> list[Rejection]:
+        rows = _in_order(by_line())[list(positions)].with_columns(pl.lit(reason).alias("reason"))
+        return _rejections(rows, received_us)
+
     fields = _even_fields(text, header)
     if fields is not None:
         rows = _with_values(fields, len(header), latest_us)
         if rows["reason"].null_count() == len(rows):
-            return _parsed(rows, [])
-    rows = _with_values(_fields_by_line(text, header), len(header), latest_us)
-    return _parsed(rows, _rejections(rows, received_us))
+            return _parsed(rows, [], reject)
+    rows = by_line()
+    return _parsed(rows, _rejections(rows, received_us), reject)
 
 
-def _parsed(rows: pl.DataFrame, rejections: list[Rejection]) -> ParsedTrades:
-    good = rows.select("reason", "stamp_us", "symbol", price="price_value", day_volume="volume_value").filter(
-        pl.col("reason").is_null()
-    )
-    frame = good.drop("reason").sort("stamp_us", maintain_order=True)
-    return ParsedTrades(frame, rejections, _resolution(frame))
+def _parsed(
+    rows: pl.DataFrame, rejections: list[Rejection], reject: Callable[[Sequence[int], str], list[Rejection]]
+) -> ParsedTrades:
+    values = rows.select("reason", "stamp_us", "symbol", price="price_value", day_volume="volume_value")
+    frame = _in_order(values).drop("reason")
+    frame = frame.with_columns(pl.col("stamp_us") // MILLISECOND * MILLISECOND)
+    return ParsedTrades(frame, rejections, _resolution(frame), reject)
+
+
+def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
+    """Keep what is accepted, in the order in which it arrived."""
+    return rows.filter(pl.col("reason").is_null()).sort("stamp_us", maintain_order=True)
 
 
 def _even_fields(text: bytes, header: Sequence[str]) -> pl.DataFrame | None:
@@ -78,12 +94,15 @@ def _even_fields(text: bytes, header: Sequence[str]) -> pl.DataFrame | None:
 
 
 def _fields_by_line(text: bytes, header: Sequence[str]) -> pl.DataFrame:
-    """Split whatever lines there are, and keep each with its number."""
+    """Split whatever lines there are, and keep each with its number; no value needs the quotes around it."""
     lines = _lines(text).with_columns(
         pl.col("line").str.split(",").alias("field"),
         pl.col("line").str.count_matches(",", literal=True).alias("commas"),
     )
-    columns = {name: pl.col("field").list.get(index, null_on_oob=True) for index, name in enumerate(header)}
+    columns = {
+        name: pl.col("field").list.get(index, null_on_oob=True).str.strip_chars(' "')
+        for index, name in enumerate(header)
+    }
     return lines.select("number", "line", "commas", **columns)
 
 

@@ -33,14 +33,19 @@ class TradeImport:
         self.store.prepare(parsed.frame["stamp_us"].unique().to_list())
 
     def run(self, parsed: ParsedTrades) -> Meeting:
-        """Store the recording inside the caller's transaction."""
-        if parsed.frame.is_empty():
+        """Store the recording inside the caller's transaction; refused are positions in its frame."""
+        frame = parsed.frame
+        if frame.is_empty():
             return Meeting(0, 0)
-        spans = self._spans(parsed.frame)
-        if self.store.any_within(spans):
-            return self._merge(parsed.frame)
-        self._copy(parsed.frame, spans)
-        return Meeting(len(parsed.frame), 0)
+        spans = self._spans(frame)
+        if self._may_crowd(frame) or self.store.any_within(spans) or not self._copy(frame, spans):
+            return self._merge(frame)
+        return Meeting(len(frame), 0)
+
+    def _may_crowd(self, frame: pl.DataFrame) -> bool:
+        """Whether more trades, of all symbols, share a stamp than there are ordinals."""
+        stamps = frame["stamp_us"]
+        return bool((stamps == stamps.shift(self.store.resolution_us)).any())
 
     def _spans(self, frame: pl.DataFrame) -> dict[str, tuple[datetime, datetime]]:
         """Give for each symbol the trading days that its recording touches, as one range."""
@@ -52,16 +57,18 @@ class TradeImport:
             spans[symbol] = (trading_day(moment_of(first), zone)[0], trading_day(moment_of(last), zone)[1])
         return spans
 
-    def _copy(self, frame: pl.DataFrame, spans: dict[str, tuple[datetime, datetime]]) -> None:
+    def _copy(self, frame: pl.DataFrame, spans: dict[str, tuple[datetime, datetime]]) -> bool:
+        """Insert trades that nobody has; False when somebody else stored some of them meanwhile."""
         oldest = self.store.oldest(set(spans))
         continued = [symbol for symbol, (start, _) in spans.items() if symbol in oldest and oldest[symbol] < start]
         symbols = frame["symbol"].unique().sort()
         ordered = _by_symbol(frame, symbols)
         placed = _with_ordinal(_with_volume(_with_trading_day(ordered, self.calendars), continued))
         names = np.array(symbols, dtype="S")
-        for stream in _ahead(self._encoded(part, names) for part in placed.iter_slices(COPY_ROWS)):
-            self.store.copy_encoded(stream)
+        if not self.store.copy_all(_ahead(self._encoded(part, names) for part in placed.iter_slices(COPY_ROWS))):
+            return False
         self.store.heal_first_days({symbol: start for symbol, (start, _) in spans.items()}, oldest)
+        return True
 
     def _encoded(self, placed: pl.DataFrame, names: NDArray[np.bytes_]) -> bytes:
         none = np.full(len(placed), np.nan)
@@ -75,11 +82,14 @@ class TradeImport:
         )
 
     def _merge(self, frame: pl.DataFrame) -> Meeting:
-        stored = duplicates = 0
+        stored = duplicates = start = 0
+        refused: list[int] = []
         for part in _slices(frame):
             meeting = self.store.merge(self._as_trades(part), Trades())
             stored, duplicates = stored + meeting.stored, duplicates + meeting.duplicates
-        return Meeting(stored, duplicates)
+            refused += (start + position for position in meeting.refused)
+            start += len(part)
+        return Meeting(stored, duplicates, tuple(refused))
 
     def _as_trades(self, frame: pl.DataFrame) -> Trades:
         count = len(frame)

@@ -1,6 +1,6 @@
 """Stores trades: by COPY where they are new, by comparing multisets where they may meet stored ones."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -86,6 +86,16 @@ class TradeStore:
         """Insert an encoded COPY stream of trades that are new; UniqueViolation when one of them is not."""
         with self.connection.cursor() as cursor, cursor.copy(COPY_TRADES) as copy:
             copy.write(stream)
+
+    def copy_all(self, streams: Iterable[bytes]) -> bool:
+        """Insert encoded COPY streams, all of them, or none and return False when one of their trades is stored."""
+        try:
+            with self.connection.transaction():
+                for stream in streams:
+                    self.copy_encoded(stream)
+        except errors.UniqueViolation:
+            return False
+        return True
 
     def any_within(self, spans: Mapping[str, tuple[datetime, datetime]]) -> bool:
         """Whether any symbol has a stored trade in its own range [start, stop)."""

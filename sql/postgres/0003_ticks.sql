@@ -28,7 +28,10 @@ BEGIN
         partition := table_name || '_' || to_char(week AT TIME ZONE 'UTC', 'YYYYMMDD');
         IF to_regclass('candleworks.' || partition) IS NULL THEN
             PERFORM pg_advisory_xact_lock(hashtext('candleworks.prepare_partitions'));
-            IF to_regclass('candleworks.' || partition) IS NULL THEN
+            -- Not to_regclass() again: it remembers that there was none, even when somebody made it while we waited.
+            IF NOT EXISTS (
+                SELECT FROM pg_class WHERE relname = partition AND relnamespace = 'candleworks'::regnamespace
+            ) THEN
                 EXECUTE format('CREATE TABLE candleworks.%I (LIKE public.%I INCLUDING ALL)', partition, table_name);
                 EXECUTE format(
                     'ALTER TABLE public.%I ATTACH PARTITION candleworks.%I FOR VALUES FROM (%L) TO (%L)',

@@ -227,3 +227,21 @@ def test_two_merges_at_the_same_time_store_each_trade_once(dsn: str, book: Book)
         first.commit()
         assert second.result(timeout=30) == Meeting(0, len(rows))
     assert book.stored()[1:] == rows
+
+
+@pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
+def test_two_who_need_the_same_new_week_make_it_once(dsn: str, book: Book) -> None:
+    """The second waits for the first and then sees what it made."""
+    moment = microseconds_of(NOON)
+
+    def prepare_beside() -> None:
+        with connect(dsn, "second") as connection:
+            Book(connection).store.prepare([moment])
+
+    with ThreadPoolExecutor(1) as executor, connect(dsn, "first", autocommit=False) as first:
+        Book(first).store.prepare([moment])
+        second = executor.submit(prepare_beside)
+        wait_for_a_lock(book.connection, "second")
+        first.commit()
+        second.result(timeout=30)
+    assert book.merge([Trade(NOON, "AAPL", 1.0)]) == Meeting(1, 0)

@@ -1,0 +1,182 @@
+"""Files that cannot be used are refused in one line; lines that cannot be used are kept and counted."""
+
+import gzip
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from candleworks.storage.engine import Engine
+from tests.history.conftest import GOOD, HEADER, Desk
+
+pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
+
+EXPECTED = "expected are time,symbol,price,day_volume or symbol,name."
+STAMP = "2022-10-19 12:00:02+00"
+
+
+@pytest.mark.parametrize(
+    ("header", "shown"),
+    [
+        ("a,b,c", "a,b,c"),
+        ("time,symbol", "time,symbol"),
+        ("time,symbol,price,size", "time,symbol,price,size"),
+        ("time,symbol,price,price", "time,symbol,price,price"),
+        ("symbol,name,founded", "symbol,name,founded"),
+        (GOOD.strip(), "2022-10-19 12:00:01+00,aapl,143.86,51"),
+        ("{", "{"),
+        ("t\x00i\x1b[31m", r"'t\x00i\x1b[31m'"),
+    ],
+)
+def test_a_header_that_is_not_known_is_refused(desk: Desk, header: str, shown: str) -> None:
+    """The message shows the columns found and those expected, and nothing that a terminal would obey."""
+    assert desk.refusal(f"{header}\n{GOOD}") == f"trades.csv has the columns {shown}: {EXPECTED}"
+
+
+def test_a_file_without_lines_is_refused_by_its_columns(desk: Desk) -> None:
+    """A megabyte of something else in one line is described briefly."""
+    message = desk.refusal("x" * 1_000_000)
+    assert message == f"trades.csv has the columns {'x' * 200}: {EXPECTED}"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "trades.csv is empty: there is nothing to import."),
+        (b"\xef\xbb\xbf \r\n\n", "trades.csv is empty: there is nothing to import."),
+        (gzip.compress(b""), "trades.csv is empty: there is nothing to import."),
+        (
+            (HEADER + GOOD + "# Münze\n").encode("latin-1"),
+            "trades.csv is not UTF-8 in line 3: convert it (for example iconv -f LATIN1).",
+        ),
+        (
+            (HEADER + GOOD).encode("utf-16"),
+            "trades.csv is UTF-16 by its first bytes: convert it to UTF-8 (iconv -f UTF-16 -t UTF-8).",
+        ),
+        (
+            gzip.compress((HEADER + GOOD).encode())[:-12],
+            ("trades.csv is a broken gzip file"
+            " (Compressed file ended before the end-of-stream marker was reached): fetch it again."),
+        ),
+        (
+            gzip.compress((HEADER + GOOD).encode())[:10] + b"\xff" * 40,
+            ("trades.csv is a broken gzip file"
+            " (Error -3 while decompressing data: invalid block type): fetch it again."),
+        ),
+        (
+            gzip.compress((HEADER + GOOD).encode()) + b"rest",
+            "trades.csv is a broken gzip file (Not a gzipped file (b're')): fetch it again.",
+        ),
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_read_is_refused(desk: Desk, content: bytes, message: str) -> None:
+    """One line says what it is and what to do; nothing of it is stored."""
+    assert desk.refusal(content) == message
+
+
+def test_a_missing_file_and_a_directory_are_named(desk: Desk) -> None:
+    """The path and the system's reason."""
+    assert desk.refusal(desk.directory / "missing.csv") == "missing.csv does not exist: check the path."
+    (desk.directory / "ticks").mkdir()
+    assert desk.refusal(desk.directory / "ticks") == (
+        "ticks cannot be read (Is a directory): check the path and its permissions."
+    )
+
+
+BROKEN_LINES = {
+    f"{STAMP},AAPL,1.5": "3 fields instead of 4",
+    f"{STAMP},AAPL,1.5,2,3": "5 fields instead of 4",
+    f"{STAMP}": "1 fields instead of 4",
+    f"{STAMP},AAPL,much,": "price 'much' is no number",
+    f"{STAMP},AAPL,,": "price '' is no number",
+    f"{STAMP},AAPL,NaN,": "price 'NaN' is no number",
+    f"{STAMP},AAPL,inf,": "price 'inf' is no number",
+    f"{STAMP},AAPL,1e999,": "price '1e999' is no number",
+    f"{STAMP},AAPL,0x10,": "price '0x10' is no number",
+    f"{STAMP},AAPL,-0.01,": "price '-0.01' is negative",
+    f"{STAMP},AAPL,1.5,lots": "day_volume 'lots' is no number",
+    f"{STAMP},AAPL,1.5,nan": "day_volume 'nan' is no number",
+    f"{STAMP},AAPL,1.5,-1": "day_volume '-1' is negative",
+    f"{STAMP},,1.5,": "symbol '' is none",
+    f"{STAMP},A B,1.5,": "symbol 'A B' is none",
+    f"{STAMP},Ä,1.5,": "symbol 'Ä' is none",
+    f"{STAMP},{'A' * 33},1.5,": f"symbol '{'A' * 33}' is none",
+    f"{STAMP},A\x00,1.5,": "symbol 'A\ufffd' is none",
+    "2022-10-19 12:00:02,AAPL,1.5,": "time '2022-10-19 12:00:02' is no ISO time with an offset from UTC",
+    "19.10.2022 12:00,AAPL,1.5,": "time '19.10.2022 12:00' is no ISO time with an offset from UTC",
+    "2022-10-32 12:00:02+00,AAPL,1.5,": "time '2022-10-32 12:00:02+00' is no ISO time with an offset from UTC",
+    "1666180802,AAPL,1.5,": "time '1666180802' is no ISO time with an offset from UTC",
+    ",AAPL,1.5,": "time '' is no ISO time with an offset from UTC",
+    "1989-12-31 23:59:59+00,AAPL,1.5,": "time '1989-12-31 23:59:59+00' is before 1990",
+    "1990-01-01 00:59:59+01,AAPL,1.5,": "time '1990-01-01 00:59:59+01' is before 1990",
+    "2222-01-01 00:00:00+00,AAPL,1.5,": "time '2222-01-01 00:00:00+00' is in the future",
+}
+
+
+def test_broken_lines_are_kept_with_their_numbers(desk: Desk) -> None:
+    """Each with the reason and as it was; the lines around them are stored, and nothing is counted twice."""
+    lines = [part for line in BROKEN_LINES for part in (GOOD.strip(), line)]
+    result = desk.take(HEADER + "\n".join(lines))
+    assert desk.summary(result) == (len(lines), len(BROKEN_LINES), 0, len(BROKEN_LINES))
+    path = str(desk.directory / "trades.csv")
+    assert desk.rejected() == [
+        (path, f"line {3 + 2 * index}: {reason}", line.replace("\x00", "\ufffd"))
+        for index, (line, reason) in enumerate(BROKEN_LINES.items())
+    ]
+    assert result.examples == tuple(reason for _, reason, _ in desk.rejected()[:5])
+    assert len(desk.book.stored()) == len(BROKEN_LINES)
+
+
+def test_a_file_of_nothing_but_broken_lines_is_counted(desk: Desk) -> None:
+    """It was read, so it is known; it has no first and no last tick."""
+    result = desk.take(f"{HEADER}x\ny\n")
+    assert desk.summary(result) == (2, 0, 0, 2)
+    assert (result.record.first, result.record.last) == (None, None)
+
+
+def test_a_stamp_a_little_ahead_is_taken_and_one_too_far_is_not(desk: Desk) -> None:
+    """Clocks differ: max_future_seconds (60) is the bound."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    near, far = now + timedelta(seconds=30), now + timedelta(seconds=600)
+    result = desk.take(f"{HEADER}{near.isoformat()},AAPL,1,\n{far.isoformat()},AAPL,1,\n")
+    assert desk.summary(result) == (2, 1, 0, 1)
+    assert desk.rejected()[0][1] == f"line 3: time '{far.isoformat()}' is in the future"
+
+
+def test_a_header_alone_is_a_file_without_rows(desk: Desk) -> None:
+    """Nothing to store is no error."""
+    for content in (HEADER, HEADER.strip(), HEADER + "\r\n\n  \n"):
+        assert desk.summary(desk.take(content)) == (0, 0, 0, 0)
+
+
+def test_importing_broken_lines_again_keeps_them_once(desk: Desk) -> None:
+    """--again counts them again and does not fill the quarantine."""
+    content = f"{HEADER}{GOOD}x\n"
+    desk.take(content)
+    assert desk.summary(desk.take(content, again=True)) == (2, 0, 1, 1)
+    assert desk.counts() == (1, 1, 1)
+
+
+COMPANIES = {
+    "MSFT": "1 fields instead of 2",
+    "MSFT,Microsoft,Redmond": "3 fields instead of 2",
+    ",Nobody": "symbol is empty",
+    "TSLA, ": "name is empty",
+    'AMZN,"Amazon': "no CSV: unexpected end of data",
+    'AMZN,"Amazon"!': "no CSV: ',' expected after '\"'",
+    "NUL,A\x00B": "a NUL character, which the database cannot keep",
+}
+
+
+def test_broken_lines_of_companies_are_kept_with_their_numbers(desk: Desk) -> None:
+    """An open quote does not swallow the lines after it."""
+    text = "".join(f"AAPL,Apple\n{line}\n" for line in COMPANIES) + '"BRK.B","Berkshire, ""B"""\r\n'
+    result = desk.take(f"symbol,name\n{text}")
+    assert desk.summary(result) == (15, 2, 6, 7)
+    assert [row[1:] for row in desk.rejected()] == [
+        (f"line {3 + 2 * index}: {reason}", line.replace("\x00", "\ufffd"))
+        for index, (line, reason) in enumerate(COMPANIES.items())
+    ]
+    assert desk.connection.execute("SELECT symbol, name FROM company ORDER BY symbol").fetchall() == [
+        ("AAPL", "Apple"),
+        ("BRK.B", 'Berkshire, "B"'),
+    ]
