@@ -2,6 +2,8 @@
 
 import itertools
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,17 @@ from candleworks.storage.migrations import migrate
 
 TIMESCALEDB_BUILD = Path("~/.cache/candleworks/timescaledb-pg18").expanduser()
 _numbers = itertools.count()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give every run a directory of its own.
+
+    Runs of one user share /tmp/pytest-of-USER, and each start closes it to others: also to the user that runs the
+    embedded server for root.
+    """
+    if not config.option.basetemp:
+        config.option.basetemp = tempfile.mkdtemp(prefix="candleworks-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
 
 
 @pytest.fixture(scope="session", params=list(Engine))
