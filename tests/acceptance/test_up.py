@@ -3,6 +3,7 @@
 import re
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -21,15 +22,24 @@ from tests.acceptance.platform import (
 from tests.cli.commands import candleworks
 from tests.ingest.streaming import read_journal, stored, trades_of, until
 
+_running: list[Platform] = []
 LEVELS = ("1m", "5m", "15m", "1h", "4h", "1d")
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """One for all tests that leave it as it is."""
-    with platform(tmp_path_factory.mktemp("up")) as running:
-        running.flows()
-        yield running
+def berths() -> Iterator[ExitStack]:
+    """What ends when this file's tests are done."""
+    with ExitStack() as berths:
+        yield berths
+
+
+@pytest.fixture
+def running(berths: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Platform:
+    """A platform with data: the one of the test before, if that has left it alive."""
+    if not _running or _running[-1].process.poll() is not None:
+        _running.append(berths.enter_context(platform(tmp_path_factory.mktemp("up"))))
+        _running[-1].flows()
+    return _running[-1]
 
 
 def test_it_says_where_everything_is(running: Platform) -> None:
@@ -93,6 +103,14 @@ def test_an_ingest_that_was_killed_is_started_again(running: Platform) -> None:
     until(lambda: "ingest twelvedata had died and was started again.\n" in running.output, PATIENCE_SECONDS)
     running.flows()
     assert running.child("ingest").pid != killed.pid
+
+
+def test_when_it_is_killed_the_others_end_by_themselves(running: Platform) -> None:
+    """Children and server; what they had is stored, and can be started again."""
+    running.process.kill()
+    until(lambda: processes_of(running.home) == [], PATIENCE_SECONDS)
+    with database_of(running.home) as connection:
+        assert stored(connection)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from candleworks.simulate import running_simulator
-from tests.acceptance.platform import PATIENCE_SECONDS, database_of, platform, processes_of
+from candleworks.storage.engine import Engine
+from tests.acceptance.platform import database_of, platform, processes_of
 from tests.cli.commands import candleworks
-from tests.ingest.streaming import stored, until
 
 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
@@ -23,11 +23,14 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     assert processes_of(tmp_path / "home") == []
 
 
-def test_a_refused_key_ends_it_with_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
+def test_a_refused_key_ends_it_with_one_line(dsn: str, tmp_path: Path) -> None:
     """Status 1: without its only feed there is nothing to show."""
     with (
         running_simulator(refused_keys=("s3cret",)) as simulator,
-        platform(tmp_path, CANDLEWORKS_FEED_URL=simulator.feed_url, TWELVEDATA_API_KEY="s3cret") as up,
+        platform(
+            tmp_path, CANDLEWORKS_DSN=dsn, CANDLEWORKS_FEED_URL=simulator.feed_url, TWELVEDATA_API_KEY="s3cret"
+        ) as up,
     ):
         assert up.wait() == 1
         assert processes_of(up.home) == []
@@ -39,17 +42,7 @@ def test_a_refused_key_ends_it_with_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in up.output
 
 
-def test_when_it_is_killed_the_others_end_by_themselves(tmp_path: Path) -> None:
-    """Children and server; what they had is stored, and the next start works."""
-    with platform(tmp_path) as up:
-        up.flows()
-        up.process.kill()
-        until(lambda: processes_of(up.home) == [], PATIENCE_SECONDS)
-    with database_of(tmp_path / "home") as connection:
-        assert stored(connection)
-
-
-@pytest.mark.parametrize("seconds", [0.3, 1.0, 1.8])
+@pytest.mark.parametrize("seconds", [0.3, 1.2])
 def test_a_signal_during_the_start_leaves_nothing_behind(tmp_path: Path, seconds: float) -> None:
     """No process, and no home that cannot be started any more."""
     with platform(tmp_path) as up:
