@@ -1,6 +1,7 @@
 """Connections to the one database in use, embedded or somebody's own."""
 
 import contextlib
+import logging
 import re
 import signal
 import threading
@@ -19,6 +20,9 @@ ConnectionPool = _ConnectionPool[Connection]
 CONNECT_TIMEOUT_SECONDS = 10
 # With the default of 4 the planner reads all symbols of a day of candles in order of time: 5.4 ms instead of 0.4 ms.
 _SESSION = "-c TimeZone=UTC -c random_page_cost=1.1"
+
+# A COPY that is cut off warns of the connection's loss, which is raised besides; the pool's own logger is another one.
+logging.getLogger("psycopg").addFilter(lambda record: "error ignored" not in str(record.msg))
 
 
 @contextlib.contextmanager
