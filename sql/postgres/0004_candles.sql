@@ -37,16 +37,15 @@ CREATE TABLE candleworks.candle_columns (
     PRIMARY KEY (family, name)
 );
 
--- Every relation of candles: what it is called in reports ('1m', 'quote 1m'), where it reads, and the table behind it. Its
--- view computes from `source`, which is exact at any moment; the refresh from `stored_source`, because it goes from the
--- bottom up and needs no more.
+-- Every relation of candles: what it is called in reports ('1m', 'quote 1m'), the level below, the table behind it, and
+-- what the refresh computes it from: it goes from the bottom up, so the stored candles of the level below are right.
 CREATE VIEW candleworks.candle_relations AS
 SELECT
     f.name AS family,
     replace(f.prefix, '_', ' ') || l.name AS label,
     l.width,
     f.prefix || 'candles_' || l.name AS relation,
-    'public.' || coalesce(f.prefix || 'candles_' || l.below, f.ticks) AS source,
+    f.prefix || 'candles_' || l.below AS below,
     'candleworks.stored_' || f.prefix || l.name AS stored,
     coalesce('candleworks.stored_' || f.prefix || l.below, 'public.' || f.ticks) AS stored_source,
     'candleworks.' || f.prefix || 'candle_invalidations' AS notes,
@@ -117,6 +116,37 @@ LANGUAGE sql STABLE AS $$
     FROM candleworks.candle_columns c WHERE c.family = level.family
 $$;
 
+-- The query that computes the same with nothing stored that is out of date: below this level, noted buckets are computed
+-- and the others read. All conditions are ranges of plain columns, and min() is no anti-join: the planner, for whom the
+-- notes are always empty, would compare every candle with every note (5,000 notes of a symbol: half a minute).
+CREATE FUNCTION candleworks.live_candle_query(level candleworks.candle_relations) RETURNS text
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    below candleworks.candle_relations;
+    names text;
+BEGIN
+    IF level.of_ticks THEN
+        RETURN candleworks.candle_query(level, level.stored_source);
+    END IF;
+    SELECT * INTO below FROM candleworks.candle_relations r WHERE r.relation = level.below;
+    SELECT string_agg(format('%I', c.name), ', ' ORDER BY c.position) INTO names
+    FROM candleworks.candle_columns c WHERE c.family = level.family;
+    RETURN candleworks.candle_query(level, format($sql$(
+        SELECT s.symbol, s.bucket, %1$s FROM %2$s s
+        WHERE s.symbol = i.symbol AND s.bucket >= i.bucket AND s.bucket < i.bucket + %3$L::interval AND (
+            SELECT min(n.bucket) FROM %4$s n
+            WHERE n.symbol = s.symbol AND n.bucket >= s.bucket AND n.bucket < s.bucket + %5$L::interval
+        ) IS NULL
+        UNION ALL
+        SELECT i.symbol, i.bucket, %1$s
+        FROM (
+            SELECT DISTINCT n.symbol, public.time_bucket(%5$L, n.bucket) AS bucket FROM %4$s n
+            WHERE n.symbol = i.symbol AND n.bucket >= i.bucket AND n.bucket < i.bucket + %3$L::interval
+        ) i
+        CROSS JOIN LATERAL (%6$s) c
+    )$sql$, names, below.stored, level.width, level.notes, below.width, candleworks.live_candle_query(below)));
+END $$;
+
 -- Makes the table and the view of one level. Half-empty pages let the forming candle be rewritten in place (HOT).
 CREATE FUNCTION candleworks.create_candle_level(level candleworks.candle_relations) RETURNS void
 LANGUAGE plpgsql AS $create$
@@ -146,7 +176,7 @@ BEGIN
         SELECT i.bucket, i.symbol, %2$s
         FROM (SELECT DISTINCT i.symbol, %5$s AS bucket FROM %4$s i) i
         CROSS JOIN LATERAL (%6$s) c
-    $sql$, level.relation, names, level.stored, level.notes, bucket, candleworks.candle_query(level, level.source));
+    $sql$, level.relation, names, level.stored, level.notes, bucket, candleworks.live_candle_query(level));
 END $create$;
 
 -- Makes all candles of one family, whose columns are listed.

@@ -119,3 +119,18 @@ def test_the_guard_sees_a_scan(busy: Connection, engine: Engine) -> None:
     before = _sequential_scans(busy, engine)
     busy.execute("SELECT max(bid) FROM stocks_real_time")
     assert _sequential_scans(busy, engine) > before
+
+
+@pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
+def test_many_noted_minutes_stay_readable_and_are_refreshed(connection: Connection) -> None:
+    """History that was copied in without a refresh costs time in proportion; it once took minutes, then for ever."""
+    connection.execute("SELECT candleworks.prepare_ticks(now() - interval '15 days', now())")
+    connection.execute("ANALYZE")
+    connection.execute(
+        "INSERT INTO stocks_real_time (time, symbol, price)"
+        " SELECT now() - n * interval '1 minute', 'S1', 100 FROM generate_series(1, 20000) n"
+    )
+    connection.execute("SET statement_timeout = '30s'")
+    assert connection.execute("SELECT sum(ticks) FROM candles_1d WHERE symbol = 'S1'").fetchone() == (20_000,)
+    refresh(connection)
+    assert connection.execute("SELECT count(*) FROM candleworks.candle_invalidations").fetchone() == (0,)
