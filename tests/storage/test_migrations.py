@@ -1,0 +1,202 @@
+"""The database's schema comes into being once and whole, whoever else tries at the same time."""
+
+import itertools
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from time import sleep
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from candleworks.clock import monotonic
+from candleworks.errors import TerminalError
+from candleworks.settings import load_settings
+from candleworks.storage.connection import Connection, connect
+from candleworks.storage.engine import Engine
+from candleworks.storage.migrations import migrate, read_migrations
+from tests.storage.conftest import wait_for_a_lock
+
+PATIENCE_SECONDS = 60
+MIGRATE = """
+import sys
+from candleworks.settings import load_settings
+from candleworks.storage.migrations import migrate
+print("ready", flush=True)
+sys.stdin.readline()
+print(*migrate(sys.argv[1], load_settings({})))
+"""
+SCHEMA = """
+SELECT 'relation', n.nspname, c.relname, c.relkind::text,
+    coalesce(pg_get_viewdef(c.oid), (
+        SELECT string_agg(format('%s %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum)
+        FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0
+    ))
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname IN ('public', 'candleworks')
+UNION ALL
+SELECT 'function', n.nspname, p.oid::regprocedure::text, p.prokind::text, p.prosrc
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+WHERE n.nspname IN ('public', 'candleworks')
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
+ORDER BY 1, 2, 3, 4
+"""
+_numbers = itertools.count()
+
+only_postgres = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
+
+
+@pytest.fixture
+def empty_dsn(server_dsn: str) -> Iterator[str]:
+    """A database in which nothing was made yet."""
+    name = f"empty_{next(_numbers)}"
+    with connect(server_dsn) as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        yield make_conninfo(server_dsn, dbname=name)
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def start(dsn: str) -> subprocess.Popen[str]:
+    """A process that stands ready to migrate and waits for a line."""
+    return subprocess.Popen(
+        [sys.executable, "-c", MIGRATE, make_conninfo(dsn, application_name="migrating")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def schema(dsn: str) -> list[tuple[object, ...]]:
+    with connect(dsn) as connection:
+        return connection.execute(SCHEMA).fetchall()
+
+
+def test_migrating_twice_is_harmless(dsn: str) -> None:
+    """The second time there is nothing to do, and nothing changes."""
+    before = schema(dsn)
+    assert migrate(dsn, load_settings({})) == []
+    assert schema(dsn) == before
+
+
+def test_an_empty_database_gets_every_file_once_and_in_order(empty_dsn: str, engine: Engine) -> None:
+    """Common files and those of the engine, by number; each is noted with what it was."""
+    applied = migrate(empty_dsn, load_settings({}))
+    available = read_migrations(engine)
+    assert applied == [migration.name for migration in available]
+    assert [name.split("/")[1] for name in applied] == sorted(name.split("/")[1] for name in applied)
+    with connect(empty_dsn) as connection:
+        noted = connection.execute("SELECT name, sha256 FROM candleworks_migrations").fetchall()
+    assert dict(noted) == {migration.name: migration.sha256 for migration in available}
+
+
+@only_postgres
+def test_twenty_processes_at_once_do_the_work_of_one(empty_dsn: str, dsn: str) -> None:
+    """Each of them succeeds, one of them applies everything, and the schema is the usual one."""
+    processes = [start(empty_dsn) for _ in range(20)]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    outputs = [process.communicate(timeout=PATIENCE_SECONDS) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 20, outputs
+    applied = [output.split() for output, _ in outputs if output.strip()]
+    assert applied == [[migration.name for migration in read_migrations(Engine.POSTGRES)]]
+    assert schema(empty_dsn) == schema(dsn)
+
+
+@only_postgres
+@pytest.mark.parametrize("victim", ["its backend", "the process"])
+def test_a_migration_that_is_killed_leaves_nothing(empty_dsn: str, dsn: str, victim: str) -> None:
+    """Killed half way through the files, by the server or by kill -9; the next run starts from the beginning."""
+    process = start(empty_dsn)
+    with connect(empty_dsn) as observer, connect(empty_dsn, autocommit=False) as blocker:
+        blocker.execute(
+            "CREATE TABLE public.import_files ()"
+        )  # an uncommitted table that a file in the middle waits for
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        wait_for_a_lock(observer, "candleworks migrate")
+        if victim == "the process":
+            process.send_signal(signal.SIGKILL)
+            process.wait(PATIENCE_SECONDS)
+        else:
+            _terminate(observer)
+        blocker.rollback()
+        _, errors = process.communicate(timeout=PATIENCE_SECONDS)
+        assert process.returncode != 0, errors
+        _wait_until_gone(observer)
+    assert schema(empty_dsn) == []
+    assert len(migrate(empty_dsn, load_settings({}))) > 5
+    assert schema(empty_dsn) == schema(dsn)
+
+
+def _terminate(connection: Connection) -> None:
+    connection.execute(
+        "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE application_name = 'candleworks migrate'"
+    )
+
+
+def _wait_until_gone(connection: Connection) -> None:
+    deadline = monotonic() + PATIENCE_SECONDS
+    while connection.execute(
+        "SELECT 1 FROM pg_stat_activity WHERE application_name = 'candleworks migrate' AND datname = current_database()"
+    ).fetchone():
+        assert monotonic() < deadline
+        sleep(0.01)
+
+
+@only_postgres
+def test_a_file_that_fails_takes_all_others_back(empty_dsn: str) -> None:
+    """What stands in the way is reported, and a database that is half done does not come about."""
+    with connect(empty_dsn) as connection:
+        connection.execute(
+            "CREATE FUNCTION public.ohlc(text, interval, timestamptz, timestamptz, text) RETURNS int"
+            " LANGUAGE sql RETURN 1"
+        )
+    before = schema(empty_dsn)
+    with pytest.raises(psycopg.errors.DuplicateFunction):
+        migrate(empty_dsn, load_settings({}))
+    assert schema(empty_dsn) == before
+
+
+def test_a_file_that_was_changed_afterwards_is_refused(dsn: str, connection: Connection) -> None:
+    """The database was made by another text than the one that lies there now."""
+    connection.execute("UPDATE candleworks_migrations SET sha256 = 'other' WHERE name = 'common/0007_company'")
+    with pytest.raises(TerminalError) as caught:
+        migrate(dsn, load_settings({}))
+    assert str(caught.value) == (
+        "The migration common/0007_company was changed after it was applied: restore sql/common/0007_company.sql."
+    )
+
+
+def test_a_database_of_a_newer_version_is_refused(dsn: str, connection: Connection) -> None:
+    """An older program does not touch what it does not know."""
+    connection.execute("INSERT INTO candleworks_migrations (name, sha256) VALUES ('common/9999_future', 'x')")
+    with pytest.raises(TerminalError) as caught:
+        migrate(dsn, load_settings({}))
+    assert str(caught.value) == (
+        "The database has the migration common/9999_future, which this version does not know: upgrade candleworks."
+    )
+
+
+@only_postgres
+def test_a_migration_waits_for_another_one(empty_dsn: str) -> None:
+    """The second one finds the work done."""
+    with (
+        ThreadPoolExecutor(1) as executor,
+        connect(empty_dsn, autocommit=False) as first,
+        connect(empty_dsn) as observer,
+    ):
+        first.execute("SELECT pg_advisory_xact_lock(7164801233)")
+        second = executor.submit(migrate, empty_dsn, load_settings({}))
+        wait_for_a_lock(observer, "candleworks migrate")
+        assert schema(empty_dsn) == []
+        first.rollback()
+        assert len(second.result(timeout=PATIENCE_SECONDS)) > 5
