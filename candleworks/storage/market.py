@@ -162,9 +162,6 @@ def open_market(dsn: str) -> Iterator[Market]:
     # tcp_user_timeout: without it a cut cable is noticed after 15 minutes.
     patient = make_conninfo(dsn, options=limits, tcp_user_timeout=MAX_STATEMENT_SECONDS * 1000)
     pool = open_pool(patient, "candleworks serve", max_size=MAX_CONNECTIONS)
-    # By default the pool waits ever longer between attempts, up to minutes after the database is back. When it gives
-    # up early, the next request starts a new attempt.
-    pool.reconnect_timeout = 1.0
     try:
         yield Market(pool, dsn)
     finally:

@@ -46,6 +46,17 @@ BEGIN
         RAISE EXCEPTION 'ohlc: the price side is %, it must be trade.', quote_nullable(price)
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    -- A stored level is read as it is: 2,000 candles in 5 ms instead of 16.
+    IF extract(epoch FROM period) IN (60, 300, 900, 3600, 14400, 86400) THEN
+        RETURN QUERY EXECUTE format($sql$
+            SELECT bucket, open, high, low, close, volume, ticks
+            FROM public.%I
+            WHERE symbol = $1 AND bucket >= public.time_bucket($2, $3) AND bucket < $4
+            ORDER BY bucket
+        $sql$, 'candles_' || candleworks.level_for(period))
+        USING symbol, period, coalesce("from", '-infinity'), coalesce("to", 'infinity');
+        RETURN;
+    END IF;
     RETURN QUERY EXECUTE format($sql$
         SELECT
             public.time_bucket($2, bucket),
