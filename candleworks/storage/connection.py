@@ -18,8 +18,8 @@ from candleworks.settings import Settings
 Connection = psycopg.Connection[tuple[Any, ...]]
 ConnectionPool = _ConnectionPool[Connection]
 CONNECT_TIMEOUT_SECONDS = 10
-# By default a pool waits ever longer between attempts, up to minutes after the database is back. When it gives up early,
-# the next request starts a new attempt.
+# By default a pool waits ever longer between attempts, up to minutes after the database is back. When it gives up
+# early, the next request starts a new attempt.
 RECONNECT_SECONDS = 1.0
 # With the default of 4 the planner reads all symbols of a day of candles in order of time: 5.4 ms instead of 0.4 ms.
 _SESSION = "-c TimeZone=UTC -c random_page_cost=1.1"
