@@ -19,7 +19,10 @@ HEARTBEAT_INTERVAL_SECONDS = 10
 
 
 class PriceEvent(msgspec.Struct, gc=False):
-    """One trade. bid, ask and day_volume come for some instruments only; other keys are not needed."""
+    """One trade. bid, ask and day_volume come for some instruments only; other keys are not needed.
+
+    A symbol that was asked for as `RY:TSX` comes as `RY` with the exchange beside it.
+    """
 
     event: Literal["price"]
     symbol: str
@@ -28,6 +31,7 @@ class PriceEvent(msgspec.Struct, gc=False):
     day_volume: float | None = None
     bid: float | None = None
     ask: float | None = None
+    exchange: str | None = None
 
 
 class Refusal(msgspec.Struct):

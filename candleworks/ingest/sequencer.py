@@ -53,6 +53,7 @@ class Sequencer:
     ) -> None:
         self._max_future_us = max_future_seconds * MICROSECONDS
         self._symbols = {name: _Symbol(zone) for name, zone in zones.items()}
+        self._listed = {tuple(name.upper().split(":", 1)): name for name in zones if ":" in name}
         for name, position in positions.items():
             self._resume(self._symbols[name], position)
 
@@ -97,6 +98,9 @@ class Sequencer:
             if isinstance(event, str):
                 self._reject(placed, received, event, payload)
                 continue
+            if self._listed and event.exchange:
+                listing = (event.symbol.upper(), event.exchange.upper())
+                event.symbol = self._listed.get(listing, event.symbol)
             symbol = self._symbols.get(event.symbol)
             stamp_us = event.timestamp * MICROSECONDS
             if (

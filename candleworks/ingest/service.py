@@ -24,6 +24,7 @@ FIRST_WAIT_SECONDS = 1
 LONGEST_WAIT_SECONDS = 60
 STABLE_SECONDS = 60
 HANG_UP_SECONDS = 1
+POOL_WAIT_SECONDS = 2
 GIVE_UP_SECONDS = 3  # how long a stop waits for a database that is away
 
 log = logging.getLogger(__name__)
@@ -80,8 +81,8 @@ async def _run(parts: _Parts) -> None:
     streaming = asyncio.create_task(_stream(parts))
     writing = asyncio.create_task(_write(parts))
     periodic = [
-        asyncio.create_task(_every(parts.settings.candles.refresh_interval_seconds, lambda: _refresh(parts))),
-        asyncio.create_task(_every(STATISTICS_INTERVAL_SECONDS, lambda: _save_statistics(parts))),
+        asyncio.create_task(_every(parts.settings.candles.refresh_interval_seconds, _refresh, parts)),
+        asyncio.create_task(_every(STATISTICS_INTERVAL_SECONDS, _save_statistics, parts)),
     ]
     stopped = asyncio.create_task(parts.stop.wait())
     try:
@@ -90,8 +91,6 @@ async def _run(parts: _Parts) -> None:
         parts.stop.set()
         await _hang_up(parts.feed, streaming)
         parts.batcher.close()
-        for task in periodic:
-            task.cancel()
         await asyncio.wait({writing, stopped, *periodic})
     for task in (writing, streaming, *periodic):
         if not task.cancelled():
@@ -124,8 +123,7 @@ async def _stream(parts: _Parts) -> None:
             failures = 1 if loop.time() - began > STABLE_SECONDS else failures + 1
             wait = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (failures - 1)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
             log.warning("%s Trying again in %.1f s.", error, wait)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(parts.stop.wait(), wait)
+            await _stopped_within(parts.stop, wait)
             parts.writer.counters.reconnects += 1
 
 
@@ -134,20 +132,28 @@ async def _write(parts: _Parts) -> None:
         await asyncio.to_thread(parts.writer.write, batch)
 
 
-async def _every(interval_seconds: float, action: Callable[[], None]) -> None:
-    """Repeat a blocking action; a database that is away is the writer's to report."""
-    while True:
-        await asyncio.sleep(interval_seconds)
+async def _every(interval_seconds: float, action: Callable[[_Parts], None], parts: _Parts) -> None:
+    """Repeat a blocking action until the stop; a database that is away is the writer's to report."""
+    while not await _stopped_within(parts.stop, interval_seconds):
         with contextlib.suppress(TransientError):
-            await asyncio.to_thread(action)
+            await asyncio.to_thread(action, parts)
+
+
+async def _stopped_within(stop: asyncio.Event, seconds: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
+    return stop.is_set()
 
 
 def _refresh(parts: _Parts) -> None:
-    with transient_errors(parts.dsn), parts.pool.connection() as connection:
+    with transient_errors(parts.dsn), parts.pool.connection(POOL_WAIT_SECONDS) as connection:
         parts.writer.counters.count_candles(refresh(connection).total())
 
 
 def _save_statistics(parts: _Parts) -> None:
-    with transient_errors(parts.dsn), parts.pool.connection() as connection:
-        for row in parts.writer.counters.rows(len(parts.batcher)):
+    counters = parts.writer.counters
+    with transient_errors(parts.dsn), parts.pool.connection(POOL_WAIT_SECONDS) as connection:
+        rows = counters.rows(len(parts.batcher))
+        for row in rows:
             save_ingest_stats(connection, row)
+        counters.saved(rows)

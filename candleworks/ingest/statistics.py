@@ -22,6 +22,7 @@ class Counters:
         self._lock = threading.Lock()  # batches are counted by the writer's thread, rows are read by another
         self.total = Written()
         self.reconnects = 0
+        self._ended: list[IngestStats] = []
         self._start(clock.now())
 
     def _start(self, moment: datetime) -> None:
@@ -48,14 +49,18 @@ class Counters:
             self._candles += changed
 
     def rows(self, waiting: int) -> list[IngestStats]:
-        """Return the row of the running window, and before it that of a window which has just ended."""
+        """Return the row of the running window, and before it those of ended windows that were not saved yet."""
         with self._lock:
             moment = clock.now()
-            ended = []
             if moment >= self._at + WINDOW or moment < self._at:
-                ended = [self._row(waiting)]
+                self._ended.append(self._row(waiting))
                 self._start(moment)
-            return [*ended, self._row(waiting)]
+            return [*self._ended, self._row(waiting)]
+
+    def saved(self, rows: list[IngestStats]) -> None:
+        """Note that `rows` need not be returned again, except for that of the running window."""
+        with self._lock:
+            self._ended = [row for row in self._ended if row not in rows]
 
     def _row(self, waiting: int) -> IngestStats:
         lags = np.concatenate(self._lags_ms) if self._lags_ms else np.empty(0)

@@ -90,6 +90,17 @@ def test_refused_symbols_are_named_while_the_others_stream(
     ) in messages(caplog)
 
 
+def test_a_symbol_can_be_asked_for_by_its_exchange(settings: Settings, connection: Connection) -> None:
+    """The vendor streams it under its plain name; it is stored under the one that was asked for."""
+    with (
+        running_simulator(rate=100, symbols=["RY:TSX"]) as simulator,
+        streaming(settings, simulator.feed_url, "RY:TSX"),
+    ):
+        until(lambda: count(connection) > 10)
+    assert connection.execute("SELECT DISTINCT symbol FROM stocks_real_time").fetchall() == [("RY:TSX",)]
+    assert rejected(connection) == []
+
+
 def test_what_the_vendor_says_is_passed_on(
     settings: Settings, vendor: Vendor, connection: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -45,12 +45,13 @@ def reason(text: bytes) -> str:
 
 def test_a_documented_price_event_is_decoded() -> None:
     """All fields that the vendor documents arrive with their types, whole-number volumes as floats."""
-    assert decode_prices([COIN]) == [PriceEvent("price", "BTC/USD", 1652438893, 30361.2, 49153.0, 30361.2, 30361.2)]
+    expected = PriceEvent("price", "BTC/USD", 1652438893, 30361.2, 49153.0, 30361.2, 30361.2, "Coinbase Pro")
+    assert decode_prices([COIN]) == [expected]
 
 
 def test_fields_that_only_some_instruments_have_are_optional() -> None:
     """A missing or null volume, bid or ask is None; the price of 0 stays 0."""
-    expected = PriceEvent("price", "AAPL", 1652438893, 0.0, None, None, None)
+    expected = PriceEvent("price", "AAPL", 1652438893, 0.0, exchange="NASDAQ")
     assert decode_prices([frame(price=0, day_volume=...), frame(price=0, day_volume=None, bid=None)]) == [expected] * 2
 
 
@@ -65,7 +66,7 @@ def test_fields_that_only_some_instruments_have_are_optional() -> None:
 )
 def test_the_spelling_of_a_frame_does_not_matter(text: bytes) -> None:
     """Whitespace, the order of keys and keys that are not needed change nothing."""
-    assert decode_prices([text]) == [PriceEvent("price", "AAPL", 1652438893, 147.25, 49153.0)]
+    assert decode_prices([text]) == [PriceEvent("price", "AAPL", 1652438893, 147.25, 49153.0, exchange="NASDAQ")]
 
 
 @pytest.mark.parametrize(

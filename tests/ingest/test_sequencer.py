@@ -158,6 +158,23 @@ def test_a_first_total_after_ticks_without_one_has_no_volume() -> None:
     assert volumes(sequencer(), *steps) == [None, None, 40.0]
 
 
+def test_a_symbol_with_its_exchange_is_told_from_the_plain_one() -> None:
+    """`RY:TSX` was asked for, `RY` and the exchange come; the trade has the name that was asked for."""
+    zone = ZoneInfo("America/New_York")
+    target = Sequencer({"RY": zone, "RY:TSX": zone}, {}, MAX_FUTURE_SECONDS)
+    events = [PriceEvent("price", "RY", NOON, 1.0, exchange=exchange) for exchange in ("TSX", "NYSE", None, "tsx")]
+    result = placed(target, *events)
+    assert result.trades.symbol == ["RY:TSX", "RY", "RY", "RY:TSX"]
+    assert result.trades.ordinal == [0, 0, 1, 1]
+
+
+def test_a_symbol_of_another_exchange_was_not_asked_for() -> None:
+    """Only that of the exchange that was named."""
+    target = Sequencer({"RY:TSX": ZoneInfo("America/New_York")}, {}, MAX_FUTURE_SECONDS)
+    (refused,) = placed(target, PriceEvent("price", "RY", NOON, 1.0, exchange="NYSE")).rejections
+    assert refused.reason == "symbol 'RY' was not asked for"
+
+
 @pytest.mark.parametrize(
     ("last_moment", "next_day"),
     [

@@ -165,6 +165,7 @@ def test_a_restart_of_the_database_loses_and_doubles_nothing(
             start(server)
     with connect(server.dsn) as connection:
         assert stored(connection) == trades_of(read_journal(journal))
+        assert counted(connection, "ticks") + counted(connection, "duplicates") == count(connection)
         assert counted(connection, "rejected") == 0
 
 
