@@ -134,7 +134,7 @@ def _obstacles_by_use(connection: Connection, aggregates: _Aggregates, tables: l
     readers = connection.execute(query("readers_of"), {"tables": tables, **aggregates._asdict()}).fetchall()
     references = connection.execute(query("references_to"), {"tables": tables}).fetchall()
     return {statement: f"{reader} reads the old rows and would get no new ones" for reader, statement in readers} | {
-        statement: f"{table} has a foreign key on it" for table, statement in references
+        statement: f"{user} has a foreign key on {table}" for user, table, statement in references
     }
 
 
@@ -143,11 +143,11 @@ def adopt(connection: Connection, settings: Settings, tables: Iterable[str]) -> 
 
     Raises TerminalError when the server has no room for it.
     """
-    for table in tables:
-        yield f"{table}: the old table is kept as {table}_before_candleworks until you drop it."
-        for (grant,) in connection.execute(query("grants_of"), {"table": table}).fetchall():
-            connection.execute(grant)
-        with _room():
+    with _room():
+        for table in tables:
+            yield f"{table}: the old table is kept as {table}_before_candleworks until you drop it."
+            for (grant,) in connection.execute(query("grants_of"), {"table": table}).fetchall():
+                connection.execute(grant)
             yield from _adopt_trades(connection, settings) if table == TRADES else _adopt_companies(connection)
 
 
@@ -185,8 +185,8 @@ def _adopt_trades(connection: Connection, settings: Settings) -> Iterator[str]:
     yield f"{TRADES}: {adopted:,} rows were adopted, {rejected:,} that are no ticks stand in rejected_ticks."
     if compressed := sum(part.compressed for part in ranges):
         yield (
-            f"{TRADES}: {compressed:,} parts of the old table are compressed, which forgets the order of ticks within"
-            " a second; day_volume brought it back where it tells."
+            f"{TRADES}: {compressed:,} of {len(ranges):,} parts of the old table are compressed, which forgets the"
+            " order of ticks within a second; day_volume brought it back where it tells."
         )
 
 
