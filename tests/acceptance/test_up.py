@@ -127,6 +127,10 @@ def test_a_signal_stops_everything_and_the_next_one_continues(tmp_path: Path, nu
             assert up.stop(number) < STOP_SECONDS
             assert (up.process.returncode, processes_of(up.home)) == (0, [])
             assert f"Feed        {simulator.feed_url}\n" in up.output
+            logs = "".join(path.read_text() for path in (up.home / "logs").iterdir())
+            assert "Feed twelvedata streams 7 of 7 symbols." in logs
+            assert "Traceback" not in logs
+            assert "Fatal" not in logs
         if number is signal.SIGTERM:
             with platform(tmp_path, "--duration", "6", CANDLEWORKS_FEED_URL=simulator.feed_url) as up:
                 assert (up.wait(), processes_of(up.home)) == (0, [])

@@ -4,6 +4,7 @@ import json
 import random
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -90,6 +91,25 @@ def test_a_fast_stream_is_stored_to_the_last_tick(settings: Settings, connection
     ):
         until(lambda: count(connection) > 4_000)
     assert stored(connection) == trades_of(read_journal(journal))
+
+
+@on_one_engine
+def test_a_stop_leaves_nothing_unread(settings: Settings, vendor: Vendor, connection: Connection) -> None:
+    """What the vendor sends until it answers the closing handshake is stored, however fast it is."""
+    sent = 0
+
+    def send_without_pause() -> None:
+        nonlocal sent
+        while vendor.send(price(NOW, float(sent))):
+            sent += 1
+
+    with streaming(settings, vendor.url, "AAPL"):
+        until(lambda: vendor.heard)
+        sender = threading.Thread(target=send_without_pause)
+        sender.start()
+        until(lambda: count(connection) > 1_000)
+    sender.join()
+    assert count(connection) == sent
 
 
 def csv_of(sent: list[Sent]) -> str:

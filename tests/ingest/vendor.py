@@ -21,11 +21,19 @@ class Vendor:
         self.url = ""
         self._clients: set[ServerConnection] = set()
 
-    def send(self, *frames: bytes) -> None:
-        """Send text frames to every client; it blocks while a client does not read."""
-        for client in list(self._clients):
-            for frame in frames:
-                client.send(frame, text=True)
+    def send(self, *frames: bytes) -> bool:
+        """Send text frames to every client; it blocks while a client does not read.
+
+        False when there is none, or one is leaving.
+        """
+        clients = list(self._clients)
+        try:
+            for client in clients:
+                for frame in frames:
+                    client.send(frame, text=True)
+        except ConnectionClosed:
+            return False
+        return bool(clients)
 
     def close(self) -> None:
         """End every connection with the closing handshake, after everything that was sent."""
