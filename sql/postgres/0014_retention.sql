@@ -7,20 +7,35 @@ CREATE FUNCTION candleworks.drop_ticks(relation text, older_than timestamptz) RE
 LANGUAGE plpgsql SET lock_timeout = '5s' AS $$
 DECLARE
     part record;
+    notes text := (SELECT 'candleworks.' || f.prefix || 'candle_invalidations'
+        FROM candleworks.candle_families f WHERE f.ticks = relation);
+    horizon timestamptz;
+    noted boolean;
     dropped integer := 0;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('candleworks.refresh_candles'));
     FOR part IN
-        SELECT t.relid, to_date(right(t.relid::regclass::text, 8), 'YYYYMMDD')::timestamp AT TIME ZONE 'UTC' AS start
-        FROM pg_partition_tree(format('public.%I', relation)::regclass) t WHERE t.isleaf ORDER BY 2
+        SELECT t.relid::regclass AS name,
+            to_date(right(t.relid::regclass::text, 8), 'YYYYMMDD')::timestamp AT TIME ZONE 'UTC' + interval '168 hours' AS stop
+        FROM pg_partition_tree(format('public.%I', relation)::regclass) t WHERE t.isleaf AND t.level > 0 ORDER BY 2
     LOOP
-        EXIT WHEN part.start + interval '7 days' > older_than;
-        EXECUTE format('DROP TABLE %s', part.relid::regclass);
+        EXIT WHEN part.stop > older_than;
+        -- From here on no tick can come in between the last refresh and the drop.
+        EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', part.name);
+        LOOP
+            EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE bucket < $1)', notes) INTO noted USING part.stop;
+            EXIT WHEN NOT noted;
+            PERFORM candleworks.refresh_candles();
+        END LOOP;
+        EXECUTE format('DROP TABLE %s', part.name);
+        horizon := part.stop;
         dropped := dropped + 1;
+    END LOOP;
+    IF dropped > 0 THEN
         INSERT INTO candleworks.retention_horizons AS h (relation, dropped_before)
-        VALUES (drop_ticks.relation, part.start + interval '7 days')
+        VALUES (drop_ticks.relation, horizon)
         ON CONFLICT ON CONSTRAINT retention_horizons_pkey DO UPDATE
             SET dropped_before = greatest(h.dropped_before, excluded.dropped_before);
-    END LOOP;
+    END IF;
     RETURN dropped;
 END $$;

@@ -32,7 +32,11 @@ LEFT JOIN LATERAL public.hypertable_columnstore_stats(r.relation) s ON r.chunked
 
 -- name: count_pending_minutes
 -- Minutes whose candles are due for a refresh.
-SELECT count(*) FROM (SELECT DISTINCT symbol, bucket FROM candleworks.candle_invalidations) i
+SELECT (
+    SELECT count(*) FROM (SELECT DISTINCT symbol, bucket FROM candleworks.candle_invalidations) i
+) + (
+    SELECT count(*) FROM (SELECT DISTINCT symbol, bucket FROM candleworks.quote_candle_invalidations) i
+)
 
 -- name: newest_tick
 -- By the symbols of the newest daily candles: there is no index by time alone.

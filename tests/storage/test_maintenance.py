@@ -135,3 +135,16 @@ def test_old_rejections_and_statistics_go(connection: Connection, settings: Sett
     )
     done = [(work.relation, work.action, work.units, work.unit) for work in maintain(connection, settings)]
     assert done == [("rejected_ticks", "deleted", 1, "row"), ("ingest_stats", "deleted", 1, "row")]
+
+
+@pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
+def test_a_tick_that_comes_while_ticks_are_dropped_still_counts(five_weeks: Connection) -> None:
+    """Between the last refresh and the drop a tick may come: its candle is stored before the partition goes."""
+    refresh(five_weeks)
+    five_weeks.execute(
+        "INSERT INTO stocks_real_time (time, symbol, price) VALUES (now() - interval '30 days', 'S1', 5)"
+    )
+    five_weeks.execute("SELECT candleworks.drop_ticks('stocks_real_time', now() - interval '14 days')")
+    refresh(five_weeks)
+    assert five_weeks.execute("SELECT count(*) FROM candles_1d WHERE low = 5").fetchone() == (1,)
+    assert _candle_ticks(five_weeks) == TICKS + 1
