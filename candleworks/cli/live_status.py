@@ -79,7 +79,9 @@ class _Feed:
         if self.state:
             before = 0 if state["at"] == self.state["at"] else state["ticks_before"]
             self._total += max(0, before + state["ticks"] - self.state["ticks"])
-        while self._points and (not self._total or now - self._points[0][0] > RATE_SECONDS):
+        if not self._total:
+            self._points.clear()
+        while len(self._points) > 1 and now - self._points[1][0] >= RATE_SECONDS:
             self._points.popleft()
         self._points.append((now, self._total))
         if state["lag_ms_p50"] is None:

@@ -129,7 +129,12 @@ async def _stream(parts: _Parts) -> None:
 
 async def _write(parts: _Parts) -> None:
     while (batch := await parts.batcher.next_batch()) is not None:
-        await asyncio.to_thread(parts.writer.write, batch)
+        try:
+            await asyncio.to_thread(parts.writer.write, batch)
+        except TransientError:
+            lost = len(batch) + len(parts.batcher)
+            log.error("Feed %s: %d received frames could not be stored.", parts.feed.name, lost)  # noqa: TRY400 - who raises it says why
+            raise
 
 
 async def _every(interval_seconds: float, action: Callable[[_Parts], None], parts: _Parts) -> None:

@@ -96,13 +96,16 @@ def test_other_commands_share_its_server(running: Platform) -> None:
     running.flows()
 
 
-def test_an_ingest_that_was_killed_is_started_again(running: Platform) -> None:
+@pytest.mark.parametrize(
+    ("command", "name"), [("ingest", "ingest twelvedata"), ("simulate", "simulated feed"), ("serve", "chart page")]
+)
+def test_a_part_that_was_killed_is_started_again(running: Platform, command: str, name: str) -> None:
     """The platform says so, and candles go on."""
-    killed = running.child("ingest")
+    killed = running.child(command)
     killed.kill()
-    until(lambda: "ingest twelvedata had died and was started again.\n" in running.output, PATIENCE_SECONDS)
+    until(lambda: f"{name} had died and was started again.\n" in running.output, PATIENCE_SECONDS)
     running.flows()
-    assert running.child("ingest").pid != killed.pid
+    assert running.child(command).pid != killed.pid
 
 
 def test_when_it_is_killed_the_others_end_by_themselves(running: Platform) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from candleworks.errors import TransientError
 from candleworks.history.importer import import_file
+from candleworks.ingest import service
 from candleworks.settings import Settings, load_settings
 from candleworks.simulate import running_simulator
 from candleworks.storage.connection import Connection, connect
@@ -190,9 +191,9 @@ def test_a_restart_of_the_database_loses_and_doubles_nothing(
 
 
 def test_a_stop_does_not_wait_for_a_database_that_is_away(
-    own_server: tuple[EmbeddedServer, Settings], vendor: Vendor
+    own_server: tuple[EmbeddedServer, Settings], vendor: Vendor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It ends within the seconds that a stop may take, and says what is wrong."""
+    """It ends within the seconds that a stop may take, and says what is wrong and how much was lost."""
     server, settings = own_server
     with streaming(settings, vendor.url, "AAPL") as running:
         until(lambda: vendor.heard)
@@ -204,6 +205,19 @@ def test_a_stop_does_not_wait_for_a_database_that_is_away(
         assert time.monotonic() - began < STOP_SECONDS
     assert str(caught.value).startswith(f"The database candleworks on {server.sockets}:5432 cannot be reached (")
     assert str(caught.value).endswith("): start it, or correct CANDLEWORKS_DSN.")
+    assert caplog.messages[-1] == "Feed twelvedata: 1 received frames could not be stored."
+
+
+def test_a_start_without_a_database_can_be_stopped(
+    own_server: tuple[EmbeddedServer, Settings], vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for the database until then."""
+    monkeypatch.setattr(service, "GIVE_UP_SECONDS", 0.1)
+    server, settings = own_server
+    server.stop()
+    with streaming(settings, vendor.url, "AAPL") as running, pytest.raises(TransientError, match="cannot be reached"):
+        running.stop()
+    assert vendor.paths == []
 
 
 @on_one_engine
