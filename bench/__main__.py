@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench import imports, latency, live
+from bench import imports, latency, live, stored
 from bench.databases import Databases, running_databases
 from bench.report import Measurement, Options, save, show
 
@@ -14,14 +14,16 @@ MEASUREMENTS: dict[str, Callable[[Databases, Options], Iterator[Measurement]]] =
     "live": live.measure,
     "import": imports.measure,
     "latency": latency.measure,
+    "stored": stored.measure,
 }
 
 
 def main(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Which: live, import, latency. All by default.", metavar="NAME")
+        list[str] | None, typer.Argument(help="Which: live, import, latency, stored. All by default.", metavar="NAME")
     ] = None,
     rows: Annotated[int, typer.Option(min=1_000, help="Rows of the imported file.")] = Options.rows,
+    ticks: Annotated[int, typer.Option(min=10_000, help="Ticks of the stored history.")] = Options.ticks,
     seconds: Annotated[float, typer.Option(min=1, help="How long each stream runs.")] = Options.seconds,
     rounds: Annotated[int, typer.Option(min=1, help="How often both sides alternate; medians count.")] = Options.rounds,
     json: Annotated[Path | None, typer.Option(help="Write the run to this file, too.")] = None,
@@ -30,7 +32,7 @@ def main(
     unknown = sorted(set(names or ()) - set(MEASUREMENTS))
     if unknown:
         raise typer.BadParameter(f"{', '.join(unknown)} is none of {', '.join(MEASUREMENTS)}")
-    options = Options(rows, seconds, rounds)
+    options = Options(rows, ticks, seconds, rounds)
     found: list[Measurement] = []
     with running_databases() as databases:
         for name in names or MEASUREMENTS:

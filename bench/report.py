@@ -16,9 +16,10 @@ from candleworks import clock
 
 @dataclass(frozen=True)
 class Options:
-    """How long a run may take: `rows` per import, `seconds` per stream, `rounds` whose median counts."""
+    """How long a run may take: `rows` per import, `ticks` of history, `seconds` per stream, `rounds` of a median."""
 
     rows: int = 2_000_000
+    ticks: int = 10_000_000
     seconds: float = 10.0
     rounds: int = 3
 
@@ -27,8 +28,8 @@ class Options:
 class Measurement:
     """One line of the table.
 
-    `value` is a ratio to the peer (unit `x`, more is better) or a time (unit `ms`, less is better); `budget` is its
-    limit, None for a figure that only informs. `details` are raw figures for the JSON file.
+    `value` is a ratio to the peer (unit `x`, more is better; `times`, less is better) or a time (unit `ms`, less is
+    better); `budget` is its limit, None for a figure that only informs. `details` are raw figures for the JSON file.
     """
 
     name: str
