@@ -9,7 +9,7 @@ delete the candles of dropped ticks; and never beside an insert, whose note Time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from psycopg import errors, sql
@@ -20,6 +20,7 @@ from candleworks.storage.queries import query
 GRACE = timedelta(
     seconds=10
 )  # a bucket stays live for so long after its end; later ticks are notes for the next refresh
+NEVER = datetime(1900, 1, 1, tzinfo=UTC)  # older than any tick: the watermark of what was never refreshed
 FIRST_STEP = timedelta(days=10)  # history is refreshed oldest first in steps that each commit
 TAIL_PATIENCE = "50ms"
 
@@ -75,7 +76,7 @@ def rebuild_buckets(connection: Connection, relation: str, buckets: list[datetim
 
 
 def aggregate_watermark(connection: Connection, relation: str) -> datetime:
-    """Return the end of what the aggregate has materialised; 1900 before its first refresh."""
+    """Return the end of what the aggregate has materialised; NEVER before its first refresh."""
     row = connection.execute(query("aggregate_watermark"), {"relation": relation}).fetchone()
     if row is None:
         raise LookupError(f"{relation} is no continuous aggregate of this database")

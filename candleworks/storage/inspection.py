@@ -2,12 +2,12 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg import sql
 
-from candleworks.storage.aggregates import aggregate_watermark
+from candleworks.storage.aggregates import NEVER, aggregate_watermark
 from candleworks.storage.candles import levels
 from candleworks.storage.connection import Connection
 from candleworks.storage.engine import Engine, detect, engine_of
@@ -94,23 +94,25 @@ def _natural(name: str) -> tuple[str, float]:
 def _levels(connection: Connection, engine: Engine) -> list[LevelState]:
     newest: datetime | None = _value(connection, query("newest_tick"))
     states = []
-    for level in levels(connection):
+    for level, width in levels(connection).items():
         if engine is Engine.TIMESCALE:
-            watermark = aggregate_watermark(connection, f"candles_{level}") if newest else None
+            watermark = _materialised_until(connection, level)
         else:
-            watermark = _stored_until(connection, level)
+            watermark = _stored_until(connection, level, width)
         lag = max(0.0, (newest - watermark).total_seconds()) if newest and watermark else None
         states.append(LevelState(level, watermark, lag))
     return states
 
 
-def _stored_until(connection: Connection, level: str) -> datetime | None:
+def _materialised_until(connection: Connection, level: str) -> datetime | None:
+    watermark = aggregate_watermark(connection, f"candles_{level}")
+    return None if watermark == NEVER else watermark
+
+
+def _stored_until(connection: Connection, level: str, width: timedelta) -> datetime | None:
     stored = sql.Identifier("candleworks", f"stored_{level}")
-    width = levels(connection)[level]
-    found: datetime | None = _value(
-        connection, sql.SQL("SELECT max(bucket) + {} FROM {}").format(sql.Literal(width), stored)
-    )
-    return found
+    newest: datetime | None = _value(connection, sql.SQL("SELECT max(bucket) FROM {}").format(stored))
+    return newest + width if newest else None
 
 
 def _value(connection: Connection, statement: Any) -> Any:
