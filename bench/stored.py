@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.databases import Databases
+from bench.live import candleworks_round
 from bench.report import Measurement, Options
 from candleworks import clock
 from candleworks.candles.refresh import refresh
@@ -43,12 +44,30 @@ FROM stocks_real_time WHERE symbol = 'S7' AND time >= %(start)s AND time < %(sto
 
 
 def measure(databases: Databases, options: Options) -> Iterator[Measurement]:
+    yield from _ingest(databases, options)
     for engine, server in _engines(databases):
         with server.fresh(migrated=True) as dsn, connect(dsn, "bench") as connection:
             yield from _history(connection, engine, options.ticks)
         if engine == "timescale" and SAMPLE.exists():
             with server.fresh(migrated=True) as dsn, connect(dsn, "bench") as connection:
                 yield _compression(connection)
+
+
+def _ingest(databases: Databases, options: Options) -> Iterator[Measurement]:
+    paces = {
+        engine: statistics.median(
+            candleworks_round(server, options.seconds).rows_per_second for _ in range(options.rounds)
+        )
+        for engine, server in _engines(databases)
+    }
+    if "timescale" in paces:
+        yield Measurement(
+            "timescale: live path",
+            f"{paces['timescale']:,.0f} rows/s",
+            f"on plain PostgreSQL: {paces['postgres']:,.0f} rows/s",
+            paces["timescale"] / paces["postgres"],
+            budget=1.0,
+        )
 
 
 def _engines(databases: Databases) -> Iterator[tuple[str, Databases]]:
