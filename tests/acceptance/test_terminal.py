@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from candleworks.storage.engine import Engine
 from tests.acceptance.platform import PATIENCE_SECONDS, STOP_SECONDS, end, free_port, processes_of
 from tests.cli.commands import environment
 from tests.ingest.streaming import until
@@ -56,11 +55,10 @@ class Terminal:
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-@pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
-def test_a_terminal_shows_a_table_that_renews_itself(dsn: str, tmp_path: Path) -> None:
-    """80 columns hold every line; Ctrl-C ends it with status 0 and gives the cursor back."""
+def test_a_terminal_shows_a_table_that_renews_itself(tmp_path: Path) -> None:
+    """80 columns hold every line; Ctrl-C ends everything with status 0 and gives the cursor back."""
     home, port = tmp_path / "home", free_port()
-    terminal = Terminal(tmp_path, "up", CANDLEWORKS_DSN=dsn, CANDLEWORKS_HOME=home, CANDLEWORKS_WEB_PORT=port)
+    terminal = Terminal(tmp_path, "up", CANDLEWORKS_HOME=home, CANDLEWORKS_WEB_PORT=port)
     try:
         until(lambda: re.search(r"twelvedata +[\d.]+  [A-Z/]+ [\d.]+ at", terminal.text), PATIENCE_SECONDS)
         began = time.monotonic()
