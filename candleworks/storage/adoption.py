@@ -23,7 +23,7 @@ from candleworks.storage.queries import query
 TRADES = "stocks_real_time"
 COMPANIES = "company"
 RANGE_ROWS = 2_000_000  # sorted at once, where the old table has no chunks
-PROGRESS_INTERVAL_SECONDS = 2.0
+PROGRESS_INTERVAL_SECONDS = 5.0
 
 # What a table to adopt looks like; any of the optional columns may lack.
 _COLUMNS = {
@@ -177,7 +177,7 @@ def _adopt_trades(connection: Connection, settings: Settings) -> Iterator[str]:
     for part in ranges:
         connection.execute(query("stage_compressed_range" if part.compressed else "stage_range"), part._asdict())
         rejected += connection.execute(query("reject_staged"), {"latest": latest}).rowcount
-        adopted += _place(connection, settings)
+        adopted += _place(connection, settings, part)
         connection.execute(query("empty_stage"))
         if clock.monotonic() - told_at > PROGRESS_INTERVAL_SECONDS:
             told_at = clock.monotonic()
@@ -198,12 +198,13 @@ def _ranges(connection: Connection) -> list[_Range]:
     return [_Range(*row) for row in rows] or [_Range("-infinity", "infinity", compressed=False)]
 
 
-def _place(connection: Connection, settings: Settings) -> int:
-    """Insert the staged rows and return how many there were."""
+def _place(connection: Connection, settings: Settings, part: _Range) -> int:
+    """Insert the staged rows of `part` and return how many there were."""
     symbols = [row[0] for row in connection.execute(query("staged_symbols")).fetchall()]
     zones = [str(zone_of(calendar_of(symbol, settings.calendars))) for symbol in symbols]
+    connection.execute(query("note_symbols"), {"symbols": symbols, "zones": zones})
     connection.execute(query("prepare_staged"))
-    return connection.execute(query("place_staged"), {"symbols": symbols, "zones": zones}).rowcount
+    return connection.execute(query("place_staged"), {"start": part.start}).rowcount
 
 
 def _adopt_companies(connection: Connection) -> Iterator[str]:
