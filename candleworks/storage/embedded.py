@@ -10,13 +10,18 @@ import fcntl
 import hashlib
 import os
 import pwd
+import re
+import shutil
+import stat
 import subprocess
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+import psutil
 import psycopg
 
 from candleworks import clock
@@ -36,7 +41,9 @@ SERVICE_USER = "pgserver"
 SUPERUSER = "postgres"
 DATABASE = "candleworks"
 START_TIMEOUT_SECONDS = 60
+REMAINS_TIMEOUT_SECONDS = 10
 MAX_SOCKET_PATH = 100  # sun_path holds 108 bytes on Linux and 104 on macOS
+PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")  # what needs no quoting, neither in an address nor in a configuration
 
 _CONFIGURATION = """\
 listen_addresses = ''
@@ -78,8 +85,8 @@ class EmbeddedServer:
 
     @property
     def sockets(self) -> Path:
-        """Directory of the Unix socket: the data directory, or a short private one where that path is too long."""
-        if len(str(self.data)) <= MAX_SOCKET_PATH - len("/.s.PGSQL.5432"):
+        """Directory of the Unix socket: the data directory, or a private one where that path is too long or odd."""
+        if len(str(self.data)) <= MAX_SOCKET_PATH - len("/.s.PGSQL.5432") and PLAIN_PATH.fullmatch(str(self.data)):
             return self.data
         name = hashlib.sha256(str(self.data).encode()).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"candleworks-{os.getuid()}-{name}"
@@ -103,6 +110,7 @@ class EmbeddedServer:
     def _join(self) -> IO[str]:
         self._check_build()
         self.home.mkdir(parents=True, exist_ok=True)
+        self._check_owner()
         with self._exclusive():
             self._start()
             users = (self.home / "postgres.users").open("a")
@@ -131,9 +139,7 @@ class EmbeddedServer:
         if not (self.data / "PG_VERSION").exists():
             self._initialise()
         self._configure()
-        self._run(
-            "pg_ctl", "start", "-w", "-t", str(START_TIMEOUT_SECONDS), "-D", self.data, "-l", self.data / "start.log"
-        )
+        self._launch()
         deadline = clock.monotonic() + START_TIMEOUT_SECONDS
         while not self._answers():
             if clock.monotonic() > deadline:
@@ -141,31 +147,89 @@ class EmbeddedServer:
                     f"The embedded PostgreSQL in {self.data} did not answer within {START_TIMEOUT_SECONDS} s:"
                     f" read the newest file in {self.data / 'log'}."
                 )
+            time.sleep(0.05)
         self._create_database()
+
+    def _launch(self) -> None:
+        """Start the server; what is left of one that was killed, or of its start, may be in the way for a moment."""
+        note = self.data / "postmaster.pid"
+        remains = note.exists()
+        self._forget_stranger()
+        deadline = clock.monotonic() + REMAINS_TIMEOUT_SECONDS
+        while True:
+            try:
+                return self._run("pg_ctl", "start", "-w", "-t", START_TIMEOUT_SECONDS, "-D", self.data)
+            except TerminalError as error:
+                if self._answers():
+                    return None
+                remains = remains or note.exists() or "lock file" in str(error)
+                if clock.monotonic() > deadline or not remains:
+                    raise
+            time.sleep(0.2)
 
     def stop(self) -> None:
         """Stop the server if it runs; open transactions are rolled back."""
-        if (self.data / "postmaster.pid").exists():
+        process = self._noted_process()
+        if process is not None and self._is_server(process):
             self._run("pg_ctl", "stop", "-w", "-m", "fast", "-t", "60", "-D", self.data)
+            if self.sockets != self.data:
+                with contextlib.suppress(OSError):
+                    self.sockets.rmdir()
+
+    def _noted_process(self) -> psutil.Process | None:
+        """Return the living process that has the number noted in the data directory, be it ours or not."""
+        try:
+            process = psutil.Process(int((self.data / "postmaster.pid").read_text().partition("\n")[0]))
+            return None if process.status() == psutil.STATUS_ZOMBIE else process
+        except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
+            return None
+
+    def _is_server(self, process: psutil.Process) -> bool:
+        try:
+            return str(self.data) in process.cmdline()
+        except psutil.NoSuchProcess:
+            return False
+
+    def _forget_stranger(self) -> None:
+        """Remove the note of a dead server whose number another process got, since PostgreSQL would not start.
+
+        That happens after a restart of the machine or container; nothing of the old server is left then.
+        """
+        process = self._noted_process()
+        if process is not None and not self._is_server(process):
+            (self.data / "postmaster.pid").unlink()
 
     def _initialise(self) -> None:
-        self.data.mkdir(mode=0o700, exist_ok=True)
-        if self._service_user is not None:
-            self._hand_over()
-        self._run("initdb", "-D", self.data, "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8")
-        with (self.data / "postgresql.conf").open("a") as configuration:
+        """Make the data directory beside its place: half of one must never be taken for a whole one."""
+        for remains in self.home.glob("postgres.new*"):
+            shutil.rmtree(remains, ignore_errors=True)
+        fresh = Path(tempfile.mkdtemp(prefix="postgres.new", dir=self.home))
+        self._hand_over(fresh)
+        self._run("initdb", "-D", fresh, "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8")
+        with (fresh / "postgresql.conf").open("a") as configuration:
             configuration.write("include 'candleworks.conf'\n")
+        fresh.rename(self.data)
 
     def _configure(self) -> None:
         text = _CONFIGURATION.format(sockets=self.sockets)
         if self.timescaledb is not None:
-            text += _TIMESCALEDB.format(build=self.timescaledb)
+            text += _TIMESCALEDB.format(build=str(self.timescaledb).replace("'", "''"))
         (self.data / "candleworks.conf").write_text(text)
         (self.data / "candleworks.conf").chmod(0o644)
         if self.sockets != self.data:
-            self.sockets.mkdir(mode=0o700, exist_ok=True)
-            if self._service_user is not None:
-                os.chown(self.sockets, self._service_user.pw_uid, self._service_user.pw_gid)
+            self._make_sockets()
+
+    def _make_sockets(self) -> None:
+        """Make the socket's directory in the shared temporary one, where somebody else may have been faster."""
+        self.sockets.mkdir(mode=0o700, exist_ok=True)
+        found = self.sockets.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {os.getuid(), self._server_uid}:
+            raise TerminalError(
+                f"{self.sockets}, where the embedded PostgreSQL listens, is not ours:"
+                " remove it, or set CANDLEWORKS_HOME to a shorter path."
+            )
+        if found.st_uid != self._server_uid:
+            os.chown(self.sockets, self._server_uid, -1)
 
     def _create_database(self) -> None:
         with psycopg.connect(self._maintenance_dsn, autocommit=True) as connection:
@@ -188,16 +252,20 @@ class EmbeddedServer:
         """Who the server runs as when we are root, which PostgreSQL refuses; otherwise nobody else."""
         return ensure_user_exists(SERVICE_USER) if os.geteuid() == 0 else None
 
-    def _hand_over(self) -> None:
-        """Let the service user own the data and reach the binaries."""
+    @property
+    def _server_uid(self) -> int:
+        return self._service_user.pw_uid if self._service_user else os.getuid()
+
+    def _hand_over(self, data: Path) -> None:
+        """Let the service user, if there is one, own the data and reach the binaries."""
         user = self._service_user
         if user is None:
             return
-        ensure_prefix_permissions(self.data)
+        ensure_prefix_permissions(data)
         ensure_prefix_permissions(POSTGRES_BIN)
         ensure_folder_permissions(POSTGRES_BIN, 0o555)
         ensure_folder_permissions(POSTGRES_BIN.parent / "lib", 0o444)
-        os.chown(self.data, user.pw_uid, user.pw_gid)
+        os.chown(data, user.pw_uid, user.pw_gid)
 
     def _run(self, program: str, *arguments: object) -> None:
         user = self._service_user
@@ -206,7 +274,7 @@ class EmbeddedServer:
         with tempfile.TemporaryFile() as output:
             result = subprocess.run(
                 [POSTGRES_BIN / program, *map(str, arguments)],
-                cwd=self.data,
+                cwd="/",  # the service user may not be allowed where we are
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -221,9 +289,23 @@ class EmbeddedServer:
                     f" read the newest file in {self.data / 'log'}, or set CANDLEWORKS_HOME to an empty directory."
                 )
 
+    def _check_owner(self) -> None:
+        if self.data.exists() and (owner := self.data.stat().st_uid) != self._server_uid:
+            raise TerminalError(
+                f"The embedded PostgreSQL in {self.data} belongs to the user {_name_of(owner)}, not to"
+                f" {_name_of(self._server_uid)}: set CANDLEWORKS_HOME to a directory of your own."
+            )
+
     def _check_build(self) -> None:
         if self.timescaledb and not (self.timescaledb / "share" / "extension" / "timescaledb.control").is_file():
             raise ConfigurationError(
                 f"CANDLEWORKS_TIMESCALEDB is {self.timescaledb}, which has no share/extension/timescaledb.control:"
                 " name a TimescaleDB build for PostgreSQL 18, or unset it."
             )
+
+
+def _name_of(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)

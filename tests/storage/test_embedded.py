@@ -1,0 +1,335 @@
+"""The embedded server: started by the first who needs it, shared, stopped by the last one, whoever is killed."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import sleep
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+
+from candleworks.clock import monotonic
+from candleworks.errors import ConfigurationError, TerminalError
+from candleworks.storage.embedded import EmbeddedServer
+
+PATIENCE_SECONDS = 60
+USE = """
+import sys
+from pathlib import Path
+from candleworks.storage.embedded import EmbeddedServer
+print("starting", flush=True)
+with EmbeddedServer(Path(sys.argv[1])).use() as dsn:
+    print(dsn, flush=True)
+    sys.stdin.readline()
+"""
+
+
+class User:
+    """Another process that uses the server until it is told to leave, or killed."""
+
+    def __init__(self, home: Path, **options: Any) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", USE, str(home)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+        assert self.line() == "starting", self.failure()
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def failure(self) -> str:
+        return self.process.communicate(timeout=PATIENCE_SECONDS)[1]
+
+    def leave(self) -> None:
+        output, errors = self.process.communicate("\n", timeout=PATIENCE_SECONDS)
+        assert (self.process.returncode, output, errors) == (0, "", "")
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate(timeout=PATIENCE_SECONDS)
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A short path, because some tests are about long ones; whatever still runs in it is stopped."""
+    path = Path(tempfile.mkdtemp(prefix="cw"))
+    path.chmod(0o755)
+    yield path
+    EmbeddedServer(path).stop()
+    shutil.rmtree(path)
+
+
+def postmaster(home: Path) -> int | None:
+    """The process number of the server in `home`; None when none runs."""
+    try:
+        number = int((home / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+    except FileNotFoundError:
+        return None
+    return number if alive(number) else None
+
+
+def alive(number: int) -> bool:
+    """Whether it runs; a dead one whose parent has not looked yet does not."""
+    try:
+        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert monotonic() < deadline
+        sleep(0.02)
+
+
+def fetch(dsn: str, sql: str) -> Any:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        cursor = connection.execute(sql)
+        row = cursor.fetchone() if cursor.description else None
+        return row[0] if row else None
+
+
+def test_it_runs_while_it_is_used(home: Path) -> None:
+    """PostgreSQL 18 on a private Unix socket and nowhere else; nothing is left running afterwards."""
+    server = EmbeddedServer(home)
+    with server.use() as dsn:
+        assert fetch(dsn, "SHOW server_version").startswith("18")
+        assert fetch(dsn, "SHOW listen_addresses") == ""
+        assert fetch(dsn, "SELECT current_database()") == "candleworks"
+        assert (home / "postgres").stat().st_mode & 0o077 == 0
+        number = postmaster(home)
+        assert number is not None
+    assert postmaster(home) is None
+    wait_until(lambda: not alive(number))
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(dsn)
+
+
+def test_processes_share_it_and_the_last_one_stops_it(home: Path) -> None:
+    """Whoever comes first starts it; it does not matter who leaves first."""
+    with EmbeddedServer(home).use() as dsn:
+        number = postmaster(home)
+        other = User(home)
+        assert other.line() == dsn
+        assert postmaster(home) == number
+    assert postmaster(home) == number
+    assert fetch(dsn, "SELECT 1") == 1
+    other.leave()
+    assert postmaster(home) is None
+
+
+def test_many_who_start_at_once_get_the_same_server(home: Path) -> None:
+    """Also the very first time, when the data directory has to be made."""
+    users = [User(home) for _ in range(4)]
+    assert {user.line() for user in users} == {EmbeddedServer(home).dsn}
+    for user in users[1:]:
+        user.leave()
+    assert postmaster(home) is not None
+    users[0].leave()
+    assert postmaster(home) is None
+
+
+def test_a_killed_user_does_not_keep_it_alive(home: Path) -> None:
+    """The kernel gives back what a killed process held: the last one that lives stops the server."""
+    with EmbeddedServer(home).use() as dsn:
+        other = User(home)
+        assert other.line() == dsn
+        other.kill()
+    assert postmaster(home) is None
+
+
+def test_a_server_whose_only_user_was_killed_is_found_and_stopped(home: Path) -> None:
+    """Nobody is left to stop it: the next user takes it over instead of starting a second one."""
+    lonely = User(home)
+    lonely.line()
+    number = postmaster(home)
+    lonely.kill()
+    assert postmaster(home) == number
+    with EmbeddedServer(home).use():
+        assert postmaster(home) == number
+    assert postmaster(home) is None
+
+
+def test_it_can_be_left_running(home: Path) -> None:
+    """With keep_running it stays, until the last later user leaves."""
+    with EmbeddedServer(home).use(keep_running=True) as dsn:
+        number = postmaster(home)
+    assert postmaster(home) == number
+    assert fetch(dsn, "SELECT 1") == 1
+    with EmbeddedServer(home).use():
+        assert postmaster(home) == number
+    assert postmaster(home) is None
+
+
+def test_data_survives_a_killed_server(home: Path) -> None:
+    """SIGKILL of the server loses no committed row; who used it leaves without an error, and the next use recovers."""
+    with EmbeddedServer(home).use() as dsn:
+        fetch(dsn, "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS n")
+        number = postmaster(home)
+        assert number is not None
+        os.kill(number, signal.SIGKILL)
+        wait_until(lambda: not alive(number))
+    with EmbeddedServer(home).use() as dsn:
+        assert fetch(dsn, "SELECT sum(n) FROM kept") == 500_500
+
+
+def test_a_killed_server_is_started_again_for_those_who_are_still_there(home: Path) -> None:
+    """A second user finds it dead and starts it, although a connection was in the middle of something."""
+    with EmbeddedServer(home).use() as dsn, psycopg.connect(dsn) as busy:
+        busy.execute("CREATE TABLE lost AS SELECT 1")
+        number = postmaster(home)
+        assert number is not None
+        os.kill(number, signal.SIGKILL)
+        other = User(home)
+        assert other.line() == dsn
+        assert fetch(dsn, "SELECT to_regclass('lost')") is None
+        busy.close()
+    assert postmaster(home) not in (None, number)
+    other.leave()
+    assert postmaster(home) is None
+
+
+def test_a_number_that_another_process_got_is_left_alone(home: Path) -> None:
+    """After a crash of the machine the noted process number may be anybody's: it is not stopped."""
+    with EmbeddedServer(home).use() as dsn:
+        fetch(dsn, "CREATE TABLE kept AS SELECT 1 AS n")
+        number = postmaster(home)
+        assert number is not None
+        note = (home / "postgres" / "postmaster.pid").read_text()
+        os.kill(number, signal.SIGKILL)
+        wait_until(lambda: not alive(number))
+        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as bystander:
+            (home / "postgres" / "postmaster.pid").write_text(note.replace(str(number), str(bystander.pid), 1))
+            EmbeddedServer(home).stop()
+            with EmbeddedServer(home).use():
+                assert fetch(dsn, "SELECT n FROM kept") == 1
+            assert bystander.poll() is None
+            bystander.communicate(b"\n", timeout=PATIENCE_SECONDS)
+
+
+def test_a_first_start_that_is_killed_can_be_repeated(home: Path) -> None:
+    """Half a data directory is not taken for a whole one."""
+    interrupted = User(home)
+    wait_until(lambda: list(home.glob("*/PG_VERSION")))
+    interrupted.kill()
+    with EmbeddedServer(home).use() as dsn:
+        assert fetch(dsn, "SELECT 1") == 1
+
+
+@pytest.mark.parametrize("name", ["deep/" * 30 + "home", "größe: it's 100%, & more?"])
+def test_any_path_will_do(home: Path, name: str) -> None:
+    """A socket's path may have 108 bytes, an address has its own rules, and the configuration has quotes."""
+    odd = home / name
+    try:
+        with EmbeddedServer(odd).use() as dsn:
+            assert fetch(dsn, "SELECT 1") == 1
+            assert postmaster(odd) is not None
+    finally:
+        EmbeddedServer(odd).stop()
+    assert postmaster(odd) is None
+    assert not EmbeddedServer(odd).sockets.exists()
+
+
+def test_a_socket_directory_that_somebody_else_prepared_is_refused(home: Path) -> None:
+    """It lies in the shared temporary directory, where anybody may put a link."""
+    server = EmbeddedServer(home / ("deep/" * 30))
+    server.sockets.symlink_to(home)
+    try:
+        with pytest.raises(TerminalError) as caught, server.use():
+            pass
+    finally:
+        server.sockets.unlink()
+    assert str(caught.value) == (
+        f"{server.sockets}, where the embedded PostgreSQL listens, is not ours: remove it, or set CANDLEWORKS_HOME"
+        " to a shorter path."
+    )
+
+
+def test_a_directory_without_timescaledb_is_refused(home: Path) -> None:
+    """Before anything is started."""
+    with pytest.raises(ConfigurationError) as caught, EmbeddedServer(home, home / "nothing").use():
+        pass
+    assert str(caught.value) == (
+        f"CANDLEWORKS_TIMESCALEDB is {home}/nothing, which has no share/extension/timescaledb.control:"
+        " name a TimescaleDB build for PostgreSQL 18, or unset it."
+    )
+    assert not (home / "postgres").exists()
+
+
+def test_a_server_that_cannot_start_says_where_to_look(home: Path) -> None:
+    """One sentence with the program, its exit status and the way out."""
+    server = EmbeddedServer(home)
+    with server.use():
+        pass
+    (home / "postgres" / "postgresql.conf").write_text("no_such_setting = 1\n")
+    with pytest.raises(TerminalError) as caught, server.use():
+        pass
+    assert str(caught.value).startswith("pg_ctl of the embedded PostgreSQL failed with exit status 1 (")
+    assert 'unrecognized configuration parameter "no_such_setting"' in str(caught.value)
+    assert str(caught.value).endswith(
+        f"): read the newest file in {home}/postgres/log, or set CANDLEWORKS_HOME to an empty directory."
+    )
+
+
+@pytest.fixture
+def ordinary_user() -> pwd.struct_passwd:
+    """Somebody who is not root, and who reaches this interpreter and this checkout."""
+    if os.geteuid() != 0:
+        pytest.skip("the tests run as an ordinary user already")
+    try:
+        nobody = pwd.getpwnam("nobody")
+    except KeyError:
+        pytest.skip("there is no user 'nobody' on this machine")
+    reached = subprocess.run(
+        [sys.executable, "-c", "import candleworks.storage.embedded"],
+        **as_user(nobody),
+        capture_output=True,
+        check=False,
+    )
+    if reached.returncode:
+        pytest.skip(f"the user 'nobody' cannot reach {sys.executable}: {reached.stderr.decode()[-200:]}")
+    return nobody
+
+
+def as_user(user: pwd.struct_passwd) -> dict[str, Any]:
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": [], "env": os.environ | {"HOME": "/tmp"}}  # noqa: S108
+
+
+def test_an_ordinary_user_has_a_server_of_their_own(home: Path, ordinary_user: pwd.struct_passwd) -> None:
+    """It runs under their name, in their directory."""
+    os.chown(home, ordinary_user.pw_uid, ordinary_user.pw_gid)
+    user = User(home, **as_user(ordinary_user))
+    dsn = user.line()
+    assert dsn == EmbeddedServer(home).dsn, user.failure()
+    number = postmaster(home)
+    assert number is not None
+    assert psutil.Process(number).username() == ordinary_user.pw_name
+    assert (home / "postgres").stat().st_uid == ordinary_user.pw_uid
+    user.leave()
+    assert postmaster(home) is None
+
+
+def test_somebody_elses_directory_is_refused(home: Path, ordinary_user: pwd.struct_passwd) -> None:
+    """One line instead of a guess."""
+    with EmbeddedServer(home).use():
+        pass
+    user = User(home, **as_user(ordinary_user))
+    assert user.line() == ""
+    assert user.failure().splitlines()[-1] == (
+        f"candleworks.errors.TerminalError: The embedded PostgreSQL in {home}/postgres belongs to the user pgserver,"
+        " not to nobody: set CANDLEWORKS_HOME to a directory of your own."
+    )
