@@ -91,23 +91,25 @@ LANGUAGE sql STABLE STRICT AS $$
     ORDER BY l.width DESC LIMIT 1
 $$;
 
--- The regular-hours candle of each session that opens in ["from", "to") and has ticks, oldest first. A tick belongs to a
--- session from its open up to, not including, its close; ticks during a break belong to none. volume and vwap are null
--- where no tick had a volume.
+-- The regular-hours candle of each session that opens in ["from", "to") and has ticks, oldest first; null stands for no
+-- bound. A tick belongs to a session from its open up to, not including, its close; ticks during a break belong to none.
+-- volume and vwap are null where no tick had a volume.
 CREATE FUNCTION public.session_candles(symbol text, "from" timestamptz, "to" timestamptz) RETURNS TABLE (
     session date, open_at timestamptz, close_at timestamptz, open double precision, high double precision,
     low double precision, close double precision, volume double precision, vwap double precision, ticks bigint
 )
-LANGUAGE plpgsql STABLE STRICT ROWS 250 AS $$
+LANGUAGE plpgsql STABLE ROWS 250 AS $$
 DECLARE
     calendar text := candleworks.calendar_of(symbol);
+    start timestamptz := coalesce("from", '-infinity');
+    stop timestamptz := coalesce("to", 'infinity');
 BEGIN
     IF calendar = '24/7' THEN
         RETURN QUERY
         SELECT (d.bucket AT TIME ZONE 'UTC')::date, d.bucket, d.bucket + interval '24 hours',
             d.open, d.high, d.low, d.close, d.volume, d.vwap, d.ticks
         FROM public.candles_1d d
-        WHERE d.symbol = session_candles.symbol AND d.bucket >= "from" AND d.bucket < "to"
+        WHERE d.symbol = session_candles.symbol AND d.bucket >= start AND d.bucket < stop
         ORDER BY d.bucket;
         RETURN;
     END IF;
@@ -115,9 +117,18 @@ BEGIN
     FROM candleworks.calendars c
     JOIN public.candles_1d d ON d.bucket < c.first_day::timestamp AT TIME ZONE 'UTC'
         OR d.bucket >= (c.last_day + 1)::timestamp AT TIME ZONE 'UTC'
-    WHERE c.name = calendar AND d.symbol = session_candles.symbol AND d.bucket >= "from" AND d.bucket < "to"
-        AND ("from" < c.first_day::timestamp AT TIME ZONE 'UTC'
-            OR "to" > (c.last_day + 1)::timestamp AT TIME ZONE 'UTC');
+    WHERE c.name = calendar AND d.symbol = session_candles.symbol AND d.bucket >= start AND d.bucket < stop
+        AND (start < c.first_day::timestamp AT TIME ZONE 'UTC'
+            OR stop > (c.last_day + 1)::timestamp AT TIME ZONE 'UTC');
+    -- Thousands of sessions from before the symbol's first tick would be looked into for nothing.
+    IF start < stop - interval '4 years' THEN
+        SELECT greatest(start, min(d.bucket) - interval '1 day'), least(stop, max(d.bucket) + interval '1 day')
+        INTO start, stop
+        FROM public.candles_1d d WHERE d.symbol = session_candles.symbol HAVING count(*) > 0;
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
+    END IF;
     RETURN QUERY EXECUTE format($sql$
         SELECT s.session, s.open_at, s.close_at, c.open, c.high, c.low, c.close, c.volume, c.vwap, c.ticks
         FROM candleworks.sessions s
@@ -137,6 +148,6 @@ BEGIN
         ) c
         WHERE s.calendar = $2 AND s.open_at >= $3 AND s.open_at < $4
         ORDER BY s.open_at
-    $sql$, 'candles_' || candleworks.level_for_sessions(calendar, "from", "to"))
-    USING symbol, calendar, "from", "to";
+    $sql$, 'candles_' || candleworks.level_for_sessions(calendar, start, stop))
+    USING symbol, calendar, start, stop;
 END $$;

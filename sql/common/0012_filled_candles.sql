@@ -68,7 +68,8 @@ BEGIN
     RETURN buckets;
 END $$;
 
--- Every bucket of `period` that holds any moment of ["from", "to") and has begun, oldest first; the first one is whole.
+-- Every bucket of `period` that holds any moment of ["from", "to") and has begun, all of them whole, oldest first; a "to"
+-- of null stands for now.
 -- status: traded (has ticks), down (an unfilled hole of the feed touches it), closed (no part of it lies in a session),
 -- quiet. Where there are no ticks volume and ticks are 0, and the prices null, or with `carry` the last close before.
 CREATE FUNCTION public.candles_filled(
@@ -77,7 +78,7 @@ CREATE FUNCTION public.candles_filled(
     "time" timestamptz, open double precision, high double precision, low double precision, close double precision,
     volume double precision, ticks bigint, status text
 )
-LANGUAGE plpgsql STABLE STRICT AS $$
+LANGUAGE plpgsql STABLE AS $$
 #variable_conflict use_column
 DECLARE
     stop timestamptz := least("to", now() + interval '1 microsecond');
@@ -87,7 +88,7 @@ DECLARE
     down_times tstzmultirange;
     before double precision;
 BEGIN
-    IF candleworks.count_buckets(period, "from", stop) <= 0 THEN
+    IF candleworks.count_buckets(period, coalesce("from", '-infinity'), stop) <= 0 THEN
         RETURN;
     END IF;
     start := public.time_bucket(period, "from");

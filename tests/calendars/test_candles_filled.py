@@ -198,10 +198,11 @@ def _width(period: str) -> timedelta:
 def test_future_buckets_are_not_returned(market: Market) -> None:
     """The bucket that is forming is the last one, however far the range reaches."""
     now = clock.now()
-    rows = market.connection.execute(
-        "SELECT time FROM candles_filled('BTC/USD', '1 hour', %s, 'infinity')", [now - timedelta(hours=2)]
-    ).fetchall()
-    assert len(rows) in (3, 4)  # an hour may begin between our look at the clock and the database's
+    for stop in ("infinity", None):
+        rows = market.connection.execute(
+            "SELECT time FROM candles_filled('BTC/USD', '1 hour', %s, %s)", [now - timedelta(hours=2), stop]
+        ).fetchall()
+        assert len(rows) in (3, 4)  # an hour may begin between our look at the clock and the database's
     assert rows[-1][0] <= clock.now() < rows[-1][0] + timedelta(hours=1, minutes=1)
     assert market.filled("BTC/USD", "1 hour", "2999-01-01", "2999-01-02", "time") == []
 
@@ -215,8 +216,9 @@ def test_too_many_buckets_are_refused(market: Market) -> None:
         "candles_filled: the range holds 100001 buckets of 00:01:00, at most 100000 are returned:"
         " ask for a shorter range or a longer period."
     )
-    with pytest.raises(psycopg.errors.ProgramLimitExceeded):
-        market.connection.execute("SELECT * FROM candles_filled('BTC/USD', '1 day', '-infinity', now())")
+    for start in ("-infinity", None):
+        with pytest.raises(psycopg.errors.ProgramLimitExceeded, match="the range holds Infinity buckets of 1 day"):
+            market.connection.execute("SELECT * FROM candles_filled('BTC/USD', '1 day', %s, now())", [start])
 
 
 def test_period_must_be_a_multiple_of_a_minute(market: Market) -> None:

@@ -86,6 +86,8 @@ def test_session_counts_by_its_open(market: Market) -> None:
     found = market.sessions("AAPL", "2026-06-02 13:30:00.000001", "2026-06-04 13:30")
     assert found == [("2026-06-03", 1, 2)]
     assert len(market.sessions("AAPL", "2026-06-02 13:30", "2026-06-04 13:30:00.000001")) == 3
+    unbounded = market.connection.execute("SELECT session FROM session_candles('AAPL', NULL, NULL)").fetchall()
+    assert [str(row[0]) for row in unbounded] == ["2026-06-02", "2026-06-03", "2026-06-04"]
 
 
 def test_lunch_break_is_outside_the_session(market: Market) -> None:
