@@ -93,16 +93,22 @@ def retention_horizon(connection: Connection, relation: str) -> datetime | None:
 def _refresh(connection: Connection, aggregate: Aggregate) -> None:
     parameters = {"relation": aggregate.relation, "width": aggregate.width, "ticks": aggregate.ticks, "grace": GRACE}
     row = connection.execute(query("aggregate_progress"), parameters).fetchone()
-    reached, end, begin = row or (None, None, None)
-    if end is None or (reached is None and begin is None):
-        return
+    reached, end = row or (None, None)
     # Upper levels are computed from candles, which outlive their ticks.
     horizon = retention_horizon(connection, aggregate.ticks) if aggregate.on_ticks else None
-    pending = connection.execute(query("aggregate_pending"), parameters).fetchall() if reached is not None else []
-    for start, stop in pending:
-        _refresh_window(connection, aggregate, max(start, horizon) if horizon else start, min(stop, end))
-    start = max(filter(None, (reached or begin, horizon)))
-    _refresh_tail(connection, aggregate, start, end, begin if reached is None and horizon is None else None)
+    if reached is None:
+        begin = _ticks_begin(connection, aggregate)
+        if begin is not None and end is not None:
+            _refresh_tail(connection, aggregate, max(begin, horizon or begin), end, None if horizon else begin)
+        return
+    for start, stop in connection.execute(query("aggregate_pending"), parameters).fetchall():
+        _refresh_window(connection, aggregate, max(start, horizon or start), min(stop, end))
+    _refresh_tail(connection, aggregate, max(reached, horizon or reached), end, None)
+
+
+def _ticks_begin(connection: Connection, aggregate: Aggregate) -> datetime | None:
+    row = connection.execute(query("ticks_begin"), {"ticks": aggregate.ticks}).fetchone()
+    return row[0] if row else None
 
 
 def _refresh_window(connection: Connection, aggregate: Aggregate, start: datetime, stop: datetime) -> None:

@@ -5,19 +5,19 @@ FROM candleworks.candle_relations r JOIN candleworks.candle_families f ON f.name
 ORDER BY r.width, r.relation
 
 -- name: aggregate_progress
--- Up to where an aggregate was refreshed (null: never), the end of its last complete bucket at a moment, and where its
--- ticks begin (null: there are none). TimescaleDB keeps the first as its invalidation threshold, in microseconds, with a
--- number far below any date for never.
+-- Up to where an aggregate was refreshed (null: never), and the end of its last complete bucket at this moment.
+-- TimescaleDB keeps the first as its invalidation threshold, in microseconds, with a number far below any date for never.
 SELECT
     CASE WHEN t.watermark > -210866803200000000 THEN _timescaledb_functions.to_timestamp(t.watermark) END,
-    public.time_bucket(%(width)s::interval, now() - %(grace)s::interval),
-    (
-        SELECT min(range_start) FROM timescaledb_information.chunks
-        WHERE hypertable_schema = 'public' AND hypertable_name = %(ticks)s
-    )
+    public.time_bucket(%(width)s::interval, now() - %(grace)s::interval)
 FROM _timescaledb_catalog.continuous_agg c
 LEFT JOIN _timescaledb_catalog.continuous_aggs_invalidation_threshold t ON t.hypertable_id = c.raw_hypertable_id
 WHERE c.user_view_schema = 'public' AND c.user_view_name = %(relation)s
+
+-- name: ticks_begin
+-- Where the oldest chunk of ticks begins, null when there is none; it costs as much as there are chunks.
+SELECT min(range_start) FROM timescaledb_information.chunks
+WHERE hypertable_schema = 'public' AND hypertable_name = %(ticks)s
 
 -- name: aggregate_pending
 -- The ranges of an aggregate that were changed since they were refreshed, whole buckets, oldest first. Two logs: what
