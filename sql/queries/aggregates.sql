@@ -15,9 +15,13 @@ LEFT JOIN _timescaledb_catalog.continuous_aggs_invalidation_threshold t ON t.hyp
 WHERE c.user_view_schema = 'public' AND c.user_view_name = %(relation)s
 
 -- name: ticks_begin
--- Where the oldest chunk of ticks begins, null when there is none; it costs as much as there are chunks.
-SELECT min(range_start) FROM timescaledb_information.chunks
-WHERE hypertable_schema = 'public' AND hypertable_name = %(ticks)s
+-- Where the oldest chunk of ticks begins, null when there is none. From the catalog, because the view of chunks takes time
+-- for every chunk of the database.
+SELECT _timescaledb_functions.to_timestamp(min(s.range_start))
+FROM _timescaledb_catalog.hypertable h
+JOIN _timescaledb_catalog.dimension d ON d.hypertable_id = h.id
+JOIN _timescaledb_catalog.dimension_slice s ON s.dimension_id = d.id
+WHERE h.schema_name = 'public' AND h.table_name = %(ticks)s
 
 -- name: aggregate_pending
 -- The ranges of an aggregate that were changed since they were refreshed, whole buckets, oldest first. Two logs: what
