@@ -11,7 +11,7 @@ def migrate() -> None:
     """Bring the database's tables, views and calendars up to date; harmless to repeat."""
     settings = load_settings()
     with database(settings) as connection_string:
-        done = prepare(connection_string, settings)
+        done = prepare(connection_string, settings, typer.echo)
     for line in done or ["nothing to apply"]:
         typer.echo(line)
 

@@ -1,12 +1,15 @@
 """How commands come to a database that is ready for them."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from candleworks.candles.calendars import sync_calendars
 from candleworks.settings import Settings
 from candleworks.storage.connection import Connection, connect, database, transient_errors
 from candleworks.storage.migrations import migrate
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -24,8 +27,11 @@ def migrated(settings: Settings, purpose: str) -> Iterator[Connection]:
         yield connection
 
 
-def prepare(dsn: str, settings: Settings) -> list[str]:
-    """Bring tables, views and calendars up to date; return one line for everything that was done."""
-    done = [f"applied {name}" for name in migrate(dsn, settings)]
+def prepare(dsn: str, settings: Settings, tell: Callable[[str], None] = log.info) -> list[str]:
+    """Bring tables, views and calendars up to date; return one line for everything that was done.
+
+    `tell` takes what is worth knowing while it goes on: tables that are adopted, which may take a while.
+    """
+    done = [f"applied {name}" for name in migrate(dsn, settings, tell)]
     with transient_errors(dsn), connect(dsn, "candleworks calendars") as connection:
         return done + [f"computed the sessions of {name}" for name in sync_calendars(connection, settings)]

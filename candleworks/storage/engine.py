@@ -37,11 +37,17 @@ def engine_of(connection: Connection) -> Engine:
 
 def detect(connection: Connection) -> Detected:
     """Tell the best engine that this server can be. Leaves nothing behind."""
-    preloaded = _setting(connection, "shared_preload_libraries") or ""
     available = connection.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'timescaledb'").fetchone()
     if not available:
         return Detected(Engine.POSTGRES, "TimescaleDB is not installed on this server.")
-    if "timescaledb" not in preloaded:
+    try:
+        preloaded = _preloaded(connection)
+    except psycopg.errors.InsufficientPrivilege:
+        return Detected(
+            Engine.POSTGRES,
+            "TimescaleDB is installed, but this role may not see whether it is loaded: grant it pg_read_all_settings.",
+        )
+    if not preloaded:
         return Detected(
             Engine.POSTGRES,
             "TimescaleDB is installed, but shared_preload_libraries does not name it: add it and restart.",
@@ -88,6 +94,14 @@ def _judge(licence: str | None, version: str) -> Detected:
 def _version(connection: Connection) -> str:
     row = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'").fetchone()
     return str(row[0]) if row else "0.0"
+
+
+def _preloaded(connection: Connection) -> bool:
+    """Whether the server loads TimescaleDB; where the extension is in use, it does."""
+    if connection.execute("SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'").fetchone():
+        return True
+    with connection.transaction():
+        return "timescaledb" in (_setting(connection, "shared_preload_libraries") or "")
 
 
 def _setting(connection: Connection, name: str) -> str | None:
