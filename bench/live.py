@@ -21,7 +21,7 @@ from candleworks.simulate import RunningSimulator, running_simulator
 from candleworks.storage.connection import Connection, connect
 
 BUDGET = 8.0
-OFFERED_TICKS_PER_SECOND = 200_000
+OFFERED_TICKS_PER_SECOND = 400_000
 START_TIMEOUT_SECONDS = 60
 SYMBOLS = ",".join(DEFAULT_SYMBOLS)
 ROWS = "SELECT count(*) FROM stocks_real_time"
