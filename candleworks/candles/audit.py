@@ -4,12 +4,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from candleworks import clock
-from candleworks.storage.aggregates import retention_horizon
 from candleworks.storage.candles import (
     Difference,
     audit_days,
     audit_level,
-    levels,
+    audited_levels,
     rebuild,
     refresh,
     save_differences,
@@ -41,7 +40,7 @@ def audit(
     Without bounds everything is audited. Days whose ticks went to retention are left out: there is nothing to compare.
     A difference that a refresh removes was no difference but a candle that was due.
     """
-    report = AuditReport(*_bounds(connection, start, stop))
+    report = AuditReport(*_bounds(start, stop))
     refresh(connection)
     days = audit_days(connection, report.start, report.stop)
     if days:
@@ -80,14 +79,13 @@ def _handle(
 
 
 def _differences(connection: Connection, first: datetime, after: datetime) -> list[Difference]:
-    return [found for level in levels(connection) for found in audit_level(connection, level, first, after)]
+    return [
+        found for level in audited_levels(connection) for found in audit_level(connection, level.label, first, after)
+    ]
 
 
-def _bounds(connection: Connection, start: datetime | None, stop: datetime | None) -> tuple[datetime, datetime]:
+def _bounds(start: datetime | None, stop: datetime | None) -> tuple[datetime, datetime]:
     first = _midnight(start or BEGINNING)
-    horizon = retention_horizon(connection, "stocks_real_time")
-    if horizon is not None:
-        first = max(first, _midnight(horizon - timedelta(microseconds=1)) + DAY)
     after = _midnight((stop or clock.now() + DAY) - timedelta(microseconds=1)) + DAY
     return first, max(first, after)
 

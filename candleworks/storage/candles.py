@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from candleworks.storage.aggregates import rebuild_buckets, refresh_aggregates
@@ -14,6 +15,14 @@ from candleworks.storage.engine import Engine, engine_of
 from candleworks.storage.queries import query
 
 MAX_MINUTES = 20_000  # in one step of a refresh
+
+
+class AuditedLevel(NamedTuple):
+    """A level of trade or quote candles, and what differences call it: `1m`, `quote 1m`."""
+
+    label: str
+    relation: str
+    width: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +66,32 @@ def audit_level(connection: Connection, level: str, start: datetime, stop: datet
     return [Difference(level, *row) for row in rows]
 
 
+def audited_levels(connection: Connection) -> list[AuditedLevel]:
+    """Return all levels of trade and quote candles, narrowest first."""
+    return [AuditedLevel(*row) for row in connection.execute(query("audited_levels")).fetchall()]
+
+
 def rebuild(connection: Connection, differences: Sequence[Difference]) -> None:
     """Compute the candles of `differences`, and all above them, anew from their ticks."""
-    if engine_of(connection) is Engine.TIMESCALE:
-        for level, width in levels(connection).items():
-            buckets = sorted({d.bucket for d in differences if d.level == level})
-            rebuild_buckets(connection, f"candles_{level}", buckets, width)
+    timescale = engine_of(connection) is Engine.TIMESCALE
+    for level in audited_levels(connection):
+        found = [d for d in differences if d.level == level.label]
+        if timescale and found:
+            rebuild_buckets(connection, level.relation, sorted({d.bucket for d in found}), level.width)
             refresh(connection)
-        return
-    for difference in differences:
-        connection.execute(query("note_minute"), {"symbol": difference.symbol, "bucket": difference.bucket})
+        elif found:
+            _note(connection, level, found)
     refresh(connection)
+
+
+def _note(connection: Connection, level: AuditedLevel, differences: Sequence[Difference]) -> None:
+    """Have the next refresh compute the candles above a minute of each difference, on plain PostgreSQL."""
+    notes = sql.Identifier("candleworks", level.relation.split("candles_")[0] + "candle_invalidations")
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            sql.SQL("INSERT INTO {} (symbol, bucket) VALUES (%s, %s)").format(notes),
+            [(difference.symbol, difference.bucket) for difference in differences],
+        )
 
 
 def save_differences(

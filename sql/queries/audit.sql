@@ -7,9 +7,9 @@ VALUES (
     %(found_at)s, %(level)s, %(symbol)s, %(bucket)s, %(kind)s, %(stored)s, %(expected)s, %(repaired_at)s
 )
 
--- name: note_minute
--- Plain PostgreSQL: has the candles above a minute computed again by the next refresh.
-INSERT INTO candleworks.candle_invalidations (symbol, bucket) VALUES (%(symbol)s, %(bucket)s)
+-- name: audited_levels
+-- Label and relation of every level of candles, narrowest first, with its width.
+SELECT label, relation, width FROM candleworks.candle_relations ORDER BY width, label
 
 -- name: candle_levels
 SELECT name, width FROM candleworks.candle_levels ORDER BY width
@@ -18,27 +18,33 @@ SELECT name, width FROM candleworks.candle_levels ORDER BY width
 SELECT dropped_before FROM candleworks.retention_horizons WHERE relation = %(relation)s
 
 -- name: audit_days_postgres
--- The UTC days that may have ticks, by the partitions there are, or have candles.
-SELECT day FROM (
-    SELECT generate_series(p.start, p.start + interval '6 days', interval '1 day') AS day
+-- The UTC days that may have ticks, by the partitions there are, or have candles; not those whose ticks were dropped.
+SELECT DISTINCT d.day
+FROM candleworks.candle_families f
+CROSS JOIN LATERAL (
+    SELECT generate_series(p.start, p.start + interval '144 hours', interval '24 hours') AS day
     FROM (
         SELECT to_date(right(t.relid::regclass::text, 8), 'YYYYMMDD')::timestamp AT TIME ZONE 'UTC' AS start
-        FROM pg_partition_tree('public.stocks_real_time') t WHERE t.isleaf AND t.level > 0
+        FROM pg_partition_tree(('public.' || f.ticks)::regclass) t WHERE t.isleaf AND t.level > 0
     ) p
-    UNION
-    SELECT bucket FROM public.candles_1d
+    UNION ALL SELECT bucket FROM public.candles_1d WHERE f.name = 'trade'
+    UNION ALL SELECT bucket FROM public.quote_candles_1d WHERE f.name = 'quote'
 ) d
-WHERE day >= %(start)s AND day < %(stop)s ORDER BY day
+WHERE d.day >= %(start)s AND d.day < %(stop)s AND d.day >= candleworks.ticks_kept_from(f.ticks)
+ORDER BY d.day
 
 -- name: audit_days_timescale
--- The UTC days that may have ticks, by the chunks there are, or have candles.
-SELECT day FROM (
+-- The UTC days that may have ticks, by the chunks there are, or have candles; not those whose ticks were dropped.
+SELECT DISTINCT d.day
+FROM candleworks.candle_families f
+CROSS JOIN LATERAL (
     SELECT generate_series(
-        date_trunc('day', range_start), range_end - interval '1 microsecond', interval '1 day'
+        date_trunc('day', c.range_start, 'UTC'), c.range_end - interval '1 microsecond', interval '24 hours'
     ) AS day
-    FROM timescaledb_information.chunks
-    WHERE hypertable_schema = 'public' AND hypertable_name = 'stocks_real_time'
-    UNION
-    SELECT bucket FROM public.candles_1d
+    FROM timescaledb_information.chunks c
+    WHERE c.hypertable_schema = 'public' AND c.hypertable_name = f.ticks
+    UNION ALL SELECT bucket FROM public.candles_1d WHERE f.name = 'trade'
+    UNION ALL SELECT bucket FROM public.quote_candles_1d WHERE f.name = 'quote'
 ) d
-WHERE day >= %(start)s AND day < %(stop)s ORDER BY day
+WHERE d.day >= %(start)s AND d.day < %(stop)s AND d.day >= candleworks.ticks_kept_from(f.ticks)
+ORDER BY d.day

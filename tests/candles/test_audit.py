@@ -126,3 +126,31 @@ def test_only_the_asked_days_are_audited(day: Connection, engine: Engine) -> Non
     _insert_unnoticed(day, engine, DAY + timedelta(hours=3))
     assert audit(day, DAY + timedelta(days=1), None).differences == []
     assert audit(day, None, DAY).differences == []
+
+
+def test_quote_candles_are_audited_too(connection: Connection, engine: Engine) -> None:
+    """A wrong candle of bid and ask is found under its own level's name and repaired, the trades' stay as they are."""
+    connection.execute("SELECT candleworks.prepare_quotes(%s, %s)", [DAY, DAY + timedelta(days=1)])
+    connection.execute(
+        "INSERT INTO quotes (time, symbol, bid, ask, bid_volume, ask_volume)"
+        " SELECT %s + n * interval '31 seconds', 'EUR/USD', 1.1 + n * 1e-5, 1.2 + n * 1e-5, 0.1, 0.3"
+        " FROM generate_series(0, 2000) n",
+        [DAY],
+    )
+    refresh(connection)
+    assert audit(connection, None, None).differences == []
+    with connection.transaction():
+        if engine is Engine.POSTGRES:
+            connection.execute("SET LOCAL session_replication_role = replica")
+        else:
+            connection.execute("SET LOCAL timescaledb.skip_cagg_invalidation = on")
+        connection.execute(
+            "INSERT INTO quotes (time, symbol, bid, ask) VALUES (%s, 'EUR/USD', 9, 10)",
+            [DAY + timedelta(microseconds=1)],
+        )
+    found = audit(connection, None, None).differences
+    assert [difference.level for difference in found] == [f"quote {level}" for level in LEVELS]
+    report = audit(connection, None, None, repair=True)
+    assert report.repaired == len(LEVELS)
+    assert audit(connection, None, None).differences == []
+    assert connection.execute("SELECT ask_high FROM quote_candles_1d").fetchone() == (10.0,)
