@@ -33,6 +33,9 @@ class RecentTrades:
     count: int = 0
 
     def remember(self, trades: Trades) -> None:
+        """Keep a batch, and forget the oldest ones beyond REMEMBERED_TRADES."""
+        if not trades:
+            return
         self.batches.append(trades)
         self.count += len(trades)
         while self.count > REMEMBERED_TRADES and len(self.batches) > 1:
@@ -73,8 +76,7 @@ class LiveTrades:
             self._prepare(trades, late)
             written = self._isolate_all(trades, late, rejections)
         self._recent.remember(trades)
-        if late:
-            self._recent.remember(late)
+        self._recent.remember(late)
         return written
 
     def _prepare(self, *parts: Trades) -> None:

@@ -14,22 +14,22 @@ EXPECTED = "expected are time,symbol,price,day_volume or symbol,name."
 STAMP = "2022-10-19 12:00:02+00"
 
 
-@pytest.mark.parametrize(
-    ("header", "shown"),
-    [
-        ("a,b,c", "a,b,c"),
-        ("time,symbol", "time,symbol"),
-        ("time,symbol,price,size", "time,symbol,price,size"),
-        ("time,symbol,price,price", "time,symbol,price,price"),
-        ("symbol,name,founded", "symbol,name,founded"),
-        (GOOD.strip(), "2022-10-19 12:00:01+00,aapl,143.86,51"),
-        ("{", "{"),
-        ("t\x00i\x1b[31m", r"'t\x00i\x1b[31m'"),
-    ],
-)
-def test_a_header_that_is_not_known_is_refused(desk: Desk, header: str, shown: str) -> None:
+HEADERS = {
+    "a,b,c": "a,b,c",
+    "time,symbol": "time,symbol",
+    "time,symbol,price,size": "time,symbol,price,size",
+    "time,symbol,price,price": "time,symbol,price,price",
+    "symbol,name,founded": "symbol,name,founded",
+    GOOD.strip(): "2022-10-19 12:00:01+00,aapl,143.86,51",
+    "{": "{",
+    "t\x00i\x1b[31m": r"'t\x00i\x1b[31m'",
+}
+
+
+def test_a_header_that_is_not_known_is_refused(desk: Desk) -> None:
     """The message shows the columns found and those expected, and nothing that a terminal would obey."""
-    assert desk.refusal(f"{header}\n{GOOD}") == f"trades.csv has the columns {shown}: {EXPECTED}"
+    for header, shown in HEADERS.items():
+        assert desk.refusal(f"{header}\n{GOOD}") == f"trades.csv has the columns {shown}: {EXPECTED}"
 
 
 def test_a_file_without_lines_is_refused_by_its_columns(desk: Desk) -> None:
@@ -38,39 +38,40 @@ def test_a_file_without_lines_is_refused_by_its_columns(desk: Desk) -> None:
     assert message == f"trades.csv has the columns {'x' * 200}: {EXPECTED}"
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "trades.csv is empty: there is nothing to import."),
-        (b"\xef\xbb\xbf \r\n\n", "trades.csv is empty: there is nothing to import."),
-        (gzip.compress(b""), "trades.csv is empty: there is nothing to import."),
+UNREADABLE = [
+    (b"", "trades.csv is empty: there is nothing to import."),
+    (b"\xef\xbb\xbf \r\n\n", "trades.csv is empty: there is nothing to import."),
+    (gzip.compress(b""), "trades.csv is empty: there is nothing to import."),
+    (
+        (HEADER + GOOD + "# Münze\n").encode("latin-1"),
+        "trades.csv is not UTF-8 in line 3: convert it (for example iconv -f LATIN1).",
+    ),
+    (
+        (HEADER + GOOD).encode("utf-16"),
+        "trades.csv is UTF-16 by its first bytes: convert it to UTF-8 (iconv -f UTF-16 -t UTF-8).",
+    ),
+    (
+        gzip.compress((HEADER + GOOD).encode())[:-12],
         (
-            (HEADER + GOOD + "# Münze\n").encode("latin-1"),
-            "trades.csv is not UTF-8 in line 3: convert it (for example iconv -f LATIN1).",
+            "trades.csv is a broken gzip file"
+            " (Compressed file ended before the end-of-stream marker was reached): fetch it again."
         ),
-        (
-            (HEADER + GOOD).encode("utf-16"),
-            "trades.csv is UTF-16 by its first bytes: convert it to UTF-8 (iconv -f UTF-16 -t UTF-8).",
-        ),
-        (
-            gzip.compress((HEADER + GOOD).encode())[:-12],
-            ("trades.csv is a broken gzip file"
-            " (Compressed file ended before the end-of-stream marker was reached): fetch it again."),
-        ),
-        (
-            gzip.compress((HEADER + GOOD).encode())[:10] + b"\xff" * 40,
-            ("trades.csv is a broken gzip file"
-            " (Error -3 while decompressing data: invalid block type): fetch it again."),
-        ),
-        (
-            gzip.compress((HEADER + GOOD).encode()) + b"rest",
-            "trades.csv is a broken gzip file (Not a gzipped file (b're')): fetch it again.",
-        ),
-    ],
-)  # fmt: skip
-def test_a_file_that_cannot_be_read_is_refused(desk: Desk, content: bytes, message: str) -> None:
+    ),
+    (
+        gzip.compress((HEADER + GOOD).encode())[:10] + b"\xff" * 40,
+        ("trades.csv is a broken gzip file (Error -3 while decompressing data: invalid block type): fetch it again."),
+    ),
+    (
+        gzip.compress((HEADER + GOOD).encode()) + b"rest",
+        "trades.csv is a broken gzip file (Not a gzipped file (b're')): fetch it again.",
+    ),
+]
+
+
+def test_a_file_that_cannot_be_read_is_refused(desk: Desk) -> None:
     """One line says what it is and what to do; nothing of it is stored."""
-    assert desk.refusal(content) == message
+    for content, message in UNREADABLE:
+        assert desk.refusal(content) == message
 
 
 def test_a_missing_file_and_a_directory_are_named(desk: Desk) -> None:

@@ -83,20 +83,18 @@ def test_every_pattern_of_nulls_has_its_layout(book: Book) -> None:
     assert in_order(copy(book, trades, "test")) == in_order(expected(trades, "test"))
 
 
-@pytest.mark.parametrize(
-    ("us", "moment"),
-    [
-        (FIRST_US, datetime(1990, 1, 1, tzinfo=UTC)),
-        (946_684_799_999_999, datetime(1999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)),
-        (946_684_800_000_000, datetime(2000, 1, 1, tzinfo=UTC)),
-        (946_684_800_000_001, datetime(2000, 1, 1, microsecond=1, tzinfo=UTC)),
-    ],
-)
-def test_microseconds_survive_around_postgresqls_epoch(book: Book, us: int, moment: datetime) -> None:
+def test_microseconds_survive_around_postgresqls_epoch(book: Book) -> None:
     """The wire counts from 2000, and earlier times are negative there."""
-    trades = Trades([us], [0], ["A"], [0.1], [None], [None], [None], [None], [us])
-    (row,) = copy(book, trades, "test")
-    assert row[0] == moment
+    moments = {
+        FIRST_US: datetime(1990, 1, 1, tzinfo=UTC),
+        946_684_799_999_999: datetime(1999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+        946_684_800_000_000: datetime(2000, 1, 1, tzinfo=UTC),
+        946_684_800_000_001: datetime(2000, 1, 1, microsecond=1, tzinfo=UTC),
+    }
+    for us, moment in moments.items():
+        trades = Trades([us], [0], ["A"], [0.1], [None], [None], [None], [None], [us])
+        (row,) = copy(book, trades, "test")
+        assert row[0] == moment
 
 
 def test_a_stream_without_rows_is_a_stream(book: Book) -> None:
@@ -115,9 +113,9 @@ def test_nan_stands_for_null_where_null_is_possible(book: Book) -> None:
     assert book.rows() == [(datetime(1990, 1, 1, tzinfo=UTC), "A", 0.0, None, 0.0)]
 
 
-@pytest.mark.parametrize("price", [-0.01, float("inf"), float("nan")])
-def test_the_table_takes_no_price_that_is_none(book: Book, price: float) -> None:
+def test_the_table_takes_no_price_that_is_none(book: Book) -> None:
     """A negative, infinite or undefined price is refused by the table itself."""
     book.store.prepare([FIRST_US])
-    with pytest.raises(psycopg.errors.CheckViolation):
-        book.store.copy(Trades([FIRST_US], [0], ["A"], [price], [None], [None], [None], [None], [FIRST_US]))
+    for price in (-0.01, float("inf"), float("nan")):
+        with pytest.raises(psycopg.errors.CheckViolation):
+            book.store.copy(Trades([FIRST_US], [0], ["A"], [price], [None], [None], [None], [None], [FIRST_US]))

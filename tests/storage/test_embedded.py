@@ -63,13 +63,29 @@ class User:
 
 
 @pytest.fixture
-def home() -> Iterator[Path]:
+def new_home() -> Iterator[Path]:
     """A short path, because some tests are about long ones; whatever still runs in it is stopped."""
     path = Path(tempfile.mkdtemp(prefix="cw"))
     path.chmod(0o755)
     yield path
     EmbeddedServer(path).stop()
     shutil.rmtree(path)
+
+
+@pytest.fixture(scope="module")
+def used_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory in which a server ran before; made once, because that takes a second."""
+    path = tmp_path_factory.mktemp("used")
+    with EmbeddedServer(path).use():
+        pass
+    return path
+
+
+@pytest.fixture
+def home(new_home: Path, used_home: Path) -> Path:
+    """A copy of the directory in which a server ran before."""
+    subprocess.run(["/bin/cp", "-a", str(used_home / "postgres"), str(new_home)], check=True)
+    return new_home
 
 
 def postmaster(home: Path) -> int | None:
@@ -103,17 +119,17 @@ def fetch(dsn: str, sql: str) -> Any:
         return row[0] if row else None
 
 
-def test_it_runs_while_it_is_used(home: Path) -> None:
+def test_it_runs_while_it_is_used(new_home: Path) -> None:
     """PostgreSQL 18 on a private Unix socket and nowhere else; nothing is left running afterwards."""
-    server = EmbeddedServer(home)
+    server = EmbeddedServer(new_home)
     with server.use() as dsn:
         assert fetch(dsn, "SHOW server_version").startswith("18")
         assert fetch(dsn, "SHOW listen_addresses") == ""
         assert fetch(dsn, "SELECT current_database()") == "candleworks"
-        assert (home / "postgres").stat().st_mode & 0o077 == 0
-        number = postmaster(home)
+        assert (new_home / "postgres").stat().st_mode & 0o077 == 0
+        number = postmaster(new_home)
         assert number is not None
-    assert postmaster(home) is None
+    assert postmaster(new_home) is None
     wait_until(lambda: not alive(number))
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(dsn)
@@ -132,15 +148,15 @@ def test_processes_share_it_and_the_last_one_stops_it(home: Path) -> None:
     assert postmaster(home) is None
 
 
-def test_many_who_start_at_once_get_the_same_server(home: Path) -> None:
+def test_many_who_start_at_once_get_the_same_server(new_home: Path) -> None:
     """Also the very first time, when the data directory has to be made."""
-    users = [User(home) for _ in range(4)]
-    assert {user.line() for user in users} == {EmbeddedServer(home).dsn}
+    users = [User(new_home) for _ in range(4)]
+    assert {user.line() for user in users} == {EmbeddedServer(new_home).dsn}
     for user in users[1:]:
         user.leave()
-    assert postmaster(home) is not None
+    assert postmaster(new_home) is not None
     users[0].leave()
-    assert postmaster(home) is None
+    assert postmaster(new_home) is None
 
 
 def test_a_killed_user_does_not_keep_it_alive(home: Path) -> None:
@@ -221,19 +237,19 @@ def test_a_number_that_another_process_got_is_left_alone(home: Path) -> None:
             bystander.communicate(b"\n", timeout=PATIENCE_SECONDS)
 
 
-def test_a_first_start_that_is_killed_can_be_repeated(home: Path) -> None:
+def test_a_first_start_that_is_killed_can_be_repeated(new_home: Path) -> None:
     """Half a data directory is not taken for a whole one."""
-    interrupted = User(home)
-    wait_until(lambda: list(home.glob("*/PG_VERSION")))
+    interrupted = User(new_home)
+    wait_until(lambda: list(new_home.glob("*/PG_VERSION")))
     interrupted.kill()
-    with EmbeddedServer(home).use() as dsn:
+    with EmbeddedServer(new_home).use() as dsn:
         assert fetch(dsn, "SELECT 1") == 1
 
 
 @pytest.mark.parametrize("name", ["deep/" * 30 + "home", "größe: it's 100%, & more?"])
-def test_any_path_will_do(home: Path, name: str) -> None:
+def test_any_path_will_do(new_home: Path, name: str) -> None:
     """A socket's path may have 108 bytes, an address has its own rules, and the configuration has quotes."""
-    odd = home / name
+    odd = new_home / name
     try:
         with EmbeddedServer(odd).use() as dsn:
             assert fetch(dsn, "SELECT 1") == 1
@@ -244,10 +260,10 @@ def test_any_path_will_do(home: Path, name: str) -> None:
     assert not EmbeddedServer(odd).sockets.exists()
 
 
-def test_a_socket_directory_that_somebody_else_prepared_is_refused(home: Path) -> None:
+def test_a_socket_directory_that_somebody_else_prepared_is_refused(new_home: Path) -> None:
     """It lies in the shared temporary directory, where anybody may put a link."""
-    server = EmbeddedServer(home / ("deep/" * 30))
-    server.sockets.symlink_to(home)
+    server = EmbeddedServer(new_home / ("deep/" * 30))
+    server.sockets.symlink_to(new_home)
     try:
         with pytest.raises(TerminalError) as caught, server.use():
             pass
@@ -259,15 +275,15 @@ def test_a_socket_directory_that_somebody_else_prepared_is_refused(home: Path) -
     )
 
 
-def test_a_directory_without_timescaledb_is_refused(home: Path) -> None:
+def test_a_directory_without_timescaledb_is_refused(new_home: Path) -> None:
     """Before anything is started."""
-    with pytest.raises(ConfigurationError) as caught, EmbeddedServer(home, home / "nothing").use():
+    with pytest.raises(ConfigurationError) as caught, EmbeddedServer(new_home, new_home / "nothing").use():
         pass
     assert str(caught.value) == (
-        f"CANDLEWORKS_TIMESCALEDB is {home}/nothing, which has no share/extension/timescaledb.control:"
+        f"CANDLEWORKS_TIMESCALEDB is {new_home}/nothing, which has no share/extension/timescaledb.control:"
         " name a TimescaleDB build for PostgreSQL 18, or unset it."
     )
-    assert not (home / "postgres").exists()
+    assert not (new_home / "postgres").exists()
 
 
 def test_a_server_that_cannot_start_says_where_to_look(home: Path) -> None:
@@ -309,18 +325,18 @@ def as_user(user: pwd.struct_passwd) -> dict[str, Any]:
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": [], "env": os.environ | {"HOME": "/tmp"}}  # noqa: S108
 
 
-def test_an_ordinary_user_has_a_server_of_their_own(home: Path, ordinary_user: pwd.struct_passwd) -> None:
+def test_an_ordinary_user_has_a_server_of_their_own(new_home: Path, ordinary_user: pwd.struct_passwd) -> None:
     """It runs under their name, in their directory."""
-    os.chown(home, ordinary_user.pw_uid, ordinary_user.pw_gid)
-    user = User(home, **as_user(ordinary_user))
+    os.chown(new_home, ordinary_user.pw_uid, ordinary_user.pw_gid)
+    user = User(new_home, **as_user(ordinary_user))
     dsn = user.line()
-    assert dsn == EmbeddedServer(home).dsn, user.failure()
-    number = postmaster(home)
+    assert dsn == EmbeddedServer(new_home).dsn, user.failure()
+    number = postmaster(new_home)
     assert number is not None
     assert psutil.Process(number).username() == ordinary_user.pw_name
-    assert (home / "postgres").stat().st_uid == ordinary_user.pw_uid
+    assert (new_home / "postgres").stat().st_uid == ordinary_user.pw_uid
     user.leave()
-    assert postmaster(home) is None
+    assert postmaster(new_home) is None
 
 
 def test_somebody_elses_directory_is_refused(home: Path, ordinary_user: pwd.struct_passwd) -> None:

@@ -187,3 +187,14 @@ def test_a_late_trade_for_a_full_stamp_is_set_aside(book: Book, connection: Conn
     assert reason == "1,000 ticks of its symbol share its stamp already"
     assert payload.startswith("symbol=AAPL stamp=2022-10-19T12:00:00+00:00 price=5000.0 ")
     assert len(book.stored(timedelta(milliseconds=1))) == 1_001
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """The newest 100,000 trades, to the batch; batches without a trade leave nothing."""
+    recent = RecentTrades()
+    for number in range(30):
+        recent.remember(trades_of(Trade(NOON + timedelta(seconds=number), "AAPL", 1.0) for _ in range(10_000)))
+        recent.remember(Trades())
+    assert (len(recent.batches), recent.count) == (10, 100_000)
+    assert len(recent.of_same_stamps(trades_of([Trade(NOON + timedelta(seconds=19), "AAPL", 1.0)]))) == 0
+    assert len(recent.of_same_stamps(trades_of([Trade(NOON + timedelta(seconds=20), "AAPL", 1.0)]))) == 10_000
