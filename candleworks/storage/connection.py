@@ -104,7 +104,7 @@ def _malformed() -> ConfigurationError:
 
 @contextlib.contextmanager
 def transient_errors(dsn: str) -> Iterator[None]:
-    """Turn the loss of the connection into a TransientError; other errors of the database pass."""
+    """Turn what another try may mend, such as a lost connection, into a TransientError; other errors pass."""
     try:
         yield
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
@@ -112,6 +112,10 @@ def transient_errors(dsn: str) -> Iterator[None]:
 
 
 def _unreachable(dsn: str, error: Exception) -> TransientError:
+    if isinstance(error, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure):
+        return TransientError(
+            f"Another writer of the database {describe(dsn)} was in the way ({_one_line(error)}): try again."
+        )
     return TransientError(
         f"The database {describe(dsn)} cannot be reached ({_one_line(error)}): start it, or correct CANDLEWORKS_DSN."
     )
