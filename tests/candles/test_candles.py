@@ -77,7 +77,7 @@ def clear(connection: Connection) -> None:
     connection.execute(f"TRUNCATE stocks_real_time, candleworks.candle_invalidations, {tables}")
 
 
-@examples(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=st.lists(changes, min_size=1, max_size=8))
 def test_candles_are_what_the_ticks_say_whatever_happened_to_them(
     market: Market, history: list[tuple[str, Any]]

@@ -176,7 +176,7 @@ dated = st.lists(
 )
 
 
-@examples(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=st.lists(st.tuples(st.sampled_from(["file", "merge"]), dated), min_size=1, max_size=4))
 def test_files_and_ticks_in_any_order_make_one_history(desk: Desk, steps: list[tuple[str, list[Trade]]]) -> None:
     """Every trade as often as the richest source has it, ordinals dense, volumes as the order of time says."""

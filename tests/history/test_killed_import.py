@@ -16,7 +16,7 @@ from tests.history.conftest import HEADER, Desk
 from tests.storage.conftest import Trade, at
 
 NOON = at("2022-10-19 12:00:00")
-ROWS = 200_000
+ROWS = 120_000
 PATIENCE_SECONDS = 60
 
 pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)

@@ -41,7 +41,7 @@ dated = st.builds(
     st.just(1.0),
     st.none() | st.integers(0, 9).map(float),
 )
-real_server = examples(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+real_server = examples(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def in_time(rows: Sequence[Trade]) -> list[Trade]:
