@@ -133,6 +133,51 @@ TABLES = {
         "expected jsonb",
         "repaired_at timestamptz",
     ],
+    "alerts": [
+        "id int8 NOT NULL",
+        "check text NOT NULL",
+        "subject text NOT NULL",
+        "severity text NOT NULL",
+        "status text NOT NULL DEFAULT 'open'::text",
+        "result text NOT NULL DEFAULT 'failed'::text",
+        "opened_at timestamptz NOT NULL",
+        "last_seen_at timestamptz NOT NULL",
+        "count int8 NOT NULL DEFAULT 1",
+        "observed text",
+        "expected text",
+        "escalated_at timestamptz",
+        "acknowledged_at timestamptz",
+        "acknowledged_by text",
+        "muted_until timestamptz",
+        "mute_reason text",
+        "resolved_at timestamptz",
+        "announced_at timestamptz",
+        "checked_at timestamptz NOT NULL",
+        "passes int4 NOT NULL DEFAULT 0",
+    ],
+    "alert_events": [
+        "id int8 NOT NULL",
+        "alert_id int8 NOT NULL",
+        "event text NOT NULL",
+        "at timestamptz NOT NULL",
+        "severity text NOT NULL",
+        "result text NOT NULL",
+        "count int8 NOT NULL",
+        "observed text",
+        "expected text",
+        "note text",
+    ],
+    "alert_deliveries": [
+        "event_id int8 NOT NULL",
+        "destination text NOT NULL",
+        "state text NOT NULL DEFAULT 'waiting'::text",
+        "attempts int4 NOT NULL DEFAULT 0",
+        "next_attempt_at timestamptz NOT NULL DEFAULT now()",
+        "sending_since timestamptz",
+        "sent_at timestamptz",
+        "possible_repeat bool NOT NULL DEFAULT false",
+        "reason text",
+    ],
     "candleworks_migrations": [
         "name text NOT NULL",
         "sha256 text NOT NULL",
@@ -147,6 +192,9 @@ KEYS = {
     "ingest_stats": ["feed, at"],
     "import_files": ["sha256"],
     "feed_gaps": ["id"],
+    "alerts": ["id"],
+    "alert_events": ["id"],
+    "alert_deliveries": ["event_id, destination"],
     "candleworks_migrations": ["name"],
 }
 FUNCTIONS = {
@@ -162,6 +210,9 @@ FUNCTIONS = {
         'TABLE("time" timestamptz, open float8, high float8, low float8, close float8, volume float8, ticks int8,'
         " status text) STABLE"
     ),
+    "acknowledge_alert(alert bigint, by text DEFAULT SESSION_USER)": "alerts VOLATILE",
+    "mute_alert(alert bigint, until timestamptz, reason text)": "alerts VOLATILE",
+    "unmute_alert(alert bigint)": "alerts VOLATILE",
 }
 VALUE_TYPES = ("double precision", "numeric", "bigint", "integer", "text", "timestamp with time zone")
 
