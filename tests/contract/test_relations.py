@@ -210,9 +210,9 @@ FUNCTIONS = {
         'TABLE("time" timestamptz, open float8, high float8, low float8, close float8, volume float8, ticks int8,'
         " status text) STABLE"
     ),
-    "acknowledge_alert(alert bigint, by text DEFAULT SESSION_USER)": "alerts VOLATILE",
-    "mute_alert(alert bigint, until timestamptz, reason text)": "alerts VOLATILE",
-    "unmute_alert(alert bigint)": "alerts VOLATILE",
+    "acknowledge_alert(alert int8, by text DEFAULT SESSION_USER)": "alerts VOLATILE",
+    "mute_alert(alert int8, until timestamptz, reason text)": "alerts VOLATILE",
+    "unmute_alert(alert int8)": "alerts VOLATILE",
 }
 VALUE_TYPES = ("double precision", "numeric", "bigint", "integer", "text", "timestamp with time zone")
 
