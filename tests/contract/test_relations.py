@@ -178,6 +178,20 @@ TABLES = {
         "possible_repeat bool NOT NULL DEFAULT false",
         "reason text",
     ],
+    "quality_results": [
+        "check text NOT NULL",
+        "subject text NOT NULL",
+        "suite text NOT NULL",
+        "severity text NOT NULL",
+        "status text NOT NULL",
+        "observed text",
+        "expected text",
+        "window tstzrange",
+        "sample jsonb",
+        "seconds float8",
+        "at timestamptz NOT NULL DEFAULT now()",
+        "id int8 NOT NULL",
+    ],
     "candleworks_migrations": [
         "name text NOT NULL",
         "sha256 text NOT NULL",
@@ -195,6 +209,7 @@ KEYS = {
     "alerts": ["id"],
     "alert_events": ["id"],
     "alert_deliveries": ["event_id, destination"],
+    "quality_results": ["id"],
     "candleworks_migrations": ["name"],
 }
 FUNCTIONS = {
