@@ -138,7 +138,7 @@ def test_a_price_side_that_does_not_exist_is_refused(connection: Connection, sid
     """The message names the sides there are."""
     with pytest.raises(psycopg.errors.InvalidParameterValue) as caught:
         ohlc(connection, "1 minute", None, None, side)
-    assert caught.value.diag.message_primary == f"ohlc: the price side is {shown}, it must be trade."
+    assert caught.value.diag.message_primary == f"ohlc: the price side is {shown}, it must be trade, bid, ask or mid."
 
 
 @pytest.mark.usefixtures("ticks")
