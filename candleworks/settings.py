@@ -43,11 +43,11 @@ def _matching(pattern: str, allowed: str) -> AfterValidator:
 
 
 def _known_calendar(name: str) -> str:
-    if name not in ("XNYS", "24/7"):
+    if name not in ("XNYS", "24/7", "FX"):
         import exchange_calendars  # noqa: PLC0415 - 0.5 s to import, and most configurations name no calendar
 
         if name not in exchange_calendars.get_calendar_names():
-            raise ValueError("a calendar of exchange_calendars such as XNYS, XLON or 24/7")
+            raise ValueError("FX, or a calendar of exchange_calendars such as XNYS, XLON or 24/7")
     return name
 
 
@@ -102,8 +102,8 @@ class Candles(_Section):
 class Calendars(_Section):
     """Which exchange calendar a symbol's trading day follows.
 
-    `symbols` maps a symbol to a calendar name of exchange_calendars; a pair such as `BTC/USD` that is not named
-    trades around the clock, everything else follows `stocks`.
+    `symbols` maps a symbol to FX or a calendar name of exchange_calendars; of those not named, pairs of currencies such
+    as `EUR/USD` follow FX, other pairs such as `BTC/USD` trade around the clock, everything else follows `stocks`.
     """
 
     stocks: CalendarName = "XNYS"
@@ -135,6 +135,36 @@ class Storage(_Section):
     retention_days: RetentionDays = RetentionDays()
 
 
+class Watch(_Section):
+    """When `alerts watch` raises an alarm by itself, in seconds.
+
+    No statistics of a feed's ingest, no tick of a feed whose exchanges are open, no database.
+    """
+
+    interval_seconds: StrictFloat = Field(default=5.0, ge=0.1, le=3_600)
+    ingest_away_seconds: StrictInt = Field(default=60, ge=15, le=86_400)
+    feed_silent_seconds: StrictInt = Field(default=120, ge=15, le=86_400)
+    database_away_seconds: StrictFloat = Field(default=15.0, ge=0, le=86_400)
+    max_spool_depth: StrictInt = Field(default=50_000, ge=1, le=1_000_000_000)
+
+
+class Alerts(_Section):
+    """When alerts escalate and end, what their messages link to, and how long to wait for receivers that fail.
+
+    An alert escalates once it failed so often and lasts so long. The page is that of `candleworks serve` (null: the one
+    on this machine); the dashboard's address is given whole.
+    """
+
+    escalate_after_failures: StrictInt = Field(default=3, ge=2, le=1_000_000)
+    escalate_after_seconds: StrictInt = Field(default=300, ge=0, le=31_536_000)
+    resolve_after_passes: StrictInt = Field(default=2, ge=1, le=100)
+    page_url: RestUrl | None = None
+    dashboard_url: RestUrl | None = None
+    retry_first_seconds: StrictFloat = Field(default=5.0, ge=0.1, le=3_600)
+    retry_longest_seconds: StrictFloat = Field(default=600.0, ge=0.1, le=86_400)
+    watch: Watch = Watch()
+
+
 class Simulator(_Section):
     """The simulated feed that runs while no API key is set."""
 
@@ -149,6 +179,7 @@ class _File(_Section):
     calendars: Calendars = Calendars()
     storage: Storage = Storage()
     simulator: Simulator = Simulator()
+    alerts: Alerts = Alerts()
 
     @field_validator("feeds")
     @classmethod
@@ -170,6 +201,7 @@ class Settings(_File):
     prefect_port: Port = 4200
     timescaledb: Path | None = None
     api_key: SecretStr | None = None
+    alert_urls: tuple[SecretStr, ...] = ()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @field_validator("home", "timescaledb")
@@ -179,6 +211,22 @@ class Settings(_File):
             return path.expanduser().resolve() if path else None
         except RuntimeError:
             raise ValueError("a directory, and ~ only for users that exist") from None
+
+    @field_validator("alert_urls", mode="before")
+    @classmethod
+    def _addresses(cls, addresses: object) -> object:
+        if not isinstance(addresses, str):
+            return addresses
+        # A comma may stand inside an address: only one before the next address divides.
+        parts = re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)", addresses.strip().strip(","))
+        if not all(re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://\S+", part) for part in parts):
+            raise ValueError("addresses of apprise such as json://host/path, separated by commas")
+        return parts
+
+    @property
+    def page_url(self) -> str:
+        """The address of the page that `candleworks serve` serves, without a slash at its end."""
+        return (self.alerts.page_url or f"http://127.0.0.1:{self.web_port}").rstrip("/")
 
     @property
     def simulated(self) -> bool:
@@ -205,11 +253,12 @@ ENVIRONMENT = {
     "CANDLEWORKS_PREFECT_PORT": "prefect_port",
     "CANDLEWORKS_TIMESCALEDB": "timescaledb",
     "CANDLEWORKS_LOG_LEVEL": "log_level",
+    "CANDLEWORKS_ALERT_URLS": "alert_urls",
     "TWELVEDATA_API_KEY": "api_key",
 }
 CONFIG_VARIABLE = "CANDLEWORKS_CONFIG"
 CONFIG_FILE = "candleworks.yaml"
-_SECRETS = frozenset({"dsn", "api_key"})
+_SECRETS = frozenset({"dsn", "api_key", "alert_urls"})
 # What is allowed where pydantic says it in the terms of a programmer; the rest of its messages are used as they are.
 _ALLOWED = {
     "string_type": "a text (in quotes where YAML takes it for something else)",

@@ -9,11 +9,11 @@ from pydantic import ValidationError
 from candleworks.errors import ConfigurationError
 from candleworks.settings import Settings, load_settings
 
-SECTIONS = "calendars, candles, feeds, ingest, simulator, storage"
+SECTIONS = "alerts, calendars, candles, feeds, ingest, simulator, storage"
 INGEST_KEYS = "flush_interval_ms, max_batch_rows, max_buffered_ticks, max_future_seconds"
 SYMBOL_RULE = "up to 32 letters, digits and . / : ^ _ -, beginning with a letter or digit"
 TEXT_RULE = "a text (in quotes where YAML takes it for something else)"
-CALENDAR_RULE = "a calendar of exchange_calendars such as XNYS, XLON or 24/7"
+CALENDAR_RULE = "FX, or a calendar of exchange_calendars such as XNYS, XLON or 24/7"
 
 
 def read(tmp_path: Path, content: str | bytes) -> Settings:
