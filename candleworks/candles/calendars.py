@@ -5,18 +5,20 @@ computed: for a new calendar, once a year, and after it was upgraded.
 """
 
 import warnings
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from importlib.metadata import version
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from candleworks import clock
 from candleworks.errors import ConfigurationError
-from candleworks.model.trading_day import AROUND_THE_CLOCK
+from candleworks.model.trading_day import AROUND_THE_CLOCK, CURRENCIES
 from candleworks.settings import Calendars, Settings
 from candleworks.storage.calendars import OTHER_STOCKS, Calendar, Session, save_calendar, save_rules, stored_sources
 from candleworks.storage.connection import Connection
 
 FIRST_DAY = date(1990, 1, 1)  # ticks with older stamps are refused
+NEW_YORK = ZoneInfo("America/New_York")
 
 
 def sync_calendars(connection: Connection, settings: Settings) -> list[str]:
@@ -30,7 +32,7 @@ def sync_calendars(connection: Connection, settings: Settings) -> list[str]:
     last_day = date(clock.now().year + 1, 12, 31)
     source = f"exchange_calendars {version('exchange_calendars')}, {FIRST_DAY} to {last_day}"
     stored = stored_sources(connection)
-    due = sorted(name for name in set(rules.values()) - {AROUND_THE_CLOCK} if stored.get(name) != source)
+    due = sorted(name for name in {CURRENCIES, *rules.values()} - {AROUND_THE_CLOCK} if stored.get(name) != source)
     for name in due:
         save_calendar(connection, _compute(name, last_day, source))
     save_rules(connection, rules)
@@ -42,6 +44,8 @@ def _rules(calendars: Calendars) -> dict[str, str]:
 
 
 def _compute(name: str, last_day: date, source: str) -> Calendar:
+    if name == CURRENCIES:
+        return Calendar(name, FIRST_DAY, last_day, source, _currency_sessions(last_day))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of pandas, about the inside of exchange_calendars
         try:
@@ -52,6 +56,20 @@ def _compute(name: str, last_day: date, source: str) -> Calendar:
                 f"The calendar {name} cannot be computed by {source} ({str(error)[:100]}):"
                 " name another one under calendars in the configuration."
             ) from error
+
+
+def _currency_sessions(last_day: date) -> list[Session]:
+    """Compute the days of currencies: 17:00 to 17:00 in New York, Monday to Friday, without Christmas and New Year."""
+    days = (FIRST_DAY + timedelta(days=number) for number in range((last_day - FIRST_DAY).days + 1))
+    return [
+        Session(day, _five_pm(day - timedelta(days=1)), _five_pm(day), None, None)
+        for day in days
+        if day.weekday() < 5 and (day.month, day.day) not in ((12, 25), (1, 1))
+    ]
+
+
+def _five_pm(day: date) -> datetime:
+    return datetime.combine(day, time(17), NEW_YORK).astimezone(UTC)
 
 
 def _calendar(name: str, last_day: date, source: str) -> Calendar:

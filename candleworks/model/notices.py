@@ -19,5 +19,5 @@ class Notice(NamedTuple):
 Notify = Callable[[Notice], None]
 
 
-def ignore(notice: Notice) -> None:  # noqa: ARG001 - takes what every listener takes
+def ignore(notice: Notice) -> None:
     """Take a notice that nobody waits for."""

@@ -11,15 +11,25 @@ from zoneinfo import ZoneInfo
 from candleworks.settings import Calendars
 
 AROUND_THE_CLOCK = "24/7"
-# The zones of the two defaults, so that importing exchange_calendars (with pandas: 0.7 s, 90 MB) is left to those who
+CURRENCIES = "FX"
+# As in the SQL function candleworks.is_currency_pair.
+MONEY = frozenset(
+    """
+    AED AUD BRL CAD CHF CLP CNH CNY COP CZK DKK EUR GBP HKD HUF IDR ILS INR JPY KRW MXN MYR NOK NZD PEN PHP PLN RON RUB
+    SAR SEK SGD THB TRY TWD USD XAG XAU XPD XPT ZAR
+""".split()
+)
+# The zones of the defaults, so that importing exchange_calendars (with pandas: 0.7 s, 90 MB) is left to those who
 # configure others.
-_ZONES = {"XNYS": "America/New_York", AROUND_THE_CLOCK: "UTC"}
+_ZONES = {"XNYS": "America/New_York", AROUND_THE_CLOCK: "UTC", CURRENCIES: "UTC"}
 
 
 def calendar_of(symbol: str, calendars: Calendars) -> str:
-    """Name the calendar of `symbol`: configured, else around the clock for pairs, else that of stocks."""
+    """Name the calendar of `symbol`: configured, else FX for currencies, around the clock for pairs, that of stocks."""
     if symbol in calendars.symbols:
         return calendars.symbols[symbol]
+    if "/" in symbol and set(symbol.split("/")) <= MONEY:
+        return CURRENCIES
     return AROUND_THE_CLOCK if "/" in symbol else calendars.stocks
 
 

@@ -1,5 +1,6 @@
 """sync_calendars(): the database knows the sessions that the configuration asks for."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from candleworks import clock
 from candleworks.candles.calendars import sync_calendars
 from candleworks.errors import ConfigurationError
+from candleworks.model.trading_day import MONEY
 from candleworks.settings import Calendars, Settings
 from candleworks.storage.calendars import Calendar, save_calendar
 from candleworks.storage.connection import Connection, connect
@@ -36,8 +38,10 @@ def broken_calendar() -> Iterator[str]:
 
 def test_sessions_reach_from_1990_to_the_end_of_next_year(connection: Connection, settings: Settings) -> None:
     """The calendar of stocks is stored whole, with the sessions that exchange_calendars has."""
-    assert sync_calendars(connection, settings) == ["XNYS"]
-    stored = connection.execute("SELECT session, open_at, close_at FROM candleworks.sessions ORDER BY 1").fetchall()
+    assert sync_calendars(connection, settings) == ["FX", "XNYS"]
+    stored = connection.execute(
+        "SELECT session, open_at, close_at FROM candleworks.sessions WHERE calendar = 'XNYS' ORDER BY 1"
+    ).fetchall()
     last_day = date(clock.now().year + 1, 12, 31)
     schedule = exchange_calendars.get_calendar("XNYS", start="1990-01-01", end=str(last_day)).schedule
     assert stored == [
@@ -89,7 +93,8 @@ def test_changed_configuration_is_followed(market: Market) -> None:
 def test_calendar_is_computed_anew_when_its_source_changed(market: Market) -> None:
     """Sessions of another version of exchange_calendars, or of last year, are replaced."""
     save_calendar(market.connection, Calendar("XNYS", date(1990, 1, 1), date(2020, 12, 31), "an older one", []))
-    assert market.connection.execute("SELECT count(*) FROM candleworks.sessions").fetchone() == (0,)
+    stocks = "SELECT count(*) FROM candleworks.sessions WHERE calendar = 'XNYS'"
+    assert market.connection.execute(stocks).fetchone() == (0,)
     assert sync_calendars(market.connection, market.configure()) == []
     assert market.sessions("AAPL", "2026-01-01", "2026-02-01") == []
 
@@ -121,7 +126,24 @@ def test_broken_calendar_is_named(connection: Connection, settings: Settings, br
     assert str(error.value).endswith(
         " (implemented by subclasses): name another one under calendars in the configuration."
     )
-    assert sync_calendars(connection, settings) == ["XNYS"]
+    assert "XNYS" in sync_calendars(connection, settings)
+
+
+def test_currencies_trade_from_sunday_to_friday_evening_in_new_york(market: Market) -> None:
+    """Days of 24 hours that begin at 17:00 New York in summer and winter, and none on Christmas and New Year."""
+    assert market.connection.execute("SELECT candleworks.calendar_of('EUR/USD')").fetchone() == ("FX",)
+    assert market.connection.execute(
+        "SELECT session::text, to_char(open_at, 'DD HH24:MI'), to_char(close_at, 'DD HH24:MI')"
+        " FROM candleworks.sessions WHERE calendar = 'FX'"
+        " AND (session BETWEEN '2026-10-30' AND '2026-11-02' OR session IN ('2026-12-25', '2027-01-01')) ORDER BY 1"
+    ).fetchall() == [("2026-10-30", "29 21:00", "30 21:00"), ("2026-11-02", "01 22:00", "02 22:00")]
+
+
+def test_database_and_library_know_the_same_currencies(connection: Connection) -> None:
+    """The list stands twice, in SQL and in Python, because either has to answer without the other."""
+    definition = connection.execute("SELECT pg_get_functiondef('candleworks.is_currency_pair'::regproc)").fetchone()
+    assert definition is not None
+    assert set(re.findall("'([A-Z]{3})'", definition[0])) == MONEY
 
 
 def test_many_syncs_at_once_do_the_work_of_one(market: Market) -> None:
@@ -136,5 +158,5 @@ def test_many_syncs_at_once_do_the_work_of_one(market: Market) -> None:
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(sync, range(6)))
     assert market.connection.execute(
-        "SELECT count(*) > 9000, count(DISTINCT session) = count(*) FROM candleworks.sessions"
+        "SELECT count(*) > 9000, count(DISTINCT session) = count(*) FROM candleworks.sessions WHERE calendar = 'XNYS'"
     ).fetchone() == (True, True)

@@ -123,6 +123,13 @@ TABLES = {
         "filled_at timestamptz",
         "id int8 NOT NULL",
     ],
+    "feed_symbols": [
+        "feed text NOT NULL",
+        "symbol text NOT NULL",
+        "status text NOT NULL",
+        "reason text",
+        "since timestamptz NOT NULL",
+    ],
     "candle_differences": [
         "found_at timestamptz NOT NULL",
         "level text NOT NULL",
@@ -206,6 +213,7 @@ KEYS = {
     "ingest_stats": ["feed, at"],
     "import_files": ["sha256"],
     "feed_gaps": ["id"],
+    "feed_symbols": ["feed, symbol"],
     "alerts": ["id"],
     "alert_events": ["id"],
     "alert_deliveries": ["event_id, destination"],

@@ -19,10 +19,10 @@ def utc(text: str) -> datetime:
 
 @pytest.mark.parametrize(
     ("symbol", "calendar"),
-    [("AAPL", "XNYS"), ("VOD:LSE", "XNYS"), ("BTC/USD", "24/7"), ("SAP", "XFRA"), ("EUR/USD", "XNYS")],
+    [("AAPL", "XNYS"), ("VOD:LSE", "XNYS"), ("BTC/USD", "24/7"), ("SAP", "XFRA"), ("EUR/USD", "XNYS"), ("USD", "XNYS"), ("GBP/JPY", "FX"), ("BTC/EUR", "24/7")],
 )
 def test_a_symbol_follows_its_calendar(symbol: str, calendar: str) -> None:
-    """The configured one, else around the clock for pairs, else that of stocks."""
+    """The configured one, else FX for currencies, around the clock for other pairs, that of stocks for the rest."""
     assert calendar_of(symbol, Calendars(symbols={"SAP": "XFRA", "EUR/USD": "XNYS"})) == calendar
 
 
