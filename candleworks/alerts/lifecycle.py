@@ -1,0 +1,89 @@
+"""What a result does to an alert: opens it, is counted, escalates it, ends it. Knows no database."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import NamedTuple
+
+from candleworks.model.alerts import Alert, AlertEvent, EventName, Mute, Result
+from candleworks.settings import Alerts
+
+
+class Step(NamedTuple):
+    """The alert after a result, and what happened to it; None: nothing that is told or noted."""
+
+    alert: Alert | None
+    event: AlertEvent | None = None
+
+
+def follow(alert: Alert | None, result: Result, rules: Alerts, mute: Mute | None = None) -> Step:
+    """Return what a result makes of the unresolved alert of its check and subject, if there is one.
+
+    A result that is not newer than the last one changes nothing. `mute` is what is left of an earlier alert's.
+    """
+    if alert is not None and result.at <= alert.checked_at:
+        return Step(alert)
+    if result.status == "passed":
+        return _passed(alert, result, rules) if alert else Step(None)
+    return _failed_again(alert, result, rules) if alert else _opened(result, mute)
+
+
+def _opened(result: Result, mute: Mute | None) -> Step:
+    alert = Alert(
+        check=result.check,
+        subject=result.subject,
+        severity=result.severity,
+        result="error" if result.status == "error" else "failed",
+        opened_at=result.at,
+        last_seen_at=result.at,
+        checked_at=result.at,
+        observed=result.observed,
+        expected=result.expected,
+        muted_until=mute.until if mute else None,
+        mute_reason=mute.reason if mute else None,
+    )
+    if alert.muted(result.at):
+        return _step("opened", alert, result, told=False)
+    return _step("opened", replace(alert, announced_at=result.at), result)
+
+
+def _failed_again(alert: Alert, result: Result, rules: Alerts) -> Step:
+    seen = replace(
+        alert,
+        severity=result.severity,
+        result="error" if result.status == "error" else "failed",
+        last_seen_at=result.at,
+        checked_at=result.at,
+        count=alert.count + 1,
+        passes=0,
+        observed=result.observed,
+        expected=result.expected,
+    )
+    if seen.muted(result.at):
+        return Step(seen)
+    if seen.announced_at is None:  # it was muted when it opened, and outlived the mute
+        return _step("opened", replace(seen, announced_at=result.at), result)
+    if _escalates(alert, seen, rules):
+        return _step("escalated", replace(seen, escalated_at=result.at), result)
+    return Step(seen)
+
+
+def _escalates(before: Alert, seen: Alert, rules: Alerts) -> bool:
+    if seen.escalated_at is not None:
+        return False
+    if (before.result, seen.result) == ("error", "failed"):
+        return True  # nobody was told yet that the data is wrong, only that nobody could look
+    long_enough = seen.last_seen_at - seen.opened_at >= timedelta(seconds=rules.escalate_after_seconds)
+    return seen.status == "open" and seen.count >= rules.escalate_after_failures and long_enough
+
+
+def _passed(alert: Alert, result: Result, rules: Alerts) -> Step:
+    seen = replace(alert, checked_at=result.at, passes=alert.passes + 1)
+    if seen.passes < rules.resolve_after_passes:
+        return Step(seen)
+    told = seen.announced_at is not None and not seen.muted(result.at)
+    ended = replace(seen, status="resolved", resolved_at=result.at, observed=result.observed or seen.observed)
+    return _step("resolved", ended, result, told=told)
+
+
+def _step(name: EventName, alert: Alert, result: Result, *, told: bool = True) -> Step:
+    return Step(alert, AlertEvent(name, alert, result.at, told))

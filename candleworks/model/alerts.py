@@ -1,0 +1,73 @@
+"""What an alert is: a trouble that a check found, from its opening to its end."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+Severity = Literal["info", "warning", "critical"]
+EventName = Literal["opened", "escalated", "acknowledged", "muted", "unmuted", "resolved"]
+
+
+class Result(NamedTuple):
+    """What a check said about a subject such as a symbol or a feed at a moment.
+
+    `error` means that the check itself broke, so that nothing is known; `observed` is then the reason.
+    """
+
+    check: str
+    subject: str
+    severity: Severity
+    status: Literal["passed", "failed", "error"]
+    observed: str | None
+    expected: str | None
+    at: datetime
+
+
+class Mute(NamedTuple):
+    """Until when nothing is sent, and why."""
+
+    until: datetime
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """A row of `alerts`; `id` is None while it has none.
+
+    `result` is the newest one that did not pass. `last_seen_at` is when that was, `checked_at` when any result came
+    last, `passes` how many passed since, `announced_at` when a message about the opening was due.
+    """
+
+    check: str
+    subject: str
+    severity: Severity
+    result: Literal["failed", "error"]
+    opened_at: datetime
+    last_seen_at: datetime
+    checked_at: datetime
+    id: int | None = None
+    status: Literal["open", "acknowledged", "resolved"] = "open"
+    count: int = 1
+    passes: int = 0
+    observed: str | None = None
+    expected: str | None = None
+    escalated_at: datetime | None = None
+    acknowledged_at: datetime | None = None
+    acknowledged_by: str | None = None
+    muted_until: datetime | None = None
+    mute_reason: str | None = None
+    resolved_at: datetime | None = None
+    announced_at: datetime | None = None
+
+    def muted(self, moment: datetime) -> bool:
+        return self.muted_until is not None and self.muted_until > moment
+
+
+@dataclass(frozen=True, slots=True)
+class AlertEvent:
+    """Something that happened to `alert`, as it stood then. `told` is whether messages about it are due."""
+
+    name: EventName
+    alert: Alert
+    at: datetime
+    told: bool

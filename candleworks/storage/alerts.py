@@ -1,0 +1,64 @@
+"""`alerts` and what happened to them: reading, writing, and the outbox rows that are written with them."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, replace
+from datetime import datetime
+
+from psycopg.rows import dict_row
+
+from candleworks.model.alerts import Alert, AlertEvent, Mute
+from candleworks.storage.connection import Connection, connect
+from candleworks.storage.queries import query
+
+Key = tuple[str, str]  # check and subject
+
+
+def opened(database: Connection | str, application: str) -> AbstractContextManager[Connection]:
+    """Return the given connection, or one to the given database for the length of a context."""
+    return connect(database, application) if isinstance(database, str) else nullcontext(database)
+
+
+def lock_alerts(connection: Connection) -> None:
+    """Keep other processes from deciding about alerts until the transaction ends."""
+    connection.execute(query("lock_alerts"))
+
+
+def unresolved_alerts(connection: Connection, keys: Iterable[Key]) -> dict[Key, Alert]:
+    """Return the unresolved alerts of those checks and subjects."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        found = cursor.execute(query("unresolved_alerts"), _columns(keys)).fetchall()
+    return {(row["check"], row["subject"]): Alert(**row) for row in found}
+
+
+def lasting_mutes(connection: Connection, keys: Iterable[Key], moment: datetime) -> dict[Key, Mute]:
+    """Return the mutes of earlier alerts that last beyond `moment`."""
+    found = connection.execute(query("lasting_mutes"), _columns(keys) | {"moment": moment}).fetchall()
+    return {(check, subject): Mute(until, reason) for check, subject, until, reason in found}
+
+
+def save_alert(connection: Connection, alert: Alert) -> Alert:
+    """Write an alert, and return it with the id that it has then."""
+    if alert.id is not None:
+        connection.execute(query("update_alert"), asdict(alert))
+        return alert
+    row = connection.execute(query("insert_alert"), asdict(alert)).fetchone()
+    return replace(alert, id=row[0] if row else None)
+
+
+def save_event(connection: Connection, event: AlertEvent, destinations: Sequence[str]) -> int:
+    """Note what happened to a saved alert, with an outbox row per destination when it is told; return its id."""
+    alert = event.alert
+    facts = {name: getattr(alert, name) for name in ("severity", "result", "count", "observed", "expected")}
+    row = connection.execute(
+        query("insert_alert_event"), {"alert_id": alert.id, "event": event.name, "at": event.at, **facts}
+    ).fetchone()
+    event_id = int(row[0]) if row else 0
+    if event.told:
+        connection.execute(query("insert_alert_deliveries"), {"event_id": event_id, "destinations": list(destinations)})
+    return event_id
+
+
+def _columns(keys: Iterable[Key]) -> dict[str, list[str]]:
+    pairs = list(keys)
+    return {"checks": [check for check, _ in pairs], "subjects": [subject for _, subject in pairs]}
