@@ -16,13 +16,14 @@ from candleworks.cli.inspect import doctor, maintain, status
 from candleworks.cli.processes import stop_with_parent
 from candleworks.cli.serve import serve
 from candleworks.cli.simulate import simulate
+from candleworks.cli.sync_companies import sync_companies
 from candleworks.cli.up import up
 from candleworks.errors import CandleworksError
 
 DEBUG = "--debug"
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
-for command in (up, ingest, serve, migrate, status, doctor, maintain, dsn, simulate):
+for command in (up, ingest, serve, migrate, status, doctor, maintain, dsn, simulate, sync_companies):
     app.command()(command)
 app.command("import")(import_files)
 app.add_typer(candles, name="candles")

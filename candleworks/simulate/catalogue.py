@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from candleworks.errors import UsageError
 
 STOCK: Final = "Common Stock"
+ETF: Final = "ETF"  # the list exists, and is empty
 CRYPTO: Final = "Digital Currency"
 FOREX: Final = "Physical Currency"
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
-from candleworks.simulate.catalogue import CRYPTO, FOREX, STOCK, Instrument
+from candleworks.simulate.catalogue import CRYPTO, ETF, FOREX, STOCK, Instrument
 from candleworks.simulate.days import day_end, day_start
 from candleworks.simulate.market import SECOND_US, Market
 from candleworks.simulate.series import NO_SYMBOL, VendorError, time_series
@@ -50,8 +50,8 @@ class RestApi:
         match path:
             case "/time_series":
                 return self._time_series(query, now_us)
-            case "/stocks":
-                return _listed(_stock(listed) for listed in self._chosen(STOCK, query))
+            case "/stocks" | "/etfs":
+                return _listed(_stock(listed) for listed in self._chosen(STOCK if path == "/stocks" else ETF, query))
             case "/forex_pairs":
                 return _listed(_forex_pair(listed) for listed in self._chosen(FOREX, query))
             case "/cryptocurrencies":

@@ -9,7 +9,8 @@ from candleworks.storage.queries import query
 def merge_companies(connection: Connection, rows: Sequence[tuple[str | None, ...]]) -> int:
     """Store (symbol, name, exchange, currency, type) and return how many rows were new or changed.
 
-    None leaves a stored value as it is. Of several rows with one symbol the last wins.
+    None leaves a stored value as it is; a new company without a name gets its symbol. Of several rows with
+    one symbol the last wins.
     """
     latest = {row[0]: row for row in rows}
     if not latest:
@@ -17,3 +18,8 @@ def merge_companies(connection: Connection, rows: Sequence[tuple[str | None, ...
     names = ("symbols", "names", "exchanges", "currencies", "types")
     columns = (list(column) for column in zip(*latest.values(), strict=True))
     return connection.execute(query("merge_companies"), dict(zip(names, columns, strict=True))).rowcount
+
+
+def stored_symbols(connection: Connection) -> list[str]:
+    """Return every symbol that has candles."""
+    return [row[0] for row in connection.execute(query("stored_symbols")).fetchall()]

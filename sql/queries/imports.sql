@@ -15,9 +15,11 @@ ON CONFLICT (sha256) DO UPDATE SET
 
 -- name: merge_companies
 INSERT INTO public.company AS c (symbol, name, exchange, currency, type)
-SELECT * FROM unnest(
+SELECT u.symbol, coalesce(u.name, k.name, u.symbol), u.exchange, u.currency, u.type
+FROM unnest(
     %(symbols)s::text[], %(names)s::text[], %(exchanges)s::text[], %(currencies)s::text[], %(types)s::text[]
-)
+) u(symbol, name, exchange, currency, type)
+LEFT JOIN public.company k ON k.symbol = u.symbol
 ON CONFLICT (symbol) DO UPDATE SET
     name = excluded.name,
     exchange = coalesce(excluded.exchange, c.exchange),

@@ -1,0 +1,3 @@
+-- name: stored_symbols
+-- Every symbol with candles of trades or quotes; daily candles name each a few hundred times a year.
+SELECT symbol FROM public.candles_1d UNION SELECT symbol FROM public.quote_candles_1d ORDER BY 1
