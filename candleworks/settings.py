@@ -15,11 +15,14 @@ from annotated_types import Ge, Gt, Le
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     SecretStr,
     StrictFloat,
     StrictInt,
+    Tag,
     ValidationError,
     field_validator,
 )
@@ -51,6 +54,12 @@ def _known_calendar(name: str) -> str:
     return name
 
 
+def _silence_seconds(value: object) -> int:
+    if type(value) is not int or not 5 <= value <= 86_400:
+        raise ValueError("a whole number from 5 to 86,400")
+    return value
+
+
 Name = Annotated[str, _matching("[a-z0-9][a-z0-9-]{0,39}", "up to 40 of a-z, 0-9 and -, not beginning with -")]
 Symbol = Annotated[
     str,
@@ -59,6 +68,9 @@ Symbol = Annotated[
         "up to 32 letters, digits and . / : ^ _ -, beginning with a letter or digit",
     ),
 ]
+VendorSymbol = Annotated[Symbol, AfterValidator(str.upper)]  # as the vendor writes them; it knows no others
+Word = Annotated[str, _matching("[A-Za-z0-9][A-Za-z0-9 ._-]{0,31}", "up to 32 letters, digits, spaces and . _ -")]
+SilenceSeconds = Annotated[int, BeforeValidator(_silence_seconds)]
 CalendarName = Annotated[str, AfterValidator(_known_calendar)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 FeedUrl = Annotated[str, _matching("wss?://[^/].*", "an address that begins with ws:// or wss://")]
@@ -69,19 +81,72 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
+class Instrument(_Section):
+    """A symbol that needs more than its name to be found at the vendor.
+
+    It is stored as `store_as`, by default the symbol with the exchange that was named: `RY:XTSE`.
+    """
+
+    symbol: VendorSymbol
+    mic_code: Word | None = None
+    exchange: Word | None = None
+    type: Word | None = None
+    store_as: Symbol | None = None
+
+    @property
+    def name(self) -> str:
+        exchange = self.mic_code or self.exchange
+        plain = f"{self.symbol}:{exchange}".replace(" ", "_") if exchange else self.symbol
+        return self.store_as or plain
+
+
+def _plain_or_object(value: object) -> str:
+    return _OBJECT if isinstance(value, dict | Instrument) else _PLAIN
+
+
+_PLAIN, _OBJECT = "[plain]", "[object]"  # pydantic shows them in the path of an error
+Subscription = Annotated[
+    Annotated[VendorSymbol, Tag(_PLAIN)] | Annotated[Instrument, Tag(_OBJECT)], Discriminator(_plain_or_object)
+]
+
+
 class Feed(_Section):
-    """One websocket connection and the symbols asked of it."""
+    """One websocket connection and the symbols asked of it.
+
+    `url` is where it connects to when that is not CANDLEWORKS_FEED_URL.
+    """
 
     name: Name = "twelvedata"
-    symbols: tuple[Symbol, ...] = Field(default=DEFAULT_SYMBOLS, min_length=1)
+    symbols: tuple[Subscription, ...] = Field(default=DEFAULT_SYMBOLS, min_length=1)
+    url: FeedUrl | None = None
 
     @field_validator("symbols")
     @classmethod
-    def _each_symbol_once(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
-        repeated = sorted({symbol for symbol in symbols if symbols.count(symbol) > 1})
+    def _each_symbol_once(cls, symbols: tuple[str | Instrument, ...]) -> tuple[str | Instrument, ...]:
+        names = [_stored_name(symbol) for symbol in symbols]
+        repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ValueError(f"each symbol once ({', '.join(repeated)} is repeated)")
         return symbols
+
+    @property
+    def instruments(self) -> dict[str, str | Instrument]:
+        """What to ask the vendor for, by the name under which its ticks are stored."""
+        return {_stored_name(symbol): symbol for symbol in self.symbols}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The symbols as they are stored."""
+        return tuple(self.instruments)
+
+    @property
+    def tickers(self) -> tuple[str, ...]:
+        """The symbols as the vendor lists them, without what singles them out."""
+        return tuple(symbol if isinstance(symbol, str) else symbol.symbol for symbol in self.symbols)
+
+
+def _stored_name(symbol: str | Instrument) -> str:
+    return symbol if isinstance(symbol, str) else symbol.name
 
 
 class Ingest(_Section):
@@ -91,6 +156,18 @@ class Ingest(_Section):
     flush_interval_ms: StrictInt = Field(default=100, ge=1, le=10_000)
     max_buffered_ticks: StrictInt = Field(default=200_000, ge=1_000, le=10_000_000)
     max_future_seconds: StrictInt = Field(default=60, ge=0, le=86_400)
+    max_spool_bytes: StrictInt = Field(default=1_073_741_824, ge=1_048_576)
+
+
+class Silence(_Section):
+    """How long a symbol may say nothing while its market is open before that counts as a gap.
+
+    `symbols` names exceptions. A feed of which nothing at all comes for as long is connected anew.
+    """
+
+    around_the_clock_seconds: StrictInt = Field(default=60, ge=5, le=86_400)
+    session_seconds: StrictInt = Field(default=600, ge=5, le=86_400)
+    symbols: dict[Symbol, SilenceSeconds] = Field(default_factory=dict)
 
 
 class Candles(_Section):
@@ -175,6 +252,7 @@ class Simulator(_Section):
 class _File(_Section):
     feeds: tuple[Feed, ...] = Field(default=(Feed(),), min_length=1)
     ingest: Ingest = Ingest()
+    silence: Silence = Silence()
     candles: Candles = Candles()
     calendars: Calendars = Calendars()
     storage: Storage = Storage()
@@ -314,7 +392,7 @@ def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
 
 def _explain(error: ValidationError, source: str) -> str:
     problem = error.errors(include_url=False)[0]
-    keys = [part for part in problem["loc"] if part != "[key]"]  # pydantic's mark for the key itself
+    keys = [part for part in problem["loc"] if part not in ("[key]", _PLAIN, _OBJECT)]  # pydantic's marks
     path = ".".join(map(str, keys))
     if source == "the environment":
         path = {key: name for name, key in ENVIRONMENT.items()}.get(path, path)
@@ -356,4 +434,6 @@ def _model_at(path: Sequence[int | str]) -> type[BaseModel]:
         if isinstance(part, str):
             inner = model.model_fields[part].default
             model = type(inner[0] if isinstance(inner, tuple) else inner)
+            if model is str:
+                model = Instrument
     return model

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from candleworks.errors import ConfigurationError
 from candleworks.settings import Settings, load_settings
 
-SECTIONS = "alerts, calendars, candles, feeds, ingest, simulator, storage"
-INGEST_KEYS = "flush_interval_ms, max_batch_rows, max_buffered_ticks, max_future_seconds"
+SECTIONS = "alerts, calendars, candles, feeds, ingest, silence, simulator, storage"
+INGEST_KEYS = "flush_interval_ms, max_batch_rows, max_buffered_ticks, max_future_seconds, max_spool_bytes"
 SYMBOL_RULE = "up to 32 letters, digits and . / : ^ _ -, beginning with a letter or digit"
 TEXT_RULE = "a text (in quotes where YAML takes it for something else)"
 CALENDAR_RULE = "FX, or a calendar of exchange_calendars such as XNYS, XLON or 24/7"
@@ -111,7 +111,7 @@ def test_nothing_can_be_changed_afterwards() -> None:
         ("ingest: {max_batch: 1}", f"c.yaml: ingest.max_batch is no known key, allowed here are {INGEST_KEYS}."),
         (
             "feeds: [{name: a}, {name: b, symbol: [X]}]",
-            "c.yaml: feeds.1.symbol is no known key, allowed here are name, symbols.",
+            "c.yaml: feeds.1.symbol is no known key, allowed here are name, symbols, url.",
         ),
         ("7: 8", "c.yaml: 7 is 7, allowed is a text as the key."),
     ],
@@ -136,7 +136,7 @@ def test_an_unknown_key_is_refused_with_the_known_ones(tmp_path: Path, content: 
         ("ingest: [1]", f"ingest is [1], allowed is a section with the keys {INGEST_KEYS}"),
         ("ingest:", f"ingest is None, allowed is a section with the keys {INGEST_KEYS}"),
         ("feeds: {name: x}", "feeds is {'name': 'x'}, allowed is a list"),
-        ("feeds: [x]", "feeds.0 is 'x', allowed is a section with the keys name, symbols"),
+        ("feeds: [x]", "feeds.0 is 'x', allowed is a section with the keys name, symbols, url"),
         ("feeds: [{symbols: AAPL}]", "feeds.0.symbols is 'AAPL', allowed is a list"),
         ("feeds: [{symbols: [1]}]", f"feeds.0.symbols.0 is 1, allowed is {TEXT_RULE}"),
         ("feeds: [{symbols: [NO]}]", f"feeds.0.symbols.0 is False, allowed is {TEXT_RULE}"),
@@ -298,3 +298,30 @@ def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(os.environ, "CANDLEWORKS_WEB_PORT", "8123")
     monkeypatch.delitem(os.environ, "CANDLEWORKS_CONFIG", raising=False)
     assert load_settings().web_port == 8123
+
+
+def test_symbols_may_be_singled_out_by_exchange(tmp_path: Path) -> None:
+    """An object names the listing; its ticks are stored under the symbol with the exchange, or as the file says."""
+    feed = read(
+        tmp_path,
+        "feeds: [{name: a, symbols: [aapl, 'RY:TSX', {symbol: ry, mic_code: XTSE}, {symbol: X, type: ETF, store_as: XX}]}]",
+    ).feeds[0]
+    assert feed.names == ("AAPL", "RY:TSX", "RY:XTSE", "XX")
+    assert feed.tickers == ("AAPL", "RY:TSX", "RY", "X")
+
+
+def test_unknown_key_of_a_symbol_is_refused(tmp_path: Path) -> None:
+    """The message says where it stands and which keys a symbol has."""
+    with pytest.raises(ConfigurationError) as error:
+        read(tmp_path, "feeds: [{name: a, symbols: [{symbol: RY, mic: XTSE}]}]")
+    assert str(error.value).endswith(
+        "feeds.0.symbols.0.mic is no known key, allowed here are exchange, mic_code, store_as, symbol, type."
+    )
+
+
+def test_silence_of_a_symbol_is_bounded(tmp_path: Path) -> None:
+    """Below five seconds every pause would count as a gap."""
+    with pytest.raises(
+        ConfigurationError, match="silence.symbols.AAPL is 1, allowed is a whole number from 5 to 86,400"
+    ):
+        read(tmp_path, "silence: {symbols: {AAPL: 1}}")

@@ -24,7 +24,7 @@ def status(as_json: AsJson = False) -> None:
     """Show the database, what it holds, how far the candles are, and each feed's latest ten seconds."""
     settings = load_settings()
     with migrated(settings, "status") as connection:
-        found = read_status(connection, {feed.name: feed.symbols for feed in settings.feeds})
+        found = read_status(connection, {feed.name: feed.names for feed in settings.feeds})
         seen = inspect(connection)
         server = describe(connection.info.dsn)
     if as_json:

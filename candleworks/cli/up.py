@@ -75,7 +75,7 @@ def _raise_for_ended(children: list[Child]) -> None:
 def _status(pool: ConnectionPool, settings: Settings) -> dict[str, Any] | None:
     try:
         with transient_errors(settings.dsn.get_secret_value() if settings.dsn else ""), pool.connection() as connection:
-            return read_status(connection, {feed.name: feed.symbols for feed in settings.feeds})
+            return read_status(connection, {feed.name: feed.names for feed in settings.feeds})
     except TransientError:
         return None
 
@@ -87,7 +87,7 @@ def _children(settings: Settings) -> list[Child]:
     if settings.simulated:
         simulator = RunningSimulator("127.0.0.1", _free_port())
         environment = {"CANDLEWORKS_FEED_URL": simulator.feed_url, "CANDLEWORKS_REST_URL": simulator.rest_url}
-        symbols = dict.fromkeys(symbol for feed in settings.feeds for symbol in feed.symbols)
+        symbols = dict.fromkeys(ticker for feed in settings.feeds for ticker in feed.tickers)
         arguments = ["simulate", "--port", str(simulator.port), "--symbols", ",".join(symbols)]
         arguments += ["--rate", str(settings.simulator.rate), "--seed", str(settings.simulator.seed)]
         children.append(Child("simulated feed", arguments, {}, logs / "simulate.log"))

@@ -17,7 +17,7 @@ MONEY = frozenset(
     """
     AED AUD BRL CAD CHF CLP CNH CNY COP CZK DKK EUR GBP HKD HUF IDR ILS INR JPY KRW MXN MYR NOK NZD PEN PHP PLN RON RUB
     SAR SEK SGD THB TRY TWD USD XAG XAU XPD XPT ZAR
-""".split()
+""".split()  # noqa: SIM905 - a list takes a line each
 )
 # The zones of the defaults, so that importing exchange_calendars (with pandas: 0.7 s, 90 MB) is left to those who
 # configure others.
