@@ -225,6 +225,19 @@ class Watch(_Section):
     max_spool_depth: StrictInt = Field(default=50_000, ge=1, le=1_000_000_000)
 
 
+class Rest(_Section):
+    """How the vendor's REST interface is asked, by all processes together: what the plan of the key allows.
+
+    `credits_per_day` is None where the plan has no daily limit.
+    """
+
+    credits_per_minute: StrictInt = Field(default=8, ge=1, le=100_000)
+    credits_per_day: StrictInt | None = Field(default=800, ge=1, le=100_000_000)
+    timeout_seconds: StrictInt = Field(default=30, ge=1, le=300)
+    attempts: StrictInt = Field(default=3, ge=1, le=10)
+    settle_seconds: StrictInt = Field(default=60, ge=0, le=86_400)
+
+
 class Alerts(_Section):
     """When alerts escalate and end, what their messages link to, and how long to wait for receivers that fail.
 
@@ -256,6 +269,7 @@ class _File(_Section):
     candles: Candles = Candles()
     calendars: Calendars = Calendars()
     storage: Storage = Storage()
+    rest: Rest = Rest()
     simulator: Simulator = Simulator()
     alerts: Alerts = Alerts()
 
