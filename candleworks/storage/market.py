@@ -4,10 +4,10 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -17,12 +17,15 @@ from candleworks.errors import TerminalError, TransientError
 from candleworks.storage.connection import Connection, ConnectionPool, describe, open_pool, transient_errors
 from candleworks.storage.queries import query
 
-SIDES = ("trade",)
+TRADE_SIDES = ("trade",)
+QUOTE_SIDES = ("bid", "ask", "mid")
+SIDES = TRADE_SIDES + QUOTE_SIDES
 MAX_CONNECTIONS = 8
 MAX_STATEMENT_SECONDS = 10
 MAX_WAIT_SECONDS = 2.0
 MAX_SPAN_MINUTES = 100 * 366 * 1440  # windows are never wider, so that they stay inside what a timestamp holds
 
+Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
 
 
@@ -44,7 +47,7 @@ class Period(NamedTuple):
 
 @dataclass(frozen=True)
 class CandleRange:
-    """The newest `limit` candles that hold any moment of [start, stop); None leaves a side open."""
+    """The newest `limit` candles that hold any moment of [start, stop); None leaves a bound open."""
 
     symbol: str
     period: Period
@@ -54,8 +57,32 @@ class CandleRange:
     limit: int
 
 
+@dataclass(frozen=True)
+class GapRange:
+    """The newest `limit` holes that touch [start, stop) and concern the symbol; None leaves a bound open."""
+
+    symbol: str
+    start: datetime | None
+    stop: datetime | None
+    limit: int
+
+
+class Gap(NamedTuple):
+    """A hole in a feed; `symbol` is None where it concerns all symbols of the feed, `ended_at` while it is open."""
+
+    feed: str
+    symbol: str | None
+    started_at: datetime
+    ended_at: datetime | None
+    reason: str
+    filled_at: datetime | None
+
+
 class Candle(NamedTuple):
-    """`time` is the start of the bucket; `volume` is None where no tick of it had one."""
+    """`time` is the start of the bucket; `volume` is None where no tick of it had one.
+
+    `rebuilt` candles hold ticks that were made from a vendor's bars.
+    """
 
     time: datetime
     open: float
@@ -64,6 +91,7 @@ class Candle(NamedTuple):
     close: float
     volume: float | None
     ticks: int
+    rebuilt: bool
 
 
 class StoredSymbol(NamedTuple):
@@ -73,7 +101,13 @@ class StoredSymbol(NamedTuple):
     name: str | None
     exchange: str | None
     type: str | None
+    traded: bool
+    quoted: bool
     last_tick: datetime
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        return _sides(traded=self.traded, quoted=self.quoted)
 
 
 class Market:
@@ -90,12 +124,22 @@ class Market:
         with self._connection() as connection, connection.cursor(row_factory=args_row(StoredSymbol)) as cursor:
             return cursor.execute(query("market_symbols")).fetchall()
 
-    def knows(self, symbol: str) -> bool:
-        """Tell whether the symbol has candles or a company."""
-        return bool(self._value("market_knows", symbol=symbol))
+    def sides(self, symbol: str) -> tuple[str, ...]:
+        """Return the price sides that have candles of the symbol, the usual one first."""
+        with self._connection() as connection:
+            row = connection.execute(query("market_kinds"), {"symbol": symbol}).fetchone()
+        return _sides(traded=row[0], quoted=row[1]) if row else ()
 
-    def last_tick(self, symbol: str) -> datetime | None:
-        moment: datetime | None = self._value("market_last_tick", symbol=symbol)
+    def usual_side(self, symbol: str) -> str:
+        """Return trade, or bid for a symbol that has only quotes."""
+        return next(iter(self.sides(symbol)), SIDES[0])
+
+    def has_company(self, symbol: str) -> bool:
+        """Tell whether the symbol is that of a known company, traded or not."""
+        return bool(self._value("market_has_company", symbol=symbol))
+
+    def last_tick(self, symbol: str, price: str) -> datetime | None:
+        moment: datetime | None = self._value("market_last_tick", symbol=symbol, price=price)
         return moment
 
     def newest_tick(self) -> datetime | None:
@@ -120,6 +164,29 @@ class Market:
                 buckets = _widened(buckets, got=len(candles), missing=wanted.limit + 1 - len(found))
                 stop = start
         return found[-wanted.limit :], len(found) > wanted.limit
+
+    def gaps(self, wanted: GapRange) -> tuple[list[Gap], bool]:
+        """Return the holes in order of their start, and whether the limit may have cut off older ones.
+
+        Those that began at the same moment stay together, so there may be more than the limit.
+        """
+        parameters = {
+            "symbol": wanted.symbol,
+            "start": wanted.start,
+            "stop": wanted.stop,
+            "most": wanted.limit + 1,
+        }
+        with self._connection() as connection, connection.cursor(row_factory=args_row(Gap)) as cursor:
+            found = cursor.execute(query("gaps_of_symbol"), parameters).fetchall()
+        if len(found) <= wanted.limit:
+            return found[::-1], False
+        oldest = found[wanted.limit - 1].started_at
+        return [gap for gap in reversed(found) if gap.started_at >= oldest], True
+
+    def read(self, action: Callable[[Connection], Result]) -> Result:
+        """Return what `action` reads through a connection of the pool."""
+        with self._connection() as connection:
+            return action(connection)
 
     def interrupt(self) -> None:
         """Cut the connections that are waiting for an answer: their callers get TransientError at once."""
@@ -184,10 +251,15 @@ def _explained(dsn: str) -> Iterator[None]:
             ) from None
 
 
+def _sides(*, traded: bool, quoted: bool) -> tuple[str, ...]:
+    return (TRADE_SIDES if traded else ()) + (QUOTE_SIDES if quoted else ())
+
+
 def _bounds(connection: Connection, wanted: CandleRange) -> tuple[datetime | None, datetime | None]:
     parameters = {
         "symbol": wanted.symbol,
         "period": wanted.period.interval,
+        "price": wanted.price,
         "start": wanted.start,
         "stop": wanted.stop,
     }

@@ -6,9 +6,12 @@ from starlette.exceptions import HTTPException
 
 from candleworks.errors import CandleworksError
 from candleworks.storage.market import Market
+from candleworks.web.answers import UnknownSymbolError
+from candleworks.web.gaps import gap_routes
 from candleworks.web.guard import Guard
 from candleworks.web.health import health_routes
-from candleworks.web.ohlc import UnknownSymbolError, ohlc_routes
+from candleworks.web.ohlc import ohlc_routes
+from candleworks.web.metrics import metric_routes
 from candleworks.web.page import page_routes
 from candleworks.web.parameters import BadParameterError
 
@@ -21,7 +24,9 @@ def create_app(market: Market) -> FastAPI:
     app.add_middleware(Guard)
     app.include_router(page_routes())
     app.include_router(ohlc_routes(market))
+    app.include_router(gap_routes(market))
     app.include_router(health_routes(market))
+    app.include_router(metric_routes(market))
     for expected in (*_STATUS, HTTPException):
         app.add_exception_handler(expected, _refuse)
     return app

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Response
 
 from candleworks import clock
 from candleworks.errors import CandleworksError
-from candleworks.storage.market import SIDES, Market
-from candleworks.web.ohlc import iso
+from candleworks.storage.market import Market, StoredSymbol
+from candleworks.web.answers import iso
 
 MAX_TICK_AGE_SECONDS = 300
 
@@ -30,11 +30,21 @@ def health_routes(market: Market) -> APIRouter:
 
     @router.api_route("/symbols", methods=["GET", "HEAD"])
     def symbols() -> Response:
-        """List every symbol that has candles, with the price sides that it can be drawn by."""
-        found = [symbol._asdict() for symbol in market.symbols()]
-        return _json([{**symbol, "last_tick": iso(symbol["last_tick"]), "sides": SIDES} for symbol in found])
+        """List every symbol that has candles, with the price sides that it can be drawn by, the usual one first."""
+        return _json([_symbol(symbol) for symbol in market.symbols()])
 
     return router
+
+
+def _symbol(stored: StoredSymbol) -> dict[str, object]:
+    return {
+        "symbol": stored.symbol,
+        "name": stored.name,
+        "exchange": stored.exchange,
+        "type": stored.type,
+        "last_tick": iso(stored.last_tick),
+        "sides": stored.sides,
+    }
 
 
 def _health(status: str, database: str, newest_tick: datetime | None) -> dict[str, object]:

@@ -1,12 +1,13 @@
 """What a request may ask for, and the sentence it gets when it asks for something else."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
-from candleworks.storage.market import SIDES, CandleRange, Period
+from candleworks.storage.market import SIDES, CandleRange, GapRange, Period
 
-NAMES = ("symbol", "period", "from", "to", "price", "limit")
+CANDLE_NAMES = ("symbol", "period", "from", "to", "price", "limit")
+GAP_NAMES = ("symbol", "from", "to", "limit")
 DEFAULT_PERIOD = "1m"
 DEFAULT_LIMIT = 500
 MAX_LIMIT = 50_000
@@ -38,24 +39,24 @@ class BadParameterError(ValueError):
         super().__init__(f"The parameter {name} is {value!r}, allowed is {allowed}.")
 
 
-def read_range(items: Iterable[tuple[str, str]]) -> CandleRange:
-    """Read the parameters of a candle feed, filling in the defaults: period 1m, price trade, limit 500, no bounds."""
-    given = _once_each(items)
-    symbol = given.get("symbol", "")
-    if not (symbol.isprintable() and 0 < len(symbol) <= MAX_SYMBOL_LENGTH):
-        raise BadParameterError("symbol", symbol[:MAX_SYMBOL_LENGTH], "a symbol that /symbols lists, such as AAPL")
+def read_range(items: Iterable[tuple[str, str]], usual_side: Callable[[str], str]) -> CandleRange:
+    """Read the parameters of a candle feed, filling in the defaults: period 1m, limit 500, no bounds.
+
+    `usual_side` tells the price side of a symbol for which none is given.
+    """
+    given = _once_each(items, CANDLE_NAMES)
+    symbol = _read_symbol(given)
     period = read_period(given.get("period", DEFAULT_PERIOD))
-    start, stop = _read_time("from", given), _read_time("to", given)
-    if start and stop and start >= stop:
-        raise BadParameterError("from", given["from"], f"a time before the parameter to, which is {given['to']}")
-    return CandleRange(
-        symbol=symbol,
-        period=period,
-        price=_read_side(given.get("price", SIDES[0])),
-        start=start,
-        stop=stop,
-        limit=_read_limit(given.get("limit", str(DEFAULT_LIMIT))),
-    )
+    start, stop = _read_bounds(given)
+    side = _read_side(given)
+    limit = _read_limit(given)
+    return CandleRange(symbol, period, side or usual_side(symbol), start, stop, limit)
+
+
+def read_gap_range(items: Iterable[tuple[str, str]]) -> GapRange:
+    """Read the parameters of the list of gaps, with the same defaults."""
+    given = _once_each(items, GAP_NAMES)
+    return GapRange(_read_symbol(given), *_read_bounds(given), _read_limit(given))
 
 
 def read_period(text: str) -> Period:
@@ -72,15 +73,29 @@ def read_period(text: str) -> Period:
     return period
 
 
-def _once_each(items: Iterable[tuple[str, str]]) -> dict[str, str]:
+def _once_each(items: Iterable[tuple[str, str]], names: tuple[str, ...]) -> dict[str, str]:
     given: dict[str, str] = {}
     for name, value in items:
-        if name not in NAMES:
-            raise BadParameterError(name, value, f"one of the parameters {', '.join(NAMES)} instead")
+        if name not in names:
+            raise BadParameterError(name, value, f"one of the parameters {', '.join(names)} instead")
         if name in given:
             raise BadParameterError(name, f"{given[name]}, {value}", "one value")
         given[name] = value
     return given
+
+
+def _read_symbol(given: Mapping[str, str]) -> str:
+    symbol = given.get("symbol", "")
+    if not (symbol.isprintable() and 0 < len(symbol) <= MAX_SYMBOL_LENGTH):
+        raise BadParameterError("symbol", symbol[:MAX_SYMBOL_LENGTH], "a symbol that /symbols lists, such as AAPL")
+    return symbol
+
+
+def _read_bounds(given: Mapping[str, str]) -> tuple[datetime | None, datetime | None]:
+    start, stop = _read_time("from", given), _read_time("to", given)
+    if start and stop and start >= stop:
+        raise BadParameterError("from", given["from"], f"a time before the parameter to, which is {given['to']}")
+    return start, stop
 
 
 def _read_time(name: str, given: Mapping[str, str]) -> datetime | None:
@@ -100,13 +115,15 @@ def _read_time(name: str, given: Mapping[str, str]) -> datetime | None:
     return moment
 
 
-def _read_side(text: str) -> str:
-    if text not in SIDES:
-        raise BadParameterError("price", text, " or ".join(SIDES))
-    return text
+def _read_side(given: Mapping[str, str]) -> str | None:
+    side = given.get("price")
+    if side is not None and side not in SIDES:
+        raise BadParameterError("price", side, f"{', '.join(SIDES[:-1])} or {SIDES[-1]}")
+    return side
 
 
-def _read_limit(text: str) -> int:
+def _read_limit(given: Mapping[str, str]) -> int:
+    text = given.get("limit", str(DEFAULT_LIMIT))
     if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= MAX_LIMIT:
         raise BadParameterError("limit", text, f"a whole number from 1 to {MAX_LIMIT}")
     return int(text)

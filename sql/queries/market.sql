@@ -2,68 +2,79 @@
 -- a window of candles is always bounded on both sides.
 
 -- name: market_symbols
--- Every symbol that has candles, who is behind it, and its newest tick; where ticks are gone, its newest minute.
-SELECT s.symbol, c.name, c.exchange, c.type, coalesce(
-    (SELECT t.time FROM public.stocks_real_time t
-     WHERE t.symbol = s.symbol AND t.time >= s.day ORDER BY t.time DESC LIMIT 1),
-    (SELECT max(m.bucket) FROM public.candles_1m m
-     WHERE m.symbol = s.symbol AND m.bucket >= s.day AND m.bucket < s.day + interval '1 day')
+-- Every symbol that has candles, who is behind it, its newest tick (where ticks are gone, its newest minute), and whether
+-- it has trades and quotes.
+SELECT s.symbol, c.name, c.exchange, c.type, s.traded, s.quoted, greatest(
+    CASE WHEN s.traded THEN candleworks.newest_tick(s.symbol, 'trade') END,
+    CASE WHEN s.quoted THEN candleworks.newest_tick(s.symbol, 'mid') END
 ) AS last_tick
-FROM (SELECT symbol, max(bucket) AS day FROM public.candles_1d GROUP BY symbol) s
+FROM (
+    SELECT symbol, bool_or(traded) AS traded, NOT bool_and(traded) AS quoted
+    FROM (
+        SELECT DISTINCT symbol, true AS traded FROM public.candles_1d
+        UNION ALL
+        SELECT DISTINCT symbol, false FROM public.quote_candles_1d
+    ) kind
+    GROUP BY symbol
+) s
 LEFT JOIN public.company c ON c.symbol = s.symbol
 ORDER BY s.symbol
 
--- name: market_knows
+-- name: market_kinds
+-- Whether a symbol has trades, and whether it has quotes.
+SELECT
+    EXISTS (SELECT FROM public.candles_1d WHERE symbol = %(symbol)s) AS traded,
+    EXISTS (SELECT FROM public.quote_candles_1d WHERE symbol = %(symbol)s) AS quoted
+
+-- name: market_has_company
 SELECT EXISTS (SELECT FROM public.company WHERE symbol = %(symbol)s)
-    OR EXISTS (SELECT FROM public.candles_1d WHERE symbol = %(symbol)s)
 
 -- name: market_last_tick
--- Null for a symbol without candles.
-SELECT coalesce(
-    (SELECT time FROM public.stocks_real_time WHERE symbol = %(symbol)s ORDER BY time DESC LIMIT 1),
-    (SELECT max(m.bucket) FROM public.candles_1m m
-     JOIN (SELECT max(bucket) AS start FROM public.candles_1d WHERE symbol = %(symbol)s) day
-        ON m.bucket >= day.start AND m.bucket < day.start + interval '1 day'
-     WHERE m.symbol = %(symbol)s)
-)
+-- Null for a symbol without candles of that price side.
+SELECT candleworks.newest_tick(%(symbol)s, %(price)s)
 
 -- name: market_newest_tick
 -- The newest tick of all symbols; null while there is none.
-SELECT max(coalesce(
-    (SELECT t.time FROM public.stocks_real_time t
-     WHERE t.symbol = s.symbol AND t.time >= newest.day ORDER BY t.time DESC LIMIT 1),
-    (SELECT max(m.bucket) FROM public.candles_1m m
-     WHERE m.symbol = s.symbol AND m.bucket >= newest.day AND m.bucket < newest.day + interval '1 day')
-))
-FROM (SELECT max(bucket) AS day FROM public.candles_1d) newest
-JOIN public.candles_1d s ON s.bucket = newest.day
+SELECT greatest(
+    (SELECT max(candleworks.newest_tick(s.symbol, 'trade')) FROM public.candles_1d s
+     WHERE s.bucket = (SELECT max(bucket) FROM public.candles_1d)),
+    (SELECT max(candleworks.newest_tick(s.symbol, 'mid')) FROM public.quote_candles_1d s
+     WHERE s.bucket = (SELECT max(bucket) FROM public.quote_candles_1d))
+)
 
 -- name: candle_bounds
 -- Where to look for candles that hold any moment of [start, stop), both on bucket boundaries: first_start is the oldest
--- candle's start, last_stop the newest one's end; null stands for no bound, and for nothing found. An ordered read of
--- candles_1m would pass the symbol's whole history (its view has no order), hence the newest tick, which an index finds
--- in 0.1 ms, and the newest day where ticks are gone.
-WITH wanted AS (
-    SELECT coalesce(%(stop)s::timestamptz, 'infinity') AS stop
-), newest AS MATERIALIZED (
-    SELECT coalesce(
-        (SELECT time FROM public.stocks_real_time
-         WHERE symbol = %(symbol)s AND time < wanted.stop ORDER BY time DESC LIMIT 1),
-        (SELECT least(max(bucket) + interval '1 day', wanted.stop) - interval '1 microsecond' FROM public.candles_1d
-         WHERE symbol = %(symbol)s AND bucket < wanted.stop HAVING count(*) > 0)
-    ) AS moment
-    FROM wanted
-)
+-- candle's start, last_stop the newest one's end; null stands for nothing found.
 SELECT
-    public.time_bucket(%(period)s::interval, coalesce(
-        %(start)s::timestamptz, (SELECT min(bucket) FROM public.candles_1d WHERE symbol = %(symbol)s))) AS first_start,
+    public.time_bucket(%(period)s::interval, CASE
+        WHEN %(start)s::timestamptz IS NOT NULL THEN %(start)s
+        WHEN %(price)s = 'trade' THEN (SELECT min(bucket) FROM public.candles_1d WHERE symbol = %(symbol)s)
+        ELSE (SELECT min(bucket) FROM public.quote_candles_1d WHERE symbol = %(symbol)s)
+    END) AS first_start,
     public.time_bucket(%(period)s::interval, newest.moment) + %(period)s::interval AS last_stop
-FROM newest
+FROM candleworks.newest_tick(%(symbol)s, %(price)s, coalesce(%(stop)s::timestamptz, 'infinity')) newest(moment)
 
 -- name: candles_before
 -- The start of the window of so many buckets that ends at stop, but not before first_start.
 SELECT greatest(%(first_start)s, %(stop)s - %(buckets)s * %(period)s::interval)
 
 -- name: candles_between
-SELECT time, open, high, low, close, volume, ticks
-FROM public.ohlc(%(symbol)s, %(period)s::interval, %(start)s, %(stop)s, %(price)s)
+SELECT time, open, high, low, close, volume, ticks, rebuilt
+FROM candleworks.candles_of(%(symbol)s, %(period)s::interval, %(start)s, %(stop)s, %(price)s)
+
+-- name: gaps_of_symbol
+-- The newest holes that touch [start, stop) and concern the symbol, newest first; more than `most` only where several
+-- began at the moment of the oldest. A hole without a symbol concerns those of its feed, or all where these are unknown.
+SELECT g.feed, g.symbol, g.started_at, g.ended_at, g.reason, g.filled_at
+FROM public.feed_gaps g
+WHERE (g.started_at < %(stop)s OR %(stop)s::timestamptz IS NULL)
+    AND (g.ended_at > %(start)s OR g.ended_at IS NULL OR %(start)s::timestamptz IS NULL)
+    AND (
+        g.symbol = %(symbol)s
+        OR g.symbol IS NULL AND (
+            EXISTS (SELECT FROM public.feed_symbols s WHERE s.feed = g.feed AND s.symbol = %(symbol)s)
+            OR NOT EXISTS (SELECT FROM public.feed_symbols s WHERE s.feed = g.feed)
+        )
+    )
+ORDER BY g.started_at DESC
+FETCH FIRST %(most)s ROWS WITH TIES

@@ -65,3 +65,27 @@ def store(connection: Connection) -> Store:
 def every_minute(start: datetime, count: int, *, price: float = 100.0) -> list[tuple[datetime, float, float | None]]:
     """One trade a minute, a cent dearer each, ten shares each."""
     return [(start + timedelta(minutes=n), round(price + n / 100, 2), 10.0) for n in range(count)]
+
+
+@pytest.fixture
+def store_quotes(connection: Connection) -> Store:
+    """Stores quotes: `store_quotes("EUR/USD", [(time, bid, ask, volume of each side or None), ...])`."""
+
+    def store_quotes(symbol: str, quotes: Iterable[tuple[datetime, float, float, float | None]]) -> None:
+        rows = [(time, symbol, bid, ask, volume, volume) for time, bid, ask, volume in quotes]
+        times = [row[0] for row in rows]
+        connection.execute("SELECT candleworks.prepare_quotes(%s, %s)", [min(times), max(times)])
+        copying = "COPY quotes (time, symbol, bid, ask, bid_volume, ask_volume) FROM STDIN"
+        with connection.cursor().copy(copying) as copy:
+            for row in rows:
+                copy.write_row(row)
+
+    return store_quotes
+
+
+def quoted_every_minute(start: datetime, count: int) -> list[tuple[datetime, float, float, float | None]]:
+    """One quote a minute, a point dearer each, two points between bid and ask."""
+    return [
+        (start + timedelta(minutes=n), round(1.10401 + n / 100_000, 5), round(1.10403 + n / 100_000, 5), 1.5)
+        for n in range(count)
+    ]

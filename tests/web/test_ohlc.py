@@ -52,6 +52,7 @@ def test_json_has_the_agreed_shape(client: httpx.Client, store: Store) -> None:
                 "close": 91000.25,
                 "volume": None,
                 "ticks": 2,
+                "rebuilt": False,
             }
         ],
         "next": None,

@@ -5,13 +5,26 @@ from datetime import UTC, datetime
 
 import pytest
 
-from candleworks.storage.market import CandleRange, Period
-from candleworks.web.parameters import BadParameterError, read_period, read_range
+from candleworks.storage.market import CandleRange, GapRange, Period
+from candleworks.web.parameters import BadParameterError, read_gap_range, read_period, read_range
+
+
+def usual_side(symbol: str) -> str:
+    return "bid" if symbol == "EUR/USD" else "trade"
 
 
 def test_defaults_are_filled_in() -> None:
-    """Only the symbol is required; the rest has documented defaults."""
-    assert read_range([("symbol", "AAPL")]) == CandleRange("AAPL", Period("1m", minutes=1), "trade", None, None, 500)
+    """Only the symbol is required; the rest has documented defaults, and the price side is the symbol's usual one."""
+    one_minute = Period("1m", minutes=1)
+    assert read_range([("symbol", "AAPL")], usual_side) == CandleRange("AAPL", one_minute, "trade", None, None, 500)
+    assert read_range([("symbol", "EUR/USD")], usual_side).price == "bid"
+    assert read_gap_range([("symbol", "AAPL")]) == GapRange("AAPL", None, None, 500)
+
+
+@pytest.mark.parametrize("side", ["trade", "bid", "ask", "mid"])
+def test_a_price_side_is_taken_as_given(side: str) -> None:
+    """Whatever the symbol's usual one is."""
+    assert read_range([("symbol", "EUR/USD"), ("price", side)], usual_side).price == side
 
 
 @pytest.mark.parametrize(
@@ -57,7 +70,7 @@ def test_another_period_is_refused(text: str) -> None:
 )
 def test_times_are_iso_or_epoch_seconds(text: str, moment: datetime) -> None:
     """A time without zone is UTC, and a plus sign that an address turned into a space is understood."""
-    assert read_range([("symbol", "A"), ("from", text)]).start == moment
+    assert read_range([("symbol", "A"), ("from", text)], usual_side).start == moment
 
 
 @pytest.mark.parametrize(
@@ -79,7 +92,8 @@ def test_times_are_iso_or_epoch_seconds(text: str, moment: datetime) -> None:
             [("symbol", "A"), ("from", "2022-10-20"), ("to", "2022-10-19")],
             "The parameter from is '2022-10-20', allowed is a time before the parameter to, which is 2022-10-19.",
         ),
-        ([("symbol", "A"), ("price", "bid")], "The parameter price is 'bid', allowed is trade."),
+        ([("symbol", "A"), ("price", "Bid")], "The parameter price is 'Bid', allowed is trade, bid, ask or mid."),
+        ([("symbol", "A"), ("price", "")], "The parameter price is '', allowed is trade, bid, ask or mid."),
         ([("symbol", "A"), ("limit", "0")], "The parameter limit is '0', allowed is a whole number from 1 to 50000."),
         (
             [("symbol", "A"), ("limit", "1e3")],
@@ -102,4 +116,11 @@ def test_times_are_iso_or_epoch_seconds(text: str, moment: datetime) -> None:
 def test_a_wrong_parameter_is_named_with_what_is_allowed(items: list[tuple[str, str]], sentence: str) -> None:
     """The sentence names the parameter, the value and what is allowed."""
     with pytest.raises(BadParameterError, match=f"^{re.escape(sentence)}$"):
-        read_range(items)
+        read_range(items, usual_side)
+
+
+def test_a_list_of_gaps_has_fewer_parameters() -> None:
+    """The sentence names those that there are."""
+    sentence = "The parameter period is '1m', allowed is one of the parameters symbol, from, to, limit instead."
+    with pytest.raises(BadParameterError, match=f"^{re.escape(sentence)}$"):
+        read_gap_range([("symbol", "A"), ("period", "1m")])
