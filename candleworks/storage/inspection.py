@@ -70,7 +70,7 @@ def inspect(connection: Connection) -> Inspection:
         timescaledb_version=_value(connection, "SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'"),
         timescaledb_licence=_value(connection, "SELECT current_setting('timescaledb.license', true)"),
         relations=sorted(relation_sizes(connection).values(), key=lambda relation: _natural(relation.name)),
-        levels=_levels(connection, engine),
+        levels=candle_levels(connection),
         pending=_value(
             connection, query("count_pending_ranges" if engine is Engine.TIMESCALE else "count_pending_minutes")
         ),
@@ -91,7 +91,9 @@ def _natural(name: str) -> tuple[str, float]:
     return match[1], int(match[2]) * {"m": 1, "h": 60, "d": 1440}[match[3]]
 
 
-def _levels(connection: Connection, engine: Engine) -> list[LevelState]:
+def candle_levels(connection: Connection) -> list[LevelState]:
+    """Return how far each level is, lower levels first."""
+    engine = engine_of(connection)
     newest: datetime | None = _value(connection, query("newest_tick"))
     states = []
     for level, width in levels(connection).items():
@@ -110,8 +112,9 @@ def _materialised_until(connection: Connection, level: str) -> datetime | None:
 
 
 def _stored_until(connection: Connection, level: str, width: timedelta) -> datetime | None:
+    """Ask the symbols of the newest stored day one by one: there is no index by bucket alone."""
     stored = sql.Identifier("candleworks", f"stored_{level}")
-    newest: datetime | None = _value(connection, sql.SQL("SELECT max(bucket) FROM {}").format(stored))
+    newest: datetime | None = _value(connection, sql.SQL(query("newest_stored_bucket")).format(stored=stored))
     return newest + width if newest else None
 
 

@@ -10,8 +10,8 @@ from candleworks.web.answers import UnknownSymbolError
 from candleworks.web.gaps import gap_routes
 from candleworks.web.guard import Guard
 from candleworks.web.health import health_routes
-from candleworks.web.ohlc import ohlc_routes
 from candleworks.web.metrics import metric_routes
+from candleworks.web.ohlc import ohlc_routes
 from candleworks.web.page import page_routes
 from candleworks.web.parameters import BadParameterError
 

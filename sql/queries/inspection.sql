@@ -46,3 +46,10 @@ CROSS JOIN LATERAL (
     SELECT time FROM public.stocks_real_time t WHERE t.symbol = c.symbol ORDER BY t.time DESC LIMIT 1
 ) t
 WHERE c.bucket = (SELECT max(bucket) FROM public.candles_1d)
+
+-- name: newest_stored_bucket
+-- Of one level, whose table stands for {stored}: max(bucket) would read all of it.
+SELECT max(newest.bucket)
+FROM candleworks.stored_1d d
+CROSS JOIN LATERAL (SELECT s.bucket FROM {stored} s WHERE s.symbol = d.symbol ORDER BY s.bucket DESC LIMIT 1) newest
+WHERE d.bucket = (SELECT max(bucket) FROM candleworks.stored_1d)

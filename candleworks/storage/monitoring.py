@@ -1,0 +1,86 @@
+"""How feeds, symbols and candles are doing, cheap enough to be asked every few seconds."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from psycopg.rows import class_row
+
+from candleworks.storage.connection import Connection
+from candleworks.storage.inspection import LevelState, candle_levels
+from candleworks.storage.queries import query
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class FeedState:
+    """One feed. The counts are totals since `since`, null for a feed that never reported: they never fall.
+
+    Lags are those of the last half minute, null without ticks. `gaps_unfilled` are closed and not filled.
+    """
+
+    feed: str
+    since: datetime | None
+    ticks: int
+    batches: int
+    reconnects: int
+    duplicates: int
+    rejected: int
+    candles: int
+    report_age_seconds: float | None
+    spool_depth: int | None
+    lag_ms_p50: float | None
+    lag_ms_p99: float | None
+    gaps_open: int
+    gaps_unfilled: int
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolState:
+    """A symbol's newest trade."""
+
+    symbol: str
+    last_tick: datetime
+    age_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedSymbol:
+    """A symbol that the vendor does not stream, and its words about it."""
+
+    feed: str
+    symbol: str
+    reason: str | None
+    since: datetime
+
+
+@dataclass(frozen=True)
+class Monitoring:
+    """Everything at one moment, by the database's clock."""
+
+    moment: datetime
+    database_bytes: int
+    feeds: list[FeedState]
+    symbols: list[SymbolState]
+    refused: list[RefusedSymbol]
+    levels: list[LevelState]
+
+
+def read_monitoring(connection: Connection) -> Monitoring:
+    """Read it; a symbol costs one index entry, however many ticks it has."""
+    moment, database_bytes = connection.execute(query("database_state")).fetchone() or (None, None)
+    assert moment is not None  # noqa: S101 - a query without FROM has one row
+    return Monitoring(
+        moment=moment,
+        database_bytes=database_bytes,
+        feeds=_rows(connection, FeedState, "feed_states"),
+        symbols=_rows(connection, SymbolState, "symbol_states"),
+        refused=_rows(connection, RefusedSymbol, "refused_symbols"),
+        levels=candle_levels(connection),
+    )
+
+
+def _rows(connection: Connection, kind: type[Row], name: str) -> list[Row]:
+    with connection.cursor(row_factory=class_row(kind)) as cursor:
+        return cursor.execute(query(name)).fetchall()

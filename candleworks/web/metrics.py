@@ -1,0 +1,128 @@
+"""`/metrics` in Prometheus' text format. docs/metrics.md says what each metric means."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, Metric, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from candleworks import __version__, clock
+from candleworks.errors import CandleworksError
+from candleworks.storage.inspection import LevelState
+from candleworks.storage.market import Market
+from candleworks.storage.monitoring import FeedState, Monitoring, RefusedSymbol, read_monitoring
+
+Samples = Iterable[tuple[Sequence[str], float | None]]
+
+_COUNTERS: Sequence[tuple[str, str, Callable[[FeedState], int]]] = (
+    ("candleworks_ticks", "Ticks stored by the live path.", lambda feed: feed.ticks),
+    ("candleworks_batches", "Batches committed by the live path.", lambda feed: feed.batches),
+    ("candleworks_reconnects", "Connections to the vendor that had to be opened again.", lambda feed: feed.reconnects),
+    ("candleworks_duplicate_ticks", "Ticks received that were stored already.", lambda feed: feed.duplicates),
+    ("candleworks_rejected_ticks", "Ticks refused and kept in rejected_ticks.", lambda feed: feed.rejected),
+    (
+        "candleworks_candles_refreshed",
+        "Stored candles changed by refreshes of the feed's process.",
+        lambda f: f.candles,
+    ),
+)
+
+
+def metric_routes(market: Market) -> APIRouter:
+    router = APIRouter()
+
+    @router.api_route("/metrics", methods=["GET", "HEAD"])
+    def metrics() -> Response:
+        """Answer with status 200 in any case: while the database is away candleworks_up is 0 and nothing else known."""
+        began = clock.monotonic()
+        try:
+            found = market.read(read_monitoring)
+        except CandleworksError:
+            found = None
+        body = generate_latest(_Page(found, clock.monotonic() - began))
+        return Response(body, media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+class _Page(Collector):
+    """What one scrape sees."""
+
+    def __init__(self, found: Monitoring | None, seconds: float) -> None:
+        self._found = found
+        self._seconds = seconds
+
+    def collect(self) -> Iterator[Metric]:
+        yield _gauge("candleworks_up", "1 while the database answers, else 0.", [((), float(self._found is not None))])
+        yield _gauge("candleworks_build_info", "The version that serves.", [((__version__,), 1.0)], "version")
+        yield _gauge("candleworks_scrape_seconds", "What the database took to answer.", [((), self._seconds)])
+        if self._found is not None:
+            yield from _of_feeds(self._found.feeds)
+            yield from _of_symbols(self._found)
+            yield from _of_database(self._found)
+
+
+def _of_feeds(feeds: Sequence[FeedState]) -> Iterator[Metric]:
+    for name, text, value in _COUNTERS:
+        counter = CounterMetricFamily(name, text, labels=["feed"])
+        for feed in feeds:
+            if feed.since is not None:
+                counter.add_metric([feed.feed], value(feed))
+        yield counter
+    yield _gauge(
+        "candleworks_ingest_lag_seconds",
+        "From a tick's arrival to its commit, over ten seconds; absent while no tick came for half a minute.",
+        (
+            ((feed.feed, quantile), None if lag_ms is None else lag_ms / 1_000)
+            for feed in feeds
+            for quantile, lag_ms in (("0.5", feed.lag_ms_p50), ("0.99", feed.lag_ms_p99))
+        ),
+        "feed",
+        "quantile",
+    )
+    gauges: Sequence[tuple[str, str, Callable[[FeedState], float | None]]] = (
+        ("candleworks_spool_ticks", "Ticks received and not stored yet.", lambda feed: feed.spool_depth),
+        ("candleworks_gaps_open", "Gaps that have not ended.", lambda feed: feed.gaps_open),
+        ("candleworks_gaps_unfilled", "Gaps that ended and are not filled.", lambda feed: feed.gaps_unfilled),
+        ("candleworks_feed_report_age_seconds", "Age of the last statistics.", lambda feed: feed.report_age_seconds),
+    )
+    for name, text, state in gauges:
+        yield _gauge(name, text, (((feed.feed,), state(feed)) for feed in feeds), "feed")
+
+
+def _of_symbols(found: Monitoring) -> Iterator[Metric]:
+    ages = (((symbol.symbol,), symbol.age_seconds) for symbol in found.symbols)
+    yield _gauge("candleworks_last_tick_age_seconds", "Age of the symbol's newest trade.", ages, "symbol")
+    counts = (((feed.feed,), float(_count(found.refused, feed.feed))) for feed in found.feeds)
+    yield _gauge("candleworks_refused_symbols", "Symbols that the vendor does not stream to us.", counts, "feed")
+    refused = (((each.feed, each.symbol), 1.0) for each in found.refused)
+    yield _gauge("candleworks_symbol_refused", "1 for each symbol that is refused.", refused, "feed", "symbol")
+
+
+def _of_database(found: Monitoring) -> Iterator[Metric]:
+    levels, moment = found.levels, found.moment
+    ages = (((level.level,), _age_seconds(level, moment)) for level in levels)
+    text = "Age of the end of what is stored; 0 while the newest stored candle is still forming."
+    yield _gauge("candleworks_candle_watermark_age_seconds", text, ages, "level")
+    lags = (((level.level,), level.lag_seconds) for level in levels)
+    yield _gauge("candleworks_candle_lag_seconds", "By how much the newest tick is ahead of it.", lags, "level")
+    yield _gauge("candleworks_database_size_bytes", "Size of the whole database.", [((), float(found.database_bytes))])
+
+
+def _gauge(name: str, text: str, samples: Samples, *labels: str) -> Metric:
+    """Make a gauge; a sample without a value is left out."""
+    gauge = GaugeMetricFamily(name, text, labels=labels)
+    for values, value in samples:
+        if value is not None:
+            gauge.add_metric(values, value)
+    return gauge
+
+
+def _count(refused: Sequence[RefusedSymbol], feed: str) -> int:
+    return sum(each.feed == feed for each in refused)
+
+
+def _age_seconds(level: LevelState, moment: datetime) -> float | None:
+    return None if level.watermark is None else max(0.0, (moment - level.watermark).total_seconds())

@@ -1,0 +1,53 @@
+-- What each feed has done since it was first seen. ingest_stats is pruned by retention, and a sum over it would fall then;
+-- these totals only ever grow, so that they can be read as counters.
+-- Locks: ingest_stats for a moment, against writers.
+
+CREATE TABLE candleworks.ingest_totals (
+    feed text PRIMARY KEY,
+    since timestamptz NOT NULL,
+    ticks bigint NOT NULL,
+    batches bigint NOT NULL,
+    reconnects bigint NOT NULL,
+    duplicates bigint NOT NULL,
+    rejected bigint NOT NULL,
+    candles bigint NOT NULL
+) WITH (fillfactor = 50);
+
+-- What a number of a row added to the total. A row is rewritten while its ten seconds last; a feed that was started again
+-- within them begins from zero.
+CREATE FUNCTION candleworks.growth(before bigint, after bigint) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN after >= coalesce(before, 0) THEN after - coalesce(before, 0) ELSE after END;
+
+-- Acts for the owner: who may write ingest_stats needs no right to the totals.
+CREATE FUNCTION candleworks.add_to_ingest_totals() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO candleworks.ingest_totals AS t (feed, since, ticks, batches, reconnects, duplicates, rejected, candles)
+    VALUES (
+        NEW.feed,
+        NEW.at,
+        candleworks.growth(OLD.ticks, NEW.ticks),
+        candleworks.growth(OLD.batches, NEW.batches),
+        candleworks.growth(OLD.reconnects, NEW.reconnects),
+        candleworks.growth(OLD.duplicates, NEW.duplicates),
+        candleworks.growth(OLD.rejected, NEW.rejected),
+        candleworks.growth(OLD.candles, NEW.candles)
+    )
+    ON CONFLICT (feed) DO UPDATE SET
+        since = least(t.since, excluded.since),
+        ticks = t.ticks + excluded.ticks,
+        batches = t.batches + excluded.batches,
+        reconnects = t.reconnects + excluded.reconnects,
+        duplicates = t.duplicates + excluded.duplicates,
+        rejected = t.rejected + excluded.rejected,
+        candles = t.candles + excluded.candles;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER add_to_ingest_totals AFTER INSERT OR UPDATE ON public.ingest_stats
+    FOR EACH ROW EXECUTE FUNCTION candleworks.add_to_ingest_totals();
+
+INSERT INTO candleworks.ingest_totals (feed, since, ticks, batches, reconnects, duplicates, rejected, candles)
+SELECT feed, min(at), sum(ticks), sum(batches), sum(reconnects), sum(duplicates), sum(rejected), sum(candles)
+FROM public.ingest_stats GROUP BY feed;
