@@ -17,6 +17,7 @@ from candleworks.storage.engine import Engine, detect, engine_of, licence_lost
 from candleworks.storage.queries import sql_directory
 
 LOCK_KEY = 7_164_801_233  # any number, the same in every version
+WORTH_TELLING = "01C01"  # the SQLSTATE of warnings that a migration raises for whoever runs it
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +41,9 @@ def migrate(dsn: str, settings: Settings, tell: Callable[[str], None] = _log.inf
     this program.
     """
     with connect(dsn, "candleworks migrate", autocommit=False) as connection:
+        connection.add_notice_handler(
+            lambda notice: tell(notice.message_primary or "") if notice.sqlstate == WORTH_TELLING else None
+        )
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK_KEY])
         connection.execute(
             "CREATE TABLE IF NOT EXISTS public.candleworks_migrations ("
