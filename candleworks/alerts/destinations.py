@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from candleworks.errors import ConfigurationError
 from candleworks.settings import Settings
 
 if TYPE_CHECKING:
@@ -68,28 +67,26 @@ class _Address:
     @property
     def lengths(self) -> tuple[int, int]:
         with _overheard():
-            server = self._apprise()[0]
-        return server.title_maxlen or _DEFAULT_LENGTHS[0], server.body_maxlen
+            servers = self._apprise()
+        return (servers[0].title_maxlen or _DEFAULT_LENGTHS[0], servers[0].body_maxlen) if servers else _DEFAULT_LENGTHS
 
     def send(self, title: str, body: str) -> Sent:
         from apprise import NotifyFormat, NotifyType  # noqa: PLC0415 - see _apprise
 
         with _overheard() as words:
-            taken = self._apprise().notify(
-                body=body, title=title, notify_type=NotifyType.WARNING, body_format=NotifyFormat.TEXT
-            )
+            servers = self._apprise()
+            if not servers:
+                return Sent(taken=False, reason="apprise cannot read its address: correct CANDLEWORKS_ALERT_URLS")
+            taken = servers.notify(body, title=title, notify_type=NotifyType.WARNING, body_format=NotifyFormat.TEXT)
         return Sent(taken=True) if taken else _failure(words)
 
     def _apprise(self) -> "Apprise":
+        """Return what sends to the address; it holds no server where apprise cannot read the address."""
         from apprise import Apprise  # noqa: PLC0415 - 0.5 s to import and to look at its plugins
 
-        server = Apprise()
-        if not server.add(self._url):
-            raise ConfigurationError(
-                f"CANDLEWORKS_ALERT_URLS: apprise cannot read the address {self.name}: correct it"
-                " (https://github.com/caronc/apprise/wiki shows how each service is written)."
-            )
-        return server
+        servers = Apprise()
+        servers.add(self._url)
+        return servers
 
 
 @contextlib.contextmanager

@@ -71,3 +71,22 @@ class AlertEvent:
     alert: Alert
     at: datetime
     told: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a message says about one event. `possible_repeat`: an earlier attempt may have arrived."""
+
+    event: EventName
+    check: str
+    subject: str
+    severity: str
+    result: str
+    count: int
+    observed: str | None
+    expected: str | None
+    opened_at: datetime
+    at: datetime
+    event_id: int = 0
+    attempts: int = 1
+    possible_repeat: bool = False

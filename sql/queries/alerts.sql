@@ -44,3 +44,55 @@ RETURNING id
 -- name: insert_alert_deliveries
 INSERT INTO public.alert_deliveries (event_id, destination)
 SELECT %(event_id)s, destination FROM unnest(%(destinations)s::text[]) destination
+
+-- name: claim_destination
+-- Held by the session that sends to a destination; false while another one holds it.
+SELECT pg_try_advisory_lock(hashtext('candleworks.alert_deliveries'), hashtext(%(destination)s))
+
+-- name: release_destination
+SELECT pg_advisory_unlock(hashtext('candleworks.alert_deliveries'), hashtext(%(destination)s))
+
+-- name: recover_deliveries
+-- Who holds the destination is not sending yet: what is found in that state was cut off by the end of its sender.
+UPDATE public.alert_deliveries
+SET state = 'waiting', possible_repeat = true, reason = 'its sender was cut off', next_attempt_at = now()
+WHERE destination = %(destination)s AND state = 'sending'
+
+-- name: claim_deliveries
+-- Everything that waits for a destination becomes one message, unless the destination is left alone for a while after a
+-- failure. What was muted meanwhile stays until the mute ends.
+WITH due AS (
+    SELECT d.event_id
+    FROM public.alert_deliveries d
+    JOIN public.alert_events e ON e.id = d.event_id
+    JOIN public.alerts a ON a.id = e.alert_id
+    WHERE d.destination = %(destination)s AND d.state = 'waiting'
+        AND (a.muted_until IS NULL OR a.muted_until <= now())
+        AND NOT EXISTS (
+            SELECT FROM public.alert_deliveries b
+            WHERE b.destination = %(destination)s AND b.state = 'waiting' AND b.next_attempt_at > now()
+        )
+    ORDER BY d.event_id LIMIT 1000
+    FOR UPDATE OF d SKIP LOCKED
+), claimed AS (
+    UPDATE public.alert_deliveries d
+    SET state = 'sending', sending_since = clock_timestamp(), attempts = d.attempts + 1
+    FROM due WHERE d.event_id = due.event_id AND d.destination = %(destination)s
+    RETURNING d.event_id, d.attempts, d.possible_repeat
+)
+SELECT e.event, a."check", a.subject, e.severity, e.result, e.count, e.observed, e.expected, a.opened_at, e.at,
+    c.event_id, c.attempts, c.possible_repeat
+FROM claimed c
+JOIN public.alert_events e ON e.id = c.event_id
+JOIN public.alerts a ON a.id = e.alert_id
+ORDER BY c.event_id
+
+-- name: note_sent
+UPDATE public.alert_deliveries SET state = 'sent', sent_at = clock_timestamp(), reason = NULL
+WHERE destination = %(destination)s AND event_id = ANY(%(events)s) AND state = 'sending'
+
+-- name: note_unsent
+UPDATE public.alert_deliveries
+SET state = 'waiting', next_attempt_at = now() + %(wait)s, reason = %(reason)s,
+    possible_repeat = possible_repeat OR %(maybe_arrived)s
+WHERE destination = %(destination)s AND event_id = ANY(%(events)s) AND state = 'sending'

@@ -1,0 +1,273 @@
+"""The outbox against real receivers: everything arrives, once."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from candleworks.alerts import Delivered, deliver, update
+from candleworks.settings import Settings
+from candleworks.storage.connection import Connection
+from candleworks.storage.engine import Engine
+from tests.alerts.conftest import results, told_to
+from tests.alerts.receivers import SECRET, Mail, Web
+from tests.cli.commands import environment
+
+PATIENCE_SECONDS = 60
+on_one_engine = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
+
+
+def eventually(happened: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def deliver_until(settings: Settings, dsn: str, happened: Callable[[], object]) -> Delivered:
+    """Deliver again and again, as the watchdog does; the sum of it."""
+    total = Delivered()
+
+    def more() -> object:
+        nonlocal total
+        total = Delivered(*map(sum, zip(total, deliver(settings, dsn), strict=True)))
+        return happened()
+
+    eventually(more)
+    return total
+
+
+def deliveries(connection: Connection) -> list[tuple[str, str, int, bool]]:
+    return connection.execute(
+        "SELECT e.event, d.state, d.attempts, d.possible_repeat FROM alert_deliveries d"
+        " JOIN alert_events e ON e.id = d.event_id ORDER BY e.id, d.destination"
+    ).fetchall()
+
+
+def test_an_alert_is_told_at_its_opening_its_escalation_and_its_end(
+    dsn: str, connection: Connection, web: Web, mail: Mail
+) -> None:
+    """Three messages to each receiver for ten results, with what was observed and expected and where to look."""
+    settings = told_to(dsn, web.url, mail.url, dashboard_url="http://dash.example/d/quality")
+    for minute in range(0, 50, 5):
+        status = "failed" if minute < 30 else "passed"
+        update(connection, settings, results(status, "AAPL", minute=minute, observed=f"{minute} s"))
+        deliver(settings, dsn)
+    assert [message.title for message in web.messages] == [
+        "candleworks: freshness failed for AAPL (warning)",
+        "candleworks: freshness still failing for AAPL (warning)",
+        "candleworks: freshness well again for AAPL (warning)",
+    ]
+    assert web.messages[0].text.splitlines() == [
+        "freshness failed: 1 subject (warning)",
+        "- AAPL: observed 0 s, expected at most 120 s, since 2026-01-05 15:00:00 UTC",
+        "  http://127.0.0.1:8050/quality/freshness",
+        "Dashboard: http://dash.example/d/quality",
+    ]
+    assert "observed 10 s, expected at most 120 s, since 2026-01-05 15:00:00 UTC, 3 times" in web.messages[1].text
+    assert "since 2026-01-05 15:00:00 until 2026-01-05 15:35:00 UTC" in web.messages[2].text
+    assert [sent["Subject"] for sent in mail.mails] == [message.title for message in web.messages]
+    body = mail.mails[0].get_body(("plain",))
+    assert body is not None
+    assert "AAPL: observed 0 s, expected at most 120 s" in body.get_content()
+
+
+def test_a_flood_is_one_message(dsn: str, connection: Connection, web: Web, mail: Mail) -> None:
+    """A hundred symbols that go stale at once, and come back at once: two messages per receiver."""
+    settings = told_to(dsn, web.url, mail.url)
+    symbols = [f"S{number:03}" for number in range(100)]
+    update(connection, settings, results("failed", *symbols))
+    assert deliver(settings, dsn) == Delivered(messages=2, events=200)
+    for minute in (5, 10):
+        update(connection, settings, results("passed", *symbols, minute=minute))
+    assert deliver(settings, dsn) == Delivered(messages=2, events=200)
+    assert deliver(settings, dsn) == Delivered()
+    assert [message.title for message in web.messages] == ["candleworks: 100 failed", "candleworks: 100 well again"]
+    assert "freshness failed: 100 subjects (warning)\n- S000: observed" in web.messages[0].text
+    assert "\n- and 80 more\n" in web.messages[0].text
+    assert (len(web.messages), len(mail.mails)) == (2, 2)
+
+
+@on_one_engine
+def test_what_a_receiver_does_not_take_is_kept(dsn: str, connection: Connection, web: Web, other_web: Web) -> None:
+    """It is tried again until it is taken; the other receivers hear nothing twice."""
+    settings = told_to(dsn, web.url, other_web.url)
+    web.status = 503
+    update(connection, settings, results("failed", "AAPL"))
+    deliver_until(settings, dsn, lambda: web.requests >= 3)
+    (reason,) = connection.execute("SELECT reason FROM alert_deliveries WHERE state = 'waiting'").fetchone() or ("",)
+    assert reason == "it answered HTTP 503"
+    web.status = 200
+    deliver_until(settings, dsn, lambda: web.messages)
+    assert (len(web.messages), len(other_web.messages), other_web.requests) == (1, 1, 1)
+    assert {(event, state, repeat) for event, state, _, repeat in deliveries(connection)} == {("opened", "sent", False)}
+
+
+@on_one_engine
+def test_messages_wait_for_a_receiver_that_is_down(dsn: str, connection: Connection) -> None:
+    """Opened and ended while it was away: both are told in one message when it is back."""
+    web = Web()
+    with web.listening():
+        settings = told_to(dsn, web.url)
+    update(connection, settings, results("failed", "AAPL"))
+    assert deliver(settings, dsn) == Delivered(failures=1)
+    for minute in (5, 10):
+        update(connection, settings, results("passed", "AAPL", minute=minute))
+    with web.listening():
+        total = deliver_until(settings, dsn, lambda: web.messages)
+    assert total.messages == 1
+    assert [message.title for message in web.messages] == ["candleworks: 1 failed, 1 well again"]
+
+
+@on_one_engine
+def test_a_mail_server_that_is_busy_is_tried_again(dsn: str, connection: Connection, mail: Mail) -> None:
+    """Its own number is the reason that is kept."""
+    settings = told_to(dsn, mail.url)
+    mail.busy = True
+    update(connection, settings, results("failed", "AAPL"))
+    assert deliver(settings, dsn).failures == 1
+    assert connection.execute("SELECT reason FROM alert_deliveries").fetchone() == ("it answered SMTP 451",)
+    mail.busy = False
+    deliver_until(settings, dsn, lambda: mail.mails)
+    assert len(mail.mails) == 1
+
+
+@on_one_engine
+def test_a_receiver_that_fails_is_left_alone_for_a_while(dsn: str, connection: Connection, web: Web) -> None:
+    """Also with what opens meanwhile; longer after each attempt."""
+    settings = told_to(dsn, web.url, retry_first_seconds=50.0, retry_longest_seconds=150.0)
+    web.status = 500
+    update(connection, settings, results("failed", "AAPL"))
+    waits = []
+    for _ in range(4):
+        deliver(settings, dsn)
+        update(connection, settings, results("failed", f"S{len(waits)}"))
+        assert deliver(settings, dsn) == Delivered()
+        (wait,) = connection.execute(
+            "SELECT max(extract(epoch FROM next_attempt_at - now()))::float8 FROM alert_deliveries"
+        ).fetchone() or (0,)
+        waits.append(wait)
+        connection.execute("UPDATE alert_deliveries SET next_attempt_at = now()")
+    assert web.requests == 4
+    for wait, longest in zip(waits, (50, 100, 150, 150), strict=True):
+        assert 0.75 * longest - 10 < wait <= longest
+
+
+def test_two_deliverers_send_each_event_once(dsn: str, connection: Connection, web: Web) -> None:
+    """While one waits for the answer of the receiver, the other finds nothing to do."""
+    settings = told_to(dsn, web.url)
+    arrived, finish = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        arrived.set()
+        finish.wait(PATIENCE_SECONDS)
+
+    web.meanwhile = wait
+    update(connection, settings, results("failed", "AAPL"))
+    first = threading.Thread(target=deliver, args=[settings, dsn])
+    first.start()
+    assert arrived.wait(PATIENCE_SECONDS)
+    assert [deliver(settings, dsn) for _ in range(3)] == [Delivered()] * 3
+    finish.set()
+    first.join()
+    assert deliver(settings, dsn) == Delivered()
+    assert web.requests == 1
+    assert deliveries(connection) == [("opened", "sent", 1, False)]
+
+
+def test_many_deliverers_share_many_events(dsn: str, connection: Connection, web: Web) -> None:
+    """Four at once, while alerts open: nothing is lost, nothing is told twice."""
+    settings = told_to(dsn, web.url)
+    ended = threading.Event()
+
+    def work() -> None:
+        while not ended.is_set():
+            deliver(settings, dsn)
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    symbols = [f"S{number:02}" for number in range(20)]
+    for symbol in symbols:
+        update(connection, settings, results("failed", symbol))
+    eventually(lambda: {state for _, state, *_ in deliveries(connection)} == {"sent"})
+    ended.set()
+    for worker in workers:
+        worker.join()
+    text = "\n".join(message.text for message in web.messages)
+    assert sorted(line[2:5] for line in text.splitlines() if line.startswith("- ")) == symbols
+
+
+def test_a_deliverer_that_is_killed_between_sending_and_noting_it(dsn: str, connection: Connection, web: Web) -> None:
+    """The next one sends once more, and says so; after that nothing more."""
+    settings = told_to(dsn, web.url)
+    update(connection, settings, results("failed", "AAPL"))
+    web.meanwhile = lambda: os.kill(sender.pid, signal.SIGKILL)
+    code = "import sys; from candleworks.alerts import deliver; from candleworks.settings import load_settings as l;"
+    code += "s = l(); deliver(s, s.dsn.get_secret_value())"
+    variables = environment(CANDLEWORKS_DSN=dsn, CANDLEWORKS_ALERT_URLS=web.url)
+    with subprocess.Popen([sys.executable, "-c", code], env=variables) as sender:
+        pass
+    assert sender.returncode == -signal.SIGKILL
+    assert deliveries(connection) == [("opened", "sending", 1, False)]
+    web.meanwhile = lambda: None
+    deliver_until(settings, dsn, lambda: len(web.messages) > 1)
+    assert deliver(settings, dsn) == Delivered()
+    first, second = (message.text for message in web.messages)
+    assert "may have been sent before" not in first
+    assert "AAPL: observed 312 s" in second
+    assert "[may have been sent before: the first attempt was cut off]" in second
+    assert deliveries(connection) == [("opened", "sent", 2, True)]
+
+
+@on_one_engine
+def test_a_database_that_is_lost_while_a_message_is_sent(dsn: str, connection: Connection, web: Web) -> None:
+    """The sender lives and notes it over a new connection: nothing is sent again."""
+    settings = told_to(dsn, web.url)
+    update(connection, settings, results("failed", "AAPL"))
+    web.meanwhile = lambda: connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'candleworks alerts deliver'"
+    )
+    assert deliver(settings, dsn).messages == 1
+    assert deliver(settings, dsn) == Delivered()
+    assert web.requests == 1
+    assert deliveries(connection) == [("opened", "sent", 1, False)]
+
+
+@on_one_engine
+def test_no_secret_is_logged_or_kept(
+    dsn: str, connection: Connection, web: Web, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Addresses hold tokens: neither failures nor successes write them anywhere, also where everything is logged."""
+    settings = told_to(dsn, web.url, f"json://127.0.0.1:1/{SECRET}", f"slck://{SECRET}/{SECRET}")
+    with caplog.at_level(logging.DEBUG):
+        update(connection, settings, results("failed", "AAPL"))
+        deliver(settings, dsn)
+    assert len(web.messages) == 1
+    reasons = {reason for (reason,) in connection.execute("SELECT reason FROM alert_deliveries").fetchall()}
+    assert reasons == {
+        None,
+        "it refused the connection",
+        "apprise cannot read its address: correct CANDLEWORKS_ALERT_URLS",
+    }
+    everything = connection.execute("SELECT string_agg(d::text, ' ') FROM alert_deliveries d").fetchone()
+    assert "did not take a message (it refused the connection)" in caplog.text
+    assert SECRET not in f"{caplog.text}{everything}{settings!r}"
+
+
+@on_one_engine
+def test_without_an_address_messages_are_logged(
+    dsn: str, connection: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once, as a warning."""
+    settings = told_to(dsn)
+    update(connection, settings, results("failed", "AAPL"))
+    assert deliver(settings, dsn) == Delivered(messages=1, events=1)
+    assert deliver(settings, dsn) == Delivered()
+    assert "candleworks: freshness failed for AAPL (warning)\nfreshness failed: 1 subject" in caplog.text
