@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
 from annotated_types import Ge, Gt, Le
@@ -72,6 +72,8 @@ VendorSymbol = Annotated[Symbol, AfterValidator(str.upper)]  # as the vendor wri
 Word = Annotated[str, _matching("[A-Za-z0-9][A-Za-z0-9 ._-]{0,31}", "up to 32 letters, digits, spaces and . _ -")]
 SilenceSeconds = Annotated[int, BeforeValidator(_silence_seconds)]
 CalendarName = Annotated[str, AfterValidator(_known_calendar)]
+SymbolClass = Literal["stock", "crypto", "forex"]
+RequiredField = Literal["time", "symbol", "price", "received_at", "day_volume", "volume", "bid", "ask"]
 Port = Annotated[int, Field(ge=1, le=65535)]
 FeedUrl = Annotated[str, _matching("wss?://[^/].*", "an address that begins with ws:// or wss://")]
 RestUrl = Annotated[str, _matching("https?://[^/].*", "an address that begins with http:// or https://")]
@@ -202,6 +204,7 @@ class RetentionDays(_Section):
     quotes: StrictInt | None = Field(default=None, ge=7, le=36_500)
     rejected_ticks: StrictInt | None = Field(default=365, ge=1, le=36_500)
     ingest_stats: StrictInt | None = Field(default=90, ge=1, le=36_500)
+    quality_results: StrictInt | None = Field(default=90, ge=1, le=36_500)
 
 
 class Storage(_Section):
@@ -255,6 +258,92 @@ class Alerts(_Section):
     watch: Watch = Watch()
 
 
+class TickThresholds(_Section):
+    """What is normal for the ticks of a symbol; what an exception leaves out is inherited."""
+
+    required: tuple[RequiredField, ...] = Field(default=("time", "symbol", "price", "received_at"), min_length=1)
+    max_future_seconds: StrictInt = Field(default=60, ge=0, le=86_400)
+    max_age_seconds: StrictInt = Field(default=3_600, ge=1, le=31_536_000)
+    jump_percent: StrictFloat = Field(default=20.0, gt=0, le=10_000)
+    jump_mad: StrictFloat = Field(default=30.0, gt=0, le=10_000)
+    jump_mad_percent: StrictFloat = Field(default=5.0, gt=0, le=10_000)
+    jump_closed_percent: StrictFloat = Field(default=45.0, gt=0, le=10_000)
+    volume_back_percent: StrictFloat = Field(default=1.0, gt=0, le=100)
+    max_spread_percent: StrictFloat = Field(default=5.0, gt=0, le=10_000)
+    max_silence_seconds: StrictInt = Field(default=900, ge=5, le=31_536_000)
+    never_seen_seconds: StrictInt = Field(default=900, ge=5, le=31_536_000)
+    min_rate_percent: StrictFloat = Field(default=10.0, gt=0, le=100)
+
+
+class TickQuality(TickThresholds):
+    """Thresholds of the checks of ticks: for all, for a class of symbols, for one symbol; the narrowest counts."""
+
+    classes: dict[SymbolClass, TickThresholds] = Field(
+        default={"forex": TickThresholds(jump_percent=3.0, jump_mad_percent=1.0, jump_closed_percent=5.0)}
+    )
+    symbols: dict[Symbol, TickThresholds] = Field(default_factory=dict)
+    max_feed_silence_seconds: StrictInt = Field(default=300, ge=5, le=31_536_000)
+    max_duplicates_percent: StrictFloat = Field(default=20.0, gt=0, le=100)
+
+    def of(self, symbol: str, symbol_class: SymbolClass) -> TickThresholds:
+        """Return what counts for the symbol."""
+        levels = (self, self.classes.get(symbol_class), self.symbols.get(symbol))
+        return TickThresholds(**_narrowest(levels, TickThresholds))
+
+
+class CandleThresholds(_Section):
+    """What is normal for the candles of a symbol; what an exception leaves out is inherited."""
+
+    max_empty_minutes: StrictInt = Field(default=15, ge=1, le=10_000)
+    bar_tolerance_percent: StrictFloat = Field(default=0.5, gt=0, le=100)
+
+
+class CandleQuality(CandleThresholds):
+    """Thresholds of the checks of candles, as those of ticks; how many symbols are sampled in a run."""
+
+    classes: dict[SymbolClass, CandleThresholds] = Field(default_factory=dict)
+    symbols: dict[Symbol, CandleThresholds] = Field(default_factory=dict)
+    audited_symbols: StrictInt = Field(default=5, ge=1, le=10_000)
+    vendor_symbols: StrictInt = Field(default=1, ge=0, le=100)
+
+    def of(self, symbol: str, symbol_class: SymbolClass) -> CandleThresholds:
+        """Return what counts for the symbol."""
+        levels = (self, self.classes.get(symbol_class), self.symbols.get(symbol))
+        return CandleThresholds(**_narrowest(levels, CandleThresholds))
+
+
+class SystemQuality(_Section):
+    """Thresholds of the checks of the platform itself."""
+
+    max_lag_ms: StrictInt = Field(default=5_000, ge=1, le=86_400_000)
+    max_spool_ticks: StrictInt = Field(default=50_000, ge=0, le=1_000_000_000)
+    max_open_gap_seconds: StrictInt = Field(default=300, ge=1, le=31_536_000)
+    max_unfilled_gap_hours: StrictInt = Field(default=24, ge=1, le=8_760)
+    max_rejected_percent: StrictFloat = Field(default=1.0, gt=0, le=100)
+    max_refresh_lag_seconds: StrictInt = Field(default=300, ge=1, le=86_400)
+    min_free_disk_mb: StrictInt = Field(default=1_000, ge=1, le=1_000_000_000)
+
+
+class Quality(_Section):
+    """What checks expect, by suite. `disabled` names checks that do not run."""
+
+    disabled: tuple[Name, ...] = ()
+    ticks: TickQuality = TickQuality()
+    candles: CandleQuality = CandleQuality()
+    system: SystemQuality = SystemQuality()
+
+
+def _narrowest(levels: Sequence[_Section | None], kind: type[_Section]) -> dict[str, Any]:
+    """Merge what was set at each level, the narrowest last; the built-in defaults fill the rest."""
+    return {
+        name: getattr(level, name)
+        for level in levels
+        if level is not None
+        for name in kind.model_fields
+        if name in level.model_fields_set
+    }
+
+
 class Simulator(_Section):
     """The simulated feed that runs while no API key is set."""
 
@@ -272,6 +361,7 @@ class _File(_Section):
     rest: Rest = Rest()
     simulator: Simulator = Simulator()
     alerts: Alerts = Alerts()
+    quality: Quality = Quality()
 
     @field_validator("feeds")
     @classmethod
@@ -376,7 +466,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     except ValidationError as error:
         raise ConfigurationError(_explain(error, str(path))) from None
     try:
-        return Settings.model_validate(file_part.model_dump() | from_environment)
+        return Settings.model_validate(file_part.model_dump(exclude_unset=True) | from_environment)
     except ValidationError as error:
         raise ConfigurationError(_explain(error, "the environment")) from None
 
@@ -445,8 +535,14 @@ def _keys_at(path: Sequence[int | str]) -> str:
 def _model_at(path: Sequence[int | str]) -> type[BaseModel]:
     model: type[BaseModel] = Settings
     for part in path:
-        if isinstance(part, str):
-            inner = model.model_fields[part].default
+        if part not in model.model_fields:
+            continue  # the position in a list, or the key of an exception
+        field = model.model_fields[str(part)]
+        exceptions = get_args(field.annotation)[1:] if get_origin(field.annotation) is dict else ()
+        if exceptions and issubclass(exceptions[0], BaseModel):
+            model = exceptions[0]
+        else:
+            inner = field.default
             model = type(inner[0] if isinstance(inner, tuple) else inner)
             if model is str:
                 model = Instrument

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from candleworks.errors import ConfigurationError
 from candleworks.settings import Settings, load_settings
 
-SECTIONS = "alerts, calendars, candles, feeds, ingest, silence, simulator, storage"
+SECTIONS = "alerts, calendars, candles, feeds, ingest, quality, rest, silence, simulator, storage"
 INGEST_KEYS = "flush_interval_ms, max_batch_rows, max_buffered_ticks, max_future_seconds, max_spool_bytes"
 SYMBOL_RULE = "up to 32 letters, digits and . / : ^ _ -, beginning with a letter or digit"
 TEXT_RULE = "a text (in quotes where YAML takes it for something else)"
@@ -304,7 +304,8 @@ def test_symbols_may_be_singled_out_by_exchange(tmp_path: Path) -> None:
     """An object names the listing; its ticks are stored under the symbol with the exchange, or as the file says."""
     feed = read(
         tmp_path,
-        "feeds: [{name: a, symbols: [aapl, 'RY:TSX', {symbol: ry, mic_code: XTSE}, {symbol: X, type: ETF, store_as: XX}]}]",
+        "feeds: [{name: a, symbols: [aapl, 'RY:TSX', {symbol: ry, mic_code: XTSE},"
+        " {symbol: X, type: ETF, store_as: XX}]}]",
     ).feeds[0]
     assert feed.names == ("AAPL", "RY:TSX", "RY:XTSE", "XX")
     assert feed.tickers == ("AAPL", "RY:TSX", "RY", "X")
@@ -321,7 +322,6 @@ def test_unknown_key_of_a_symbol_is_refused(tmp_path: Path) -> None:
 
 def test_silence_of_a_symbol_is_bounded(tmp_path: Path) -> None:
     """Below five seconds every pause would count as a gap."""
-    with pytest.raises(
-        ConfigurationError, match="silence.symbols.AAPL is 1, allowed is a whole number from 5 to 86,400"
-    ):
-        read(tmp_path, "silence: {symbols: {AAPL: 1}}")
+    assert refusal(tmp_path, "silence: {symbols: {AAPL: 1}}") == (
+        "c.yaml: silence.symbols.AAPL is 1, allowed is a whole number from 5 to 86,400."
+    )
