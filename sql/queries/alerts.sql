@@ -96,3 +96,33 @@ UPDATE public.alert_deliveries
 SET state = 'waiting', next_attempt_at = now() + %(wait)s, reason = %(reason)s,
     possible_repeat = possible_repeat OR %(maybe_arrived)s
 WHERE destination = %(destination)s AND event_id = ANY(%(events)s) AND state = 'sending'
+
+-- name: list_alerts
+-- Unresolved ones first, then those that ended last; unsent counts messages that were not taken yet.
+SELECT a.*, coalesce(o.unsent, 0) AS unsent
+FROM public.alerts a
+LEFT JOIN LATERAL (
+    SELECT count(*) AS unsent
+    FROM public.alert_events e JOIN public.alert_deliveries d ON d.event_id = e.id
+    WHERE e.alert_id = a.id AND d.state <> 'sent'
+) o ON true
+WHERE a.resolved_at IS NULL OR %(resolved_since)s::timestamptz <= a.resolved_at
+ORDER BY a.resolved_at DESC NULLS FIRST, a.opened_at DESC
+LIMIT %(limit)s
+
+-- name: read_alert
+SELECT * FROM public.alerts WHERE id = %(id)s
+
+-- name: alert_history
+SELECT event, at, count, observed, note FROM public.alert_events WHERE alert_id = %(id)s ORDER BY id
+
+-- name: alert_messages
+SELECT e.event, d.destination, d.state, d.attempts, d.sent_at, d.next_attempt_at, d.possible_repeat, d.reason
+FROM public.alert_events e JOIN public.alert_deliveries d ON d.event_id = e.id
+WHERE e.alert_id = %(id)s
+ORDER BY e.id, d.destination
+
+-- name: count_unsent
+-- Messages that were not taken yet, by destination.
+SELECT destination, count(*) AS messages, min(reason) AS reason
+FROM public.alert_deliveries WHERE state <> 'sent' GROUP BY destination ORDER BY destination

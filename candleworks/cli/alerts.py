@@ -1,0 +1,161 @@
+"""`candleworks alerts`: what is wrong, who looks after it, and the messages about it."""
+
+import asyncio
+import getpass
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from candleworks import clock
+from candleworks.alerts import deliver as deliver_messages
+from candleworks.cli.opening import migrated, prepared
+from candleworks.cli.running import log_to_stderr
+from candleworks.errors import UsageError
+from candleworks.settings import load_settings
+from candleworks.storage.alert_list import acknowledge, list_alerts, show_alert, unsent_messages
+from candleworks.storage.alert_list import mute as mute_alert
+from candleworks.storage.alert_list import unmute as unmute_alert
+
+SHOWN_ALERTS = 200
+UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+alerts = typer.Typer(no_args_is_help=True, help="Look at alerts, answer them, and deliver the messages about them.")
+
+Number = Annotated[int, typer.Argument(metavar="ALERT", help="Its number in `alerts list`.", min=1)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+@alerts.command("list")
+def list_(
+    resolved: Annotated[
+        str | None, typer.Option("--resolved", metavar="TIME", help="Also those that ended within 30m, 12h, 7d ...")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the alerts that are not resolved, and how many messages were not delivered yet."""
+    since = clock.now() - _span(resolved) if resolved else None
+    with migrated(load_settings(), "alerts list") as connection:
+        found = list_alerts(connection, since, SHOWN_ALERTS)
+        unsent = unsent_messages(connection)
+    if as_json:
+        typer.echo(json.dumps({"alerts": found, "unsent": unsent}, default=str))
+        return
+    if found:
+        Console().print(_table(found))
+    else:
+        typer.echo("no alerts")
+    for waiting in unsent:
+        reason = f" ({waiting['reason']})" if waiting["reason"] else ""
+        typer.echo(f"{waiting['messages']:,} messages wait for {waiting['destination']}{reason}")
+
+
+@alerts.command()
+def show(number: Number, as_json: AsJson = False) -> None:
+    """Show an alert, what happened to it, and the messages about it."""
+    with migrated(load_settings(), "alerts show") as connection:
+        alert, history, messages = show_alert(connection, number)
+    if as_json:
+        typer.echo(json.dumps({"alert": alert, "history": history, "messages": messages}, default=str))
+        return
+    facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, value in alert.items():
+        if value is not None:
+            facts.add_row(name, _shown(value))
+    console = Console()
+    console.print(facts, _rows(history), *([_rows(messages)] if messages else []))
+
+
+@alerts.command()
+def ack(
+    number: Number,
+    by: Annotated[str | None, typer.Option(help="Who looks after it; you, when it is not given.")] = None,
+) -> None:
+    """Say that somebody looks after an alert: it no longer escalates. Its end is still told."""
+    person = by or getpass.getuser()
+    with migrated(load_settings(), "alerts ack") as connection:
+        alert = acknowledge(connection, number, person)
+    typer.echo(f"alert {number} ({alert['check']}, {alert['subject']}) is acknowledged by {person}")
+
+
+@alerts.command()
+def mute(
+    number: Number,
+    until: Annotated[str, typer.Option(metavar="TIME", help="30m, 12h, 7d, or a time such as 2026-01-31T08:00 (UTC).")],
+    reason: Annotated[str, typer.Option(help="Why; it is shown with the alert.")],
+) -> None:
+    """Send nothing about an alert, nor about the next ones of its check and subject, until that time."""
+    moment = _moment(until)
+    with migrated(load_settings(), "alerts mute") as connection:
+        alert = mute_alert(connection, number, moment, reason)
+    typer.echo(f"alert {number} ({alert['check']}, {alert['subject']}) is muted until {moment:%Y-%m-%d %H:%M} UTC")
+
+
+@alerts.command()
+def unmute(number: Number) -> None:
+    """End the mute of an alert."""
+    with migrated(load_settings(), "alerts unmute") as connection:
+        alert = unmute_alert(connection, number)
+    typer.echo(f"alert {number} ({alert['check']}, {alert['subject']}) is no longer muted")
+
+
+@alerts.command()
+def deliver() -> None:
+    """Send the messages that are due. Ends with exit status 1 when a receiver did not take one; it is kept."""
+    settings = load_settings()
+    log_to_stderr(settings)
+    with prepared(settings) as dsn:
+        # In a thread, so that a signal does not come between sending and noting it.
+        done = asyncio.run(asyncio.to_thread(deliver_messages, settings, dsn))
+    typer.echo(f"{done.messages} messages about {done.events} events sent, {done.failures} not taken")
+    if done.failures:
+        raise typer.Exit(1)
+
+
+def _moment(text: str) -> datetime:
+    if re.fullmatch(r"\d+[mhd]", text):
+        return clock.now() + _span(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"{text!r} is no time: write 30m, 12h, 7d, or a time such as 2026-01-31T08:00 (UTC)."
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _span(text: str) -> timedelta:
+    found = re.fullmatch(r"(\d{1,6})([mhd])", text)
+    if not found:
+        raise UsageError(f"{text!r} is no length of time: write a number with m, h or d, such as 12h.")
+    return timedelta(**{UNITS[found[2]]: int(found[1])})
+
+
+def _table(found: list[dict[str, Any]]) -> Table:
+    table = Table("alert", "status", "severity", "check", "subject", "observed", "expected", "since (UTC)", "times")
+    for alert in found:
+        muted = alert["muted_until"] is not None and alert["muted_until"] > clock.now()
+        status = alert["status"] + (", muted" if muted else "") + (", unsent" if alert["unsent"] else "")
+        values = (alert[name] for name in ("severity", "check", "subject", "observed", "expected"))
+        opened = f"{alert['opened_at']:%Y-%m-%d %H:%M:%S}"
+        table.add_row(str(alert["id"]), status, *map(_shown, values), opened, f"{alert['count']:,}")
+    return table
+
+
+def _rows(rows: list[dict[str, Any]]) -> Table:
+    table = Table(*(name.replace("_", " ") for name in rows[0])) if rows else Table()
+    for row in rows:
+        table.add_row(*map(_shown, row.values()))
+    return table
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None else str(value)

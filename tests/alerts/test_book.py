@@ -1,0 +1,152 @@
+"""update() against the database: one alert per trouble, whoever reports it, and what people do to it in SQL."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from psycopg import errors
+
+from candleworks.alerts import Result, deliver, update
+from candleworks.clock import now
+from candleworks.model.notices import Notice
+from candleworks.settings import Settings
+from candleworks.storage.connection import Connection
+from tests.alerts.conftest import NOW, results, told_to
+from tests.alerts.receivers import Web
+
+
+def alert(connection: Connection, *columns: str) -> tuple[object, ...]:
+    """Those columns of the one alert."""
+    (row,) = connection.execute(f"SELECT {', '.join(columns)} FROM alerts").fetchall()
+    return row
+
+
+def test_one_trouble_is_one_row(connection: Connection, settings: Settings) -> None:
+    """Failures are counted in it, a second pass ends it, and the next failure is a new one."""
+    for minute, status in enumerate(["failed", "failed", "passed", "passed", "failed"]):
+        update(connection, settings, results(status, "AAPL", minute=minute))
+    rows = connection.execute("SELECT status, count, opened_at, resolved_at FROM alerts ORDER BY id").fetchall()
+    assert rows == [
+        ("resolved", 2, NOW, NOW + timedelta(minutes=3)),
+        ("open", 1, NOW + timedelta(minutes=4), None),
+    ]
+    with pytest.raises(errors.UniqueViolation):
+        connection.execute("UPDATE alerts SET status = 'open', resolved_at = NULL")
+
+
+def test_what_changed_is_returned_and_noticed(dsn: str, settings: Settings) -> None:
+    """By name of the check and subject, with facts that can be written as JSON."""
+    heard: list[Notice] = []
+    changed = update(dsn, settings, results("failed", "AAPL", "MSFT"), heard.append)
+    assert [found.subject for found in changed.opened] == ["AAPL", "MSFT"]
+    update(dsn, settings, results("passed", "AAPL", minute=5), heard.append)
+    changed = update(dsn, settings, results("passed", "AAPL", minute=10), heard.append)
+    assert [found.subject for found in changed.resolved] == ["AAPL"]
+    assert [(notice.name, notice.subject) for notice in heard] == [
+        ("quality.failed", "freshness/AAPL"),
+        ("quality.failed", "freshness/MSFT"),
+        ("quality.resolved", "freshness/AAPL"),
+    ]
+    facts = heard[0].facts
+    assert (facts["event"], facts["severity"], facts["observed"]) == ("opened", "warning", "312 s")
+    assert (facts["since"], facts["count"]) == (NOW.isoformat(), 1)
+
+
+def test_a_check_that_breaks_ends_nothing(connection: Connection, settings: Settings) -> None:
+    """It is an alert itself, and passes around it do not count as two in a row."""
+    update(connection, settings, results("failed", "AAPL"))
+    for minute, status in enumerate(["passed", "error", "passed"], 1):
+        update(connection, settings, results(status, "AAPL", minute=minute, observed="division by zero"))
+    assert alert(connection, "status", "result", "observed") == ("open", "error", "division by zero")
+    update(connection, settings, results("passed", "AAPL", minute=9))
+    assert alert(connection, "status") == ("resolved",)
+
+
+def test_the_worst_of_several_results_counts(connection: Connection, settings: Settings) -> None:
+    """One check can look at a subject in several ways."""
+    both = [*results("failed", "AAPL"), *results("passed", "AAPL"), *results("error", "AAPL")]
+    for order in (both, both[::-1]):
+        update(connection, settings, order)
+    assert alert(connection, "result", "count") == ("failed", 1)
+
+
+def test_several_processes_report_at_once(dsn: str, connection: Connection, settings: Settings) -> None:
+    """Each symbol gets one alert, one event and one message in the outbox."""
+    symbols = [f"S{number:02}" for number in range(30)]
+    threads = [
+        threading.Thread(target=update, args=[dsn, settings, results("failed", *symbols[::order])]) for order in (1, -1)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    counts = "SELECT (SELECT count(*) FROM alerts), (SELECT count(*) FROM alert_events), count(*) FROM alert_deliveries"
+    assert connection.execute(counts).fetchone() == (30, 30, 30)
+
+
+def test_an_alert_and_its_messages_are_kept_together(connection: Connection, settings: Settings) -> None:
+    """When the outbox cannot be written, nothing is."""
+    connection.execute("ALTER TABLE alert_deliveries ADD CHECK (destination <> 'log')")
+    with pytest.raises(errors.CheckViolation):
+        update(connection, settings, results("failed", "AAPL"))
+    assert connection.execute("SELECT (SELECT count(*) FROM alerts) + count(*) FROM alert_events").fetchone() == (0,)
+
+
+def test_an_alert_is_acknowledged_in_sql(connection: Connection, settings: Settings) -> None:
+    """It is known by whom, it no longer escalates, and it still ends by itself."""
+    update(connection, settings, results("failed", "AAPL"))
+    connection.execute("SELECT acknowledge_alert(id, 'ada') FROM alerts")
+    for minute in range(5, 60, 5):
+        update(connection, settings, results("failed", "AAPL", minute=minute))
+    assert alert(connection, "status", "acknowledged_by", "count", "escalated_at") == ("acknowledged", "ada", 12, None)
+    for minute in (60, 65):
+        changed = update(connection, settings, results("passed", "AAPL", minute=minute))
+    assert len(changed.resolved) == 1
+    events = connection.execute("SELECT event, note FROM alert_events ORDER BY id").fetchall()
+    assert events == [("opened", None), ("acknowledged", "by ada"), ("resolved", None)]
+
+
+def test_a_muted_alert_is_recorded_and_not_sent(dsn: str, connection: Connection, web: Web) -> None:
+    """Nor is the next one of its subject; the others are. When the mute is over, what still fails is told."""
+    settings = told_to(dsn, web.url)
+
+    def run(status: str, *subjects: str) -> None:
+        update(connection, settings, [Result("freshness", s, "warning", status, "x", None, now()) for s in subjects])  # type: ignore[arg-type]
+        deliver(settings, dsn)
+
+    run("failed", "AAPL")
+    connection.execute("SELECT mute_alert(id, now() + interval '1 hour', 'known') FROM alerts")
+    for status in ("passed", "passed", "failed", "failed"):
+        run(status, "AAPL", "MSFT")
+    assert [message.title for message in web.messages] == [
+        "candleworks: freshness failed for AAPL (warning)",
+        "candleworks: freshness failed for MSFT (warning)",
+    ]
+    rows = connection.execute("SELECT status, mute_reason FROM alerts WHERE subject = 'AAPL' ORDER BY id").fetchall()
+    assert rows == [("resolved", "known"), ("open", "known")]
+    connection.execute("UPDATE alerts SET muted_until = now() WHERE muted_until IS NOT NULL")
+    run("failed", "AAPL", "MSFT")
+    assert web.messages[-1].title == "candleworks: freshness failed for AAPL (warning)"
+    assert len(web.messages) == 3
+
+
+def test_a_message_that_waits_when_its_alert_is_muted_waits_on(dsn: str, connection: Connection, web: Web) -> None:
+    """Until the mute ends."""
+    settings = told_to(dsn, web.url)
+    update(connection, settings, results("failed", "AAPL"))
+    connection.execute("SELECT mute_alert(id, now() + interval '1 hour', 'known') FROM alerts")
+    deliver(settings, dsn)
+    assert web.messages == []
+    connection.execute("SELECT unmute_alert(id) FROM alerts")
+    deliver(settings, dsn)
+    assert len(web.messages) == 1
+
+
+def test_what_is_over_cannot_be_answered(connection: Connection, settings: Settings) -> None:
+    """The sentence says where to choose from; nor can a mute end in the past."""
+    update(connection, settings, results("failed", "AAPL"))
+    for call in ("acknowledge_alert(7)", "mute_alert(7, now() + interval '1 day', 'x')", "unmute_alert(7)"):
+        with pytest.raises(errors.NoDataFound, match="There is no unresolved alert 7: choose one of SELECT"):
+            connection.execute(f"SELECT {call}")
+    with pytest.raises(errors.InvalidParameterValue, match="which is past: give a later moment"):
+        connection.execute("SELECT mute_alert(id, now() - interval '1 second', 'x') FROM alerts")
