@@ -12,18 +12,21 @@ from candleworks.candles.refresh import refresh
 from candleworks.storage.connection import Connection
 from candleworks.storage.engine import Engine
 from tests.web.browser import Browser, Page, chromium, until
-from tests.web.conftest import MONDAY, Store, every_minute, serving
+from tests.web.conftest import MONDAY, Store, every_minute, quoted_every_minute, serving
+from tests.web.test_gaps import open_gaps
 
 pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
 UP, DOWN = [0x26, 0xA6, 0x9A], [0xEF, 0x53, 0x50]  # --up and --down of the dark theme
+FILLED_GAP = [0x1A, 0x28, 0x39]  # --filled-gap on --back
 COUNT_PIXELS = """
-(([red, green, blue]) => {
+(([red, green, blue], tolerance = 0) => {
+  const near = (one, other) => Math.abs(one - other) <= tolerance;
   const copy = new OffscreenCanvas(innerWidth, innerHeight).getContext("2d", { willReadFrequently: true });
   for (const canvas of document.querySelectorAll("#chart canvas")) copy.drawImage(canvas, 0, 0);
   const { data } = copy.getImageData(0, 0, innerWidth, innerHeight);
   let sum = 0;
   for (let n = 0; n < data.length; n += 4)
-    if (data[n] === red && data[n + 1] === green && data[n + 2] === blue) sum += 1;
+    if (near(data[n], red) && near(data[n + 1], green) && near(data[n + 2], blue)) sum += 1;
   return sum;
 })
 """
@@ -138,6 +141,69 @@ def test_a_period_is_chosen_or_typed(page: Page, site: str, store: Store) -> Non
     see(page, "time", "2026-03-02")
 
 
+def test_a_symbol_with_quotes_is_drawn_by_bid_ask_or_mid(
+    page: Page, site: str, store: Store, store_quotes: Store
+) -> None:
+    """Its usual side at first; a choice stands in the address, and goes where the next symbol does not have it."""
+    store("AAPL", every_minute(MONDAY, 3))
+    store_quotes("EUR/USD", quoted_every_minute(MONDAY, 3))
+    page.goto(f"{site}?symbol=EUR/USD")
+    see(page, "close", "1.10403")
+    sides = "[...document.querySelector('#price').options].map((option) => option.text)"
+    assert page.evaluate(sides) == ["Bid", "Ask", "Mid"]
+    for side, close in (("ask", "1.10405"), ("mid", "1.10404")):
+        page.evaluate("document.querySelector('#price').focus()")
+        page.press("ArrowDown", 40)
+        see(page, "close", close)
+        assert f"price={side}" in page.evaluate("location.search")
+    page.goto(f"{site}{page.evaluate('location.search')}")
+    see(page, "close", "1.10404")
+    page.click("#symbol")
+    page.type("aapl")
+    page.press("Enter", 13)
+    see(page, "close", "100.02")
+    assert "price=" not in page.evaluate("location.search")
+    assert page.evaluate(sides) == ["Trade"]
+
+
+def test_gaps_are_shaded_and_rebuilt_candles_marked(
+    page: Page, site: str, store: Store, connection: Connection
+) -> None:
+    """Filled and unfilled ones differ and are named, by the crosshair too."""
+    store("AAPL", every_minute(MONDAY, 100))
+    bars = [MONDAY + timedelta(minutes=n) for n in range(60, 80)]
+    connection.execute("UPDATE stocks_real_time SET origin = 'bar' WHERE time = ANY(%s)", [bars])
+    open_gaps(connection, ("AAPL", 60, 80, True), (None, 20, 40, False))
+    page.goto(f"{site}?symbol=AAPL")
+    see(page, "time", minute(MONDAY, 99))
+    legend = "[...document.querySelectorAll('#marks [class]')].filter((e) => !e.hidden).map((e) => e.textContent)"
+    assert page.evaluate(legend) == ["Gap", "Filled gap", "Rebuilt"]
+    shaded = f"{COUNT_PIXELS}({FILLED_GAP}, 2)"
+    before = until(lambda: page.evaluate(shaded), 30, "the shade of a filled gap")
+    height = page.box("#chart")["height"]
+    assert 0.4 * 20 * 8 * height < before < 20 * 8 * height  # 20 candles of 8 pixels, behind grid, candles and volume
+    page.evaluate("document.querySelector('#chart').focus()")
+    for _ in range(4):
+        page.call("Input.dispatchKeyEvent", type="rawKeyDown", key="ArrowLeft", windowsVirtualKeyCode=37, modifiers=8)
+    see(page, "time", minute(MONDAY, 69))
+    assert page.text("#mark") == "Filled gap 2026-03-02 10:30:00 to 10:50:00: disconnected. Rebuilt from bars"
+    connection.execute("UPDATE feed_gaps SET filled_at = now()")
+    page.goto(f"{site}?symbol=AAPL")
+    until(lambda: page.evaluate(legend) == ["Filled gap", "Rebuilt"], 30, "the second gap filled")
+    until(lambda: page.evaluate(shaded) > 1.5 * before, 30, "its shade")
+
+
+def test_an_open_gap_reaches_to_the_edge(page: Page, site: str, store: Store, connection: Connection) -> None:
+    """Nothing came since, and the newest candle says so."""
+    store("AAPL", every_minute(MONDAY, 10))
+    open_gaps(connection, ("AAPL", 9, None, False))
+    page.goto(f"{site}?symbol=AAPL")
+    see(page, "time", minute(MONDAY, 9))
+    page.evaluate("document.querySelector('#chart').focus()")
+    page.press("ArrowLeft", 37)
+    until(lambda: page.text("#mark") == "Gap since 2026-03-02 09:39:00: disconnected", 30, "the open gap")
+
+
 def test_the_read_out_follows_the_crosshair(page: Page, site: str, store: Store) -> None:
     """Under the pointer any candle is read, by keys too; when the pointer leaves, the newest one is back."""
     store("AAPL", every_minute(MONDAY, 300))
@@ -186,8 +252,8 @@ def test_ticks_appear_live(page: Page, site: str, store: Store) -> None:
     assert page.evaluate("document.title").startswith("AAPL 251 ")
 
 
-def test_a_late_tick_corrects_a_drawn_candle(page: Page, site: str, store: Store) -> None:
-    """Candles before the newest one are read again now and then."""
+def test_what_was_drawn_is_corrected(page: Page, site: str, store: Store, connection: Connection) -> None:
+    """Candles before the newest one are read again now and then, for late ticks, and so are the gaps."""
     store("AAPL", every_minute(MONDAY, 10))
     page.goto(f"{site}?symbol=AAPL")
     see(page, "time", minute(MONDAY, 9))
@@ -196,8 +262,10 @@ def test_a_late_tick_corrects_a_drawn_candle(page: Page, site: str, store: Store
         page.press("ArrowLeft", 37)
     see(page, "time", minute(MONDAY, 7))
     store("AAPL", [(MONDAY + timedelta(minutes=7, seconds=1), 300.0, 1.0)])
+    open_gaps(connection, ("AAPL", 7, 8, False))
     until(lambda: page.text("[data-field=high]") == "300.00", 60, "the corrected candle")
     see(page, "time", minute(MONDAY, 7))
+    assert page.text("#mark") == "Gap 2026-03-02 09:37:00 to 09:38:00: disconnected"
 
 
 def test_older_candles_come_while_scrolling(page: Page, site: str, store: Store, connection: Connection) -> None:
@@ -262,7 +330,8 @@ def test_a_lost_server_is_visible_and_found_again(browser: Browser, dsn: str, st
     ("query", "sentence"),
     [
         ("symbol=NOPE", "The symbol 'NOPE' is not stored: /symbols lists those that are."),
-        ("symbol=AAPL&price=bid", "The parameter price is 'bid', allowed is trade."),
+        ("symbol=AAPL&price=last", "The parameter price is 'last', allowed is trade, bid, ask or mid."),
+        ("symbol=AAPL&price=bid", "No bid candles of AAPL are stored."),
         (
             "symbol=AAPL&period=1s",
             (

@@ -2,6 +2,7 @@
 
 const PAGE = 2000;
 const TAIL = 300;
+const MAX_GAPS = 2000;
 const PATIENCE_MS = 15_000;
 
 // The server refused (its sentence is the message) or, without a status, could not be reached.
@@ -32,9 +33,11 @@ export class Candles {
   #loadingOlder = false;
   #stopping = new AbortController();
 
+  // Without a price side the server takes the symbol's usual one.
   constructor(symbol, period, price) {
-    this.query = { symbol, period, price };
+    this.query = { symbol, period, ...(price ? { price } : {}) };
     this.list = [];
+    this.gaps = []; // { start, stop, filled, reason } in order of start; an open one stops at Infinity
     this.lastTickSeconds = null;
     this.serverSeconds = 0;
   }
@@ -95,16 +98,38 @@ export class Candles {
     return true;
   }
 
+  // Reads the known holes in what was received since the oldest candle. Returns whether they changed.
+  async loadGaps() {
+    const from = new Date(this.list[0].time * 1000).toISOString();
+    const query = new URLSearchParams({ symbol: this.query.symbol, from, limit: MAX_GAPS });
+    const { body } = await fetchJson(`/gaps.json?${query}`, this.#stopping.signal);
+    const before = JSON.stringify(this.gaps);
+    this.gaps = body.gaps.map(gapOf);
+    return JSON.stringify(this.gaps) !== before;
+  }
+
+  // The holes that touch a candle, or lie between it and the next one.
+  gapsAt(index) {
+    const { time } = this.list[index];
+    const next = this.list[index + 1]?.time ?? Infinity;
+    return this.gaps.filter(({ start, stop }) => start < next && stop > time);
+  }
+
   indexOf(time) {
+    const index = this.indexBefore(time);
+    return this.list[index]?.time === time ? index : -1;
+  }
+
+  // The newest candle that starts at or before a time; -1 when there is none.
+  indexBefore(time) {
     let low = 0;
     let high = this.list.length - 1;
     while (low <= high) {
       const middle = (low + high) >> 1;
-      if (this.list[middle].time === time) return middle;
-      if (this.list[middle].time < time) low = middle + 1;
+      if (this.list[middle].time <= time) low = middle + 1;
       else high = middle - 1;
     }
-    return -1;
+    return high;
   }
 
   async #fetch(url) {
@@ -113,6 +138,11 @@ export class Candles {
     this.serverSeconds = serverSeconds;
     return body;
   }
+}
+
+function gapOf({ started_at, ended_at, filled_at, reason }) {
+  const seconds = (text) => (text === null ? Infinity : Date.parse(text) / 1000);
+  return { start: seconds(started_at), stop: seconds(ended_at), filled: filled_at !== null, reason };
 }
 
 function same(one, other) {

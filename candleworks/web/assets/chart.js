@@ -1,6 +1,7 @@
 // Draws candles with volume, and tells which one is under the crosshair.
 
 import { axisPrice, bucketTime, priceDigits } from "./format.js";
+import { GapShades } from "./gaps.js";
 
 const { createChart, CrosshairMode, LineStyle } = window.LightweightCharts;
 const BAR_SPACING = 8;
@@ -11,6 +12,7 @@ export class CandleChart {
   #chart;
   #prices;
   #volumes;
+  #gaps = new GapShades();
   #candles = null;
   #colours = {};
   #digits = 2;
@@ -26,7 +28,6 @@ export class CandleChart {
       timeScale: { rightOffset: RIGHT_OFFSET_BARS, barSpacing: BAR_SPACING, minBarSpacing: 0.2, secondsVisible: false },
     });
     this.#prices = this.#chart.addCandlestickSeries({
-      borderVisible: false,
       priceFormat: { type: "custom", minMove: 0.01, formatter: (price) => axisPrice(price, this.#digits) },
     });
     this.#volumes = this.#chart.addHistogramSeries({
@@ -36,6 +37,7 @@ export class CandleChart {
       priceLineVisible: false,
       autoscaleInfoProvider: fromZero,
     });
+    this.#prices.attachPrimitive(this.#gaps);
     this.#chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
     this.#followTheme();
     this.#chart.subscribeCrosshairMove(({ time, point, sourceEvent }) => {
@@ -80,13 +82,14 @@ export class CandleChart {
     this.#digits = priceDigits(list);
     const priceFormat = { ...this.#prices.options().priceFormat, minMove: 10 ** -this.#digits };
     this.#prices.applyOptions({ priceFormat });
-    this.#prices.setData(list);
+    this.#prices.setData(list.map((candle) => this.#priceBar(candle)));
     this.#volumes.setData(list.map((candle) => this.#volumeBar(candle)));
+    this.#gaps.show(this.#candles, this.#colours);
   }
 
   update(changed) {
     for (const candle of changed) {
-      this.#prices.update(candle);
+      this.#prices.update(this.#priceBar(candle));
       this.#volumes.update(this.#volumeBar(candle));
     }
   }
@@ -121,6 +124,11 @@ export class CandleChart {
     });
   }
 
+  // Rebuilt candles are hollow.
+  #priceBar(candle) {
+    return candle.rebuilt ? { ...candle, color: "transparent" } : candle;
+  }
+
   #volumeBar({ time, open, close, volume }) {
     if (volume === null) return { time };
     return { time, value: volume, color: close < open ? this.#colours.downVolume : this.#colours.upVolume };
@@ -139,7 +147,13 @@ export class CandleChart {
   #paint() {
     const style = getComputedStyle(document.body);
     const colour = (name) => style.getPropertyValue(`--${name}`).trim();
-    this.#colours = { upVolume: colour("up-volume"), downVolume: colour("down-volume") };
+    this.#colours = {
+      upVolume: colour("up-volume"),
+      downVolume: colour("down-volume"),
+      gap: colour("gap"),
+      gapLine: colour("gap-line"),
+      filledGap: colour("filled-gap"),
+    };
     const line = { color: colour("muted"), labelBackgroundColor: colour("label"), style: LineStyle.Dashed };
     this.#chart.applyOptions({
       layout: {
@@ -153,7 +167,8 @@ export class CandleChart {
       timeScale: { borderColor: colour("line") },
     });
     const [up, down] = [colour("up"), colour("down")];
-    this.#prices.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down });
+    const bodies = { upColor: up, downColor: down, borderUpColor: up, borderDownColor: down };
+    this.#prices.applyOptions({ ...bodies, wickUpColor: up, wickDownColor: down });
   }
 }
 

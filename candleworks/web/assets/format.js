@@ -61,3 +61,12 @@ export function tickTime(epochSeconds, nowSeconds) {
   const today = text.slice(0, 10) === new Date(nowSeconds * 1000).toISOString().slice(0, 10);
   return today ? text.slice(11, 19) : text.slice(0, 19).replace("T", " ");
 }
+
+// The day of the end is left out where it is that of the start.
+export function gapTimes(startSeconds, stopSeconds) {
+  const text = (seconds) => new Date(seconds * 1000).toISOString().slice(0, 19).replace("T", " ");
+  const start = text(startSeconds);
+  if (stopSeconds === Infinity) return `since ${start}`;
+  const stop = text(stopSeconds);
+  return `${start} to ${stop.slice(0, 10) === start.slice(0, 10) ? stop.slice(11) : stop}`;
+}

@@ -3,12 +3,12 @@
 import { Candles, fetchJson } from "./candles.js";
 import { CandleChart } from "./chart.js";
 import { SymbolPicker } from "./picker.js";
-import { speakCandle, writeAge, writeCandle, writeNotice, writeStatus, writeTitle } from "./readout.js";
+import { speakCandle, writeAge, writeCandle, writeMarks, writeNotice, writeStatus, writeTitle } from "./readout.js";
 
 const POLL_MS = 1000;
 const REFUSED_POLL_MS = 5000;
 const POLLS_PER_RECONCILIATION = 10;
-const DEFAULTS = { period: "1m", price: "trade" };
+const DEFAULTS = { period: "1m" };
 const EMPTY = "No candles are stored yet. They appear here with the first tick.";
 
 const periods = document.querySelector("#periods");
@@ -43,8 +43,10 @@ function pick(address, name) {
 }
 
 function choose(change) {
-  const query = new URLSearchParams({ ...chosen(), ...change });
-  history.pushState(null, "", `?${query}`);
+  const query = { ...chosen(), ...change };
+  if (query.symbol === null) delete query.symbol;
+  if (!picker.find(query.symbol)?.sides.includes(query.price)) delete query.price;
+  history.pushState(null, "", `?${new URLSearchParams(query)}`);
   start();
 }
 
@@ -110,9 +112,12 @@ async function draw(current) {
   if (current !== candles) return;
   if (current.list.length === 0) {
     writeStatus("waiting", "Waiting for data");
-    writeEmpty(`No candles of ${current.query.symbol} are stored yet.`);
+    const { symbol, price } = current.query;
+    writeEmpty(price ? `No ${price} candles of ${symbol} are stored.` : `No candles of ${symbol} are stored yet.`);
     return;
   }
+  await current.loadGaps();
+  if (current !== candles) return;
   writeNotice(null);
   chart.show(current);
   drawn = true;
@@ -120,7 +125,10 @@ async function draw(current) {
 }
 
 async function keepUp(current) {
-  if (polls % POLLS_PER_RECONCILIATION === 0 && (await current.reconcile()) && current === candles) chart.redraw();
+  if (polls % POLLS_PER_RECONCILIATION === 0) {
+    const changed = [await current.reconcile(), await current.loadGaps()];
+    if (changed.includes(true) && current === candles) chart.redraw();
+  }
   const changed = await current.refresh();
   if (current !== candles) return;
   if (changed === null) drawn = false;
@@ -133,7 +141,9 @@ async function loadOlder() {
   const current = candles;
   if (!drawn) return;
   try {
-    if ((await current.loadOlder()) && current === candles) chart.redraw();
+    if (!(await current.loadOlder())) return;
+    await current.loadGaps();
+    if (current === candles) chart.redraw();
   } catch (error) {
     if (current === candles) complain(error);
   }
@@ -149,6 +159,7 @@ function complain(error) {
 function writeEmpty(sentence) {
   chart.clear();
   writeCandle();
+  writeMarks();
   writeNotice(sentence);
   document.title = "candleworks";
 }
@@ -164,11 +175,11 @@ function showControls() {
   for (const radio of periods.querySelectorAll("[type=radio]")) radio.checked = radio === button;
   otherPeriod.value = button ? "" : period;
   otherPeriod.classList.toggle("chosen", !button);
-  const sides = picker.chosen?.sides ?? [DEFAULTS.price];
-  if (priceSide.length !== sides.length || !sides.includes(price)) {
+  const sides = picker.chosen?.sides ?? [price ?? "trade"];
+  if ([...priceSide.options].map((option) => option.value).join() !== sides.join()) {
     priceSide.replaceChildren(...sides.map((side) => new Option(side[0].toUpperCase() + side.slice(1), side)));
   }
-  priceSide.value = price;
+  priceSide.value = price ?? sides[0];
   priceSide.disabled = sides.length < 2;
   writeTitle(symbol ?? "", picker.chosen?.name);
 }
@@ -183,6 +194,7 @@ function showCandle() {
   const index = currentIndex();
   const { newest, list, query } = candles;
   writeCandle(list[index], list[index - 1], chart.digits, chart.daily);
+  writeMarks(candles, pointed === null ? null : index);
   const label = `Candlestick chart of ${query.symbol}, ${query.period}, ${list.length} candles`;
   if (chartElement.ariaLabel !== label) chartElement.ariaLabel = label;
   document.title = `${query.symbol} ${newest.close} · ${query.period} · candleworks`;

@@ -29,7 +29,11 @@ export class SymbolPicker {
   }
 
   get chosen() {
-    return this.#symbols.find(({ symbol }) => symbol === this.#chosen);
+    return this.find(this.#chosen);
+  }
+
+  find(wanted) {
+    return this.#symbols.find(({ symbol }) => symbol === wanted);
   }
 
   set value(symbol) {

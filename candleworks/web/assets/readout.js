@@ -1,6 +1,6 @@
 // Writes what is known beside the chart: the candle pointed at, and whether data moves.
 
-import { bucketTime, change, exactPrice, tickTime, trend, volume } from "./format.js";
+import { bucketTime, change, exactPrice, gapTimes, tickTime, trend, volume } from "./format.js";
 
 const LIVE_SECONDS = 60;
 
@@ -33,7 +33,28 @@ export function writeCandle(candle, previous, digits, daily) {
 
 export function speakCandle() {
   const names = ["time", "open", "high", "low", "close", "change", "volume"];
-  document.querySelector("#spoken").textContent = names.map((name) => `${name} ${field(name).textContent}`).join(", ");
+  const mark = document.querySelector("#mark").textContent;
+  document.querySelector("#spoken").textContent =
+    names.map((name) => `${name} ${field(name).textContent}`).join(", ") + (mark && `, ${mark}`);
+}
+
+// Explains the shades in view, and what is known about the candle pointed at.
+export function writeMarks(candles = null, index = null) {
+  const seen = {
+    missed: candles?.gaps.some(({ filled }) => !filled),
+    filled: candles?.gaps.some(({ filled }) => filled),
+    rebuilt: candles?.list.some(({ rebuilt }) => rebuilt),
+  };
+  for (const [name, there] of Object.entries(seen)) document.querySelector(`#marks .${name}`).hidden = !there;
+  write(document.querySelector("#mark"), index === null ? "" : markOf(candles.gapsAt(index), candles.list[index]));
+}
+
+function markOf(gaps, { rebuilt }) {
+  const [first, ...others] = gaps.map(
+    (gap) => `${gap.filled ? "Filled gap" : "Gap"} ${gapTimes(gap.start, gap.stop)}: ${gap.reason}`,
+  );
+  const parts = first ? [others.length ? `${first}, and ${others.length} more` : first] : [];
+  return [...parts, ...(rebuilt ? ["Rebuilt from bars"] : [])].join(". ");
 }
 
 export function writeStatus(state, text, lastTickSeconds = null, nowSeconds = 0) {
