@@ -10,23 +10,29 @@ from rich.console import Console
 from rich.table import Table
 
 from candleworks import __version__
+from candleworks.cli.feed_report import feed_tables, with_monitoring
 from candleworks.cli.opening import migrated
 from candleworks.settings import load_settings
 from candleworks.storage.connection import describe
 from candleworks.storage.inspection import Inspection, inspect
 from candleworks.storage.maintenance import maintain as maintain_database
+from candleworks.storage.monitoring import read_monitoring
 from candleworks.storage.statistics import read_status
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 
 def status(as_json: AsJson = False) -> None:
-    """Show the database, what it holds, how far the candles are, and each feed's latest ten seconds."""
+    """Show the database, what it holds, how far the candles are, and what each feed and symbol does."""
     settings = load_settings()
     with migrated(settings, "status") as connection:
-        found = read_status(connection, {feed.name: feed.names for feed in settings.feeds})
+        watched = read_monitoring(connection)
+        symbols = {state.feed: () for state in watched.feeds} | {feed.name: feed.names for feed in settings.feeds}
+        found = read_status(connection, symbols)
         seen = inspect(connection)
         server = describe(connection.info.dsn)
+    found["feeds"] = with_monitoring(found["feeds"], watched)
+    found["symbols"] = [dataclasses.asdict(symbol) for symbol in watched.symbols]
     if as_json:
         plain = {"database": server, **found, **dataclasses.asdict(seen)}
         typer.echo(json.dumps(plain, default=str))
@@ -34,10 +40,8 @@ def status(as_json: AsJson = False) -> None:
     console = Console()
     console.print(_facts({"database": server, **_database_facts(seen), **_totals(found)}))
     console.print(_levels(seen), _relations(seen))
-    if found["feeds"]:
-        console.print(_feeds(found["feeds"]))
-    else:
-        console.print("No feed has run yet.")
+    for table in feed_tables(found["feeds"], watched):
+        console.print(table)
 
 
 def doctor() -> None:
@@ -117,18 +121,6 @@ def _relations(seen: Inspection) -> Table:
         table.add_row(
             relation.name, _bytes(relation.bytes), f"{relation.ratio:.1f} x smaller" if relation.ratio else "-"
         )
-    return table
-
-
-def _feeds(feeds: list[dict[str, Any]]) -> Table:
-    """Lay out a column per feed: ten columns of values are wider than a terminal."""
-    table = Table("feed", *(feed["feed"] for feed in feeds))
-    table.add_row("ten seconds since", *(f"{feed['at']:%Y-%m-%d %H:%M:%S} UTC" for feed in feeds))
-    for name in ("ticks", "batches", "duplicates", "rejected", "reconnects"):
-        table.add_row(name, *(f"{feed[name]:,}" for feed in feeds))
-    for name in ("p50", "p99", "max"):
-        lags = (feed[f"lag_ms_{name}"] for feed in feeds)
-        table.add_row(f"lag {name}", *("-" if lag is None else f"{lag:,.0f} ms" for lag in lags))
     return table
 
 

@@ -9,7 +9,7 @@ from candleworks.errors import TerminalError, UsageError
 from candleworks.history.companies_vendor import Listing, VendorLists
 from candleworks.history.company_csv import is_companies, parse_companies
 from candleworks.history.text import read_text
-from candleworks.settings import Settings
+from candleworks.settings import Instrument, Settings
 from candleworks.storage.companies import merge_companies, stored_symbols
 from candleworks.storage.connection import Connection, connect, transient_errors
 
@@ -147,9 +147,8 @@ def _wanted(settings: Settings, stored: Iterable[str]) -> list[_Wanted]:
     """Configured symbols first: they may say more about where they are listed than a stored name does."""
     found: dict[str, _Wanted] = {}
     for feed in settings.feeds:
-        for symbol in feed.symbols:
-            asked = _asked(symbol)
-            found.setdefault(asked.name, asked)
+        for name, asked in feed.instruments.items():
+            found.setdefault(name, _asked(name) if isinstance(asked, str) else _listed(name, asked))
     for name in stored:
         found.setdefault(name, _asked(name))
     return list(found.values())
@@ -158,6 +157,10 @@ def _wanted(settings: Settings, stored: Iterable[str]) -> list[_Wanted]:
 def _asked(name: str) -> _Wanted:
     symbol, _, venue = name.partition(":")
     return _Wanted(name, symbol.upper(), venue.upper())
+
+
+def _listed(name: str, asked: Instrument) -> _Wanted:
+    return _Wanted(name, asked.symbol, (asked.mic_code or asked.exchange or "").upper(), asked.type or "")
 
 
 def _kinds(lists: VendorLists, exchange: str | None, country: str | None) -> list[_Kind]:

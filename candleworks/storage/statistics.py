@@ -33,8 +33,11 @@ def save_ingest_stats(connection: Connection, stats: IngestStats) -> None:
 
 
 def read_status(connection: Connection, feeds: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Return the state of the platform and of `feeds` (name to symbols); times are datetimes, ages seconds."""
-    pairs = [(feed, symbol) for feed, symbols in feeds.items() for symbol in symbols]
+    """Return the state of the platform and of `feeds` (name to symbols), those that never ran left out.
+
+    Times are datetimes, ages seconds.
+    """
+    pairs = [(feed, symbol) for feed, symbols in feeds.items() for symbol in symbols or (None,)]
     with connection.cursor() as cursor:
         row = cursor.execute(query("platform_status")).fetchone()
         names = [column.name for column in cursor.description or ()]

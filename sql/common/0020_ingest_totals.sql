@@ -1,5 +1,5 @@
 -- What each feed has done since it was first seen. ingest_stats is pruned by retention, and a sum over it would fall then;
--- these totals only ever grow, so that they can be read as counters.
+-- these totals only ever grow, so that they can be read as counters. And which replays a database was made for.
 -- Locks: ingest_stats for a moment, against writers.
 
 CREATE TABLE candleworks.ingest_totals (
@@ -51,3 +51,19 @@ CREATE TRIGGER add_to_ingest_totals AFTER INSERT OR UPDATE ON public.ingest_stat
 INSERT INTO candleworks.ingest_totals (feed, since, ticks, batches, reconnects, duplicates, rejected, candles)
 SELECT feed, min(at), sum(ticks), sum(batches), sum(reconnects), sum(duplicates), sum(rejected), sum(candles)
 FROM public.ingest_stats GROUP BY feed;
+
+-- Recordings that were streamed into this database as if live. A database of replays holds nothing else. shifted_by is what
+-- was added to the stamps; the counts are null while the replay runs, and after it was killed.
+CREATE TABLE candleworks.replays (
+    feed text NOT NULL,
+    source text NOT NULL,
+    first timestamptz NOT NULL,
+    last timestamptz NOT NULL,
+    shifted_by interval NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT now(),
+    sent bigint,
+    stored bigint,
+    duplicates bigint,
+    rejected bigint,
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY
+);

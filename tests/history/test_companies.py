@@ -146,6 +146,15 @@ def test_who_is_not_found_or_not_clear_is_named(sync: Callable[..., CompanyRepor
     assert companies(connection) == [("VOD:LSE", "Vodafone", "LSE", "GBp", None)]
 
 
+def test_a_symbol_may_be_configured_by_where_it_is_listed(
+    sync: Callable[..., CompanyReport], connection: Connection
+) -> None:
+    """It is looked up there and stored under the name that its ticks have; a type narrows it as well."""
+    report = sync({"symbol": "RY", "mic_code": "XTSE"}, {"symbol": "AAPL", "type": "Bond", "store_as": "BOND"})
+    assert report == CompanyReport(1, 0, unknown=("BOND",), credits=2)
+    assert companies(connection) == [("RY:XTSE", "Royal Bank", "TSX", "CAD", None)]
+
+
 def test_a_list_that_nobody_needs_is_not_paid_for(sync: Callable[..., CompanyReport], vendor: Vendor) -> None:
     """Each list costs a credit."""
     assert sync("AAPL").credits == 1
