@@ -13,9 +13,11 @@ from candleworks.alerts.message import compose
 from candleworks.errors import TransientError
 from candleworks.model.alerts import Told
 from candleworks.settings import Alerts, Settings
-from candleworks.storage.connection import Connection, connect, transient_errors
+from candleworks.storage.connection import Connection, transient_errors
 from candleworks.storage.outbox import claim_deliveries, note_sent, note_unsent, recover_deliveries, sole_sender
+from candleworks.storage.signs import impatient
 
+APPLICATION = "candleworks alerts deliver"
 NOTE_SECONDS = 60  # how long a lost database is waited for, so that what was sent is not sent again
 
 log = logging.getLogger(__name__)
@@ -36,7 +38,7 @@ def deliver(settings: Settings, dsn: str) -> Delivered:
     database is away.
     """
     total = Delivered()
-    with transient_errors(dsn), connect(dsn, "candleworks alerts deliver") as connection:
+    with impatient(dsn, APPLICATION) as connection:
         for destination in destinations(settings):
             with sole_sender(connection, destination.name) as claimed:
                 if claimed:
@@ -88,12 +90,12 @@ def _note(dsn: str, connection: Connection, note: Callable[[Connection], None]) 
     """Write down what became of a message, over a new connection where the old one was lost."""
 
     def attempt() -> None:
-        with transient_errors(dsn):
-            if not connection.broken:
+        if not connection.broken:
+            with transient_errors(dsn):
                 note(connection)
-                return
-            with connect(dsn, "candleworks alerts deliver") as other:
-                note(other)
+            return
+        with impatient(dsn, APPLICATION) as other:
+            note(other)
 
     Retrying(
         retry=retry_if_exception_type(TransientError),

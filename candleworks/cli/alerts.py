@@ -13,6 +13,7 @@ from rich.table import Table
 
 from candleworks import clock
 from candleworks.alerts import deliver as deliver_messages
+from candleworks.cli.alert_watch import watch
 from candleworks.cli.opening import migrated, prepared
 from candleworks.cli.running import log_to_stderr
 from candleworks.errors import UsageError
@@ -27,6 +28,8 @@ UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 alerts = typer.Typer(no_args_is_help=True, help="Look at alerts, answer them, and deliver the messages about them.")
 
 Number = Annotated[int, typer.Argument(metavar="ALERT", help="Its number in `alerts list`.", min=1)]
+alerts.command()(watch)
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from candleworks import __version__
+from candleworks.cli.alerts import alerts
 from candleworks.cli.candles import candles
 from candleworks.cli.database import dsn, migrate
 from candleworks.cli.importing import import_files
@@ -27,6 +28,7 @@ for command in (up, ingest, serve, migrate, status, doctor, maintain, dsn, simul
     app.command()(command)
 app.command("import")(import_files)
 app.add_typer(candles, name="candles")
+app.add_typer(alerts, name="alerts")
 
 
 def _show_version(wanted: bool) -> None:

@@ -90,3 +90,33 @@ class Told:
     event_id: int = 0
     attempts: int = 1
     possible_repeat: bool = False
+
+
+def told(event: AlertEvent, *, possible_repeat: bool = False) -> Told:
+    """Return what a message says about an event."""
+    alert = event.alert
+    return Told(
+        event=event.name,
+        check=alert.check,
+        subject=alert.subject,
+        severity=alert.severity,
+        result=alert.result,
+        count=alert.count,
+        observed=alert.observed,
+        expected=alert.expected,
+        opened_at=alert.opened_at,
+        at=event.at,
+        possible_repeat=possible_repeat,
+    )
+
+
+@dataclass(slots=True)
+class DirectDelivery:
+    """A message that goes to a destination while there is no outbox."""
+
+    next_attempt_at: datetime
+    state: Literal["waiting", "sending", "sent"] = "waiting"
+    attempts: int = 0
+    sent_at: datetime | None = None
+    possible_repeat: bool = False
+    reason: str | None = None

@@ -1,13 +1,13 @@
 """`alerts` and what happened to them: reading, writing, and the outbox rows that are written with them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from datetime import datetime
 
 from psycopg.rows import dict_row
 
-from candleworks.model.alerts import Alert, AlertEvent, Mute
+from candleworks.model.alerts import Alert, AlertEvent, DirectDelivery, Mute
 from candleworks.storage.connection import Connection, connect
 from candleworks.storage.queries import query
 
@@ -57,6 +57,13 @@ def save_event(connection: Connection, event: AlertEvent, destinations: Sequence
     if event.told:
         connection.execute(query("insert_alert_deliveries"), {"event_id": event_id, "destinations": list(destinations)})
     return event_id
+
+
+def save_told(connection: Connection, event_id: int, deliveries: Mapping[str, DirectDelivery]) -> None:
+    """Put messages into the outbox that went out, or tried to, while the database was away; keys are destinations."""
+    for destination, delivery in deliveries.items():
+        parameters = asdict(delivery) | {"event_id": event_id, "destination": destination}
+        connection.execute(query("insert_told_deliveries"), parameters)
 
 
 def _columns(keys: Iterable[Key]) -> dict[str, list[str]]:

@@ -126,3 +126,12 @@ ORDER BY e.id, d.destination
 -- Messages that were not taken yet, by destination.
 SELECT destination, count(*) AS messages, min(reason) AS reason
 FROM public.alert_deliveries WHERE state <> 'sent' GROUP BY destination ORDER BY destination
+
+-- name: insert_told_deliveries
+-- What became of messages that were sent while the database was away.
+INSERT INTO public.alert_deliveries (
+    event_id, destination, state, attempts, next_attempt_at, sent_at, possible_repeat, reason
+) VALUES (
+    %(event_id)s, %(destination)s, %(state)s, %(attempts)s, %(next_attempt_at)s, %(sent_at)s, %(possible_repeat)s,
+    %(reason)s
+)

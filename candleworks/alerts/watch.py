@@ -1,0 +1,70 @@
+"""The watchdog's round: look, report, deliver. It needs neither the orchestrator nor the check library."""
+
+import logging
+from datetime import datetime
+
+from candleworks import clock
+from candleworks.alerts.book import update
+from candleworks.alerts.delivery import deliver
+from candleworks.alerts.unrecorded import Unrecorded
+from candleworks.alerts.watchdog import look
+from candleworks.errors import CandleworksError, TerminalError, TransientError
+from candleworks.model.alerts import Result
+from candleworks.settings import Settings
+from candleworks.storage.connection import Connection
+from candleworks.storage.migrations import migrate
+from candleworks.storage.signs import impatient
+
+log = logging.getLogger(__name__)
+
+
+class Watch:
+    """Watches the configured feeds and the database; one round every few seconds."""
+
+    def __init__(self, settings: Settings, dsn: str) -> None:
+        self._settings = settings
+        self._dsn = dsn
+        self._since = clock.now()
+        self._unrecorded = Unrecorded(settings)
+        self._migrated = False
+
+    def round(self) -> None:
+        """Look once, and tell what has to be told. Nothing that is wrong out there ends it."""
+        try:
+            self._report(clock.now())
+            deliver(self._settings, self._dsn)
+        except TransientError as error:
+            log.warning("%s", error)
+            self._unrecorded.away(str(error), clock.now())
+        except TerminalError as error:
+            log.error("%s", error)  # noqa: TRY400 - the sentence says it
+
+    def _report(self, moment: datetime) -> None:
+        if not self._migrated:
+            self._migrate()
+        with impatient(self._dsn, "candleworks alerts watch") as connection:
+            results = [self._unrecorded.back(connection, moment), *self._look(connection, moment)]
+            changed = update(connection, self._settings, results)
+        for alert in changed.opened:
+            log.warning("Alert: %s of %s failed (%s).", alert.check, alert.subject, alert.observed)
+        for alert in changed.resolved:
+            log.info("Alert: %s of %s is well again.", alert.check, alert.subject)
+
+    def _look(self, connection: Connection, moment: datetime) -> list[Result]:
+        """A look that breaks is an alert of its own, and ends none."""
+        try:
+            found = look(connection, self._settings, self._since, moment)
+        except TerminalError as error:
+            log.error("%s", error)  # noqa: TRY400 - the sentence says it
+            return [Result("watchdog", "feeds", "critical", "error", str(error), None, moment)]
+        return [*found, Result("watchdog", "feeds", "critical", "passed", None, None, moment)]
+
+    def _migrate(self) -> None:
+        """The tables may be missing where the database was away when we started."""
+        try:
+            migrate(self._dsn, self._settings)
+        except TransientError:
+            raise
+        except CandleworksError as error:
+            log.warning("%s", error)
+        self._migrated = True

@@ -1,0 +1,77 @@
+"""What the watchdog looks at besides the checks: whether each feed's ingest lives, gets ticks, and can store them."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Literal
+
+from candleworks.model.alerts import Result, Severity
+from candleworks.settings import Settings, Watch
+from candleworks.storage.connection import Connection
+from candleworks.storage.signs import FeedSigns, feed_signs
+
+WINDOW_SECONDS = 10  # of a row of ingest_stats
+GROWING_WINDOWS = 7  # a minute of ever more
+FEW = 1_000  # ticks that may wait without a word
+
+
+def look(connection: Connection, settings: Settings, watched_since: datetime, moment: datetime) -> list[Result]:
+    """Return what can be said about each configured feed at a moment.
+
+    An ingest that is not there yet is no trouble until the watch itself is as old as an ingest may be away.
+    """
+    rules = settings.alerts.watch
+    feeds = {feed.name: feed.names for feed in settings.feeds}
+    found = feed_signs(connection, feeds, moment, timedelta(seconds=rules.feed_silent_seconds))
+    return [result for signs in found for result in _judge(signs, rules, watched_since, moment)]
+
+
+def _judge(signs: FeedSigns, rules: Watch, watched_since: datetime, moment: datetime) -> Iterator[Result]:
+    away = _away_seconds(signs, moment)
+    if away is None or away > rules.ingest_away_seconds:
+        if (moment - watched_since).total_seconds() > rules.ingest_away_seconds:
+            yield _ingest_away(signs, rules, moment, away)
+        return
+    yield _ingest_away(signs, rules, moment, away)
+    if silent := _feed_silent(signs, rules, moment):
+        yield silent
+    yield _spool_growing(signs, rules, moment)
+
+
+def _away_seconds(signs: FeedSigns, moment: datetime) -> float | None:
+    return (moment - signs.last_sign_at).total_seconds() if signs.last_sign_at else None
+
+
+def _ingest_away(signs: FeedSigns, rules: Watch, moment: datetime, away: float | None) -> Result:
+    seen = "never" if away is None else f"{away:,.0f} s ago"
+    expected = f"at most {rules.ingest_away_seconds} s ago"
+    failed = away is None or away > rules.ingest_away_seconds
+    return _result("ingest_away", signs, moment, "critical", failed, f"last sign of life {seen}", expected)
+
+
+def _feed_silent(signs: FeedSigns, rules: Watch, moment: datetime) -> Result | None:
+    """Judge a feed whose ingest ran all the time and whose exchanges were open, or that got ticks anyhow."""
+    if not signs.ticks and (not signs.in_session or signs.windows < rules.feed_silent_seconds // WINDOW_SECONDS):
+        return None
+    observed = f"{signs.ticks:,} ticks in {rules.feed_silent_seconds} s"
+    return _result("feed_silent", signs, moment, "critical", not signs.ticks, observed, "at least 1")
+
+
+def _spool_growing(signs: FeedSigns, rules: Watch, moment: datetime) -> Result:
+    depths = signs.spool_depths or [0]
+    growing = (
+        len(depths) == GROWING_WINDOWS
+        and depths[-1] > FEW
+        and all(before < after for before, after in pairwise(depths))
+    )
+    failed = growing or depths[-1] > rules.max_spool_depth
+    observed = f"{depths[-1]:,} ticks wait for the database, {depths[-1] - depths[0]:+,} in a minute"
+    expected = f"at most {rules.max_spool_depth:,}, and not more and more"
+    return _result("spool_growing", signs, moment, "warning", failed, observed, expected)
+
+
+def _result(
+    check: str, signs: FeedSigns, moment: datetime, severity: Severity, failed: bool, observed: str, expected: str
+) -> Result:
+    status: Literal["failed", "passed"] = "failed" if failed else "passed"
+    return Result(check, f"feed/{signs.feed}", severity, status, observed, expected, moment)

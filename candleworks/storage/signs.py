@@ -1,0 +1,67 @@
+"""Signs of life: of the feeds, and of the database that tells them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import class_row
+
+from candleworks.errors import TerminalError
+from candleworks.storage.connection import Connection, connect, describe, transient_errors
+from candleworks.storage.queries import query
+
+PATIENCE_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class FeedSigns:
+    """What a feed showed lately. `windows` of ten seconds are known of the stretch in which `ticks` came."""
+
+    feed: str
+    last_sign_at: datetime | None
+    windows: int
+    ticks: int
+    spool_depths: list[int]
+    in_session: bool
+
+
+@contextmanager
+def impatient(dsn: str, application: str) -> Iterator[Connection]:
+    """Connect to a database that has ten seconds for every answer; TransientError when it does not give one."""
+    limited = make_conninfo(dsn, connect_timeout=PATIENCE_SECONDS, tcp_user_timeout=PATIENCE_SECONDS * 1_000)
+    try:
+        with transient_errors(dsn), connect(limited, application) as connection:
+            connection.execute(f"SET statement_timeout = '{PATIENCE_SECONDS}s'")
+            yield connection
+    except psycopg.Error as error:
+        raise TerminalError(f"The database {describe(dsn)} refuses ({_sentence(error)}): put that right.") from error
+
+
+def feed_signs(
+    connection: Connection, feeds: Mapping[str, Sequence[str]], moment: datetime, silence: timedelta
+) -> list[FeedSigns]:
+    """Return what each feed, given with its symbols, showed up to `moment`; ticks are those of the last `silence`.
+
+    TerminalError when the question itself fails.
+    """
+    pairs = [(feed, symbol) for feed, symbols in feeds.items() for symbol in symbols]
+    parameters = {
+        "feeds": [feed for feed, _ in pairs],
+        "symbols": [symbol for _, symbol in pairs],
+        "moment": moment,
+        "silence": silence,
+    }
+    try:
+        with connection.cursor(row_factory=class_row(FeedSigns)) as cursor:
+            return cursor.execute(query("feed_signs"), parameters).fetchall()
+    except (psycopg.OperationalError, psycopg.InterfaceError):
+        raise
+    except psycopg.Error as error:
+        raise TerminalError(f"The feeds cannot be looked at ({_sentence(error)}): put that right.") from error
+
+
+def _sentence(error: psycopg.Error) -> str:
+    return (error.diag.message_primary or str(error)).strip().removesuffix(".")

@@ -1,0 +1,29 @@
+-- name: feed_signs
+-- What each feed showed up to a moment: the newest sign of life, the ticks of a stretch before it and how much of that
+-- stretch is known, how many ticks waited in the newest seven windows (oldest first), and whether an exchange of the feed
+-- was open all that time. feeds and symbols are pairs.
+SELECT f.feed, newest.at AS last_sign_at, stretch.windows, stretch.ticks, waiting.depths AS spool_depths, EXISTS (
+    SELECT FROM (
+        SELECT DISTINCT candleworks.calendar_of(m.symbol) AS calendar
+        FROM unnest(%(feeds)s::text[], %(symbols)s::text[]) m(feed, symbol) WHERE m.feed = f.feed
+    ) c
+    WHERE candleworks.open_times(c.calendar, %(moment)s - %(silence)s, %(moment)s)
+        @> tstzrange(%(moment)s - %(silence)s, %(moment)s)
+) AS in_session
+FROM (SELECT DISTINCT feed FROM unnest(%(feeds)s::text[]) f(feed)) f
+LEFT JOIN LATERAL (
+    SELECT s.at FROM public.ingest_stats s WHERE s.feed = f.feed AND s.at <= %(moment)s ORDER BY s.at DESC LIMIT 1
+) newest ON true
+CROSS JOIN LATERAL (
+    SELECT count(*) AS windows, coalesce(sum(s.ticks + s.duplicates + s.rejected), 0)::bigint AS ticks
+    FROM public.ingest_stats s
+    WHERE s.feed = f.feed AND s.at > %(moment)s - %(silence)s - interval '10 seconds' AND s.at <= %(moment)s
+) stretch
+CROSS JOIN LATERAL (
+    SELECT coalesce(array_agg(w.spool_depth ORDER BY w.at), '{}') AS depths FROM (
+        SELECT s.at, s.spool_depth FROM public.ingest_stats s
+        WHERE s.feed = f.feed AND s.at > %(moment)s - interval '80 seconds' AND s.at <= %(moment)s
+        ORDER BY s.at DESC LIMIT 7
+    ) w
+) waiting
+ORDER BY f.feed
