@@ -1,6 +1,17 @@
 -- What the dashboards of the feeds and of storage ask. Quality is asked of the public tables.
 -- Locks: none, everything is new.
 
+-- The names of the feeds, one index probe each.
+CREATE VIEW dashboards.feeds AS
+WITH RECURSIVE heard AS (
+    SELECT min(i.feed) AS feed FROM public.ingest_stats i
+    UNION ALL
+    SELECT (SELECT min(i.feed) FROM public.ingest_stats i WHERE i.feed > h.feed) FROM heard h WHERE h.feed IS NOT NULL
+)
+SELECT h.feed FROM heard h WHERE h.feed IS NOT NULL
+UNION
+SELECT s.feed FROM public.feed_symbols s;
+
 -- The symbols that a feed is asked for, and how long each has been silent while its market was open. age_seconds is the
 -- age of the newest tick; silent_seconds counts from the newest tick, from the start of the present session or from when
 -- the symbol was asked for, whichever is latest, and is null while the market is closed.

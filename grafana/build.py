@@ -1,0 +1,307 @@
+"""Writes dashboards/*.json from panels/*.yaml: `.venv/bin/python grafana/build.py`.
+
+Grafana loads the JSON; the YAML says what is particular to a panel, and this file what all of a type have in common. Only
+options that Grafana 9.5 and the current release share are used, and the classic format (schemaVersion 38 is 9.5's own;
+newer releases migrate it when they load it).
+"""
+
+import json
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HERE = Path(__file__).parent
+SCHEMA_VERSION = 38
+DATASOURCE = {"type": "postgres", "uid": "candleworks"}
+TAG = "candleworks"
+COLOURS = {"up": "green", "down": "red", "flat": "gray"}
+LEGEND = {"showLegend": True, "displayMode": "list", "placement": "bottom", "calcs": []}
+TOOLTIP = {"mode": "multi", "sort": "none"}
+LINES = {
+    "drawStyle": "line",
+    "lineInterpolation": "linear",
+    "lineWidth": 1,
+    "fillOpacity": 10,
+    "gradientMode": "none",
+    "showPoints": "never",
+    "pointSize": 4,
+    "spanNulls": False,
+    "axisPlacement": "auto",
+    "axisLabel": "",
+    "scaleDistribution": {"type": "linear"},
+    "stacking": {"mode": "none", "group": "A"},
+    "thresholdsStyle": {"mode": "off"},
+    "hideFrom": {"legend": False, "tooltip": False, "viz": False},
+}
+REDUCE = {"values": False, "calcs": ["lastNotNull"], "fields": ""}
+
+# What every panel of a type has, before what its YAML says is laid over it.
+TYPES: dict[str, dict[str, Any]] = {
+    "timeseries": {
+        "options": {"legend": LEGEND, "tooltip": TOOLTIP},
+        "custom": LINES,
+        "format": "time_series",
+    },
+    "candlestick": {
+        "options": {
+            "mode": "candles+volume",
+            "candleStyle": "candles",
+            "colorStrategy": "open-close",
+            "colors": COLOURS,
+            "fields": {name: name for name in ("open", "high", "low", "close", "volume")},
+            "includeAllFields": True,
+            "legend": LEGEND,
+            "tooltip": TOOLTIP,
+        },
+        "custom": {**LINES, "fillOpacity": 0},
+        "format": "table",
+    },
+    "stat": {
+        "options": {
+            "reduceOptions": REDUCE,
+            "orientation": "auto",
+            "textMode": "value_and_name",
+            "colorMode": "value",
+            "graphMode": "none",
+            "justifyMode": "auto",
+        },
+        "custom": {},
+        "format": "table",
+    },
+    "table": {
+        "options": {
+            "showHeader": True,
+            "cellHeight": "sm",
+            "footer": {"show": False, "reducer": ["sum"], "fields": ""},
+        },
+        "custom": {"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False, "filterable": False},
+        "format": "table",
+    },
+    "barchart": {
+        "options": {
+            "orientation": "auto",
+            "showValue": "never",
+            "stacking": "none",
+            "groupWidth": 0.7,
+            "barWidth": 0.9,
+            "barRadius": 0,
+            "xTickLabelRotation": 0,
+            "xTickLabelSpacing": 0,
+            "fullHighlight": False,
+            "legend": {**LEGEND, "showLegend": False},
+            "tooltip": {"mode": "single", "sort": "none"},
+        },
+        "custom": {"lineWidth": 1, "fillOpacity": 80, "gradientMode": "none", "axisPlacement": "auto", "axisLabel": ""},
+        "format": "table",
+    },
+    "bargauge": {
+        "options": {
+            "displayMode": "gradient",
+            "orientation": "horizontal",
+            "reduceOptions": {**REDUCE, "values": True},
+            "showUnfilled": True,
+            "valueMode": "color",
+            "minVizHeight": 10,
+            "minVizWidth": 0,
+        },
+        "custom": {},
+        "format": "table",
+    },
+    "state-timeline": {
+        "options": {
+            "mergeValues": True,
+            "showValue": "never",
+            "rowHeight": 0.85,
+            "alignValue": "left",
+            "legend": LEGEND,
+            "tooltip": {"mode": "single", "sort": "none"},
+        },
+        "custom": {"lineWidth": 0, "fillOpacity": 75, "spanNulls": True},
+        "format": "time_series",
+    },
+}
+
+
+def overlay(base: Any, above: Any) -> Any:
+    """Lay one tree of dictionaries over another; everything else replaces what it meets."""
+    if not (isinstance(base, dict) and isinstance(above, dict)):
+        return deepcopy(above)
+    return {
+        key: overlay(base.get(key), above[key]) if key in above else deepcopy(base[key]) for key in {**base, **above}
+    }
+
+
+def dashboard(source: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "annotations": {
+            "list": [annotation(number, entry) for number, entry in enumerate(source.get("annotations", []))]
+        },
+        "description": source["description"],
+        "editable": False,
+        "fiscalYearStartMonth": 0,
+        "graphTooltip": 1,  # one crosshair for all panels
+        "id": None,
+        "links": [links()],
+        "liveNow": False,
+        "panels": [panel(number, entry) for number, entry in enumerate(source["panels"], start=1)],
+        "refresh": source["refresh"],
+        "schemaVersion": SCHEMA_VERSION,
+        "style": "dark",
+        "tags": [TAG],
+        "templating": {"list": [variable(name, entry) for name, entry in source.get("variables", {}).items()]},
+        "time": {"from": source["from"], "to": "now"},
+        "timepicker": {"refresh_intervals": ["5s", "10s", "30s", "1m", "5m", "15m", "1h"]},
+        "timezone": "browser",
+        "title": source["title"],
+        "uid": source["uid"],
+        "version": 1,
+        "weekStart": "",
+    }
+
+
+def links() -> dict[str, Any]:
+    return {
+        "type": "dashboards",
+        "title": "",
+        "tags": [TAG],
+        "asDropdown": False,
+        "includeVars": True,
+        "keepTime": True,
+        "targetBlank": False,
+        "icon": "external link",
+        "tooltip": "",
+        "url": "",
+    }
+
+
+def annotation(number: int, entry: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": entry["name"],
+        "datasource": DATASOURCE,
+        "enable": entry.get("enable", True),
+        "hide": False,
+        "iconColor": entry["colour"],
+        "target": query(entry["sql"], "table", f"Annotation{number}"),
+    }
+
+
+def query(sql: str, output: str, name: str = "A") -> dict[str, Any]:
+    return {
+        "refId": name,
+        "datasource": DATASOURCE,
+        "editorMode": "code",
+        "format": output,
+        "rawQuery": True,
+        "rawSql": sql.strip(),
+    }
+
+
+def variable(name: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """Make a list to choose from: of given values, or of a query's that is asked when the dashboard is loaded."""
+    common = {
+        "name": name,
+        "label": entry["label"],
+        "hide": 0,
+        "skipUrlSync": False,
+        "description": entry["description"],
+    }
+    several = {"multi": entry.get("several", False), "includeAll": entry.get("all", False)}
+    default = entry.get("default")
+    if "values" in entry:
+        options = [{"text": value, "value": value, "selected": value == default} for value in entry["values"]]
+        chosen = {"text": default, "value": default, "selected": True}
+        written = ",".join(entry["values"])
+        return {**common, **several, "type": "custom", "query": written, "options": options, "current": chosen}
+    chosen = {"text": default, "value": default, "selected": True} if default else {}
+    if several["includeAll"]:
+        chosen = {"text": ["All"], "value": ["$__all"], "selected": True}
+    sql = entry["sql"].strip()
+    return {
+        **common,
+        **several,
+        "type": "query",
+        "datasource": DATASOURCE,
+        "definition": sql,
+        "query": sql,
+        "refresh": 1,
+        "regex": "",
+        "sort": 0,
+        "options": [],
+        "current": chosen,
+    }
+
+
+def panel(number: int, entry: dict[str, Any]) -> dict[str, Any]:
+    kind = TYPES[entry["type"]]
+    x, y, width, height = entry["at"]
+    defaults = {
+        "color": {"mode": "palette-classic"},
+        "mappings": [],
+        "thresholds": {"mode": "absolute", "steps": [{"color": "text", "value": None}]},
+        "custom": overlay(kind["custom"], entry.get("custom", {})),
+        "noValue": entry.get("empty", "none"),
+    }
+    made = {
+        "id": number,
+        "type": entry["type"],
+        "title": entry["title"],
+        "description": entry["description"].strip(),
+        "gridPos": {"x": x, "y": y, "w": width, "h": height},
+        "datasource": DATASOURCE,
+        "fieldConfig": {
+            "defaults": overlay(defaults, field(entry.get("fields", {}))),
+            "overrides": [override(name, given) for name, given in entry.get("overrides", {}).items()],
+        },
+        "options": overlay(kind["options"], entry.get("options", {})),
+        "targets": [query(entry["sql"], entry.get("format", kind["format"]))],
+        "transparent": False,
+    }
+    renamed = {"points": "maxDataPoints", "interval": "interval", "span": "timeFrom"}
+    return made | {grafana: entry[ours] for ours, grafana in renamed.items() if ours in entry}
+
+
+def field(given: dict[str, Any]) -> dict[str, Any]:
+    """Spell out the short forms: thresholds as {colour: from}, values as {value: [text, colour]}, one colour."""
+    spelled = {key: value for key, value in given.items() if key not in {"steps", "values", "colour", "link"}}
+    if "steps" in given:
+        steps = [{"color": colour, "value": start} for colour, start in given["steps"].items()]
+        spelled["thresholds"] = {"mode": "absolute", "steps": steps}
+        spelled["color"] = {"mode": "thresholds"}
+    if "values" in given:
+        options = {
+            str(value): {"text": text, "color": colour, "index": index}
+            for index, (value, (text, colour)) in enumerate(given["values"].items())
+        }
+        spelled["mappings"] = [{"type": "value", "options": options}]
+    if "colour" in given:
+        spelled["color"] = {"mode": "fixed", "fixedColor": given["colour"]}
+    if "link" in given:
+        spelled["links"] = [{"title": given["link"]["title"], "url": given["link"]["url"], "targetBlank": False}]
+    return spelled
+
+
+def override(name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Set properties of the fields of that name, or of those whose names match /.../."""
+    matcher = "byRegexp" if name.startswith("/") else "byName"
+    custom = {f"custom.{key}": value for key, value in given.get("custom", {}).items()}
+    properties = field({key: value for key, value in given.items() if key != "custom"}) | custom
+    return {
+        "matcher": {"id": matcher, "options": name},
+        "properties": [{"id": key, "value": value} for key, value in properties.items()],
+    }
+
+
+def build() -> dict[str, str]:
+    """Return the text of each dashboard by the name of its file."""
+    made = {}
+    for path in sorted((HERE / "panels").glob("*.yaml")):
+        source = yaml.safe_load(path.read_text(encoding="utf-8"))
+        made[f"{path.stem}.json"] = json.dumps(dashboard(source), indent=2, ensure_ascii=False) + "\n"
+    return made
+
+
+if __name__ == "__main__":
+    for name, text in build().items():
+        (HERE / "dashboards" / name).write_text(text, encoding="utf-8")
