@@ -91,6 +91,8 @@ class Catalogue:
 
     def find(self, symbol: str, *, exchange: str = "", mic_code: str = "", type_name: str = "") -> int | None:
         """The row of `AAPL`, `RY:TSX` or `EUR/USD`, narrowed by what else is given; None where there is no such one."""
+        if symbol in self._rows and not (exchange or mic_code or type_name):
+            return self._rows[symbol][0]
         symbol, _, suffix = symbol.strip().upper().partition(":")
         for row in self._rows.get(symbol, ()):
             listed = self.instruments[row]
@@ -104,6 +106,16 @@ class Catalogue:
         """The row of `symbol`; an unknown one becomes a simulated stock, or a coin if it is a pair."""
         row = self.find(symbol)
         return self.add(_invented(symbol.strip().upper())) if row is None else row
+
+    def find_or_record(self, symbol: str) -> Instrument:
+        """What is known of a recorded symbol; of an unknown one no more than its name, whatever it looks like."""
+        row = self.find(symbol)
+        if row is not None and self.instruments[row].symbol == symbol.partition(":")[0]:
+            return self.instruments[row]
+        is_pair = "/" in symbol
+        return Instrument(
+            symbol, CRYPTO if is_pair else STOCK, EXCHANGES["Coinbase Pro" if is_pair else "NASDAQ"], symbol
+        )
 
 
 def built_in_catalogue() -> Catalogue:

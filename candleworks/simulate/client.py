@@ -11,10 +11,9 @@ from websockets.protocol import State
 
 from candleworks import clock
 from candleworks.simulate import protocol
-from candleworks.simulate.catalogue import Catalogue
-from candleworks.simulate.frames import PriceEncoder, joined_frames, text_frame
+from candleworks.simulate.frames import joined_frames, text_frame
 from candleworks.simulate.journal import Journal
-from candleworks.simulate.market import SECOND_US, Cursor
+from candleworks.simulate.market import SECOND_US, Market
 from candleworks.simulate.noise import Integers
 from candleworks.simulate.ticks import Ticks
 
@@ -31,17 +30,20 @@ class Client:
     a tenth as many.
     """
 
-    def __init__(
-        self, number: int, connection: ServerConnection, catalogue: Catalogue, cursor: Cursor, journal: Journal
-    ) -> None:
+    def __init__(self, number: int, connection: ServerConnection, market: Market, journal: Journal) -> None:
         self.number = number
-        self.sent: Integers = np.zeros(len(catalogue.instruments), dtype=np.int64)
+        self.sent: Integers = np.zeros(len(market.catalogue.instruments), dtype=np.int64)
         self._connection = connection
-        self._catalogue = catalogue
-        self._cursor = cursor
+        self._catalogue = market.catalogue
+        self._cursor = market.cursor()
         self._journal = journal
-        self._encoder = PriceEncoder(catalogue.instruments)
+        self._encoder = market.encoder()
         self._rows: dict[int, None] = {}
+
+    @property
+    def finished(self) -> bool:
+        """Whether all that there will ever be was sent."""
+        return self._cursor.ended
 
     async def serve(self, *, close_at_end: bool) -> None:
         """Returns when the connection is closed by either side."""

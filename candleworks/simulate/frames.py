@@ -41,7 +41,7 @@ class PriceEncoder:
     """Writes ticks of the given instruments as the vendor's price events."""
 
     def __init__(self, instruments: Sequence[Instrument]) -> None:
-        self._heads = [_head(instrument) for instrument in instruments]
+        self._heads = [_head(instrument, quoted=instrument.has_quote) for instrument in instruments]
         self._with_volume = [head + b',"day_volume":%d}' for head in self._heads]
         self._bare = [head + b"}" for head in self._heads]
         self._quoted = [instrument.has_quote for instrument in instruments]
@@ -74,7 +74,29 @@ class PriceEncoder:
         ]
 
 
-def _head(instrument: Instrument) -> bytes:
+class RecordedEncoder(PriceEncoder):
+    """Writes what was recorded and nothing else: a quote or a volume only where there is one, with all its digits."""
+
+    def __init__(self, instruments: Sequence[Instrument]) -> None:
+        super().__init__(instruments)
+        self._heads = [_head(instrument, quoted=False) for instrument in instruments]
+
+    def _of_instrument(self, row: int, ticks: Ticks) -> list[bytes]:
+        head = self._heads[row]
+        columns = (ticks.stamps, ticks.prices, ticks.bids, ticks.asks, ticks.volumes)
+        return [
+            b"%b%b%b%b}"
+            % (
+                head % (stamp, price),
+                b',"bid":%a' % bid if bid == bid else b"",  # noqa: PLR0124 - NaN stands for none
+                b',"ask":%a' % ask if ask == ask else b"",  # noqa: PLR0124
+                b"" if volume == NO_VOLUME else b',"day_volume":%a' % (int(volume) if volume % 1 == 0 else volume),
+            )
+            for stamp, price, bid, ask, volume in zip(*(column.tolist() for column in columns), strict=True)
+        ]
+
+
+def _head(instrument: Instrument, *, quoted: bool) -> bytes:
     """The event as far as the price, and the quote where there is one, as a template."""
     fields: dict[str, str] = {"event": "price", "symbol": instrument.symbol}
     if instrument.type == STOCK:
@@ -87,4 +109,4 @@ def _head(instrument: Instrument) -> bytes:
         fields["mic_code"] = instrument.exchange.mic_code
     fields["type"] = instrument.type
     head = msgspec.json.encode(fields)[:-1].replace(b"%", b"%%") + b',"timestamp":%d,"price":%a'
-    return head + b',"bid":%a,"ask":%a' if instrument.has_quote else head
+    return head + b',"bid":%a,"ask":%a' if quoted else head

@@ -7,6 +7,7 @@ import numpy as np
 
 from candleworks.simulate.bars import Bars, minute_bars
 from candleworks.simulate.catalogue import Catalogue
+from candleworks.simulate.frames import PriceEncoder
 from candleworks.simulate.noise import Integers
 from candleworks.simulate.prices import TickSource
 from candleworks.simulate.ticks import Ticks
@@ -43,6 +44,8 @@ class Market(Protocol):
 
     def cursor(self) -> Cursor: ...
 
+    def encoder(self) -> PriceEncoder: ...
+
     def history_start(self, now_us: int) -> int:
         """The second before which there are no bars."""
 
@@ -62,6 +65,9 @@ class LiveMarket:
 
     def cursor(self) -> "LiveCursor":
         return LiveCursor(self.source)
+
+    def encoder(self) -> PriceEncoder:
+        return PriceEncoder(self.catalogue.instruments)
 
     def history_start(self, now_us: int) -> int:
         return (now_us // SECOND_US // DAY_SECONDS - HISTORY_DAYS) * DAY_SECONDS

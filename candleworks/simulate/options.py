@@ -5,6 +5,7 @@ from pathlib import Path
 
 from candleworks.errors import UsageError
 from candleworks.settings import DEFAULT_SYMBOLS
+from candleworks.simulate.recording import Recording
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,7 @@ class SimulatorOptions:
     """`port` 0 takes a free one. `rate` is in ticks per second over all of `symbols` together.
 
     Other symbols of the built-in catalogue can be subscribed as well; they tick at the same pace on top of `rate`.
-    With `replay` the symbols are those of the recording, and `rate` and `seed` say nothing.
+    With `replay`, a file, or `recording` the symbols are those of the recording, and `rate` and `seed` say nothing.
     `speed` multiplies the recording's pace; 0 sends as fast as the client reads.
     """
 
@@ -22,6 +23,7 @@ class SimulatorOptions:
     symbols: tuple[str, ...] = DEFAULT_SYMBOLS
     seed: int = 1
     replay: Path | None = None
+    recording: Recording | None = None
     speed: float = 1.0
     keep_stamps: bool = False
     close_at_end: bool = False

@@ -1,114 +1,17 @@
-"""A market that replays recorded ticks, as the tutorial's `time,symbol,price,day_volume` files hold them."""
+"""A market that replays recorded ticks."""
 
-import csv
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from operator import itemgetter
-from pathlib import Path
-from typing import Final
 
 import numpy as np
 
-from candleworks.errors import TerminalError, UsageError
 from candleworks.simulate.bars import MINUTE, Bars
-from candleworks.simulate.catalogue import Catalogue
 from candleworks.simulate.days import day_start
+from candleworks.simulate.frames import PriceEncoder, RecordedEncoder
 from candleworks.simulate.market import NEVER_US, SECOND_US
 from candleworks.simulate.noise import Integers
+from candleworks.simulate.recording import Recording
 from candleworks.simulate.ticks import NO_VOLUME, Ticks
-
-COLUMNS: Final = ["time", "symbol", "price", "day_volume"]
-
-
-@dataclass(frozen=True)
-class Recording:
-    """Recorded ticks in the order of their arrival.
-
-    `instants_us` is when each came, from the recording's first second on; ticks of one second are spread over it.
-    """
-
-    catalogue: Catalogue
-    ticks: Ticks
-    instants_us: Integers
-
-    @property
-    def length_seconds(self) -> int:
-        return int(self.ticks.stamps[-1] - self.ticks.stamps[0])
-
-
-def read_recording(path: Path, known: Catalogue) -> Recording:
-    """Read `path`, newest rows first or not; what `known` says of its symbols is kept, others are made up.
-
-    Raises UsageError where the file cannot be opened, TerminalError where it is no recording.
-    """
-    catalogue = Catalogue(())
-    rows_of_symbols: dict[str, int] = {}
-    read: list[tuple[int, int, float, int]] = []
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            for stamp_us, symbol, price, volume in _parsed(file, path):
-                if symbol not in rows_of_symbols:
-                    rows_of_symbols[symbol] = catalogue.add(known.instruments[known.find_or_invent(symbol)])
-                read.append((stamp_us, rows_of_symbols[symbol], price, volume))
-    except OSError as error:
-        raise UsageError(f"--replay {path} cannot be read: {error.strerror}; give a recorded file") from error
-    except UnicodeDecodeError as error:
-        raise TerminalError(f"--replay {path} is not UTF-8 text: give a CSV with {','.join(COLUMNS)}") from error
-    if not read:
-        raise TerminalError(f"--replay {path} holds no ticks: give a CSV with rows below {','.join(COLUMNS)}")
-    return _recording(catalogue, read)
-
-
-def _parsed(file: Iterator[str], path: Path) -> Iterator[tuple[int, str, float, int]]:
-    reader = csv.reader(file)
-    if (header := next(reader, [])) != COLUMNS:
-        raise TerminalError(f"--replay {path} starts with {','.join(header)!r}: expected {','.join(COLUMNS)}")
-    stamps: dict[str, int] = {}
-    for row in reader:
-        try:
-            time, symbol, price, volume = row
-            if time not in stamps:
-                stamps[time] = _epoch_us(time)
-            yield stamps[time], symbol, _finite(price), int(float(volume)) if volume else NO_VOLUME
-        except ValueError as error:
-            raise TerminalError(
-                f"--replay {path} line {reader.line_num} is no tick ({error}): {','.join(row)}"
-            ) from error
-
-
-def _epoch_us(text: str) -> int:
-    time = datetime.fromisoformat(text)
-    if time.tzinfo is None:
-        raise ValueError(f"the time {text} has no offset")
-    return round(time.timestamp() * SECOND_US)
-
-
-def _finite(text: str) -> float:
-    price = float(text)
-    if not math.isfinite(price):
-        raise ValueError(f"the price {text} is no number")
-    return price
-
-
-def _recording(catalogue: Catalogue, read: list[tuple[int, int, float, int]]) -> Recording:
-    """Sort stably: files are newest first, yet keep the order of arrival within a second."""
-    read.sort(key=itemgetter(0))
-    times_us, rows, prices, volumes = zip(*read, strict=True)
-    stamps = np.array(times_us, dtype=np.int64) // SECOND_US
-    _, firsts, counts = np.unique(stamps, return_index=True, return_counts=True)
-    places = np.arange(len(stamps)) - np.repeat(firsts, counts)
-    offsets_us = (places * 2 + 1) * SECOND_US // (2 * np.repeat(counts, counts))
-    ticks = Ticks(
-        rows=np.array(rows, dtype=np.int64),
-        stamps=stamps,
-        prices=np.array(prices),
-        bids=np.array(prices),
-        asks=np.array(prices),
-        volumes=np.array(volumes, dtype=np.int64),
-    )
-    return Recording(catalogue, ticks, (stamps - stamps[0]) * SECOND_US + offsets_us)
 
 
 @dataclass(frozen=True)
@@ -138,6 +41,9 @@ class RecordedMarket:
 
     def cursor(self) -> "ReplayCursor":
         return ReplayCursor(self)
+
+    def encoder(self) -> PriceEncoder:
+        return RecordedEncoder(self.catalogue.instruments)
 
     def begin(self, now_us: int) -> Showing:
         """The showing that a client who subscribes now takes part in."""

@@ -37,7 +37,7 @@ class RunningSimulator:
         return f"http://{self.host}:{self.port}"
 
     def stats(self) -> dict[str, Any]:
-        """`connections`, `accepted_connections`, `refused_connections`, `frames_sent`, `frames_sent_by_symbol`."""
+        """What Simulator.stats() says."""
         return self._control("stats")
 
     def send(self, text: str) -> int:

@@ -21,7 +21,8 @@ from candleworks.simulate.journal import Journal
 from candleworks.simulate.market import LiveMarket, Market
 from candleworks.simulate.noise import Integers
 from candleworks.simulate.options import SimulatorOptions
-from candleworks.simulate.replay import RecordedMarket, read_recording
+from candleworks.simulate.recording import read_recording
+from candleworks.simulate.replay import RecordedMarket
 from candleworks.simulate.rest import Answer, RestApi
 
 FEED_PATH: Final = "/v1/quotes/price"
@@ -84,11 +85,15 @@ class Simulator:
         return port
 
     def stats(self) -> dict[str, Any]:
-        """What was sent since the start, snapshots included; symbols with none are left out."""
+        """What was sent since the start, snapshots included; symbols with none are left out.
+
+        `finished_connections` are those that were sent all of a recording.
+        """
         sent = sum((client.sent for client in self._clients.values()), self._sent_to_gone)
         frames = {self._label(row): int(sent[row]) for row in np.flatnonzero(sent).tolist()}
         return {
             "connections": len(self._clients),
+            "finished_connections": sum(client.finished for client in self._clients.values()),
             "accepted_connections": self._accepted,
             "refused_connections": self._refused,
             "frames_sent": sum(frames.values()),
@@ -104,7 +109,7 @@ class Simulator:
     async def _serve_client(self, connection: ServerConnection) -> None:
         self._accepted += 1
         number = self._accepted
-        client = Client(number, connection, self.market.catalogue, self.market.cursor(), self._journal)
+        client = Client(number, connection, self.market, self._journal)
         self._clients[number] = client
         try:
             await client.serve(close_at_end=self.options.close_at_end)
@@ -158,9 +163,12 @@ async def run_simulator(
 
 def _market(options: SimulatorOptions) -> Market:
     catalogue = built_in_catalogue()
-    if options.replay is None:
+    if options.recording:
+        recording = options.recording
+    elif options.replay:
+        recording = read_recording(options.replay, catalogue)
+    else:
         return LiveMarket(catalogue, symbols=options.symbols, rate=options.rate, seed=options.seed)
-    recording = read_recording(options.replay, catalogue)
     return RecordedMarket(recording, speed=options.speed, keep_stamps=options.keep_stamps)
 
 

@@ -14,8 +14,9 @@ NO_VOLUME: Final = -1
 class Ticks:
     """Equally long columns in the order of sending.
 
-    `stamps` are whole seconds since 1970, `volumes` running totals of the trading day (NO_VOLUME: unknown). Bids and
-    asks mean something only for instruments that are quoted.
+    `stamps` are whole seconds since 1970, `volumes` running totals of the trading day (NO_VOLUME: unknown), whole
+    numbers unless they were recorded. Made-up bids and asks mean something only for instruments that are quoted;
+    recorded ones are NaN where there were none.
     """
 
     rows: Integers
@@ -23,7 +24,7 @@ class Ticks:
     prices: Floats
     bids: Floats
     asks: Floats
-    volumes: Integers
+    volumes: Integers | Floats
 
     def __len__(self) -> int:
         return len(self.rows)

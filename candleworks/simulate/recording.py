@@ -1,0 +1,161 @@
+"""Recorded ticks, as the tutorial's `time,symbol,price,day_volume` files hold them or as they come from a database."""
+
+import csv
+import math
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from candleworks.errors import TerminalError, UsageError
+from candleworks.simulate.catalogue import Catalogue
+from candleworks.simulate.noise import Integers
+from candleworks.simulate.ticks import NO_VOLUME, Ticks
+
+COLUMNS: Final = ["time", "symbol", "price", "day_volume"]
+SECOND_US: Final = 1_000_000
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Recorded ticks in the order of their arrival.
+
+    `instants_us` is when each came, from the recording's first second on; ticks of one second are spread over it.
+    `symbols` are as they were recorded, by row.
+    """
+
+    symbols: tuple[str, ...]
+    catalogue: Catalogue
+    ticks: Ticks
+    instants_us: Integers
+
+    def __len__(self) -> int:
+        return len(self.ticks)
+
+    @property
+    def length_seconds(self) -> int:
+        return int(self.ticks.stamps[-1] - self.ticks.stamps[0])
+
+
+@dataclass(frozen=True)
+class Part:
+    """What of a recording is wanted: these symbols (empty: all), stamps of [start_us, stop_us)."""
+
+    symbols: frozenset[str] = frozenset()
+    start_us: float = -math.inf
+    stop_us: float = math.inf
+
+    def holds(self, stamp_us: int, symbol: str) -> bool:
+        return self.start_us <= stamp_us < self.stop_us and (not self.symbols or symbol in self.symbols)
+
+
+@dataclass
+class RecordingBuilder:
+    """Gathers ticks in compact columns, 48 bytes each; those of one symbol come in the order of their arrival."""
+
+    symbols: dict[str, int] = field(default_factory=dict)
+    rows: "array[int]" = field(default_factory=lambda: array("q"))
+    times_us: "array[int]" = field(default_factory=lambda: array("q"))
+    prices: "array[float]" = field(default_factory=lambda: array("d"))
+    volumes: "array[float]" = field(default_factory=lambda: array("d"))
+    bids: "array[float]" = field(default_factory=lambda: array("d"))
+    asks: "array[float]" = field(default_factory=lambda: array("d"))
+
+    def add(
+        self,
+        time_us: int,
+        symbol: str,
+        price: float,
+        volume: float | None,
+        bid: float | None = None,
+        ask: float | None = None,
+    ) -> None:
+        self.times_us.append(time_us)
+        self.rows.append(self.symbols.setdefault(symbol, len(self.symbols)))
+        self.prices.append(price)
+        self.volumes.append(NO_VOLUME if volume is None else volume)
+        self.bids.append(math.nan if bid is None else bid)
+        self.asks.append(math.nan if ask is None else ask)
+
+    def __len__(self) -> int:
+        return len(self.times_us)
+
+    def recording(self, known: Catalogue) -> Recording:
+        """Sort stably: files are newest first, yet keep the order of arrival within a second.
+
+        What `known` says of the symbols is kept.
+        """
+        catalogue = Catalogue(known.find_or_record(symbol) for symbol in self.symbols)
+        times_us = np.frombuffer(self.times_us, dtype=np.int64)
+        order = np.argsort(times_us, kind="stable")
+        stamps = times_us[order] // SECOND_US
+        _, firsts, counts = np.unique(stamps, return_index=True, return_counts=True)
+        places = np.arange(len(stamps)) - np.repeat(firsts, counts)
+        offsets_us = (places * 2 + 1) * SECOND_US // (2 * np.repeat(counts, counts))
+        ticks = Ticks(
+            rows=np.frombuffer(self.rows, dtype=np.int64)[order],
+            stamps=stamps,
+            prices=np.frombuffer(self.prices)[order],
+            bids=np.frombuffer(self.bids)[order],
+            asks=np.frombuffer(self.asks)[order],
+            volumes=np.frombuffer(self.volumes)[order],
+        )
+        return Recording(tuple(self.symbols), catalogue, ticks, (stamps - stamps[0]) * SECOND_US + offsets_us)
+
+
+def read_recording(path: Path, known: Catalogue, part: Part | None = None, *, named: str = "--replay ") -> Recording:
+    """Read `path`, newest rows first or not; what `known` says of its symbols is kept, others are made up.
+
+    Raises UsageError where the file cannot be opened, TerminalError where it is no recording; `named` stands before
+    the path in them.
+    """
+    part = part or Part()
+    builder = RecordingBuilder()
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for stamp_us, symbol, price, volume in _parsed(file, f"{named}{path}"):
+                if part.holds(stamp_us, symbol):
+                    builder.add(stamp_us, symbol, price, volume)
+    except OSError as error:
+        raise UsageError(f"{named}{path} cannot be read: {error.strerror}; give a recorded file") from error
+    except UnicodeDecodeError as error:
+        raise TerminalError(f"{named}{path} is not UTF-8 text: give a CSV with {','.join(COLUMNS)}") from error
+    if not builder:
+        wanted = "no ticks" if part == Part() else "no such ticks"
+        raise TerminalError(f"{named}{path} holds {wanted}: give a CSV with rows below {','.join(COLUMNS)}")
+    return builder.recording(known)
+
+
+def _parsed(file: Iterator[str], name: str) -> Iterator[tuple[int, str, float, float | None]]:
+    reader = csv.reader(file)
+    if (header := next(reader, [])) != COLUMNS:
+        raise TerminalError(f"{name} starts with {','.join(header)!r}: expected {','.join(COLUMNS)}")
+    stamps: dict[str, int] = {}
+    for row in reader:
+        try:
+            time, symbol, price, volume = row
+            if time not in stamps:
+                stamps[time] = _epoch_us(time)
+            yield stamps[time], symbol, _finite("price", price), _finite("day_volume", volume) if volume else None
+        except ValueError as error:
+            raise TerminalError(f"{name} line {reader.line_num} is no tick ({error}): {','.join(row)}") from error
+
+
+def _epoch_us(text: str) -> int:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"the time {text} has no offset")
+    return round(time.timestamp() * SECOND_US)
+
+
+def _finite(name: str, text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the {name} {text} is no number")
+    if value < 0:
+        raise ValueError(f"the {name} {text} is negative")
+    return value
