@@ -8,6 +8,7 @@ from candleworks.alerts.book import update
 from candleworks.alerts.delivery import deliver
 from candleworks.alerts.unrecorded import Unrecorded
 from candleworks.alerts.watchdog import look
+from candleworks.candles.calendars import sync_calendars
 from candleworks.errors import CandleworksError, TerminalError, TransientError
 from candleworks.model.alerts import Result
 from candleworks.settings import Settings
@@ -63,6 +64,8 @@ class Watch:
         """The tables may be missing where the database was away when we started."""
         try:
             migrate(self._dsn, self._settings)
+            with impatient(self._dsn, "candleworks alerts watch") as connection:
+                sync_calendars(connection, self._settings)
         except TransientError:
             raise
         except CandleworksError as error:

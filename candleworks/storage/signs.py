@@ -30,14 +30,21 @@ class FeedSigns:
 
 @contextmanager
 def impatient(dsn: str, application: str) -> Iterator[Connection]:
-    """Connect to a database that has ten seconds for every answer; TransientError when it does not give one."""
+    """Connect to a database that has ten seconds for every answer; TransientError when it gives none.
+
+    TerminalError when it refuses.
+    """
     limited = make_conninfo(dsn, connect_timeout=PATIENCE_SECONDS, tcp_user_timeout=PATIENCE_SECONDS * 1_000)
-    try:
-        with transient_errors(dsn), connect(limited, application) as connection:
+    with transient_errors(dsn), connect(limited, application) as connection:
+        try:
             connection.execute(f"SET statement_timeout = '{PATIENCE_SECONDS}s'")
             yield connection
-    except psycopg.Error as error:
-        raise TerminalError(f"The database {describe(dsn)} refuses ({_sentence(error)}): put that right.") from error
+        except psycopg.Error as error:
+            if _unanswered(error):
+                raise
+            raise TerminalError(
+                f"The database {describe(dsn)} refuses ({_sentence(error)}): put that right."
+            ) from error
 
 
 def feed_signs(
@@ -57,10 +64,18 @@ def feed_signs(
     try:
         with connection.cursor(row_factory=class_row(FeedSigns)) as cursor:
             return cursor.execute(query("feed_signs"), parameters).fetchall()
-    except (psycopg.OperationalError, psycopg.InterfaceError):
-        raise
     except psycopg.Error as error:
+        if _unanswered(error):
+            raise
         raise TerminalError(f"The feeds cannot be looked at ({_sentence(error)}): put that right.") from error
+
+
+def _unanswered(error: psycopg.Error) -> bool:
+    """Whether the connection was lost, the server is going down, or a time limit ended the wait for it.
+
+    The driver's classes do not tell: it counts much that a server says as an operational error.
+    """
+    return error.sqlstate is None or error.sqlstate.startswith(("08", "57"))
 
 
 def _sentence(error: psycopg.Error) -> str:

@@ -1,0 +1,193 @@
+"""The watchdog's rounds, with the database taken away for real."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from candleworks.alerts.watch import Watch
+from candleworks.candles import calendars
+from candleworks.settings import Settings
+from candleworks.storage.connection import Connection, connect
+from candleworks.storage.embedded import EmbeddedServer
+from tests.alerts.conftest import told_to
+from tests.alerts.receivers import Web
+from tests.cli.commands import environment
+
+PATIENCE_SECONDS = 60
+SIGN = (
+    "INSERT INTO ingest_stats (feed, at, ticks, batches, spool_depth, reconnects, duplicates, rejected, candles)"
+    " VALUES ('twelvedata', now() - {}, 1, 1, 0, 0, 0, 0, 0)"
+)
+
+
+def watching(settings: Settings, home: Path, **rules: object) -> Settings:
+    """Those settings, with a watchdog that is quick to judge."""
+    watch = settings.alerts.watch.model_copy(update={"database_away_seconds": 0.0, **rules})
+    alerts = settings.alerts.model_copy(update={"watch": watch, "escalate_after_seconds": 0})
+    return settings.model_copy(update={"alerts": alerts, "home": home})
+
+
+@pytest.fixture(autouse=True)
+def few_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute the sessions of two years instead of forty."""
+    monkeypatch.setattr(calendars, "FIRST_DAY", date(2026, 1, 1))
+
+
+def titles(web: Web) -> list[str]:
+    return [message.title.removeprefix("candleworks: ") for message in web.messages]
+
+
+def test_an_ingest_that_dies_and_comes_back_is_told_twice(
+    dsn: str, connection: Connection, web: Web, tmp_path: Path
+) -> None:
+    """At its end and at its return, whatever else runs or does not."""
+    watchdog = Watch(watching(told_to(dsn, web.url), tmp_path, ingest_away_seconds=-1), dsn)
+    connection.execute(SIGN.format("interval '1 hour'"))
+    watchdog.round()
+    watchdog.round()
+    assert titles(web) == ["ingest_away failed for feed/twelvedata (critical)"]
+    alive = Watch(watching(told_to(dsn, web.url), tmp_path), dsn)
+    connection.execute(SIGN.format("interval '1 second'"))
+    for _ in range(3):
+        alive.round()
+    assert titles(web)[1:] == ["ingest_away well again for feed/twelvedata (critical)"]
+
+
+def test_a_look_that_breaks_is_an_alert_of_its_own(dsn: str, connection: Connection, web: Web, tmp_path: Path) -> None:
+    """It ends no other alert, and ends itself when one can look again."""
+    settings = watching(told_to(dsn, web.url), tmp_path, ingest_away_seconds=-1)
+    watchdog = Watch(settings, dsn)
+    watchdog.round()
+    connection.execute("ALTER TABLE ingest_stats RENAME TO elsewhere")
+    watchdog.round()
+    watchdog.round()
+    assert titles(web)[1:] == ["watchdog broke for feeds (critical)"]
+    assert (
+        'the check itself broke: The feeds cannot be looked at (relation "public.ingest_stats"' in web.messages[1].text
+    )
+    connection.execute("ALTER TABLE elsewhere RENAME TO ingest_stats")
+    for _ in range(2):
+        watchdog.round()
+    assert "well again" in titles(web)[-1]
+    rows = connection.execute('SELECT "check", status FROM alerts ORDER BY id').fetchall()
+    assert rows == [("ingest_away", "open"), ("watchdog", "resolved")]
+
+
+class Database:
+    """A server of the test's own that can be taken away, and brought back."""
+
+    def __init__(self, home: Path) -> None:
+        self._server = EmbeddedServer(home)
+        self.dsn = self._server.dsn
+
+    def start(self) -> None:
+        self._using = self._server.use()
+        self._using.__enter__()
+
+    def stop(self) -> None:
+        self._using.__exit__(None, None, None)
+
+    def rows(self, statement: str) -> list[Any]:
+        with connect(self.dsn) as connection:
+            return connection.execute(statement).fetchall()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(tmp_path / "server")
+    database.start()
+    yield database
+    database.stop()
+
+
+def test_a_database_that_is_away_is_told_directly(database: Database, web: Web, other_web: Web, tmp_path: Path) -> None:
+    """Once per receiver, with its escalation; recorded and ended when it is back, and nobody hears anything twice."""
+    settings = watching(told_to(database.dsn, web.url, other_web.url), tmp_path)
+    watchdog = Watch(settings, database.dsn)
+    watchdog.round()
+    database.stop()
+    other_web.status = 500
+    watchdog.round()
+    assert titles(web) == ["database_away failed for database (critical)"]
+    assert "observed The database candleworks on " in web.messages[0].text
+    Watch(settings, database.dsn).round()  # one that was started anew knows what was told
+    other_web.status = 200
+    time.sleep(0.2)
+    watchdog = Watch(settings, database.dsn)
+    watchdog.round()
+    assert titles(web)[1:] == ["database_away still failing for database (critical)"]
+    assert titles(other_web) == [titles(web)[0], titles(web)[1]]
+    database.start()
+    for _ in range(3):
+        watchdog.round()
+    assert titles(web)[2:] == ["database_away well again for database (critical)"]
+    assert titles(other_web) == titles(web)
+    (alert,) = database.rows('SELECT "check", status, count FROM alerts')
+    assert alert == ("database_away", "resolved", 3)
+    events = database.rows(
+        "SELECT e.event, d.state, count(*) FROM alert_events e JOIN alert_deliveries d ON d.event_id = e.id"
+        " GROUP BY e.id, e.event, d.state ORDER BY e.id"
+    )
+    assert events == [("opened", "sent", 2), ("escalated", "sent", 2), ("resolved", "sent", 2)]
+    assert not (tmp_path / "alerts-unrecorded.json").exists()
+
+
+def test_what_no_receiver_took_meanwhile_comes_by_the_outbox(database: Database, web: Web, tmp_path: Path) -> None:
+    """The database is back before the receiver."""
+    settings = watching(told_to(database.dsn, web.url), tmp_path)
+    watchdog = Watch(settings, database.dsn)
+    watchdog.round()
+    database.stop()
+    web.status = 500
+    watchdog.round()
+    database.start()
+    watchdog.round()
+    web.status = 200
+    time.sleep(0.2)
+    watchdog.round()
+    assert titles(web)[0] in ("database_away failed for database (critical)", "1 failed, 1 well again")
+    watchdog.round()
+    assert sum(title.count("well again") for title in titles(web)) == 1
+    assert database.rows("SELECT DISTINCT state FROM alert_deliveries") == [("sent",)]
+
+
+def test_a_short_absence_is_nothing(database: Database, web: Web, tmp_path: Path) -> None:
+    """A restart of the server takes seconds."""
+    settings = watching(told_to(database.dsn, web.url), tmp_path, database_away_seconds=30)
+    watchdog = Watch(settings, database.dsn)
+    watchdog.round()
+    database.stop()
+    watchdog.round()
+    watchdog.round()
+    database.start()
+    watchdog.round()
+    assert web.requests == 0
+    assert database.rows("SELECT count(*) FROM alerts") == [(0,)]
+
+
+def test_a_watchdog_that_is_killed_while_it_sends_directly(web: Web, tmp_path: Path) -> None:
+    """The next one sends once more and says so."""
+    code = "import sys; from tests.alerts.test_watch import *; _, dsn, url, home = sys.argv;"
+    code += "Watch(watching(told_to(dsn, url), Path(home)), dsn).round()"
+    nowhere = "postgresql://127.0.0.1:1/market"
+    command = [sys.executable, "-c", code, nowhere, web.url, str(tmp_path)]
+    web.meanwhile = lambda: os.kill(sender.pid, signal.SIGKILL)
+    with subprocess.Popen(command, env=environment()) as sender:
+        pass
+    assert sender.returncode == -signal.SIGKILL
+    web.meanwhile = lambda: None
+    settings = watching(told_to(nowhere, web.url), tmp_path)
+    for _ in range(2):
+        Watch(settings, nowhere).round()
+    assert [("may have been sent before" in message.text) for message in web.messages[:2]] == [False, True]
+    assert titles(web) == ["database_away failed for database (critical)"] * 2 + [
+        "database_away still failing for database (critical)"
+    ]
