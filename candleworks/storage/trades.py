@@ -10,6 +10,7 @@ from psycopg import errors
 
 from candleworks.model.trades import MICROSECONDS, Trades, microseconds_of, moment_of
 from candleworks.model.trading_day import trading_day
+from candleworks.storage.bar_ticks import remove_covered_bars
 from candleworks.storage.connection import Connection
 from candleworks.storage.copying import COPY_TRADES, encode_trades
 from candleworks.storage.queries import query
@@ -45,7 +46,19 @@ class Meeting(NamedTuple):
     refused: tuple[int, ...] = ()
 
 
-class _Day(NamedTuple):
+def merged(connection: Connection, merge: Callable[[], Meeting]) -> Meeting:
+    """Run a merge as a transaction; again where somebody stored ticks of its stamps between its look and its insert."""
+    for attempt in range(1, MERGE_TRIES + 1):
+        try:
+            with connection.transaction():
+                return merge()
+        except errors.UniqueViolation:
+            if attempt == MERGE_TRIES:
+                raise
+    raise AssertionError
+
+
+class Day(NamedTuple):
     """A stretch of a symbol's trading day whose volumes may have changed; `top` is its highest new running total."""
 
     symbol: str
@@ -112,49 +125,72 @@ class TradeStore:
         stamp is told from a repeated delivery. Volumes around the inserted trades are computed anew. Runs in a
         transaction of its own or as a part of the caller's.
         """
-        for attempt in range(1, MERGE_TRIES + 1):
-            try:
-                with self.connection.transaction():
-                    return self._merge(trades, known)
-            except errors.UniqueViolation:
-                # Somebody stored trades of the same stamps between our look and our insert: look again.
-                if attempt == MERGE_TRIES:
-                    raise
-        raise AssertionError
+        return merged(self.connection, lambda: self._merge(trades, known))
 
     def _merge(self, trades: Trades, known: Trades) -> Meeting:
         oldest = self.oldest(set(trades.symbol))
         self._stage(trades, known)
+        return self._settle(oldest, len(trades))
+
+    def merge_staged(self, stage: Callable[[], int]) -> Meeting:
+        """Do the same with trades that `stage` copies into staged_trades; it returns how many of them are not known."""
+        return merged(self.connection, lambda: self._merge_staged(stage))
+
+    def _merge_staged(self, stage: Callable[[], int]) -> Meeting:
+        self.connection.execute(query("create_staging"))
+        self.connection.execute("TRUNCATE staged_trades")  # the transaction may have merged before
+        count = stage()
+        symbols = self.connection.execute("SELECT DISTINCT symbol FROM staged_trades").fetchall()
+        return self._settle(self.oldest({symbol for (symbol,) in symbols}), count)
+
+    def _settle(self, oldest: Mapping[str, datetime], count: int) -> Meeting:
         rows = self.connection.execute(query("insert_surplus"), {"resolution": self._resolution}).fetchall()
         inserted = [row for row in rows if row[0] is not None]
-        days = [_Day(*row[:6]) for row in inserted if row[5] is not None]
+        days = [Day(*row[:6]) for row in inserted if row[5] is not None]
+        days += self.replace_bars([(row[0], row[3], row[4]) for row in inserted])
         for symbol, _, _, first, *_ in inserted:
             days += self._first_day(symbol, oldest.get(symbol), first)
-        self._recompute_volumes(days)
+        self.recompute_volumes(days)
         stored = sum(row[6] for row in inserted)
         refused = tuple(position for row in rows if row[0] is None for position in row[7])
-        return Meeting(stored, len(trades) - stored - len(refused), refused)
+        return Meeting(stored, count - stored - len(refused), refused)
 
     def heal_first_days(self, earliest: dict[str, datetime], oldest: dict[str, datetime]) -> None:
         """Recompute each symbol's formerly first known day, now that trades from `earliest` on stand before it."""
-        days: list[_Day] = []
+        days: list[Day] = []
         for symbol, first in earliest.items():
             days += self._first_day(symbol, oldest.get(symbol), first)
-        self._recompute_volumes(days)
+        self.recompute_volumes(days)
 
-    def _first_day(self, symbol: str, oldest: datetime | None, inserted: datetime) -> list[_Day]:
+    def _first_day(self, symbol: str, oldest: datetime | None, inserted: datetime) -> list[Day]:
         """Name the day whose first running total stops being unknown because older trades came before it."""
         if oldest is None:
             return []
         start, end = trading_day(oldest, self.zone_of(symbol))
-        return [_Day(symbol, start, end, start, end, float("inf"))] if inserted < start else []
+        return [Day(symbol, start, end, start, end, float("inf"))] if inserted < start else []
 
-    def _recompute_volumes(self, days: list[_Day]) -> None:
-        """Recompute each day once; where it is named twice the later mention, which is the wider one, counts."""
-        distinct = {(day.symbol, day.start): day for day in days}.values()
+    def replace_bars(self, spans: Sequence[tuple[str, datetime, datetime]]) -> list[Day]:
+        """Remove the bars of minutes that other ticks cover by now; return the days whose volumes are to be recomputed.
+
+        Looked at are the minutes of (symbol, first, last).
+        """
+        days = []
+        for symbol, time, total in remove_covered_bars(self.connection, spans):
+            start, end = trading_day(time, self.zone_of(symbol))
+            days.append(Day(symbol, start, end, time, time, 0.0 if total is None else total))
+        return days
+
+    def recompute_volumes(self, days: Iterable[Day]) -> None:
+        """Recompute each day once, as widely as its mentions together."""
+        distinct: dict[tuple[str, datetime], Day] = {}
+        for day in days:
+            known = distinct.get((day.symbol, day.start), day)
+            distinct[day.symbol, day.start] = day._replace(
+                first=min(known.first, day.first), last=max(known.last, day.last), top=max(known.top, day.top)
+            )
         if distinct:
             names = ("symbols", "day_starts", "day_ends", "firsts", "lasts", "tops")
-            columns = (list(column) for column in zip(*distinct, strict=True))
+            columns = (list(column) for column in zip(*distinct.values(), strict=True))
             self.connection.execute(query("recompute_volumes"), dict(zip(names, columns, strict=True)))
 
     def oldest(self, symbols: set[str]) -> dict[str, datetime]:

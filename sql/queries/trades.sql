@@ -17,7 +17,8 @@ CREATE TEMP TABLE IF NOT EXISTS staged_trades (
 
 -- name: insert_surplus
 -- Compares staged and stored trades of the same (symbol, stamp) as multisets of (price, day_volume) and appends the
--- surplus behind the stored ones. A trade whose ordinal would reach into the next stamp is refused. Returns what was
+-- surplus behind the stored ones; bars that stand among them are no trades. A trade whose ordinal would reach into the
+-- next stamp is refused. Returns what was
 -- inserted per symbol and trading day; a last row without a symbol holds the arrivals of the refused trades.
 WITH stored AS MATERIALIZED (
     SELECT g.symbol, g.stamp, t.time, t.price, t.day_volume
@@ -25,6 +26,7 @@ WITH stored AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT time, price, day_volume FROM public.stocks_real_time t
         WHERE t.symbol = g.symbol AND t.time >= g.stamp AND t.time < g.stamp + %(resolution)s::interval
+            AND t.origin <> 'bar'
     ) t
 ), copies AS (
     SELECT symbol, stamp, price, day_volume, count(*) AS stored FROM stored GROUP BY 1, 2, 3, 4
@@ -116,22 +118,22 @@ CROSS JOIN LATERAL (
 ) t
 
 -- name: last_positions
--- Where each symbol stands: the newest trade, how many share its stamp, and the trading day's highest running total.
--- Days are given per symbol because they follow its exchange.
+-- Where each symbol stands: the newest trade, which no bar is, and how many share its stamp.
 SELECT s.symbol, date_bin(%(resolution)s::interval, t.time, timestamptz '2000-01-01 00:00:00+00') AS stamp,
     t.price, t.day_volume, (
         SELECT count(*) FROM public.stocks_real_time e
-        WHERE e.symbol = s.symbol AND e.time <= t.time
+        WHERE e.symbol = s.symbol AND e.time <= t.time AND e.origin <> 'bar'
             AND e.time >= date_bin(%(resolution)s::interval, t.time, timestamptz '2000-01-01 00:00:00+00')
     )
 FROM unnest(%(symbols)s::text[]) s(symbol)
 CROSS JOIN LATERAL (
     SELECT time, price, day_volume FROM public.stocks_real_time t
-    WHERE t.symbol = s.symbol ORDER BY time DESC LIMIT 1
+    WHERE t.symbol = s.symbol AND t.origin <> 'bar' ORDER BY time DESC LIMIT 1
 ) t
 
 -- name: highest_day_volume
--- The trading day's running maximum; a day without one starts from zero when older trades are known, else from null.
+-- The trading day's running maximum, which bars continue; a day without one starts from zero when older trades are
+-- known, else from null.
 SELECT coalesce(
     (
         SELECT max(day_volume) FROM public.stocks_real_time

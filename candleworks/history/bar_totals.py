@@ -1,0 +1,89 @@
+"""Running totals for bars: they continue day_volume, so that the rule for volumes holds for bars as for ticks."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class BarTotals(NamedTuple):
+    """A bar's volume and the stored running totals around the tick that is to carry it; None where there is none.
+
+    `before` is the highest between the carrier before (for the day's first one: the day's start) and this minute,
+    `inside` the highest within the minute before the carrier, `next` the first one after it that stands above all
+    earlier ones, `after` the highest from the carrier to the minute's end. `plain` is the volume of the minute's
+    ticks without running totals.
+    """
+
+    volume: float | None
+    before: float | None
+    inside: float | None
+    next: float | None
+    after: float | None
+    plain: float
+
+
+class Laid(NamedTuple):
+    """What the carriers carry: a running total, or a volume where totals are not known.
+
+    `base` is the total before the first carrier when only later ones are known; it needs a tick of its own.
+    """
+
+    totals: list[float | None]
+    volumes: list[float | None]
+    base: float | None
+
+
+def lay(bars: Sequence[BarTotals], *, from_zero: bool) -> Laid:
+    """Continue the running total of one trading day through its bars, given in order.
+
+    A minute's total is that at its begin plus the bar's volume, never below what ticks of the minute say and never
+    above the next tick's total. `from_zero` tells that a day without an earlier total begins with 0.
+    """
+    start = bars[0].before if bars[0].before is not None else (0.0 if from_zero else None)
+    if start is not None:
+        return Laid(_totals(bars, start), [None] * len(bars), None)
+    base = _base(bars)
+    if base is None:
+        volumes = [None if bar.volume is None else max(bar.volume - bar.plain, 0.0) for bar in bars]
+        return Laid([None] * len(bars), volumes, None)
+    return Laid(_totals(bars, base), [None] * len(bars), base if bars[0].inside is None else None)
+
+
+def _base(bars: Sequence[BarTotals]) -> float | None:
+    """Count back from the first known total; what its own minute traded after it is not to be counted twice."""
+    counted = 0.0
+    for bar in bars:
+        for known in (bar.before, bar.inside):
+            if known is not None:
+                return max(known - counted, 0.0)
+        counted += bar.volume or 0.0
+        if bar.next is not None:
+            overlap = max(bar.after - bar.next, 0.0) if bar.after is not None else 0.0
+            return max(bar.next - counted + overlap, 0.0)
+    return None
+
+
+def _totals(bars: Sequence[BarTotals], start: float) -> list[float | None]:
+    totals: list[float | None] = []
+    running = start
+    for bar, limit in zip(bars, _limits(bars), strict=True):
+        begin = max(running, bar.before or 0.0)
+        running = max(begin, bar.inside or 0.0)
+        if bar.volume is None:
+            totals.append(None)
+            continue
+        total = max(running, begin + bar.volume)
+        if limit is not None and limit > running:
+            total = min(total, limit)
+        running = total
+        totals.append(total)
+    return totals
+
+
+def _limits(bars: Sequence[BarTotals]) -> list[float | None]:
+    """Return for each bar the next total that a tick brings."""
+    limits: list[float | None] = []
+    limit: float | None = None
+    for bar in reversed(bars):
+        limit = bar.next if bar.next is not None else limit
+        limits.append(limit)
+    return limits[::-1]

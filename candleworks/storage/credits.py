@@ -1,0 +1,23 @@
+"""API credits, counted by all processes together."""
+
+from candleworks.storage.connection import Connection
+from candleworks.storage.queries import query
+
+
+def take_credits(
+    connection: Connection, account: str, wanted: int, per_minute: int, per_day: int | None
+) -> float | None:
+    """Take credits and return 0, or return the seconds to wait before asking again; None: none are left today."""
+    parameters = {"account": account, "wanted": wanted, "per_minute": per_minute, "per_day": per_day}
+    row = connection.execute(query("take_credits"), parameters).fetchone()
+    return row[0] if row else None
+
+
+def pause_credits(connection: Connection, account: str, seconds: float | None, *, whole_day: bool) -> None:
+    """Keep every process from asking: for so many seconds, until the next minute (None), or for the UTC day."""
+    connection.execute(query("pause_credits"), {"account": account, "seconds": seconds, "whole_day": whole_day})
+
+
+def credits_used_today(connection: Connection, account: str) -> int:
+    row = connection.execute(query("credits_used_today"), {"account": account}).fetchone()
+    return int(row[0]) if row else 0
