@@ -1,8 +1,8 @@
 """Writes dashboards/*.json from panels/*.yaml: `.venv/bin/python grafana/build.py`.
 
-Grafana loads the JSON; the YAML says what is particular to a panel, and this file what all of a type have in common. Only
-options that Grafana 9.5 and the current release share are used, and the classic format (schemaVersion 38 is 9.5's own;
-newer releases migrate it when they load it).
+Grafana loads the JSON; the YAML says what is particular to a panel, and this file what all of a type have in common.
+Only options that Grafana 9.5 and the current release share are used, and the classic format (schemaVersion 38 is 9.5's
+own; newer releases migrate it when they load it).
 """
 
 import json
@@ -200,37 +200,30 @@ def query(sql: str, output: str, name: str = "A") -> dict[str, Any]:
 
 def variable(name: str, entry: dict[str, Any]) -> dict[str, Any]:
     """Make a list to choose from: of given values, or of a query's that is asked when the dashboard is loaded."""
-    common = {
+    made = {
         "name": name,
         "label": entry["label"],
+        "description": entry["description"],
         "hide": 0,
         "skipUrlSync": False,
-        "description": entry["description"],
+        "multi": entry.get("several", False),
+        "includeAll": entry.get("all", False),
+        "current": chosen(["All"], ["$__all"]) if "all" in entry else chosen(entry["default"], entry["default"]),
     }
-    several = {"multi": entry.get("several", False), "includeAll": entry.get("all", False)}
-    default = entry.get("default")
     if "values" in entry:
-        options = [{"text": value, "value": value, "selected": value == default} for value in entry["values"]]
-        chosen = {"text": default, "value": default, "selected": True}
-        written = ",".join(entry["values"])
-        return {**common, **several, "type": "custom", "query": written, "options": options, "current": chosen}
-    chosen = {"text": default, "value": default, "selected": True} if default else {}
-    if several["includeAll"]:
-        chosen = {"text": ["All"], "value": ["$__all"], "selected": True}
+        listed = [("All", "$__all")] * made["includeAll"] + [(value, value) for value in entry["values"]]
+        options = [
+            {"text": text, "value": value, "selected": value in made["current"]["value"]} for text, value in listed
+        ]
+        return made | {"type": "custom", "query": ",".join(entry["values"]), "options": options}
     sql = entry["sql"].strip()
-    return {
-        **common,
-        **several,
-        "type": "query",
-        "datasource": DATASOURCE,
-        "definition": sql,
-        "query": sql,
-        "refresh": 1,
-        "regex": "",
-        "sort": 0,
-        "options": [],
-        "current": chosen,
-    }
+    asked = {"type": "query", "datasource": DATASOURCE, "definition": sql, "query": sql}
+    return made | asked | {"refresh": 1, "regex": "", "sort": 0, "options": []}
+
+
+def chosen(text: str | list[str], value: str | list[str]) -> dict[str, Any]:
+    """Return what is selected at first; Grafana takes the first option where there is none of that name."""
+    return {"text": text, "value": value, "selected": True}
 
 
 def panel(number: int, entry: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,9 @@
 -- What the dashboards of the feeds and of storage ask. Quality is asked of the public tables.
 -- Locks: none, everything is new.
 
+-- The names of the candle relations are no secret.
+GRANT SELECT ON candleworks.candle_relations, candleworks.candle_families TO PUBLIC;
+
 -- The names of the feeds, one index probe each.
 CREATE VIEW dashboards.feeds AS
 WITH RECURSIVE heard AS (
