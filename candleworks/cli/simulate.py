@@ -36,7 +36,7 @@ def simulate(
     """Run a server that speaks Twelve Data's protocol, with simulated or recorded prices.
 
     Any API key is accepted unless it is refused. Tests can ask /simulator/stats, /simulator/send?text=TEXT,
-    /simulator/close?code=CODE and /simulator/drop.
+    /simulator/close?code=CODE, /simulator/drop and /simulator/fail?status=CODE.
     """
     options = SimulatorOptions(
         host=host,

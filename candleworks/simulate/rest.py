@@ -1,7 +1,7 @@
 """The vendor's REST answers that the product asks for."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
@@ -20,17 +20,57 @@ _NO_KEY = (
 
 @dataclass(frozen=True)
 class Answer:
-    """`body` is encoded as JSON."""
+    """`body` is encoded as JSON, but for bytes, which are sent as they are."""
 
     status: int
     body: Any
     is_batch: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Fault:
+    """What is wrong with the answers to the next `times` requests for bars, of one symbol or of any.
+
+    `status` is that of the error, which stands in an answer with status 200 when `in_body` is set. A `status` of 200
+    answers `message` instead of JSON.
+    """
+
+    status: int
+    message: str
+    times: int = 1
+    in_body: bool = False
+    retry_after_seconds: int | None = None
+    symbol: str | None = None
+
+    @classmethod
+    def from_query(cls, query: Mapping[str, str]) -> "Fault":
+        """Raises ValueError for numbers that are none."""
+        retry_after = query.get("retry_after")
+        return cls(
+            int(query.get("status", "500")),
+            query.get("message", "Internal server error"),
+            int(query.get("times", "1")),
+            query.get("in_body") == "1",
+            int(retry_after) if retry_after else None,
+            query.get("symbol"),
+        )
+
+    @property
+    def answer(self) -> Answer:
+        if self.status == HTTPStatus.OK:
+            return Answer(HTTPStatus.OK, self.message.encode())
+        body = VendorError(self.status, self.message).body
+        headers = {} if self.retry_after_seconds is None else {"Retry-After": str(self.retry_after_seconds)}
+        return Answer(HTTPStatus.OK if self.in_body else self.status, body, headers=headers)
 
 
 class RestApi:
     def __init__(self, market: Market, refused_keys: Iterable[str] = ()) -> None:
         self._market = market
         self._refused_keys = frozenset(refused_keys)
+        self.faults: list[Fault] = []
+        self.bar_requests = 0
 
     def admits(self, query: Mapping[str, str], authorization: str = "") -> bool:
         """Whether the key, given as the parameter `apikey` or as `Authorization: apikey KEY`, is one to serve."""
@@ -41,10 +81,21 @@ class RestApi:
     def answer(self, path: str, query: Mapping[str, str], authorization: str, now_us: int) -> Answer:
         if not self.admits(query, authorization):
             return Answer(HTTPStatus.UNAUTHORIZED, VendorError(HTTPStatus.UNAUTHORIZED, _NO_KEY).body)
+        if path == "/time_series":
+            self.bar_requests += 1
+            if fault := self._next_fault(query.get("symbol", "")):
+                return fault.answer
         try:
             return self._route(path, query, now_us)
         except VendorError as error:
             return Answer(error.code, error.body)
+
+    def _next_fault(self, symbol: str) -> Fault | None:
+        for fault in self.faults:
+            if fault.times > 0 and fault.symbol in (None, symbol):
+                fault.times -= 1
+                return fault
+        return None
 
     def _route(self, path: str, query: Mapping[str, str], now_us: int) -> Answer:
         match path:

@@ -52,6 +52,15 @@ class RunningSimulator:
         """End every TCP connection without a closing handshake."""
         return int(self._control("drop")["clients"])
 
+    def fail_bars(self, status: int, message: str = "Something went wrong", **options: object) -> None:
+        """Answer the next request for bars, or the next `times`, with an error.
+
+        `in_body` puts it into an answer with status 200, `retry_after` adds the header, `symbol` picks requests. A
+        status of 200 without `in_body` answers the message instead of JSON.
+        """
+        query = {name: str(int(value) if isinstance(value, bool) else value) for name, value in options.items()}
+        self._control("fail", status=str(status), message=message, **query)
+
     def _control(self, name: str, **query: str) -> dict[str, Any]:
         connection = HTTPConnection(self.host, self.port, timeout=_PATIENCE_SECONDS)
         try:

@@ -23,7 +23,7 @@ from candleworks.simulate.noise import Integers
 from candleworks.simulate.options import SimulatorOptions
 from candleworks.simulate.recording import read_recording
 from candleworks.simulate.replay import RecordedMarket
-from candleworks.simulate.rest import Answer, RestApi
+from candleworks.simulate.rest import Answer, Fault, RestApi
 
 FEED_PATH: Final = "/v1/quotes/price"
 CONTROL_PREFIX: Final = "/simulator/"
@@ -98,6 +98,7 @@ class Simulator:
             "refused_connections": self._refused,
             "frames_sent": sum(frames.values()),
             "frames_sent_by_symbol": frames,
+            "bar_requests": self._rest.bar_requests,
         }
 
     def _label(self, row: int) -> str:
@@ -142,11 +143,19 @@ class Simulator:
             case "close" if query.get("code", "1001") in _CLOSE_CODES:
                 code = int(query.get("code", "1001"))
                 await asyncio.gather(*(client.close(code, query.get("reason", "")) for client in clients))
+            case "fail":
+                try:
+                    self._rest.faults.append(Fault.from_query(query))
+                except ValueError as error:
+                    return Answer(HTTPStatus.BAD_REQUEST, {"message": str(error)})
             case "drop":
                 for client in clients:
                     client.abort()
             case _:
-                known = "stats, send?text=TEXT, close?code=CODE&reason=TEXT, drop"
+                known = (
+                    "stats, send?text=TEXT, close?code=CODE&reason=TEXT, drop,"
+                    " fail?status=CODE&message=TEXT&times=N&in_body=1&retry_after=SECONDS&symbol=SYMBOL"
+                )
                 return Answer(HTTPStatus.NOT_FOUND, {"message": f"{name} is none of: {known}"})
         return Answer(HTTPStatus.OK, {"clients": len(clients)})
 
@@ -173,10 +182,11 @@ def _market(options: SimulatorOptions) -> Market:
 
 
 def _response(answer: Answer) -> Response:
-    body = msgspec.json.encode(answer.body)
+    body = answer.body if isinstance(answer.body, bytes) else msgspec.json.encode(answer.body)
     status = HTTPStatus(answer.status)
     headers = Headers({"Content-Type": "application/json; charset=utf-8", "Content-Length": str(len(body))})
     headers["Connection"] = "close"
+    headers.update(answer.headers)
     if answer.is_batch:
         headers["Is_batch"] = "true"  # the vendor's package looks for it
     return Response(status.value, status.phrase, headers, body)
