@@ -11,6 +11,7 @@ from candleworks import __version__
 from candleworks.cli.alerts import alerts
 from candleworks.cli.candles import candles
 from candleworks.cli.database import dsn, migrate
+from candleworks.cli.export import export
 from candleworks.cli.fill_gaps import fill_gaps
 from candleworks.cli.importing import import_files
 from candleworks.cli.ingest import ingest
@@ -28,6 +29,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_mar
 for command in (up, ingest, serve, migrate, status, doctor, maintain, dsn, simulate, sync_companies):
     app.command()(command)
 app.command("import")(import_files)
+app.command()(export)
 app.command()(fill_gaps)
 app.add_typer(candles, name="candles")
 app.add_typer(alerts, name="alerts")
