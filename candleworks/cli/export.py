@@ -13,9 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from candleworks import clock
 from candleworks.cli.opening import migrated
 from candleworks.errors import UsageError
-from candleworks.history.export import Export, ExportProgress, ExportResult
-from candleworks.history.export import export as export_rows
-from candleworks.history.export_files import Format, suffix
+from candleworks.history.export_plan import Export, ExportProgress, ExportResult, Format, suffix
 from candleworks.settings import load_settings
 from candleworks.storage.export import Relation, Selection
 
@@ -56,6 +54,9 @@ def export(
     if selection.start and selection.stop and selection.start >= selection.stop:
         raise UsageError(f"--from {start} is not before --to {stop}: name a time before it.")
     wanted = _wanted(selection, output, kind, zstd=zstd, by_day=by is not None, overwrite=overwrite)
+    # Not at the top: it loads pyarrow, 0.2 to 0.3 s that every other command would wait.
+    from candleworks.history.export import export as export_rows  # noqa: PLC0415
+
     with migrated(load_settings(), "export") as connection, _shown() as progress:
         result = export_rows(connection, wanted, progress)
     _print(wanted, result)

@@ -2,19 +2,18 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
 from candleworks.errors import TerminalError
-from candleworks.history.export_files import ExportFile, ExportFiles, Format, suffix
+from candleworks.history.export_files import ExportFile, ExportFiles
+from candleworks.history.export_plan import Export, ExportProgress, ExportResult, suffix
 from candleworks.storage.connection import Connection
-from candleworks.storage.export import Extent, Relation, Selection, Snapshot, snapshot
+from candleworks.storage.export import Extent, Relation, Snapshot, snapshot
 
 # Of text as it comes from the database: about 90,000 ticks, which become one row group of a Parquet file.
 BLOCK_BYTES = 8 * 2**20
@@ -28,32 +27,6 @@ _TYPES = {
 }
 _DAY_US = 86_400_000_000
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
-
-
-@dataclass(frozen=True)
-class Export:
-    """What to write where: a file, or with `by_day` a directory that gets one file per day (UTC)."""
-
-    selection: Selection
-    output: Path
-    kind: Format
-    zstd: bool = False
-    by_day: bool = False
-    overwrite: bool = False
-
-
-class ExportProgress(NamedTuple):
-    rows: int
-    total: int
-
-
-@dataclass(frozen=True)
-class ExportResult:
-    """What was written; without rows one empty file, or no file per day."""
-
-    extent: Extent
-    files: list[Path]
-    size_bytes: int
 
 
 def export(

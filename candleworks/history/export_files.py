@@ -3,7 +3,6 @@
 import contextlib
 import os
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, cast
@@ -13,14 +12,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from candleworks.errors import TerminalError, UsageError
-
-
-class Format(StrEnum):
-    """How exported rows are written."""
-
-    PARQUET = "parquet"
-    ARROW = "arrow"
-    CSV = "csv"
+from candleworks.history.export_plan import Format
 
 
 class Writer(Protocol):
@@ -117,11 +109,6 @@ class ExportFiles:
         finally:
             for file in self._files:
                 file.discard()
-
-
-def suffix(kind: Format, *, zstd: bool) -> str:
-    """Return the end of a file's name, with its dot."""
-    return ".csv.zst" if kind is Format.CSV and zstd else f".{kind}"
 
 
 @contextlib.contextmanager
