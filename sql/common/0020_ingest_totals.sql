@@ -54,7 +54,7 @@ FROM public.ingest_stats GROUP BY feed;
 
 -- Recordings that were streamed into this database as if live. A database of replays holds nothing else. shifted_by is what
 -- was added to the stamps; the counts are null while the replay runs, and after it was killed.
-CREATE TABLE candleworks.replays (
+CREATE TABLE candleworks.feed_replays (
     feed text NOT NULL,
     source text NOT NULL,
     first timestamptz NOT NULL,

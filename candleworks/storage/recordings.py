@@ -1,0 +1,109 @@
+"""What was recorded, to be streamed again, and the databases into which that goes."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.sql import SQL, Identifier
+
+from candleworks.errors import UsageError
+from candleworks.storage.connection import Connection, connect, describe
+from candleworks.storage.queries import query
+
+ROWS_AT_ONCE = 20_000
+MAINTENANCE_DATABASE = "postgres"
+
+
+class RecordedTrade(NamedTuple):
+    """`time_us` is in microseconds since 1970; what was not recorded is None."""
+
+    time_us: int
+    symbol: str
+    price: float
+    day_volume: float | None
+    bid: float | None
+    ask: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What a feed made of the ticks that were sent to it."""
+
+    stored: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+
+    def __sub__(self, before: "Received") -> "Received":
+        return Received(
+            self.stored - before.stored, self.duplicates - before.duplicates, self.rejected - before.rejected
+        )
+
+    @property
+    def total(self) -> int:
+        return self.stored + self.duplicates + self.rejected
+
+
+def recorded_trades(
+    connection: Connection, symbols: Sequence[str], start: datetime, stop: datetime
+) -> Iterator[RecordedTrade]:
+    """Yield trades stamped in [start, stop), symbol by symbol and in order; no symbols: all that have candles there."""
+    bounds = {"start": start, "stop": stop}
+    chosen = list(symbols) or [row[0] for row in connection.execute(query("traded_symbols"), bounds).fetchall()]
+    for symbol in chosen:
+        with connection.transaction(), connection.cursor("recorded", binary=True) as cursor:
+            cursor.itersize = ROWS_AT_ONCE
+            cursor.execute(query("recorded_trades"), bounds | {"symbol": symbol})
+            for row in cursor:
+                yield RecordedTrade(*row)
+
+
+def check_for_replays(connection: Connection) -> None:
+    """Raise UsageError unless this database is empty or was filled by replays alone."""
+    row = connection.execute(query("holds_more_than_replays")).fetchone()
+    if row and row[0]:
+        raise UsageError(
+            f"The database {describe(connection.info.dsn)} holds more than replays: name another one with --into, so"
+            " that it stays as it is."
+        )
+
+
+def newest_trade(connection: Connection, symbols: Sequence[str]) -> tuple[datetime, str] | None:
+    """Return the newest stored trade's time and symbol."""
+    row = connection.execute(query("newest_of_symbols"), {"symbols": list(symbols)}).fetchone()
+    return (row[0], row[1]) if row else None
+
+
+def empty_database(dsn: str) -> None:
+    """Drop the database and create it again, whoever is connected to it."""
+    name = str(conninfo_to_dict(dsn)["dbname"])
+    with connect(make_conninfo(dsn, dbname=MAINTENANCE_DATABASE), "candleworks replay") as connection:
+        connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+        connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+
+
+def begin_replay(
+    connection: Connection, feed: str, source: str, first: datetime, last: datetime, shifted_by: timedelta
+) -> int:
+    """Note a replay, which makes this a database of replays; return its number."""
+    values = {"feed": feed, "source": source, "first": first, "last": last, "shifted_by": shifted_by}
+    row = connection.execute(query("begin_feed_replay"), values).fetchone()
+    return int(row[0]) if row else 0
+
+
+def end_replay(connection: Connection, number: int, sent: int, received: Received) -> None:
+    """Note how the replay went."""
+    counts = {
+        "sent": sent,
+        "stored": received.stored,
+        "duplicates": received.duplicates,
+        "rejected": received.rejected,
+    }
+    connection.execute(query("end_feed_replay"), counts | {"id": number})
+
+
+def received_by(connection: Connection, feed: str) -> Received:
+    """Return what the feed has reported since it was first seen."""
+    row = connection.execute(query("ingest_total"), {"feed": feed}).fetchone()
+    return Received(*row) if row else Received()
