@@ -1,134 +1,184 @@
-"""Imports one file as one transaction, so that there is never half of it."""
+"""Imports files chunk by chunk: memory stays bounded, and an interrupted import goes on where it was."""
 
-import csv
-from collections import Counter
-from dataclasses import dataclass, field
-from datetime import datetime
-from functools import cache
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from zoneinfo import ZoneInfo
+from typing import Any
 
 from candleworks import clock
 from candleworks.candles.refresh import refresh
-from candleworks.errors import TerminalError
-from candleworks.history.company_csv import is_companies, parse_companies
-from candleworks.history.text import TextFile, read_text
-from candleworks.history.trade_csv import is_trades, parse_trades
-from candleworks.history.trade_frame import TradeImport
-from candleworks.model.trades import MICROSECONDS, Rejection, moment_of
-from candleworks.model.trading_day import calendar_of, zone_of
+from candleworks.errors import CandleworksError, TransientError, UsageError
+from candleworks.history.blocks import TextData
+from candleworks.history.company_csv import parse_companies
+from candleworks.history.formats import FORMATS, Layout, Reading, Relation, layout_of
+from candleworks.history.readers import Reader, TextReader
+from candleworks.history.reports import FileReport, ImportResult, Progress, Tell, silent
+from candleworks.history.rows import Bounds
+from candleworks.history.sources import Content, Source, sources_of
+from candleworks.history.storing import ORIGIN, Tally, TickImport
+from candleworks.history.tables import table_reader
+from candleworks.model.notices import Notice, Notify, ignore
+from candleworks.model.trades import MICROSECONDS, moment_of
 from candleworks.settings import Settings
 from candleworks.storage.companies import merge_companies
 from candleworks.storage.connection import Connection
-from candleworks.storage.imports import ImportRecord, locked_import, read_import, save_import
+from candleworks.storage.imports import IMPORTED, locked_import, read_import, read_progress, save_import
 from candleworks.storage.rejected import quarantine
-from candleworks.storage.trades import Meeting, TradeStore, ZoneOf
 
-ORIGIN = "file"
-SHOWN_EXAMPLES = 5
-LONGEST_HEADER = 10_000
+__all__ = ["ORIGIN", "FileReport", "ImportResult", "Reading", "import_file", "import_paths"]
 
-
-@dataclass(frozen=True)
-class ImportResult:
-    """What became of a file. `candles` counts changed candles per level; `known` tells that it was imported before."""
-
-    record: ImportRecord
-    known: bool = False
-    examples: tuple[str, ...] = ()
-    candles: Counter[str] = field(default_factory=Counter)
+HEAD_BYTES = 65_536
+DEFAULT_READING = Reading()
 
 
-def import_file(connection: Connection, settings: Settings, path: Path, *, again: bool = False) -> ImportResult:
-    """Store a file's rows and bring the candles up to date; what is stored already is not stored again.
+def import_paths(
+    connection: Connection,
+    settings: Settings,
+    paths: Iterable[str | Path],
+    reading: Reading = DEFAULT_READING,
+    *,
+    again: bool = False,
+    dry_run: bool = False,
+    progress: Tell = silent,
+    notify: Notify = ignore,
+) -> Iterator[FileReport]:
+    """Store what files, directories, patterns and archives hold; yield a report for each file when it is done.
 
-    A file whose content was imported before is left alone unless `again`. Raises TerminalError when the file is
-    missing, unreadable or of no known format; then nothing of it is stored.
+    The connection has to be in autocommit mode. A content that was imported before is left alone unless `again`;
+    `dry_run` reads, compares and counts without storing. A file that cannot be used is reported and does not stop the
+    others; a lost database does.
     """
-    file = read_text(path)
-    header = _header(file)
-    run = _Run(connection, settings, file, header, clock.now_us())
-    if is_trades(header):
-        result = run.trades(again=again)
-    elif is_companies(header):
-        result = run.companies(again=again)
-    else:
-        raise TerminalError(
-            f"{path} has the columns {_shown(header)}: expected are time,symbol,price,day_volume or symbol,name."
-        )
-    return ImportResult(result.record, result.known, result.examples, refresh(connection))
+    if reading.format is not None and reading.format not in FORMATS:
+        raise UsageError(f"--format {reading.format} is none: choose one of {', '.join(FORMATS)}.")
+    run = _Run(connection, settings, reading, again, dry_run, progress)
+    for path in paths:
+        try:
+            sources = sources_of(path)
+        except TransientError:
+            raise
+        except CandleworksError as error:
+            yield FileReport(str(path), error=error)
+            continue
+        for source in sources:
+            report = run.report(source)
+            if report.result is not None and not report.result.known and not dry_run:
+                notify(_finished(report.path, report.result))
+            yield report
 
 
-def _header(file: TextFile) -> list[str]:
-    first_line = file.text[:LONGEST_HEADER].partition(b"\n")[0].decode(errors="replace").strip()
-    return [name.strip().lower() for name in next(csv.reader([first_line]), [])]
+def import_file(
+    connection: Connection,
+    settings: Settings,
+    path: Path,
+    reading: Reading = DEFAULT_READING,
+    *,
+    again: bool = False,
+    dry_run: bool = False,
+) -> ImportResult:
+    """Do the same with one file; TerminalError when it is missing, unreadable or of no known format."""
+    sources = sources_of(path)
+    if len(sources) != 1:
+        raise UsageError(f"{path} stands for {len(sources)} files: import_paths takes them.")
+    return _Run(connection, settings, reading, again, dry_run, silent).result(sources[0])
 
 
-def _shown(header: list[str]) -> str:
-    text = ",".join(header)[:200]
-    return text if text.isprintable() else ascii(text)
+def _finished(path: str, result: ImportResult) -> Notice:
+    record = result.record
+    counts = {name: getattr(record, name) for name in ("rows", "stored", "duplicates", "rejected")}
+    bounds = {name: getattr(record, name) and getattr(record, name).isoformat() for name in ("first", "last")}
+    return Notice("import.finished", path, {**counts, **bounds, "sha256": record.sha256, "format": result.format})
 
 
 @dataclass(frozen=True)
 class _Run:
     connection: Connection
     settings: Settings
-    file: TextFile
-    header: list[str]
-    now_us: int
+    reading: Reading
+    again: bool
+    dry_run: bool
+    progress: Tell
 
-    def trades(self, *, again: bool) -> ImportResult:
-        latest_us = self.now_us + self.settings.ingest.max_future_seconds * MICROSECONDS
-        if not again and (record := read_import(self.connection, self.file.sha256)):
-            return ImportResult(record, known=True)
-        parsed = parse_trades(self.file.text, self.header, self.now_us, latest_us)
-        store = TradeStore(self.connection, ORIGIN, self._zone_of(), parsed.resolution_us)
-        trades = TradeImport(store, self.settings.calendars, self.now_us)
-        trades.prepare(parsed)
-        with locked_import(self.connection, self.file.sha256):
-            if not again and (record := read_import(self.connection, self.file.sha256)):
-                return ImportResult(record, known=True)
-            meeting = trades.run(parsed)
-            rejections = parsed.rejections
-            if meeting.refused:
-                rejections = rejections + parsed.reject(meeting.refused, store.crowded)
-            bounds = (parsed.frame["stamp_us"].min(), parsed.frame["stamp_us"].max())
-            first, last = (moment_of(us) if isinstance(us, int) else None for us in bounds)
-            return self._save(meeting, rejections, first, last)
+    def report(self, source: Source) -> FileReport:
+        try:
+            return FileReport(source.name, self.result(source))
+        except TransientError:
+            raise
+        except CandleworksError as error:
+            return FileReport(source.name, error=error)
 
-    def companies(self, *, again: bool) -> ImportResult:
-        parsed = parse_companies(self.file.text, self.header, self.now_us)
-        with locked_import(self.connection, self.file.sha256):
-            if not again and (record := read_import(self.connection, self.file.sha256)):
-                return ImportResult(record, known=True)
-            stored = merge_companies(self.connection, parsed.rows)
-            return self._save(Meeting(stored, len(parsed.rows) - stored), parsed.rejections, None, None)
+    def result(self, source: Source) -> ImportResult:
+        with source.opened() as content, locked_import(self.connection, content.sha256):
+            record = read_import(self.connection, content.sha256)
+            if record is not None and record.status == IMPORTED and not self.again:
+                result = ImportResult(record, known=True)
+            else:
+                result = self._imported(content, met_before=record is not None)
+            return result if self.dry_run else replace(result, candles=refresh(self.connection))
 
-    def _save(
-        self, meeting: Meeting, rejections: list[Rejection], first: datetime | None, last: datetime | None
+    def _imported(self, content: Content, *, met_before: bool) -> ImportResult:
+        now_us = clock.now_us()
+        bounds = Bounds(now_us, now_us + self.settings.ingest.max_future_seconds * MICROSECONDS)
+        tally = Tally(content.name, content.sha256, moment_of(now_us))
+        if content.kind != "text":
+            return self._ticks(content, table_reader(content, bounds), tally, bounds, met_before=met_before)
+        with content.path.open("rb") as file:
+            file.seek(content.start)
+            head = file.read(HEAD_BYTES)
+        layout = layout_of(content.name, head, self.reading)
+        if layout.relation is Relation.COMPANIES:
+            return self._companies(content, layout, tally, bounds, met_before=met_before)
+        header_bytes = len(head.split(b"\n", 1)[0]) + 1 if layout.header_lines else 0
+        data = TextData(content, min(header_bytes, content.size - content.start), layout.header_lines)
+        return self._ticks(content, TextReader(data, layout, bounds), tally, bounds, met_before=met_before)
+
+    def _ticks(
+        self, content: Content, reader: Reader, tally: Tally, bounds: Bounds, *, met_before: bool
     ) -> ImportResult:
-        earlier = read_import(self.connection, self.file.sha256)
-        if earlier is None or earlier.rejected != len(rejections):  # the same lines need not be kept twice
-            quarantine(self.connection, str(self.file.path), rejections)
-        record = ImportRecord(
-            path=str(self.file.path),
-            sha256=self.file.sha256,
-            rows=meeting.stored + meeting.duplicates + len(rejections),
-            stored=meeting.stored,
-            duplicates=meeting.duplicates,
-            rejected=len(rejections),
-            first=first,
-            last=last,
-            imported_at=moment_of(self.now_us),
+        options = json.dumps(asdict(self.reading), sort_keys=True)
+        state = self._interrupted(content, options)
+        ticks = TickImport(
+            connection=self.connection,
+            calendars=self.settings.calendars,
+            reader=reader,
+            tally=tally,
+            options=options,
+            received_us=bounds.received_us,
+            dry_run=self.dry_run,
+            quarantine_once=met_before and state is None,
         )
-        save_import(self.connection, record)
-        return ImportResult(record, examples=tuple(rejection.reason for rejection in rejections[:SHOWN_EXAMPLES]))
+        if state is not None and (record := read_import(self.connection, content.sha256)):
+            ticks.resume(record, state)
+        for done in ticks.run():
+            self.progress(Progress(content.name, ticks.tally.rows, done / content.size))
+        record = ticks.tally.record(IMPORTED)
+        if not self.dry_run:
+            with self.connection.transaction():
+                save_import(self.connection, record)
+        return ImportResult(
+            record,
+            examples=tuple(ticks.tally.examples),
+            format=reader.format,
+            ambiguous=ticks.tally.ambiguous,
+            resumed=state is not None,
+        )
 
-    def _zone_of(self) -> ZoneOf:
-        calendars = self.settings.calendars
+    def _interrupted(self, content: Content, options: str) -> Mapping[str, Any] | None:
+        """Return where an interrupted import of the content stands that read it in the same way."""
+        if self.again or self.dry_run:
+            return None
+        found = read_progress(self.connection, content.sha256)
+        return found[1] if found and found[0] == options else None
 
-        @cache
-        def zone(symbol: str) -> ZoneInfo:
-            return zone_of(calendar_of(symbol, calendars))
-
-        return zone
+    def _companies(
+        self, content: Content, layout: Layout, tally: Tally, bounds: Bounds, *, met_before: bool
+    ) -> ImportResult:
+        text = content.path.read_bytes()[content.start :]
+        header = [name or "" for name in layout.columns]
+        parsed = parse_companies(text, header, bounds.received_us)
+        with self.connection.transaction(force_rollback=self.dry_run):
+            stored = merge_companies(self.connection, parsed.rows)
+            tally.add(stored, len(parsed.rows) - stored, parsed.rejections)
+            quarantine(self.connection, content.name, parsed.rejections, once=met_before)
+            save_import(self.connection, tally.record(IMPORTED))
+        return ImportResult(tally.record(IMPORTED), examples=tuple(tally.examples), format=layout.format)

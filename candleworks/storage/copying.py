@@ -1,9 +1,12 @@
-"""Encodes trades as PostgreSQL's binary COPY format, by columns instead of row by row.
+"""Encodes ticks as PostgreSQL's binary COPY format, by columns instead of row by row.
 
 Rows of one shape (length of the symbol, which values are null) have one layout, so numpy fills them at once: 0.25 µs a
 row against 3 µs for a row-wise writer. The order of rows in a COPY has no meaning; `time` carries it.
 Format: https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format".
 """
+
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +17,11 @@ COPY_TRADES = (
     "COPY public.stocks_real_time (time, symbol, price, day_volume, volume, bid, ask, received_at, origin)"
     " FROM STDIN (FORMAT binary)"
 )
+_BINARY = "FROM STDIN (FORMAT binary)"
+COPY_QUOTES = f"COPY public.quotes (time, symbol, bid, ask, bid_volume, ask_volume, received_at, origin) {_BINARY}"
 POSTGRES_EPOCH_US = 946_684_800_000_000  # 2000-01-01
 _HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _TRAILER = b"\xff\xff"
-_COLUMNS = 9
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -43,52 +47,54 @@ def encode_columns(
     received_us: Integers,
     origin: str,
 ) -> bytes:
-    """Return the whole COPY stream; NaN in `nullable` (day_volume, volume, bid, ask) stands for null."""
-    lengths = np.char.str_len(symbol)
-    nulls = [np.isnan(column) for column in nullable]
-    shape = lengths.astype(np.int64)
-    for null in nulls:
-        shape = shape * 2 + null
+    """Return the COPY stream of trades; NaN in `nullable` (day_volume, volume, bid, ask) stands for null."""
+    texts = np.full(len(time_us), origin.encode())
+    return encode_table([time_us, symbol, price, *nullable, received_us, texts], nullable=range(3, 3 + len(nullable)))
+
+
+def encode_table(columns: Sequence[NDArray[Any]], nullable: Collection[int]) -> bytes:
+    """Return the whole COPY stream of columns of one length.
+
+    Integers are microseconds since 1970, bytes are texts; NaN stands for null in the columns numbered in `nullable`.
+    """
+    shape = np.zeros(len(columns[0]), np.int64)
+    for index, column in enumerate(columns):
+        if column.dtype.kind == "S":
+            shape = shape * (column.dtype.itemsize + 1) + np.char.str_len(column)
+        elif index in nullable:
+            shape = shape * 2 + np.isnan(column)
+    shapes = np.unique(shape)
     parts = [_HEADER]
-    for key in np.unique(shape):
-        rows = shape == key
-        first = int(rows.argmax())
-        layout = _layout(int(lengths[first]), [bool(null[first]) for null in nulls], origin)
-        out = np.zeros(int(rows.sum()), dtype=layout)
-        out["columns"] = _COLUMNS
-        _fill(out, "time", time_us[rows] - POSTGRES_EPOCH_US)
-        _fill(out, "symbol", symbol[rows])
-        _fill(out, "price", price[rows])
-        for index, column in enumerate(nullable):
-            _fill(out, f"nullable{index}", column[rows])
-        _fill(out, "received", received_us[rows] - POSTGRES_EPOCH_US)
-        _fill(out, "origin", origin.encode())
-        parts.append(out.tobytes())
+    for key in shapes:
+        rows = slice(None) if len(shapes) == 1 else shape == key
+        parts.append(_encoded([column[rows] for column in columns], nullable))
     parts.append(_TRAILER)
     return b"".join(parts)
 
 
-def _layout(symbol_length: int, nulls: list[bool], origin: str) -> np.dtype[np.void]:
-    fields: list[tuple[str, str]] = [
-        ("columns", ">i2"),
-        *_field("time", ">i8"),
-        *_field("symbol", f"S{symbol_length}"),
-        *_field("price", ">f8"),
-    ]
-    for index, null in enumerate(nulls):
-        fields += [(f"nullable{index}_length", ">i4")] if null else _field(f"nullable{index}", ">f8")
-    return np.dtype([*fields, *_field("received", ">i8"), *_field("origin", f"S{len(origin.encode())}")])
-
-
-def _field(name: str, kind: str) -> list[tuple[str, str]]:
-    return [(f"{name}_length", ">i4"), (name, kind)]
-
-
-def _fill(out: NDArray[np.void], name: str, values: object) -> None:
-    """Write one column with its length prefix; a column that the layout leaves out is null (length -1)."""
+def _encoded(columns: Sequence[NDArray[Any]], nullable: Collection[int]) -> bytes:
+    """Encode rows of one shape: the layout is that of the first one."""
+    layout: list[tuple[str, str]] = [("columns", ">i2")]
+    for index, column in enumerate(columns):
+        is_null = index in nullable and bool(np.isnan(column[0]))
+        layout.append((f"length{index}", ">i4"))
+        if not is_null and (kind := _kind(column)):
+            layout.append((f"value{index}", kind))
+    out = np.zeros(len(columns[0]), dtype=np.dtype(layout))
     names = out.dtype.names or ()
-    if name in names:
-        out[name] = values
-        out[f"{name}_length"] = out.dtype[name].itemsize
-    else:
-        out[f"{name}_length"] = -1
+    out["columns"] = len(columns)
+    for index, column in enumerate(columns):
+        if f"value{index}" in names:
+            out[f"length{index}"] = out.dtype[f"value{index}"].itemsize
+            out[f"value{index}"] = column - POSTGRES_EPOCH_US if column.dtype.kind == "i" else column
+        else:
+            out[f"length{index}"] = 0 if column.dtype.kind == "S" else -1
+    return out.tobytes()
+
+
+def _kind(column: NDArray[Any]) -> str | None:
+    """Name the type of a column on the wire; None for empty texts, which take no bytes."""
+    if column.dtype.kind == "S":
+        length = int(np.char.str_len(column[0]))
+        return f"S{length}" if length else None
+    return {"i": ">i8", "f": ">f8"}[column.dtype.kind]

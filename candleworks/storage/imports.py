@@ -1,17 +1,26 @@
-"""`import_files`: which contents were imported, and what became of their rows."""
+"""`import_files`: which contents were imported, what became of their rows, and how far an interrupted import came."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
+from typing import Any, NamedTuple
+
+from psycopg.types.json import Jsonb
 
 from candleworks.storage.connection import Connection
 from candleworks.storage.queries import query
 
+IMPORTING = "importing"
+IMPORTED = "imported"
+
 
 @dataclass(frozen=True, slots=True)
 class ImportRecord:
-    """rows = stored + duplicates + rejected; first and last are the oldest and newest stamp, null without times."""
+    """rows = stored + duplicates + rejected; first and last are the oldest and newest stamp, null without times.
+
+    `status` is importing while not all rows have been read.
+    """
 
     path: str
     sha256: str
@@ -21,15 +30,20 @@ class ImportRecord:
     rejected: int
     first: datetime | None
     last: datetime | None
+    status: str
     imported_at: datetime
 
 
 @contextmanager
 def locked_import(connection: Connection, sha256: str) -> Iterator[None]:
-    """Run a transaction that no other import of the same content runs beside."""
-    with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"candleworks.import {sha256}"])
+    """Keep other imports of the same content away, over all transactions inside."""
+    key = [f"candleworks.import {sha256}"]
+    connection.execute("SELECT pg_advisory_lock(hashtext(%s))", key)
+    try:
         yield
+    finally:
+        if not connection.broken:
+            connection.execute("SELECT pg_advisory_unlock(hashtext(%s))", key)
 
 
 def read_import(connection: Connection, sha256: str) -> ImportRecord | None:
@@ -41,3 +55,45 @@ def read_import(connection: Connection, sha256: str) -> ImportRecord | None:
 def save_import(connection: Connection, record: ImportRecord) -> None:
     """Keep the record of the content's latest import."""
     connection.execute(query("save_import"), asdict(record))
+    if record.status == IMPORTED:
+        connection.execute(query("forget_import_progress"), {"sha256": record.sha256})
+
+
+def read_progress(connection: Connection, sha256: str) -> tuple[str, dict[str, Any]] | None:
+    """Return how the content is being read and the reader's state, None when no import of it was interrupted."""
+    return connection.execute(query("read_import_progress"), {"sha256": sha256}).fetchone()
+
+
+def save_progress(connection: Connection, sha256: str, options: str, state: Mapping[str, Any]) -> None:
+    """Keep the reader's state; in the transaction of the rows that it is behind."""
+    connection.execute(query("save_import_progress"), {"sha256": sha256, "options": options, "state": Jsonb(state)})
+
+
+class Footing(NamedTuple):
+    """Whether a symbol has trades where others are to be copied to, and the day's highest running total before them."""
+
+    taken: bool
+    highest_day_volume: float | None
+
+
+class Span(NamedTuple):
+    """Where a symbol's trades are to be copied to: from `start` to the end of its last trading day."""
+
+    symbol: str
+    day_start: datetime
+    start: datetime
+    stop: datetime
+
+
+def trade_footing(connection: Connection, spans: Sequence[Span]) -> dict[str, Footing]:
+    """Look at what is stored around the spans, one per symbol."""
+    names = ("symbols", "day_starts", "starts", "stops")
+    columns = (list(column) for column in zip(*spans, strict=True))
+    rows = connection.execute(query("trade_footing"), dict(zip(names, columns, strict=True))).fetchall()
+    return {symbol: Footing(taken, highest) for symbol, taken, highest in rows}
+
+
+def stage(connection: Connection, relation: str, columns: str, csv: bytes) -> None:
+    """Copy CSV into a staging table."""
+    with connection.cursor() as cursor, cursor.copy(f"COPY {relation} ({columns}) FROM STDIN (FORMAT csv)") as copy:
+        copy.write(csv)

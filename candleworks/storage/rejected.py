@@ -7,11 +7,14 @@ from candleworks.storage.connection import Connection
 from candleworks.storage.queries import query
 
 
-def quarantine(connection: Connection, feed: str, rejections: Sequence[Rejection]) -> None:
-    """Keep refused ticks with their reasons; NUL characters, which text cannot hold, become U+FFFD."""
+def quarantine(connection: Connection, feed: str, rejections: Sequence[Rejection], *, once: bool = False) -> None:
+    """Keep refused ticks with their reasons; NUL characters, which text cannot hold, become U+FFFD.
+
+    `once` leaves out what is kept of this feed already.
+    """
     if rejections:
         connection.execute(
-            query("reject_ticks"),
+            query("reject_ticks_once" if once else "reject_ticks"),
             {
                 "feed": feed,
                 "received_at": [moment_of(rejection.received_us) for rejection in rejections],

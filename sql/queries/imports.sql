@@ -1,17 +1,52 @@
 -- name: read_import
-SELECT path, sha256, rows, stored, duplicates, rejected, first, last, imported_at
+SELECT path, sha256, rows, stored, duplicates, rejected, first, last, status, imported_at
 FROM public.import_files WHERE sha256 = %(sha256)s
 
 -- name: save_import
 INSERT INTO public.import_files (
     path, sha256, rows, stored, duplicates, rejected, first, last, status, imported_at
 ) VALUES (
-    %(path)s, %(sha256)s, %(rows)s, %(stored)s, %(duplicates)s, %(rejected)s, %(first)s, %(last)s, 'imported',
+    %(path)s, %(sha256)s, %(rows)s, %(stored)s, %(duplicates)s, %(rejected)s, %(first)s, %(last)s, %(status)s,
     %(imported_at)s
 )
 ON CONFLICT (sha256) DO UPDATE SET
     path = excluded.path, rows = excluded.rows, stored = excluded.stored, duplicates = excluded.duplicates,
-    rejected = excluded.rejected, first = excluded.first, last = excluded.last, imported_at = excluded.imported_at
+    rejected = excluded.rejected, first = excluded.first, last = excluded.last, status = excluded.status,
+    imported_at = excluded.imported_at
+
+-- name: read_import_progress
+SELECT options, state FROM candleworks.import_progress WHERE sha256 = %(sha256)s
+
+-- name: save_import_progress
+INSERT INTO candleworks.import_progress (sha256, options, state) VALUES (%(sha256)s, %(options)s, %(state)s)
+ON CONFLICT (sha256) DO UPDATE SET options = excluded.options, state = excluded.state
+
+-- name: forget_import_progress
+DELETE FROM candleworks.import_progress WHERE sha256 = %(sha256)s
+
+-- name: trade_footing
+-- What the trades of each symbol from `start` on stand on: whether there are others in [start, stop), and the highest
+-- running total of their first trading day before them. That is the total of the last trade that raised it.
+SELECT r.symbol, EXISTS (
+    SELECT FROM public.stocks_real_time t WHERE t.symbol = r.symbol AND t.time >= r.start AND t.time < r.stop
+), (
+    SELECT t.day_volume FROM public.stocks_real_time t
+    WHERE t.symbol = r.symbol AND t.time >= r.day_start AND t.time < r.start
+        AND t.day_volume IS NOT NULL AND (t.volume > 0 OR t.volume IS NULL)
+    ORDER BY t.time DESC LIMIT 1
+)
+FROM unnest(
+    %(symbols)s::text[], %(day_starts)s::timestamptz[], %(starts)s::timestamptz[], %(stops)s::timestamptz[]
+) r(symbol, day_start, start, stop)
+
+-- name: reject_ticks_once
+-- Leaves out what this feed's quarantine has already.
+INSERT INTO public.rejected_ticks (received_at, feed, reason, payload)
+SELECT r.received_at, %(feed)s, r.reason, r.payload
+FROM unnest(%(received_at)s::timestamptz[], %(reasons)s::text[], %(payloads)s::text[]) r(received_at, reason, payload)
+WHERE NOT EXISTS (
+    SELECT FROM public.rejected_ticks q WHERE q.feed = %(feed)s AND q.reason = r.reason AND q.payload = r.payload
+)
 
 -- name: merge_companies
 INSERT INTO public.company AS c (symbol, name, exchange, currency, type)

@@ -1,0 +1,225 @@
+"""Which format a text file has, told by its header and first rows, and what its columns mean."""
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from candleworks.errors import TerminalError, UsageError
+from candleworks.history import stamps
+from candleworks.history.company_csv import is_companies
+from candleworks.history.stamps import TimeForm, read_times
+
+FORMATS = ("dukascopy", "dukascopy-node", "trades", "quotes", "truefx", "companies", "columns", "parquet", "arrow")
+TRADE_COLUMNS = ("time", "symbol", "price", "day_volume")
+QUOTE_COLUMNS = ("time", "symbol", "bid", "ask", "bid_volume", "ask_volume")
+_TRUEFX = re.compile(r"[A-Z0-9]{3,6}/[A-Z]{3},\d{8} \d\d:\d\d:\d\d\.\d{3},[0-9.]+,[0-9.]+")
+_DUKASCOPY = {"ask": "ask", "bid": "bid", "askvolume": "ask_volume", "bidvolume": "bid_volume"}
+_DUKASCOPY_NODE = {
+    "timestamp": "time",
+    "askprice": "ask",
+    "bidprice": "bid",
+    "askvolume": "ask_volume",
+    "bidvolume": "bid_volume",
+}
+# Names such as EURUSD_Ticks_08.11.2016-08.11.2016.csv, USA500.IDXUSD_Ticks_..., eurusd-tick-2016-11-08.csv.
+_NAMED_TICKS = re.compile(r"([a-z0-9.]{2,28})([a-z]{3})[_-]ticks?(?:[_.-]|$)", re.IGNORECASE)
+_NAMED_PAIR = re.compile(r"([A-Z]{3})(USD|EUR|GBP|JPY|CHF|AUD|NZD|CAD|HKD|SGD|NOK|SEK|CNH|MXN|ZAR|TRY)(?:[_. -]|$)")
+_GENERIC_TIMES = (
+    stamps.LOCAL_ISO,
+    stamps.DOTTED,
+    stamps.COMPACT,
+    stamps.EPOCH_MS,
+    stamps.EPOCH_SECONDS,
+    stamps.EPOCH_US,
+)
+_EPOCH_DIGITS = {stamps.EPOCH_SECONDS: 10, stamps.EPOCH_MS: 13, stamps.EPOCH_US: 16}
+
+
+class Relation(StrEnum):
+    """What a file holds, by the name of the table that takes it."""
+
+    TRADES = "stocks_real_time"
+    QUOTES = "quotes"
+    COMPANIES = "company"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the caller says about files that do not say it themselves.
+
+    `columns` maps our names to a header's, or to numbers from 1 where there is no header. `digits` are the decimal
+    places of prices; without them only what binary floats add behind ten significant digits is taken away.
+    """
+
+    format: str | None = None
+    symbol: str | None = None
+    timezone: str | None = None
+    columns: Mapping[str, str] | None = None
+    digits: int | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How to read the lines of a text: our name for each field, None for those that nobody needs.
+
+    `symbol` is that of all lines where no column tells it, else the only one that is wanted; `zone` is that of times
+    without an offset from UTC.
+    """
+
+    format: str
+    relation: Relation
+    columns: tuple[str | None, ...]
+    time: TimeForm
+    header_lines: int = 1
+    separator: str = ","
+    symbol: str | None = None
+    zone: str | None = None
+    digits: int | None = None
+
+
+def layout_of(name: str, head: bytes, reading: Reading) -> Layout:
+    """Tell the layout of the text that begins with `head`; TerminalError when it is of no known format."""
+    lines = [line.rstrip("\r") for line in head.decode(errors="replace").split("\n")]
+    mapped = reading.columns is not None
+    layout = _mapped(name, lines, reading.columns or {}) if mapped else _recognised(name, lines, reading)
+    layout = replace(layout, symbol=reading.symbol, zone=reading.timezone, digits=reading.digits)
+    if layout.relation is Relation.COMPANIES:
+        return layout
+    if layout.zone is not None and layout.time is stamps.ISO:
+        layout = replace(layout, time=stamps.LOCAL_ISO)
+    if "symbol" not in layout.columns and layout.symbol is None:
+        layout = replace(layout, symbol=_symbol_of(name))
+    _check_zone(name, lines, layout)
+    return layout
+
+
+def _recognised(name: str, lines: Sequence[str], reading: Reading) -> Layout:
+    for separator in ",;\t":
+        header = _cells(lines[0], separator)
+        for layout in _candidates(header, lines[0]):
+            if reading.format in (None, layout.format):
+                return replace(layout, separator=separator)
+    wanted = f"the format {reading.format}" if reading.format else "a known format"
+    raise TerminalError(
+        f"{name} has the columns {_shown(_cells(lines[0], ','))}, which is not {wanted}:"
+        " expected are time,symbol,price,day_volume or symbol,name or time,symbol,bid,ask or those of Dukascopy,"
+        " dukascopy-node or TrueFX; --columns time=...,bid=...,ask=... names others."
+    )
+
+
+def _candidates(header: list[str], line: str) -> list[Layout]:
+    compact = [name.replace(" ", "").replace("_", "") for name in header]
+    found = []
+    if len(set(header)) == len(header):
+        if is_companies(header):
+            found.append(Layout("companies", Relation.COMPANIES, tuple(header), stamps.ISO))
+        if {"time", "symbol", "price"} <= set(header) <= set(TRADE_COLUMNS):
+            found.append(Layout("trades", Relation.TRADES, tuple(header), stamps.ISO))
+        if {"time", "bid", "ask"} <= set(header) <= set(QUOTE_COLUMNS):
+            found.append(Layout("quotes", Relation.QUOTES, tuple(header), stamps.LOCAL_ISO))
+        if compact[:1] in (["localtime"], ["gmttime"]) and {"ask", "bid"} <= set(compact[1:]) <= set(_DUKASCOPY):
+            form = stamps.DOTTED if compact[0] == "localtime" else stamps.DOTTED_UTC
+            columns = ("time", *(_DUKASCOPY[each] for each in compact[1:]))
+            found.append(Layout("dukascopy", Relation.QUOTES, columns, form))
+        if {"timestamp", "askprice", "bidprice"} <= set(compact) <= set(_DUKASCOPY_NODE):
+            columns = tuple(_DUKASCOPY_NODE[each] for each in compact)
+            found.append(Layout("dukascopy-node", Relation.QUOTES, columns, stamps.EPOCH_MS))
+    if _TRUEFX.fullmatch(line):
+        columns = ("symbol", "time", "bid", "ask")
+        found.append(Layout("truefx", Relation.QUOTES, columns, stamps.COMPACT_UTC, header_lines=0))
+    return found
+
+
+def _mapped(name: str, lines: Sequence[str], columns: Mapping[str, str]) -> Layout:
+    """Apply `--columns`: by the header's names, or by numbers for a file without a header."""
+    relation = _mapped_relation(columns)
+    numbered = all(value.isdecimal() for value in columns.values())
+    separator = max(",;\t", key=lines[0].count)
+    header = _cells(lines[0], separator)
+    wanted = {value.strip().lower(): ours for ours, value in columns.items()}
+    if numbered:
+        fields = tuple(wanted.get(str(number)) for number in range(1, len(header) + 1))
+    else:
+        fields = tuple(wanted.get(each) for each in header)
+    missing = [value for value, ours in wanted.items() if ours not in fields]
+    if missing or len([field for field in fields if field]) != len(wanted):
+        raise TerminalError(
+            f"{name} has the columns {_shown(header)}: --columns names {', '.join(missing) or 'one'}"
+            f" {'that it has twice' if not missing else 'besides'}."
+        )
+    layout = Layout("columns", relation, fields, stamps.LOCAL_ISO, 0 if numbered else 1, separator)
+    return replace(layout, time=_form_of(name, _first_times(lines, layout)))
+
+
+def _first_times(lines: Sequence[str], layout: Layout) -> list[str]:
+    """Return the times of the first lines that have all their fields."""
+    place = layout.columns.index("time")
+    rows = (_cells(line, layout.separator, lower=False) for line in lines[layout.header_lines :][:20])
+    return [cells[place] for cells in rows if len(cells) == len(layout.columns)]
+
+
+def _mapped_relation(columns: Mapping[str, str]) -> Relation:
+    if {"time", "bid", "ask"} <= set(columns) <= set(QUOTE_COLUMNS):
+        return Relation.QUOTES
+    if {"time", "price"} <= set(columns) <= set(TRADE_COLUMNS):
+        return Relation.TRADES
+    raise UsageError(
+        f"--columns names {', '.join(columns)}: name time, bid and ask (and symbol, bid_volume, ask_volume),"
+        " or time and price (and symbol, day_volume)."
+    )
+
+
+def _form_of(name: str, texts: Sequence[str]) -> TimeForm:
+    """Tell how a file writes its times by the first of them."""
+    series = stamps.texts_of(texts)
+    for form in _GENERIC_TIMES:
+        digits = _EPOCH_DIGITS.get(form)
+        if digits is not None and not all(text.isdecimal() and len(text) == digits for text in texts):
+            continue
+        if texts and read_times(series, form).valid.mean() > 0.5:
+            return form
+    example = f" such as {texts[0]!r}" if texts else ""
+    raise TerminalError(
+        f"{name} has no times{example} that can be read: write them as ISO 8601, as DD.MM.YYYY HH:MM:SS.mmm,"
+        " as YYYYMMDD HH:MM:SS.mmm, or as seconds, milliseconds or microseconds since 1970."
+    )
+
+
+def _symbol_of(name: str) -> str:
+    """Tell the symbol by a file's name; TerminalError when it does not tell one."""
+    stem = Path(name).name
+    found = _NAMED_TICKS.match(stem) or _NAMED_PAIR.match(stem)
+    if not found:
+        raise TerminalError(f"{name} does not say which symbol its ticks are of: name it with --symbol EUR/USD.")
+    return f"{found[1]}/{found[2]}".upper()
+
+
+def _check_zone(name: str, lines: Sequence[str], layout: Layout) -> None:
+    """Refuse times of an unknown zone."""
+    if layout.zone is not None:
+        try:
+            ZoneInfo(layout.zone)
+        except (KeyError, ValueError, OSError):
+            raise UsageError(f"--timezone {layout.zone} is no zone: name one such as Europe/Berlin or UTC.") from None
+        return
+    texts = _first_times(lines, layout)
+    times = read_times(stamps.texts_of(texts), layout.time)
+    if times.local.any() and layout.format != "trades":
+        raise TerminalError(
+            f"{name} has times such as {texts[int(times.local.argmax())]!r} without an offset from UTC:"
+            " say which zone's they are with --timezone, such as --timezone Europe/Zurich or --timezone UTC."
+        )
+
+
+def _cells(line: str, separator: str, *, lower: bool = True) -> list[str]:
+    cells = next(csv.reader([line.strip()], delimiter=separator), [])
+    return [cell.strip().lower() if lower else cell.strip() for cell in cells]
+
+
+def _shown(header: list[str]) -> str:
+    text = ",".join(header)[:200]
+    return text if text.isprintable() else ascii(text)

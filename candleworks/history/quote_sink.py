@@ -1,0 +1,116 @@
+"""Places quotes of a recording: by COPY, or by the merge where quotes meet."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import polars as pl
+
+from candleworks.history.placing import (
+    COPY_ROWS,
+    Parts,
+    Staged,
+    by_row,
+    by_symbol,
+    combined,
+    extents,
+    may_crowd,
+    staging_csv,
+    texts,
+    times,
+    with_ordinal,
+    with_sources,
+)
+from candleworks.storage.copying import encode_table
+from candleworks.storage.imports import stage
+from candleworks.storage.quotes import QuoteStore
+from candleworks.storage.trades import Meeting
+
+STAGED = "arrival, known, stamp, symbol, bid, ask, bid_volume, ask_volume, received_at, origin"
+
+
+@dataclass(frozen=True)
+class QuoteSink:
+    """Stores quotes through `store`; `received_us` and `origin` stand for what their file does not tell.
+
+    Frames with `time_us` are of our own table and keep their times where they meet nobody. A
+    `dry_run` does not even try to store what meets nobody.
+    """
+
+    store: QuoteStore
+    origin: str
+    received_us: int
+    dry_run: bool = False
+
+    @property
+    def crowded(self) -> str:
+        return f"{self.store.resolution_us:,} ticks of its symbol share its stamp already"
+
+    def prepare(self, frame: pl.DataFrame) -> None:
+        self.store.prepare(frame["stamp_us"].unique().to_list())
+
+    def put(self, frame: pl.DataFrame) -> Meeting:
+        if frame.is_empty():
+            return Meeting(0, 0)
+        if may_crowd(frame, self.store.resolution_us):
+            return self._merge_frame(frame)
+        step = timedelta(microseconds=self.store.resolution_us)
+        taken = self.store.within({symbol: (first, last + step) for symbol, (first, last) in extents(frame).items()})
+        if not taken:
+            return self._copy(frame)
+        met, free = frame.filter(pl.col("symbol").is_in(taken)), frame.filter(~pl.col("symbol").is_in(taken))
+        return combined(self._merge_frame(met), self._copy(free)) if len(free) else self._merge_frame(met)
+
+    def _copy(self, frame: pl.DataFrame) -> Meeting:
+        """Insert quotes that nobody has; merge them when somebody else stored some of them meanwhile."""
+        if self.dry_run:
+            return Meeting(len(frame), 0)
+        placed = by_symbol(with_sources(frame, self.received_us, self.origin))
+        if "time_us" not in frame.columns:
+            placed = with_ordinal(placed).with_columns((pl.col("stamp_us") + pl.col("ordinal")).alias("time_us"))
+        if not self.store.copy_all(_encoded(part) for part in placed.iter_slices(COPY_ROWS)):
+            return self._merge_frame(frame)
+        return Meeting(len(frame), 0)
+
+    def _merge_frame(self, frame: pl.DataFrame) -> Meeting:
+        return by_row(self.merge(lambda: [Staged(frame, known=False)]), frame)
+
+    def merge(self, parts: Parts) -> Meeting:
+        def staged() -> int:
+            count = 0
+            for part in parts():
+                self._stage(part, count)
+                count += 0 if part.known else len(part.frame)
+            return count
+
+        return self.store.merge_staged(staged)
+
+    def _stage(self, part: Staged, arrival: int) -> None:
+        place, resolution = pl.int_range(pl.len()), self.store.resolution_us
+        rows = with_sources(part.frame, self.received_us, self.origin).select(
+            (place - pl.len() if part.known else place + arrival).alias("arrival"),
+            pl.lit(part.known).alias("known"),
+            pl.from_epoch(pl.col("stamp_us") // resolution * resolution, time_unit="us").alias("stamp"),
+            "symbol",
+            "bid",
+            "ask",
+            "bid_volume",
+            "ask_volume",
+            *times("received_us"),
+            "origin",
+        )
+        stage(self.store.connection, "staged_quotes", STAGED, staging_csv(rows))
+
+
+def _encoded(placed: pl.DataFrame) -> bytes:
+    return encode_table(
+        [
+            placed["time_us"].to_numpy(),
+            texts(placed["symbol"]),
+            placed["bid"].to_numpy(),
+            placed["ask"].to_numpy(),
+            *(placed[name].fill_null(float("nan")).to_numpy() for name in ("bid_volume", "ask_volume")),
+            placed["received_us"].to_numpy(),
+            texts(placed["origin"]),
+        ],
+        nullable=(4, 5),
+    )
