@@ -20,7 +20,7 @@ from candleworks.storage.alerts import lock_alerts, save_alert, save_event, save
 from candleworks.storage.connection import Connection
 
 FILE = "alerts-unrecorded.json"
-CHECK, SUBJECT = "database_away", "database"
+CHECK, SUBJECT = "watch-database", "database"
 
 log = logging.getLogger(__name__)
 

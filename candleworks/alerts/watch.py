@@ -57,8 +57,8 @@ class Watch:
             found = look(connection, self._settings, self._since, moment)
         except TerminalError as error:
             log.error("%s", error)  # noqa: TRY400 - the sentence says it
-            return [Result("watchdog", "feeds", "critical", "error", str(error), None, moment)]
-        return [*found, Result("watchdog", "feeds", "critical", "passed", None, None, moment)]
+            return [Result("watch", "feeds", "critical", "error", str(error), None, moment)]
+        return [*found, Result("watch", "feeds", "critical", "passed", None, None, moment)]
 
     def _migrate(self) -> None:
         """The tables may be missing where the database was away when we started."""

@@ -46,7 +46,7 @@ def _ingest_away(signs: FeedSigns, rules: Watch, moment: datetime, away: float |
     seen = "never" if away is None else f"{away:,.0f} s ago"
     expected = f"at most {rules.ingest_away_seconds} s ago"
     failed = away is None or away > rules.ingest_away_seconds
-    return _result("ingest_away", signs, moment, "critical", failed, f"last sign of life {seen}", expected)
+    return _result("watch-ingest", signs, moment, "critical", failed, f"last sign of life {seen}", expected)
 
 
 def _feed_silent(signs: FeedSigns, rules: Watch, moment: datetime) -> Result | None:
@@ -54,7 +54,7 @@ def _feed_silent(signs: FeedSigns, rules: Watch, moment: datetime) -> Result | N
     if not signs.ticks and (not signs.in_session or signs.windows < rules.feed_silent_seconds // WINDOW_SECONDS):
         return None
     observed = f"{signs.ticks:,} ticks in {rules.feed_silent_seconds} s"
-    return _result("feed_silent", signs, moment, "critical", not signs.ticks, observed, "at least 1")
+    return _result("watch-feed", signs, moment, "critical", not signs.ticks, observed, "at least 1")
 
 
 def _spool_growing(signs: FeedSigns, rules: Watch, moment: datetime) -> Result:
@@ -67,7 +67,7 @@ def _spool_growing(signs: FeedSigns, rules: Watch, moment: datetime) -> Result:
     failed = growing or depths[-1] > rules.max_spool_depth
     observed = f"{depths[-1]:,} ticks wait for the database, {depths[-1] - depths[0]:+,} in a minute"
     expected = f"at most {rules.max_spool_depth:,}, and not more and more"
-    return _result("spool_growing", signs, moment, "warning", failed, observed, expected)
+    return _result("watch-spool", signs, moment, "warning", failed, observed, expected)
 
 
 def _result(

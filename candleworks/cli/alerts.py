@@ -3,8 +3,7 @@
 import asyncio
 import getpass
 import json
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -16,14 +15,14 @@ from candleworks.alerts import deliver as deliver_messages
 from candleworks.cli.alert_watch import watch
 from candleworks.cli.opening import migrated, prepared
 from candleworks.cli.running import log_to_stderr
-from candleworks.errors import UsageError
+from candleworks.cli.times import moment as moment_of
+from candleworks.cli.times import span
 from candleworks.settings import load_settings
 from candleworks.storage.alert_list import acknowledge, list_alerts, show_alert, unsent_messages
 from candleworks.storage.alert_list import mute as mute_alert
 from candleworks.storage.alert_list import unmute as unmute_alert
 
 SHOWN_ALERTS = 200
-UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 alerts = typer.Typer(no_args_is_help=True, help="Look at alerts, answer them, and deliver the messages about them.")
 
@@ -41,7 +40,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List the alerts that are not resolved, and how many messages were not delivered yet."""
-    since = clock.now() - _span(resolved) if resolved else None
+    since = clock.now() - span(resolved) if resolved else None
     with migrated(load_settings(), "alerts list") as connection:
         found = list_alerts(connection, since, SHOWN_ALERTS)
         unsent = unsent_messages(connection)
@@ -92,7 +91,7 @@ def mute(
     reason: Annotated[str, typer.Option(help="Why; it is shown with the alert.")],
 ) -> None:
     """Send nothing about an alert, nor about the next ones of its check and subject, until that time."""
-    moment = _moment(until)
+    moment = moment_of(until)
     with migrated(load_settings(), "alerts mute") as connection:
         alert = mute_alert(connection, number, moment, reason)
     typer.echo(f"alert {number} ({alert['check']}, {alert['subject']}) is muted until {moment:%Y-%m-%d %H:%M} UTC")
@@ -117,25 +116,6 @@ def deliver() -> None:
     typer.echo(f"{done.messages} messages about {done.events} events sent, {done.failures} not taken")
     if done.failures:
         raise typer.Exit(1)
-
-
-def _moment(text: str) -> datetime:
-    if re.fullmatch(r"\d+[mhd]", text):
-        return clock.now() + _span(text)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(
-            f"{text!r} is no time: write 30m, 12h, 7d, or a time such as 2026-01-31T08:00 (UTC)."
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _span(text: str) -> timedelta:
-    found = re.fullmatch(r"(\d{1,6})([mhd])", text)
-    if not found:
-        raise UsageError(f"{text!r} is no length of time: write a number with m, h or d, such as 12h.")
-    return timedelta(**{UNITS[found[2]]: int(found[1])})
 
 
 def _table(found: list[dict[str, Any]]) -> Table:

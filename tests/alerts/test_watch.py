@@ -53,12 +53,12 @@ def test_an_ingest_that_dies_and_comes_back_is_told_twice(
     connection.execute(SIGN.format("interval '1 hour'"))
     watchdog.round()
     watchdog.round()
-    assert titles(web) == ["ingest_away failed for feed/twelvedata (critical)"]
+    assert titles(web) == ["watch-ingest failed for feed/twelvedata (critical)"]
     alive = Watch(watching(told_to(dsn, web.url), tmp_path), dsn)
     connection.execute(SIGN.format("interval '1 second'"))
     for _ in range(3):
         alive.round()
-    assert titles(web)[1:] == ["ingest_away well again for feed/twelvedata (critical)"]
+    assert titles(web)[1:] == ["watch-ingest well again for feed/twelvedata (critical)"]
 
 
 def test_a_look_that_breaks_is_an_alert_of_its_own(dsn: str, connection: Connection, web: Web, tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_look_that_breaks_is_an_alert_of_its_own(dsn: str, connection: Connect
     connection.execute("ALTER TABLE ingest_stats RENAME TO elsewhere")
     watchdog.round()
     watchdog.round()
-    assert titles(web)[1:] == ["watchdog broke for feeds (critical)"]
+    assert titles(web)[1:] == ["watch broke for feeds (critical)"]
     assert (
         'the check itself broke: The feeds cannot be looked at (relation "public.ingest_stats"' in web.messages[1].text
     )
@@ -78,7 +78,7 @@ def test_a_look_that_breaks_is_an_alert_of_its_own(dsn: str, connection: Connect
         watchdog.round()
     assert "well again" in titles(web)[-1]
     rows = connection.execute('SELECT "check", status FROM alerts ORDER BY id').fetchall()
-    assert rows == [("ingest_away", "open"), ("watchdog", "resolved")]
+    assert rows == [("watch-ingest", "open"), ("watch", "resolved")]
 
 
 class Database:
@@ -116,22 +116,22 @@ def test_a_database_that_is_away_is_told_directly(database: Database, web: Web, 
     database.stop()
     other_web.status = 500
     watchdog.round()
-    assert titles(web) == ["database_away failed for database (critical)"]
+    assert titles(web) == ["watch-database failed for database (critical)"]
     assert "observed The database candleworks on " in web.messages[0].text
     Watch(settings, database.dsn).round()  # one that was started anew knows what was told
     other_web.status = 200
     time.sleep(0.2)
     watchdog = Watch(settings, database.dsn)
     watchdog.round()
-    assert titles(web)[1:] == ["database_away still failing for database (critical)"]
+    assert titles(web)[1:] == ["watch-database still failing for database (critical)"]
     assert titles(other_web) == [titles(web)[0], titles(web)[1]]
     database.start()
     for _ in range(3):
         watchdog.round()
-    assert titles(web)[2:] == ["database_away well again for database (critical)"]
+    assert titles(web)[2:] == ["watch-database well again for database (critical)"]
     assert titles(other_web) == titles(web)
     (alert,) = database.rows('SELECT "check", status, count FROM alerts')
-    assert alert == ("database_away", "resolved", 3)
+    assert alert == ("watch-database", "resolved", 3)
     events = database.rows(
         "SELECT e.event, d.state, count(*) FROM alert_events e JOIN alert_deliveries d ON d.event_id = e.id"
         " GROUP BY e.id, e.event, d.state ORDER BY e.id"
@@ -153,7 +153,7 @@ def test_what_no_receiver_took_meanwhile_comes_by_the_outbox(database: Database,
     web.status = 200
     time.sleep(0.2)
     watchdog.round()
-    assert titles(web)[0] in ("database_away failed for database (critical)", "1 failed, 1 well again")
+    assert titles(web)[0] in ("watch-database failed for database (critical)", "1 failed, 1 well again")
     watchdog.round()
     assert sum(title.count("well again") for title in titles(web)) == 1
     assert database.rows("SELECT DISTINCT state FROM alert_deliveries") == [("sent",)]
@@ -188,6 +188,6 @@ def test_a_watchdog_that_is_killed_while_it_sends_directly(web: Web, tmp_path: P
     for _ in range(2):
         Watch(settings, nowhere).round()
     assert [("may have been sent before" in message.text) for message in web.messages[:2]] == [False, True]
-    assert titles(web) == ["database_away failed for database (critical)"] * 2 + [
-        "database_away still failing for database (critical)"
+    assert titles(web) == ["watch-database failed for database (critical)"] * 2 + [
+        "watch-database still failing for database (critical)"
     ]

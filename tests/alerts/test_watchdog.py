@@ -42,7 +42,7 @@ def verdicts(results: list[Result]) -> dict[str, str]:
     return {result.check: result.status for result in results}
 
 
-ALL_WELL = {"ingest_away": "passed", "feed_silent": "passed", "spool_growing": "passed"}
+ALL_WELL = {"watch-ingest": "passed", "watch-feed": "passed", "watch-spool": "passed"}
 
 
 def test_a_feed_that_works_is_well(connection: Connection, stocks: Settings) -> None:
@@ -58,7 +58,7 @@ def test_an_ingest_that_has_gone_is_noticed(connection: Connection, stocks: Sett
     assert verdicts(well) == ALL_WELL
     (result,) = look(connection, stocks, LONG_AGO, MONDAY_OPEN + timedelta(seconds=61))
     assert (result.check, result.subject, result.severity, result.status) == (
-        "ingest_away",
+        "watch-ingest",
         "feed/stocks",
         "critical",
         "failed",
@@ -70,7 +70,7 @@ def test_an_ingest_that_never_came_is_noticed(connection: Connection, stocks: Se
     """But not before the watch itself is old enough: everything starts at the same time."""
     assert look(connection, stocks, MONDAY_OPEN, MONDAY_OPEN + timedelta(seconds=59)) == []
     (result,) = look(connection, stocks, MONDAY_OPEN, MONDAY_OPEN + timedelta(seconds=61))
-    assert (result.check, result.status) == ("ingest_away", "failed")
+    assert (result.check, result.status) == ("watch-ingest", "failed")
     assert result.observed == "last sign of life never"
 
 
@@ -84,7 +84,7 @@ def test_a_feed_without_ticks_in_session_is_noticed(connection: Connection, stoc
     """Its ingest lives all the same."""
     ran(connection, MONDAY_OPEN)
     found = look(connection, stocks, LONG_AGO, MONDAY_OPEN)
-    assert verdicts(found) == ALL_WELL | {"feed_silent": "failed"}
+    assert verdicts(found) == ALL_WELL | {"watch-feed": "failed"}
     assert found[1].observed == "0 ticks in 120 s"
 
 
@@ -92,13 +92,13 @@ def test_a_feed_without_ticks_in_session_is_noticed(connection: Connection, stoc
 def test_nothing_is_expected_of_a_closed_exchange(connection: Connection, stocks: Settings, moment: datetime) -> None:
     """Nor of one that has just opened: on Sunday, before the open, and a minute after it."""
     ran(connection, moment)
-    assert verdicts(look(connection, stocks, LONG_AGO, moment)) == {"ingest_away": "passed", "spool_growing": "passed"}
+    assert verdicts(look(connection, stocks, LONG_AGO, moment)) == {"watch-ingest": "passed", "watch-spool": "passed"}
 
 
 def test_an_ingest_that_has_just_started_is_given_time(connection: Connection, stocks: Settings) -> None:
     """It was not there long enough to be silent."""
     ran(connection, MONDAY_OPEN, depths=(0,) * 5)
-    assert "feed_silent" not in verdicts(look(connection, stocks, LONG_AGO, MONDAY_OPEN))
+    assert "watch-feed" not in verdicts(look(connection, stocks, LONG_AGO, MONDAY_OPEN))
 
 
 @pytest.mark.parametrize(
@@ -116,4 +116,4 @@ def test_a_growing_spool_is_noticed(
 ) -> None:
     """More than configured wait, or more and more for a minute; one that shrinks is on its way to be well."""
     ran(connection, MONDAY_OPEN, ticks=5, depths=depths)
-    assert verdicts(look(connection, stocks, LONG_AGO, MONDAY_OPEN))["spool_growing"] == status
+    assert verdicts(look(connection, stocks, LONG_AGO, MONDAY_OPEN))["watch-spool"] == status

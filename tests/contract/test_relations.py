@@ -87,6 +87,11 @@ TABLES = {
         "reason text NOT NULL",
         "payload text NOT NULL",
         "id int8 NOT NULL",
+        "outcome text",
+        "replayed_at timestamptz",
+        "resolved_at timestamptz",
+        "corrected text",
+        "refusal text",
     ],
     "ingest_stats": [
         "feed text NOT NULL",

@@ -1,0 +1,1 @@
+"""Refused ticks, corrected or newly acceptable, on their way into the tables."""

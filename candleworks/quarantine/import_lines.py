@@ -1,0 +1,164 @@
+"""Refused lines of imported files, and refused rows of tables that were adopted."""
+
+import json
+from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from candleworks.errors import CandleworksError, UsageError
+from candleworks.history.formats import QUOTE_COLUMNS, TRADE_COLUMNS, Layout, Reading, Relation, layout_of
+from candleworks.history.local_time import Clock
+from candleworks.history.placing import Staged
+from candleworks.history.quote_sink import QuoteSink
+from candleworks.history.rows import MILLISECOND, Bounds, Rows, read_rows
+from candleworks.history.sources import sources_of
+from candleworks.history.storing import ORIGIN
+from candleworks.history.trade_sink import TradeSink
+from candleworks.model.trades import MICROSECONDS, microseconds_of
+from candleworks.model.trading_day import calendar_of, zone_of
+from candleworks.quarantine.corrections import Corrections
+from candleworks.settings import Settings
+from candleworks.storage.connection import Connection
+from candleworks.storage.quarantined import RejectedTick, Replayed
+from candleworks.storage.quotes import QuoteStore
+from candleworks.storage.trades import TradeStore
+
+HEAD_BYTES = 65_536
+ADOPTED = {"time", "symbol", "price", "day_volume"}
+# A line without a header: told by its number of fields.
+_USUAL = {3: TRADE_COLUMNS[:3], 4: TRADE_COLUMNS, 6: QUOTE_COLUMNS}
+
+
+@dataclass(frozen=True)
+class LineForm:
+    """How refused lines are to be read where their file does not say it; `header` is its first line."""
+
+    header: str | None = None
+    symbol: str | None = None
+    timezone: str | None = None
+
+
+def is_line(tick: RejectedTick) -> bool:
+    """Whether a refused tick was a line of a file, or a row of an adopted table."""
+    return tick.reason.startswith("line ") or _adopted(tick.payload) is not None
+
+
+def _adopted(payload: str) -> str | None:
+    """Return the row of an adopted table as a line."""
+    try:
+        row = json.loads(payload)
+    except ValueError:
+        return None
+    if not isinstance(row, dict) or set(row) != ADOPTED:
+        return None
+    return ",".join("" if row[name] is None else str(row[name]) for name in TRADE_COLUMNS)
+
+
+@dataclass
+class ImportLines:
+    """Puts lines through the importer's rules, as if they were imported at `now_us`."""
+
+    settings: Settings
+    connection: Connection
+    now_us: int
+    form: LineForm
+    _layouts: dict[str, Layout] = field(default_factory=dict)
+    _stored: list[tuple[str, pl.DataFrame]] = field(default_factory=list)
+
+    def line_of(self, tick: RejectedTick, payload: str, corrections: Corrections) -> str:
+        """Return the line that a payload stands for, corrected; UsageError for a field that it has not."""
+        line = _adopted(payload) or payload
+        if not corrections:
+            return line
+        layout = self._layout(tick, line)
+        values = line.split(layout.separator)
+        values += [""] * (len(layout.columns) - len(values))
+        for name, value in corrections.items():
+            if name not in layout.columns:
+                known = ", ".join(filter(None, layout.columns))
+                raise UsageError(f"The lines of {tick.feed} have no {name!r}: set one of {known}.")
+            values[layout.columns.index(name)] = value
+        return layout.separator.join(values)
+
+    def prepare(self, tick: RejectedTick, line: str) -> None:
+        """Make room for what the line tells, outside a transaction."""
+        rows = self._read(tick, line)
+        frame = rows.accepted(0, len(rows))
+        if not frame.is_empty():
+            self._sink(tick, rows.layout).prepare(frame)
+
+    def put(self, tick: RejectedTick, line: str) -> Replayed:
+        """Store a line's tick behind what is stored of its stamp, unless it is stored already."""
+        rows = self._read(tick, line)
+        if rejections := rows.rejections(0, len(rows), self.now_us):
+            return Replayed("refused", rejections[0].reason.partition(": ")[2])
+        frame = rows.accepted(0, len(rows))
+        if len(frame) != 1:
+            return Replayed("refused", f"it is {len(frame)} lines instead of 1")
+        sink = self._sink(tick, rows.layout)
+        known = [Staged(each, known=True) for relation, each in self._stored if relation == rows.layout.relation]
+        known = [part for part in known if part.frame["stamp_us"][0] == frame["stamp_us"][0]]
+        meeting = sink.merge(lambda: [*known, Staged(frame, known=False)])
+        if meeting.refused:
+            return Replayed("refused", sink.crowded)
+        if meeting.stored:
+            self._stored.append((rows.layout.relation, frame))
+        return Replayed("stored" if meeting.stored else "duplicate")
+
+    def _read(self, tick: RejectedTick, line: str) -> Rows:
+        latest_us = self.now_us + self.settings.ingest.max_future_seconds * MICROSECONDS
+        return read_rows(line.encode(), 1, self._layout(tick, line), Bounds(self.now_us, latest_us), Clock())
+
+    def _sink(self, tick: RejectedTick, layout: Layout) -> TradeSink | QuoteSink:
+        # By milliseconds, whatever the file's stamps were: a line alone does not tell.
+        received_us = microseconds_of(tick.received_at)
+        if layout.relation is Relation.QUOTES:
+            return QuoteSink(QuoteStore(self.connection, MILLISECOND), ORIGIN, received_us)
+        store = TradeStore(self.connection, ORIGIN, self._zone, MILLISECOND)
+        return TradeSink(store, self.settings.calendars, received_us)
+
+    def _zone(self, symbol: str) -> ZoneInfo:
+        return zone_of(calendar_of(symbol, self.settings.calendars))
+
+    def _layout(self, tick: RejectedTick, line: str) -> Layout:
+        if tick.feed not in self._layouts:
+            self._layouts[tick.feed] = self._found_layout(tick, line)
+        return self._layouts[tick.feed]
+
+    def _found_layout(self, tick: RejectedTick, line: str) -> Layout:
+        """Tell the layout by the given header, else by the file where it still is, else by the line itself."""
+        reading = Reading(symbol=self.form.symbol, timezone=self.form.timezone)
+        heads = [self.form.header.encode()] if self.form.header else [_head_of(tick.feed), line.encode(), _usual(line)]
+        problem: CandleworksError | None = None
+        for head in filter(None, heads):
+            try:
+                layout = layout_of(tick.feed, head + b"\n" + line.encode(), reading)
+            except CandleworksError as error:
+                problem = problem or error
+                continue
+            if layout.relation is Relation.COMPANIES:
+                raise UsageError(f"{tick.feed} holds companies: correct the file and import it again.")
+            return layout
+        raise UsageError(
+            f"How to read the lines of {tick.feed} is not known ({problem}): name their columns with --header,"
+            " such as --header time,symbol,price,day_volume."
+        )
+
+
+def _head_of(name: str) -> bytes | None:
+    """Return the beginning of an imported file, where it still is."""
+    try:
+        for source in sources_of(name):
+            if source.name == name:
+                with source.opened() as content, content.path.open("rb") as file:
+                    file.seek(content.start)
+                    return file.read(HEAD_BYTES)
+    except CandleworksError:
+        pass
+    return None
+
+
+def _usual(line: str) -> bytes | None:
+    columns = _USUAL.get(line.count(",") + 1)
+    return ",".join(columns).encode() if columns else None
