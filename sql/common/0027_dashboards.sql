@@ -81,45 +81,17 @@ BEGIN
     USING symbol, start - 250 * width - interval '96 hours', "to", start;
 END $$;
 
--- The price before the end of the last regular session that ended by then; pairs that trade around the clock end their
--- sessions at 00:00 UTC. null when the symbol was not traded in that session nor in the 30 days before it.
-CREATE FUNCTION dashboards.previous_close(wanted text, moment timestamptz) RETURNS double precision
-LANGUAGE plpgsql STABLE STRICT AS $$
-DECLARE
-    stop timestamptz := public.time_bucket('24 hours', moment);
-    followed text := candleworks.calendar_of(wanted);
-    found double precision;
-BEGIN
-    IF followed <> '24/7' THEN
-        SELECT s.close_at INTO stop FROM candleworks.sessions s
-        WHERE s.calendar = followed AND s.open_at < moment AND s.close_at <= moment
-        ORDER BY s.open_at DESC LIMIT 1;
-        IF public.time_bucket('1 hour', stop) = stop THEN
-            SELECT c.close INTO found FROM public.candles_1h c
-            WHERE c.symbol = wanted AND c.bucket >= stop - interval '8 hours' AND c.bucket < stop
-            ORDER BY c.bucket DESC LIMIT 1;
-        ELSE
-            SELECT c.close INTO found FROM public.candles_1m c
-            WHERE c.symbol = wanted AND c.bucket >= stop - interval '8 hours' AND c.bucket < stop
-            ORDER BY c.bucket DESC LIMIT 1;
-        END IF;
-    END IF;
-    RETURN coalesce(found, (
-        SELECT c.close FROM public.candles_1d c
-        WHERE c.symbol = wanted AND c.bucket >= stop - interval '30 days' AND c.bucket + interval '24 hours' <= stop
-        ORDER BY c.bucket DESC LIMIT 1
-    ));
-END $$;
-
 -- Every symbol that was traded in the seven days before a moment, as it stood then: its last tick, the change against the
--- previous close, and the candle of its UTC day. `only_symbol` leaves one symbol.
+-- previous close, and the candle of its UTC day. `only_symbol` leaves one.
+-- The previous close is the last price before the end of the last regular session that was over at the last tick; pairs
+-- that trade around the clock end theirs at 00:00 UTC. Sought in the eight hours before that end, then in the 30 days.
+-- One statement for all symbols: a function for each took 160 ms for 50 of them on TimescaleDB.
 CREATE FUNCTION dashboards.prices(moment timestamptz, only_symbol text DEFAULT NULL) RETURNS TABLE (
     symbol text, name text, "time" timestamptz, price double precision, previous_close double precision,
     change double precision, change_percent double precision, high double precision, low double precision,
     volume double precision, vwap double precision, ticks bigint
 )
 LANGUAGE plpgsql STABLE AS $$
-#variable_conflict use_column
 BEGIN
     RETURN QUERY EXECUTE format($sql$
         SELECT d.symbol, k.name, t.time, t.price, p.close, t.price - p.close,
@@ -133,7 +105,26 @@ BEGIN
             SELECT time, price FROM public.stocks_real_time t
             WHERE t.symbol = d.symbol AND t.time >= d.bucket AND t.time <= $1 ORDER BY t.time DESC LIMIT 1
         ) t
-        CROSS JOIN LATERAL (SELECT dashboards.previous_close(d.symbol, t.time) AS close) p
+        CROSS JOIN LATERAL (SELECT candleworks.calendar_of(d.symbol) AS name) followed
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN followed.name = '24/7' THEN public.time_bucket('24 hours', t.time) ELSE (
+                SELECT s.close_at FROM candleworks.sessions s
+                WHERE s.calendar = followed.name AND s.open_at < t.time AND s.close_at <= t.time
+                ORDER BY s.open_at DESC LIMIT 1
+            ) END AS stop
+        ) e
+        LEFT JOIN LATERAL (
+            SELECT c.close FROM public.candles_5m c
+            WHERE c.symbol = d.symbol AND c.bucket >= e.stop - interval '8 hours' AND c.bucket < e.stop
+            ORDER BY c.bucket DESC LIMIT 1
+        ) h ON true
+        LEFT JOIN LATERAL (
+            SELECT c.close FROM public.candles_1d c
+            WHERE h.close IS NULL AND c.symbol = d.symbol
+                AND c.bucket >= e.stop - interval '30 days' AND c.bucket <= e.stop - interval '24 hours'
+            ORDER BY c.bucket DESC LIMIT 1
+        ) b ON true
+        CROSS JOIN LATERAL (SELECT coalesce(h.close, b.close) AS close) p
         LEFT JOIN public.company k ON k.symbol = d.symbol
     $sql$, CASE WHEN only_symbol IS NOT NULL THEN 'AND symbol = $2' END)
     USING moment, only_symbol;

@@ -17,7 +17,8 @@ SELECT s.feed FROM public.feed_symbols s;
 
 -- The symbols that a feed is asked for, and how long each has been silent while its market was open. age_seconds is the
 -- age of the newest tick; silent_seconds counts from the newest tick, from the start of the present session or from when
--- the symbol was asked for, whichever is latest, and is null while the market is closed.
+-- the symbol was asked for, whichever is latest, and is null while the market is closed. Older ticks than seven days are
+-- not looked for: without that bound every chunk is opened (200 ms instead of 60 for 50 symbols and 30 days).
 CREATE FUNCTION dashboards.silence(moment timestamptz) RETURNS TABLE (
     feed text, symbol text, status text, last_tick timestamptz, age_seconds double precision, in_session boolean,
     silent_seconds double precision
@@ -32,9 +33,11 @@ LANGUAGE sql STABLE AS $$
     CROSS JOIN LATERAL (
         SELECT greatest(
             (SELECT t.time FROM public.stocks_real_time t
-             WHERE t.symbol = f.symbol AND t.time <= moment ORDER BY t.time DESC LIMIT 1),
+             WHERE t.symbol = f.symbol AND t.time <= moment AND t.time > moment - interval '7 days'
+             ORDER BY t.time DESC LIMIT 1),
             (SELECT q.time FROM public.quotes q
-             WHERE q.symbol = f.symbol AND q.time <= moment ORDER BY q.time DESC LIMIT 1)
+             WHERE q.symbol = f.symbol AND q.time <= moment AND q.time > moment - interval '7 days'
+             ORDER BY q.time DESC LIMIT 1)
         ) AS newest
     ) t
     LEFT JOIN LATERAL (
