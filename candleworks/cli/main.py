@@ -17,6 +17,8 @@ from candleworks.cli.importing import import_files
 from candleworks.cli.ingest import ingest
 from candleworks.cli.inspect import doctor, maintain, status
 from candleworks.cli.processes import stop_with_parent
+from candleworks.cli.rejected import rejected
+from candleworks.cli.replay import replay
 from candleworks.cli.serve import serve
 from candleworks.cli.simulate import simulate
 from candleworks.cli.sync_companies import sync_companies
@@ -26,13 +28,14 @@ from candleworks.errors import CandleworksError
 DEBUG = "--debug"
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
-for command in (up, ingest, serve, migrate, status, doctor, maintain, dsn, simulate, sync_companies):
+for command in (up, ingest, serve, migrate, status, doctor, maintain, dsn, simulate, replay, sync_companies):
     app.command()(command)
 app.command("import")(import_files)
 app.command()(export)
 app.command()(fill_gaps)
 app.add_typer(candles, name="candles")
 app.add_typer(alerts, name="alerts")
+app.add_typer(rejected, name="rejected")
 
 
 def _show_version(wanted: bool) -> None:

@@ -4,7 +4,7 @@ import csv
 import math
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -39,6 +39,15 @@ class Recording:
     @property
     def length_seconds(self) -> int:
         return int(self.ticks.stamps[-1] - self.ticks.stamps[0])
+
+    def shift_seconds(self, speed: float, now_us: int) -> int:
+        """What to add to the stamps so that the last one, sent at this speed from now on, comes as the current one."""
+        length = self.length_seconds
+        hurried = length if not speed else max(0.0, length * (1 - 1 / speed))
+        return now_us // SECOND_US - math.ceil(hurried) - int(self.ticks.stamps[0])
+
+    def shifted(self, seconds: int) -> "Recording":
+        return replace(self, ticks=replace(self.ticks, stamps=self.ticks.stamps + seconds))
 
 
 @dataclass(frozen=True)

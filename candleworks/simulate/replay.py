@@ -8,7 +8,7 @@ import numpy as np
 from candleworks.simulate.bars import MINUTE, Bars
 from candleworks.simulate.days import day_start
 from candleworks.simulate.frames import PriceEncoder, RecordedEncoder
-from candleworks.simulate.market import NEVER_US, SECOND_US
+from candleworks.simulate.market import NEVER_US
 from candleworks.simulate.noise import Integers
 from candleworks.simulate.recording import Recording
 from candleworks.simulate.ticks import NO_VOLUME, Ticks
@@ -48,7 +48,7 @@ class RecordedMarket:
     def begin(self, now_us: int) -> Showing:
         """The showing that a client who subscribes now takes part in."""
         if self.showing is None or not self.speed:
-            self.showing = Showing(now_us, 0 if self.keep_stamps else self._shift_seconds(now_us))
+            self.showing = Showing(now_us, 0 if self.keep_stamps else self.recording.shift_seconds(self.speed, now_us))
         return self.showing
 
     def progress(self, showing: Showing, now_us: int) -> int:
@@ -70,11 +70,6 @@ class RecordedMarket:
         bars = Bars(stamps, ticks.prices, ticks.prices, ticks.prices, ticks.prices, self._increases(row, ticks))
         inside = slice(*np.searchsorted(stamps, [first, end]).tolist())
         return bars[inside].grouped(stamps[inside] - stamps[inside] % MINUTE)
-
-    def _shift_seconds(self, now_us: int) -> int:
-        length = self.recording.length_seconds
-        hurried = length if not self.speed else max(0.0, length * (1 - 1 / self.speed))
-        return now_us // SECOND_US - math.ceil(hurried) - int(self.recording.ticks.stamps[0])
 
     def _increases(self, row: int, ticks: Ticks) -> Integers:
         """What each tick added to the highest total of its recorded day; 0 for the first day's first total."""

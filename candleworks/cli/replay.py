@@ -1,0 +1,160 @@
+"""`candleworks replay`: a recorded day once more through the live path, into a database of its own."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import SecretStr, ValidationError
+
+from candleworks import clock
+from candleworks.cli.opening import migrated, prepared
+from candleworks.cli.replay_run import ReplayRun, summarise
+from candleworks.cli.running import log_to_stderr
+from candleworks.errors import TerminalError, UsageError
+from candleworks.model.trades import microseconds_of, moment_of
+from candleworks.settings import Feed, Settings, load_settings
+from candleworks.simulate import running_simulator
+from candleworks.simulate.catalogue import built_in_catalogue
+from candleworks.simulate.options import SimulatorOptions
+from candleworks.simulate.recording import SECOND_US, Part, Recording, RecordingBuilder, read_recording
+from candleworks.storage.connection import Connection, connect, describe, transient_errors
+from candleworks.storage.recordings import check_for_replays, empty_database, newest_trade, recorded_trades
+
+FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def replay(
+    file: Annotated[Path | None, typer.Argument(help="Recording: CSV with time,symbol,price,day_volume.")] = None,
+    *,
+    from_db: Annotated[bool, typer.Option("--from-db", help="Replay the trades of the database in use.")] = False,
+    symbol: Annotated[list[str] | None, typer.Option(help="Only this symbol; may be repeated.")] = None,
+    start: Annotated[datetime | None, typer.Option("--from", formats=FORMATS, help="First moment, UTC.")] = None,
+    stop: Annotated[
+        datetime | None, typer.Option("--to", formats=FORMATS, help="End, UTC; a date alone includes its day.")
+    ] = None,
+    speed: Annotated[float, typer.Option(help="1 is the recorded pace, 60 a minute in a second, 0 no pace.")] = 1.0,
+    shift: Annotated[
+        bool, typer.Option("--shift-stamps/--keep-stamps", help="Move all stamps so that the last one comes as now.")
+    ] = False,
+    into: Annotated[
+        str | None,
+        typer.Option(help="Directory of an embedded database, or a connection string; by default HOME/replay."),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Empty that database of its earlier replays first.")] = False,
+    feed: Annotated[str, typer.Option(help="Name of the feed that the ticks come from.")] = "replay",
+) -> None:
+    """Live a recorded day again: its ticks go through a websocket and the ingest into a database of its own.
+
+    The database in use is never written to, and one that holds more than replays is refused. With the stamps kept a
+    repetition adds only what is missing. Ctrl-C ends the replay.
+    """
+    settings = load_settings()
+    log_to_stderr(settings.model_copy(update={"log_level": "WARNING"}))
+    options = SimulatorOptions(port=0, speed=speed, keep_stamps=True)
+    source, recording = _read(settings, file, _part(symbol or (), start, stop), from_db=from_db)
+    target = _target(settings, into, _feed(feed, recording.symbols))
+    if fresh:
+        with prepared(target) as dsn:
+            with transient_errors(dsn), connect(dsn, "candleworks replay") as connection:
+                check_for_replays(connection)
+            empty_database(dsn)
+    with prepared(target) as dsn, transient_errors(dsn), connect(dsn, "candleworks replay") as connection:
+        check_for_replays(connection)
+        shift_seconds = recording.shift_seconds(speed, clock.now_us()) if shift else 0
+        shifted = recording.shifted(shift_seconds)
+        if shift:
+            _check_order(connection, shifted)
+        run = ReplayRun(target, dsn, connection, shifted, source, timedelta(seconds=shift_seconds))
+        _announce(run, into)
+        with running_simulator(options, recording=shifted) as simulator:
+            outcome = asyncio.run(run.run(simulator))
+    summarise(outcome)
+
+
+def _read(settings: Settings, file: Path | None, part: Part, *, from_db: bool) -> tuple[str, Recording]:
+    """Return what to call the source, and the recording."""
+    if (file is None) is not from_db:
+        raise UsageError("A replay needs one source: name a recorded file, or give --from-db.")
+    if file is not None:
+        return str(file), read_recording(file, built_in_catalogue(), part, named="")
+    builder = RecordingBuilder()
+    with migrated(settings, "replay") as connection:
+        bounds = (
+            moment_of(int(max(part.start_us, microseconds_of(EARLIEST)))),
+            moment_of(int(min(part.stop_us, microseconds_of(LATEST)))),
+        )
+        for trade in recorded_trades(connection, sorted(part.symbols), *bounds):
+            builder.add(*trade)
+        source = describe(connection.info.dsn)
+    if not builder:
+        raise TerminalError(f"The database {source} holds no such trades: see `candleworks status` for what it holds.")
+    return source, builder.recording(built_in_catalogue())
+
+
+def _part(symbols: Sequence[str], start: datetime | None, stop: datetime | None) -> Part:
+    part = Part(frozenset(symbols))
+    if start:
+        part = Part(part.symbols, microseconds_of(start.replace(tzinfo=UTC)))
+    if stop:
+        whole_day = timedelta(days=stop.time() == datetime.min.time())
+        part = Part(part.symbols, part.start_us, microseconds_of(stop.replace(tzinfo=UTC) + whole_day))
+    if part.start_us >= part.stop_us:
+        raise UsageError(f"--from {start} is not before the end of --to {stop}: exchange them.")
+    return part
+
+
+def _feed(name: str, symbols: Sequence[str]) -> Feed:
+    """Make the feed; recorded symbols are taken as they are, even where none such could be configured."""
+    if odd := [symbol for symbol in symbols if "," in symbol or not symbol.strip()]:
+        raise UsageError(f"The symbol {odd[0]!r} cannot be asked of a feed: name others with --symbol.")
+    try:
+        allowed = Feed(name=name, symbols=("AAPL",))
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        raise UsageError(f"--feed {name!r} is no name of a feed, allowed is {problem}.") from None
+    return allowed.model_copy(update={"symbols": tuple(symbols)})
+
+
+def _target(settings: Settings, into: str | None, feed: Feed) -> Settings:
+    """Return the settings of the database that the replay goes into; without the vendor's key and address."""
+    changes: dict[str, object] = {"feeds": (feed,), "api_key": None}
+    if into and ("://" in into or "=" in into):
+        changes |= {"dsn": SecretStr(into), "home": settings.home / "replay"}
+        same = settings.dsn is not None and settings.dsn.get_secret_value() == into
+    else:
+        home = Path(into).expanduser().resolve() if into else settings.home / "replay"
+        changes |= {"dsn": None, "home": home}
+        same = settings.dsn is None and home == settings.home
+    if same:
+        raise UsageError("--into names the database in use, which replays never write to: name another one.")
+    return settings.model_copy(update=changes)
+
+
+def _check_order(connection: Connection, recording: Recording) -> None:
+    """Refuse shifted ticks among those of an earlier replay: both would be one market."""
+    first = moment_of(int(recording.ticks.stamps[0]) * SECOND_US)
+    newest = newest_trade(connection, recording.symbols)
+    if newest and newest[0] >= first:
+        raise UsageError(
+            f"Shifted to now the replay would begin at {first:%Y-%m-%d %H:%M:%S}, among the ticks of an earlier one"
+            f" ({newest[1]} until {newest[0]:%Y-%m-%d %H:%M:%S}): give --fresh, or another --into."
+        )
+
+
+def _announce(run: ReplayRun, into: str | None) -> None:
+    ticks = run.recording.ticks.stamps
+    first, last = (moment_of(int(stamp) * SECOND_US) for stamp in (ticks[0], ticks[-1]))
+    typer.echo(f"{len(run.recording):,} ticks of {len(run.recording.symbols):,} symbols from {run.source}")
+    typer.echo(f"stamps {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC, {_meaning(run.shifted_by)}")
+    typer.echo(f"into {describe(run.dsn)}")
+    variable = f"CANDLEWORKS_HOME={run.settings.home}" if run.settings.dsn is None else f"CANDLEWORKS_DSN='{into}'"
+    if "@" not in variable:  # a password is not repeated
+        typer.echo(f"watch it by: {variable} candleworks serve --port 8051")
+
+
+def _meaning(shifted_by: timedelta) -> str:
+    return f"moved by {shifted_by}" if shifted_by else "as recorded"
