@@ -79,7 +79,7 @@ def _candleworks(databases: Databases, file: TickFile) -> Import:
 def _committed(dsn: str, worker: subprocess.Popen[bytes]) -> float:
     """Return the moment when another session sees the import's record, which is committed with its ticks."""
     with connect(dsn, "bench") as connection:
-        while not single(connection, "SELECT count(*) FROM import_files"):
+        while not single(connection, "SELECT count(*) FROM import_files WHERE status = 'imported'"):
             if worker.poll():
                 raise RuntimeError(f"the import ended with exit status {worker.returncode}")
             time.sleep(POLL_SECONDS)

@@ -1,56 +1,79 @@
 """`candleworks import`: files in."""
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from candleworks.cli.import_report import ImportProgress, show
 from candleworks.cli.opening import migrated
-from candleworks.errors import CandleworksError
-from candleworks.history.importer import ImportResult, import_file
+from candleworks.errors import UsageError
+from candleworks.history.formats import FORMATS, Reading
+from candleworks.history.importer import import_paths
 from candleworks.settings import load_settings
 
 
 def import_files(
-    files: Annotated[list[Path], typer.Argument(help="CSV files, plain or gzip.", metavar="FILE...")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            help="Files, directories, patterns in quotes, archives, or - for standard input.", metavar="PATH..."
+        ),
+    ],
+    format: Annotated[  # noqa: A002 - the option's name
+        str | None, typer.Option("--format", help=f"Take it for one of {', '.join(FORMATS)}.")
+    ] = None,
+    symbol: Annotated[
+        str | None,
+        typer.Option("--symbol", help="The symbol of the ticks where no column tells it, else the only one taken."),
+    ] = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option("--timezone", help="The zone of times without an offset from UTC, such as Europe/Zurich."),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            "--columns",
+            help="Where our columns stand: time=Date,bid=Bid,ask=Ask, or by numbers from 1 where there is no header.",
+        ),
+    ] = None,
+    digits: Annotated[
+        int | None, typer.Option("--digits", min=0, max=15, help="Round prices to so many decimal places.")
+    ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Import even what was imported before by its content.")
     ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read, compare and count, but store nothing.")] = False,
 ) -> None:
-    """Store ticks (time,symbol,price,day_volume) or companies (symbol,name) from CSV files.
+    """Store ticks and companies from CSV, Parquet and Arrow files, plain, gzip or zip.
 
-    The format is told by the header. A file is stored whole or not at all; what is stored already is not stored
-    again. Lines that cannot be used are kept in rejected_ticks.
+    The format is told by the header and the first rows. What is stored already is not stored again, and an interrupted
+    import goes on where it was. Lines that cannot be used are kept in rejected_ticks.
     """
     settings = load_settings()
-    failed = 0
-    with migrated(settings, "import") as connection:
-        for path in files:
-            try:
-                _print(path, import_file(connection, settings, path, again=again))
-            except CandleworksError as error:
-                typer.echo(str(error), err=True)
-                failed += 1
-    if failed:
-        raise typer.Exit(1)
+    reading = Reading(format, symbol, timezone, _mapping(columns), digits)
+    with migrated(settings, "import") as connection, ImportProgress() as progress:
+        try:
+            reports = []
+            for report in import_paths(
+                connection, settings, paths, reading, again=again, dry_run=dry_run, progress=progress.tell
+            ):
+                progress.end()
+                if report.error is not None:
+                    typer.echo(str(report.error), err=True)
+                reports.append(report)
+        except KeyboardInterrupt:
+            progress.end()
+            typer.echo("Interrupted: the same command goes on where this one was.", err=True)
+            raise typer.Exit(1) from None
+    show(reports, dry_run=dry_run)
+    if failed := [report.error for report in reports if report.error is not None]:
+        raise typer.Exit(max(error.exit_code for error in failed))
 
 
-def _print(path: Path, result: ImportResult) -> None:
-    record = result.record
-    if result.known:
-        typer.echo(f"{path}: imported before as {record.path}, nothing to do (--again imports it once more)")
-        return
-    table = Table(title=str(path), title_justify="left", show_header=False)
-    for name in ("rows", "stored", "duplicates", "rejected"):
-        table.add_row(name, f"{getattr(record, name):,}")
-    if record.first and record.last:
-        table.add_row("first tick", f"{record.first:%Y-%m-%d %H:%M:%S} UTC")
-        table.add_row("last tick", f"{record.last:%Y-%m-%d %H:%M:%S} UTC")
-        table.add_row(
-            "candles", ", ".join(f"{count:,} of {level}" for level, count in result.candles.items()) or "none"
-        )
-    for example in result.examples:
-        table.add_row("", example)
-    Console().print(table)
+def _mapping(columns: str | None) -> dict[str, str] | None:
+    """Read time=Date,bid=Bid; UsageError when it is none."""
+    if columns is None:
+        return None
+    pairs = [pair.partition("=") for pair in columns.split(",")]
+    if not all(ours.strip() and sign and theirs.strip() for ours, sign, theirs in pairs):
+        raise UsageError(f"--columns {columns} is no mapping: write it like time=Date,bid=Bid,ask=Ask.")
+    return {ours.strip().lower(): theirs.strip() for ours, _, theirs in pairs}
