@@ -71,11 +71,9 @@ def _totals(bars: Sequence[BarTotals], start: float) -> list[float | None]:
         if bar.volume is None:
             totals.append(None)
             continue
-        total = max(running, begin + bar.volume)
-        if limit is not None and limit > running:
-            total = min(total, limit)
-        running = total
-        totals.append(total)
+        total = begin + bar.volume
+        running = max(running, total if limit is None else min(total, limit))
+        totals.append(running)
     return totals
 
 

@@ -48,8 +48,12 @@ class DueGap:
 
 @dataclass(frozen=True)
 class Plan:
-    """Gaps that are over for long enough, with the symbols that each concerns; `waiting` counts the younger ones."""
+    """Gaps that are over for long enough, with the symbols that each concerns; `waiting` counts the younger ones.
 
+    `only` is the symbol that was chosen, if any.
+    """
+
+    only: str | None
     gaps: dict[int, tuple[Gap, tuple[str, ...]]]
     unknown: tuple[Gap, ...]
     waiting: int
@@ -59,7 +63,7 @@ class Plan:
         """Every symbol that has a gap, that of the youngest gap first."""
         youngest: dict[str, datetime] = {}
         for gap, symbols in self.gaps.values():
-            youngest |= dict.fromkeys(symbols, gap.ended_at)
+            youngest |= dict.fromkeys((symbol for symbol in symbols if self.only in (None, symbol)), gap.ended_at)
         return sorted(youngest, key=lambda symbol: (-microseconds_of(youngest[symbol]), symbol))
 
 
@@ -71,6 +75,7 @@ def make_plan(connection: Connection, settings: Settings, choice: Choice, now: d
     streamed = streamed_symbols(connection)
     concerned = {gap.id: (gap, _concerned(gap, settings, streamed)) for gap in due}
     return Plan(
+        choice.symbol,
         {number: found for number, found in concerned.items() if found[1]},
         tuple(gap for gap, symbols in concerned.values() if not symbols),
         len(gaps) - len(due),
