@@ -19,24 +19,27 @@ LONGEST_WAIT_SECONDS = 30
 
 @dataclass
 class Child:
-    """One `candleworks` command that runs beside us.
+    """One `candleworks` command, or another module, that runs beside us.
 
-    Its standard input is a pipe of ours, so that it notices our end even when we are killed.
+    Its standard input is a pipe of ours, so that it notices our end even when we are killed. `environment` is added to
+    ours; None takes a variable away.
     """
 
     name: str
     arguments: list[str]
-    environment: Mapping[str, str]
+    environment: Mapping[str, str | None]
     log: Path
+    module: str = "candleworks"
     restarts: int = 0
     _process: subprocess.Popen[bytes] | None = None
     _start_at: float = field(default=0.0)
 
     def start(self) -> None:
+        environment = {**os.environ, **self.environment, STOP_WITH_STDIN: "1"}
         with _open_log(self.log) as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "candleworks", *self.arguments],
-                env={**os.environ, **self.environment, STOP_WITH_STDIN: "1"},
+                [sys.executable, "-m", self.module, *self.arguments],
+                env={name: value for name, value in environment.items() if value is not None},
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -7,10 +7,23 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from candleworks.cli.live_status import LiveStatus
 from candleworks.cli.opening import prepared
+from candleworks.cli.orchestration import (
+    PREFECT_FILE,
+    WORKER,
+    forget_feeds,
+    orchestrated,
+    prefect_server,
+    prefect_worker,
+    refused_feeds,
+    server_address,
+    stopped_feeds,
+)
 from candleworks.cli.processes import Child, stop_all
 from candleworks.cli.running import Duration, stop_on_signal
 from candleworks.errors import CandleworksError, TerminalError, TransientError, UsageError
@@ -20,31 +33,52 @@ from candleworks.storage.connection import ConnectionPool, describe, open_pool, 
 from candleworks.storage.statistics import read_status
 
 STOP_SECONDS = 3.5
+WORKER_STOP_SECONDS = 9.5
 REFRESH_SECONDS = 1.0
 
 
-def up(duration: Duration = None) -> None:
-    """Start everything: database, feed (simulated while TWELVEDATA_API_KEY is not set), candles and chart page.
+Orchestrated = Annotated[
+    bool, typer.Option("--prefect/--no-prefect", help="Run everything under Prefect, or the feeds as plain processes.")
+]
+
+
+def up(duration: Duration = None, prefect: Orchestrated = True) -> None:
+    """Start everything: database, feed (simulated while TWELVEDATA_API_KEY is not set), candles, chart page, Prefect.
 
     Ctrl-C stops it all.
     """
     settings = load_settings()
+    if prefect and not orchestrated():
+        raise UsageError(
+            f"There is no {PREFECT_FILE} in {Path.cwd()}: start in the directory that was cloned, or use --no-prefect."
+        )
     with _only_one(settings.home):
-        _check_port(settings.web_port)
+        _check_port(settings.web_port, "the chart page", "CANDLEWORKS_WEB_PORT")
+        if prefect:
+            _check_port(settings.prefect_port, "Prefect", "CANDLEWORKS_PREFECT_PORT")
+        forget_feeds(settings)
         with prepared(settings) as dsn:
-            asyncio.run(_run(settings, dsn, duration))
+            asyncio.run(_run(settings, dsn, duration, prefect=prefect))
 
 
-async def _run(settings: Settings, dsn: str, duration: float | None) -> None:
+async def _run(settings: Settings, dsn: str, duration: float | None, *, prefect: bool) -> None:
     stop = stop_on_signal(duration)
-    children = _children(settings)
+    children = _children(settings, prefect=prefect)
     try:
         for child in children:
             child.start()
-        with LiveStatus(_heading(settings, dsn)) as screen, open_pool(dsn, "candleworks up", max_size=1) as pool:
+        heading = _heading(settings, dsn, prefect=prefect)
+        with LiveStatus(heading) as screen, open_pool(dsn, "candleworks up", max_size=1) as pool:
             await _watch(stop, children, screen, pool, settings)
     finally:
-        await asyncio.to_thread(stop_all, children, STOP_SECONDS)
+        await asyncio.to_thread(_stop, children)
+
+
+def _stop(children: list[Child]) -> None:
+    """End the worker first: its runs tell Prefect's server how they ended, and the feed is not to vanish before."""
+    workers = [child for child in children if child.name == WORKER]
+    stop_all(workers, WORKER_STOP_SECONDS)
+    stop_all(children, STOP_SECONDS)
 
 
 async def _watch(
@@ -55,8 +89,10 @@ async def _watch(
             if child.revive():
                 screen.say(f"{child.name} had died and was started again.")
         _raise_for_ended(children)
+        _raise_for_refused(children, settings)
         status = await asyncio.to_thread(_status, pool, settings)
         ended = [f"{child.name} has stopped: {child.last_words}" for child in children if child.exit_status is not None]
+        ended += [f"ingest {feed} has stopped: {why}" for feed, why in stopped_feeds(settings).items()]
         if status is not None:
             screen.show(status, ended)
         with contextlib.suppress(TimeoutError):
@@ -72,6 +108,14 @@ def _raise_for_ended(children: list[Child]) -> None:
             raise TerminalError(f"{child.name} has stopped: {child.last_words} (log: {child.log})")
 
 
+def _raise_for_refused(children: list[Child], settings: Settings) -> None:
+    refused = refused_feeds(settings)
+    worker = next((child for child in children if child.name == WORKER), None)
+    if worker and refused and len(refused) == len(settings.feeds):
+        feed, why = next(iter(refused.items()))
+        raise TerminalError(f"ingest {feed} has stopped: {why} (log: {worker.log})")
+
+
 def _status(pool: ConnectionPool, settings: Settings) -> dict[str, Any] | None:
     try:
         with transient_errors(settings.dsn.get_secret_value() if settings.dsn else ""), pool.connection() as connection:
@@ -80,9 +124,9 @@ def _status(pool: ConnectionPool, settings: Settings) -> dict[str, Any] | None:
         return None
 
 
-def _children(settings: Settings) -> list[Child]:
+def _children(settings: Settings, *, prefect: bool) -> list[Child]:
     logs = settings.home / "logs"
-    environment: Mapping[str, str] = {}
+    environment: dict[str, str | None] = {}
     children = []
     if settings.simulated:
         simulator = RunningSimulator("127.0.0.1", _free_port())
@@ -91,17 +135,23 @@ def _children(settings: Settings) -> list[Child]:
         arguments = ["simulate", "--port", str(simulator.port), "--symbols", ",".join(symbols)]
         arguments += ["--rate", str(settings.simulator.rate), "--seed", str(settings.simulator.seed)]
         children.append(Child("simulated feed", arguments, {}, logs / "simulate.log"))
-    for feed in settings.feeds:
-        name = f"ingest {feed.name}"
-        children.append(Child(name, ["ingest", "--feed", feed.name], environment, logs / f"ingest-{feed.name}.log"))
+    if prefect:  # it takes longest to start
+        children += [prefect_server(settings, logs), prefect_worker(settings, environment, logs)]
+    else:
+        children += [_ingest(feed.name, environment, logs) for feed in settings.feeds]
     children.append(Child("chart page", ["serve"], environment, logs / "serve.log"))
     return children
 
 
-def _heading(settings: Settings, dsn: str) -> list[str]:
+def _ingest(feed: str, environment: Mapping[str, str | None], logs: Path) -> Child:
+    return Child(f"ingest {feed}", ["ingest", "--feed", feed], environment, logs / f"ingest-{feed}.log")
+
+
+def _heading(settings: Settings, dsn: str, *, prefect: bool) -> list[str]:
     source = "simulated (set TWELVEDATA_API_KEY for live data)" if settings.simulated else settings.feed_url
     return [
         f"Chart page  http://127.0.0.1:{settings.web_port}/",
+        *([f"Prefect     {server_address(settings)}"] if prefect else []),
         f"Database    {describe(dsn)}",
         '            psql "$(.venv/bin/candleworks dsn)"',
         f"Feed        {source}",
@@ -127,14 +177,14 @@ def _only_one(home: Path) -> Iterator[None]:
         yield
 
 
-def _check_port(port: int) -> None:
+def _check_port(port: int, purpose: str, variable: str) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
             raise CandleworksError(
-                f"Port {port} for the chart page is in use: stop what listens there, or set CANDLEWORKS_WEB_PORT."
+                f"Port {port} for {purpose} is in use: stop what listens there, or set {variable}."
             ) from None
 
 

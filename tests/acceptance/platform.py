@@ -93,10 +93,10 @@ def free_port() -> int:
 
 @contextmanager
 def platform(directory: Path, *arguments: str, user: str | None = None, **variables: object) -> Iterator[Platform]:
-    """Run `up` for the length of a `with` block, on a port of its own and at home in `directory`."""
+    """Run `up` without Prefect for the length of a `with` block, on a port of its own and at home in `directory`."""
     port = free_port()
     settings = {"CANDLEWORKS_WEB_PORT": port} | variables
-    with started("up", *arguments, directory=directory, user=user, **settings) as process:
+    with started("up", "--no-prefect", *arguments, directory=directory, user=user, **settings) as process:
         running = Platform(process, directory / "home", port)
         running.read()
         try:

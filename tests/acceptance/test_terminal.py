@@ -58,7 +58,7 @@ class Terminal:
 def test_a_terminal_shows_a_table_that_renews_itself(tmp_path: Path) -> None:
     """80 columns hold every line; Ctrl-C ends everything with status 0 and gives the cursor back."""
     home, port = tmp_path / "home", free_port()
-    terminal = Terminal(tmp_path, "up", CANDLEWORKS_HOME=home, CANDLEWORKS_WEB_PORT=port)
+    terminal = Terminal(tmp_path, "up", "--no-prefect", CANDLEWORKS_HOME=home, CANDLEWORKS_WEB_PORT=port)
     try:
         until(lambda: re.search(r"twelvedata +[\d.]+  [A-Z/]+ [\d.]+ at", terminal.text), PATIENCE_SECONDS)
         began = time.monotonic()

@@ -86,7 +86,7 @@ def test_a_second_one_in_the_same_home_is_refused(running: Platform) -> None:
         f"candleworks is already up in {running.home} (process {running.process.pid}):"
         " stop it first, or set CANDLEWORKS_HOME to another directory.\n"
     )
-    assert candleworks("up", directory=running.home.parent) == (2, "", sentence)
+    assert candleworks("up", "--no-prefect", directory=running.home.parent) == (2, "", sentence)
 
 
 def test_other_commands_share_its_server(running: Platform) -> None:

@@ -17,7 +17,7 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     """With the setting that changes it; nothing is started."""
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
-        ended = candleworks("up", directory=tmp_path, CANDLEWORKS_WEB_PORT=port)
+        ended = candleworks("up", "--no-prefect", directory=tmp_path, CANDLEWORKS_WEB_PORT=port)
     sentence = f"Port {port} for the chart page is in use: stop what listens there, or set CANDLEWORKS_WEB_PORT.\n"
     assert ended == (1, "", sentence)
     assert processes_of(tmp_path / "home") == []

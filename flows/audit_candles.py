@@ -1,0 +1,38 @@
+"""Holds stored candles against their ticks."""
+
+from datetime import timedelta
+
+from prefect import flow, get_run_logger
+from pydantic import NonNegativeInt
+
+from candleworks import clock
+from candleworks.candles.audit import audit
+from candleworks.cli.opening import migrated
+from candleworks.settings import load_settings
+from flows.support.events import tell_repairs
+from flows.support.reports import Progress, table
+from flows.support.results import difference_row
+
+
+@flow(name="audit-candles", flow_run_name="audit candles", retries=2, retry_delay_seconds=300, timeout_seconds=6 * 3600)
+def audit_candles(days: NonNegativeInt = 2, repair: bool = True) -> dict[str, int]:
+    """Compare the candles of the last days with their ticks, keep each difference, and compute wrong candles anew.
+
+    Args:
+        days: How many UTC days before today, which is audited too.
+        repair: Compute wrong candles anew from their ticks.
+    """
+    today = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    found, repaired = [], 0
+    progress = Progress("audit-candles", "days audited")
+    with migrated(load_settings(), "audit-candles") as connection:
+        for done in range(days + 1):
+            day = today - timedelta(days=days - done)
+            report = audit(connection, day, day + timedelta(days=1), repair=repair)
+            found += report.differences
+            repaired += report.repaired
+            progress(done + 1, days + 1)
+    table("audit-candles", [difference_row(each) for each in found], "Candles that differed from their ticks")
+    tell_repairs(repaired, len(found))
+    get_run_logger().info("%d differences, %d repaired", len(found), repaired)
+    return {"differences": len(found), "repaired": repaired}

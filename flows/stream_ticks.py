@@ -1,0 +1,23 @@
+"""Streams one feed until somebody stops it."""
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+
+from candleworks.cli.opening import prepared
+from candleworks.settings import load_settings
+from flows.support.streaming import refusal, stream
+
+
+@flow(name="stream-ticks", flow_run_name="stream {feed}")
+async def stream_ticks(feed: str) -> State:
+    """Stream a feed's ticks into the database and keep its candles up to date, until the run is cancelled.
+
+    Args:
+        feed: Name of a feed of candleworks.yaml. Each feed is streamed once, wherever it is started.
+    """
+    with refusal(feed) as refused:
+        settings = load_settings()
+        chosen = settings.feed(feed)
+        with prepared(settings) as dsn:
+            return await stream(settings, chosen, dsn)
+    return refused.state

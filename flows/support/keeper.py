@@ -1,0 +1,230 @@
+"""Keeps every deployed feed streaming: notices runs that died, and starts the next one.
+
+It asks Prefect and the database every few seconds instead of waiting for heartbeats and automations: after an absence
+of the server, missing heartbeats tell nothing, but a feed whose advisory lock nobody holds is streamed by nobody.
+docs/decisions/0012-keeper.md tells the measurements.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowFilter,
+    FlowFilterName,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import PrefectException
+from prefect.states import Crashed
+
+from candleworks import clock
+from candleworks.errors import CandleworksError
+from candleworks.settings import Settings
+from candleworks.storage.connection import connect, database, transient_errors
+from candleworks.storage.feed_holders import Holders, read_holders
+from flows.support.names import DATABASE_LABEL, LIMIT_REACHED, REFUSED, STREAM_FLOW, WITH_WORKER
+
+LOOK_SECONDS = 5.0
+DEAD_AFTER_SECONDS = 30.0  # a feed regains its lock within some seconds after the database was away
+STUCK_AFTER_SECONDS = 90.0  # a run that was handed to a worker and never began
+SHORT_LIFE_SECONDS = 60.0
+LONGEST_BRAKE_SECONDS = 300.0
+SHOWN_RUNS = 10
+
+log = logging.getLogger("candleworks.keeper")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be done about a feed: at most one of the two; `note` says why nothing runs."""
+
+    start_after: str | None = None
+    crashed: UUID | None = None
+    note: str | None = None
+
+
+@dataclass
+class Keeper:
+    """Looks after the feeds of a work pool; any number of workers may do so at once.
+
+    `began` is when this worker started, by the clock of this machine: what was refused before may succeed now.
+    """
+
+    pool: str
+    settings: Settings
+    status: Path | None
+    began: datetime = field(default_factory=clock.now)
+    local: set[UUID] = field(default_factory=set)
+    _unheld_since: dict[UUID, float] = field(default_factory=dict)
+    _complained: bool = False
+
+    async def keep(self) -> None:
+        """Look every few seconds, until cancelled; what cannot be asked now is asked again."""
+        async with get_client(httpx_settings={"timeout": 15}) as client:
+            while True:
+                try:
+                    await self._look(client)
+                    self._complained = False
+                except (httpx.HTTPError, PrefectException, CandleworksError) as error:
+                    if not self._complained:
+                        log.warning("The feeds cannot be looked after for now: %s", error)
+                    self._complained = True
+                await asyncio.sleep(LOOK_SECONDS)
+
+    async def _look(self, client: PrefectClient) -> None:
+        deployments = await client.read_deployments(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[STREAM_FLOW])),
+            work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[self.pool])),
+        )
+        feeds = {str(each.parameters.get("feed")): each for each in deployments}
+        holders = await asyncio.to_thread(self._holders, list(feeds)) if feeds else None
+        notes: dict[str, dict[str, str | None]] = {}
+        for feed, deployment in feeds.items():
+            runs = await _runs(client, deployment)
+            verdict = self._judge(feed, runs, deployment, holders)
+            notes[feed] = _described(runs, verdict)
+            await self._act(client, feed, deployment, verdict)
+        self._tell(notes)
+
+    def _holders(self, feeds: list[str]) -> Holders | None:
+        try:
+            with (
+                database(self.settings) as dsn,
+                transient_errors(dsn),
+                connect(dsn, "candleworks keeper") as connection,
+            ):
+                return read_holders(connection, feeds)
+        except CandleworksError:
+            return None  # nobody is declared dead while the database does not say so
+
+    def _judge(
+        self, feed: str, runs: list[FlowRun], deployment: DeploymentResponse, holders: Holders | None
+    ) -> Verdict:
+        live = [run for run in runs if run.state and not run.state.is_final()]
+        for run in live:
+            if self._is_dead(run, feed, holders):
+                return Verdict(crashed=run.id)
+        if live:
+            return Verdict()
+        return what_next(runs, deployment, self.began, held=holders is not None and feed in holders.held)
+
+    def _is_dead(self, run: FlowRun, feed: str, holders: Holders | None) -> bool:
+        """Whether the run says it goes on, but nobody streams its feed into the database that we can ask."""
+        state = run.state
+        if run.id in self.local or state is None or holders is None or state.is_scheduled():
+            return False
+        began = run.labels.get(DATABASE_LABEL)
+        if state.is_pending():
+            return (clock.now() - state.timestamp).total_seconds() > STUCK_AFTER_SECONDS
+        if began != holders.database or feed in holders.held:
+            self._unheld_since.pop(run.id, None)
+            return False
+        since = self._unheld_since.setdefault(run.id, clock.monotonic())
+        return clock.monotonic() - since >= DEAD_AFTER_SECONDS
+
+    async def _act(self, client: PrefectClient, feed: str, deployment: DeploymentResponse, verdict: Verdict) -> None:
+        if verdict.crashed:
+            log.warning("Feed %s: its run is called crashed, for nobody streams it.", feed)
+            state: State[Any] = Crashed(message="Nobody streams the feed: the process is gone.")
+            await client.set_flow_run_state(verdict.crashed, state)
+        elif verdict.start_after:
+            # Keepers that look at the same time agree on the key, so that there is one run.
+            run = await client.create_flow_run_from_deployment(deployment.id, idempotency_key=verdict.start_after)
+            log.info("Feed %s: started run %s (%s).", feed, run.id, verdict.start_after)
+
+    def _tell(self, notes: dict[str, dict[str, str | None]]) -> None:
+        if self.status:
+            self.status.parent.mkdir(parents=True, exist_ok=True)
+            fresh = self.status.with_suffix(".new")
+            fresh.write_text(json.dumps(notes))
+            fresh.replace(self.status)
+
+
+def what_next(runs: list[FlowRun], deployment: DeploymentResponse, began: datetime, *, held: bool) -> Verdict:
+    """Decide about a feed without a living run."""
+    if deployment.paused:
+        return Verdict(note="paused in Prefect")
+    extra = [run for run in runs if _is_surplus(run)]
+    ended = sorted((run for run in runs if run not in extra), key=lambda run: _ended(run, began), reverse=True)
+    if not ended:
+        return Verdict(start_after=f"first-{deployment.id}-{len(extra)}")
+    last = ended[0]
+    if note := _reason_to_wait(ended, began, held=held):
+        return Verdict(note=note)
+    return Verdict(start_after=f"after-{last.id}-{len(extra)}")
+
+
+def _reason_to_wait(ended: list[FlowRun], began: datetime, *, held: bool) -> str | None:
+    last = ended[0]
+    if _cancelled_by_somebody(last):
+        return "cancelled in Prefect; run its deployment to stream again"
+    if held:
+        return "streamed by a process outside Prefect"
+    if _is_refused(last) and _ended(last, began) > began:
+        return last.state.message if last.state else None
+    if (clock.now() - _ended(last, began)).total_seconds() < brake_seconds(ended):
+        return "starts again in a moment"
+    return None
+
+
+def _ended(run: FlowRun, default: datetime) -> datetime:
+    return run.end_time or (run.state.timestamp if run.state else default)
+
+
+def _is_surplus(run: FlowRun) -> bool:
+    """Whether Prefect refused it because another run went on."""
+    return run.state is not None and run.state.is_cancelled() and run.state.message == LIMIT_REACHED
+
+
+def brake_seconds(ended: list[FlowRun]) -> float:
+    """Tell how long to wait after runs, newest first, that failed early one after the other."""
+    early = 0
+    for run in ended:
+        failed = run.state_type in {StateType.FAILED, StateType.CRASHED}
+        if not failed or run.total_run_time.total_seconds() > SHORT_LIFE_SECONDS:
+            break
+        early += 1
+    return 0.0 if not early else min(LONGEST_BRAKE_SECONDS, LOOK_SECONDS * 2 ** (early - 1))
+
+
+def _cancelled_by_somebody(run: FlowRun) -> bool:
+    state = run.state
+    return state is not None and state.is_cancelled() and state.message != WITH_WORKER
+
+
+def _is_refused(run: FlowRun) -> bool:
+    return run.state is not None and run.state.name == REFUSED
+
+
+def _described(runs: list[FlowRun], verdict: Verdict) -> dict[str, str | None]:
+    state = runs[0].state if runs else None
+    return {
+        "state": state.name if state else None,
+        "message": state.message if state else None,
+        "note": verdict.note,
+    }
+
+
+async def _runs(client: PrefectClient, deployment: DeploymentResponse) -> list[FlowRun]:
+    found: list[FlowRun] = []
+    with contextlib.suppress(KeyError):
+        found = await client.read_flow_runs(
+            deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id])),
+            sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+            limit=SHOWN_RUNS,
+        )
+    return found

@@ -1,0 +1,9 @@
+"""Names that runs, workers and keepers must agree about."""
+
+STREAM_FLOW = "stream-ticks"
+IN_WORKER_TAG = "in-worker"  # runs of such a deployment are executed by the worker itself, without their own process
+REFUSED = "Refused"  # the failed state of a run that cannot succeed before somebody has changed something
+WITH_WORKER = "Stopped together with its worker."
+LIMIT_REACHED = "Deployment concurrency limit reached."  # Prefect's message when it refuses a second run
+DATABASE_LABEL = "candleworks.database"
+WITH_PARENT = "CANDLEWORKS_STOP_WITH_PARENT"

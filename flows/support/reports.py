@@ -1,0 +1,54 @@
+"""Artifacts: what a run shows of its progress and its result. None of them is worth a failed run."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+import httpx
+from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.exceptions import PrefectException
+
+from candleworks import clock
+
+SHOWN_ROWS = 200
+UPDATE_SECONDS = 2
+
+log = logging.getLogger(__name__)
+
+
+class Progress:
+    """Call it with how much is done of how much, and what that is about; Prefect sees it every two seconds."""
+
+    def __init__(self, key: str, description: str) -> None:
+        self._key, self._description = key, description
+        self._id: UUID | None = None
+        self._next_at = 0.0
+
+    def __call__(self, done: float, total: float, about: str = "") -> None:
+        if clock.monotonic() < self._next_at and done < total:
+            return
+        self._next_at = clock.monotonic() + UPDATE_SECONDS
+        percent = 100.0 * done / total if total else 100.0
+        _unless_away(lambda: self._save(percent, f"{self._description}: {done:,} of {total:,} {about}".rstrip()))
+
+    def _save(self, percent: float, text: str) -> None:
+        if self._id is None:
+            made = create_progress_artifact(percent, key=self._key, description=text)
+            self._id = made if isinstance(made, UUID) else None
+        else:
+            update_progress_artifact(self._id, percent, description=text)
+
+
+def table(key: str, rows: Sequence[dict[str, Any]], title: str) -> None:
+    """Show the rows, or that there are none."""
+    left = f"\n\nand {len(rows) - SHOWN_ROWS:,} more" if len(rows) > SHOWN_ROWS else ""
+    shown = list(rows[:SHOWN_ROWS])
+    _unless_away(lambda: create_table_artifact(shown, key=key, description=f"# {title}: {len(rows):,}{left}"))
+
+
+def _unless_away(action: Callable[[], object]) -> None:
+    try:
+        action()
+    except (httpx.HTTPError, PrefectException) as error:
+        log.warning("Prefect did not take an artifact: %s", error)

@@ -1,0 +1,91 @@
+"""The long life of a feed's flow run: how it is told to stop, and what it reports meanwhile."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from uuid import UUID
+
+import anyio
+import anyio.lowlevel
+from prefect import runtime
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.logging.handlers import APILogHandler
+from prefect.states import Cancelled, Failed
+
+from candleworks.errors import TerminalError
+from candleworks.ingest.service import ingest
+from candleworks.settings import Feed, Settings
+from candleworks.storage.connection import connect, transient_errors
+from candleworks.storage.feed_holders import read_holders
+from flows.support.guard import RunGuard
+from flows.support.minutes import report_minutes
+from flows.support.names import DATABASE_LABEL, REFUSED, WITH_WORKER
+
+log = logging.getLogger("candleworks.flows")
+
+
+class Refusal:
+    """The final state of a run that cannot succeed before somebody has changed something."""
+
+    state: State
+
+
+@contextlib.contextmanager
+def refusal(feed: str) -> Iterator[Refusal]:
+    """Turn a TerminalError into the state Refused, which nobody restarts; anything else is a failure and is retried."""
+    refused = Refusal()
+    try:
+        yield refused
+    except TerminalError as error:
+        log.error("Feed %s cannot be streamed: %s", feed, error)  # noqa: TRY400 - the sentence says it all
+        refused.state = Failed(name=REFUSED, message=str(error))
+
+
+async def stream(settings: Settings, feed: Feed, dsn: str) -> State:
+    """Ingest until the run is cancelled or its worker stops; every tick received by then is committed."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    run_id = UUID(str(runtime.flow_run.id))
+    guard = RunGuard(run_id, stop)
+    # When the lease of its concurrency slot cannot be renewed, as while the server is away, Prefect cancels what the
+    # run awaits. That would end the feed, so it is kept out; the guard ends it when it shall end.
+    with anyio.CancelScope(shield=True):
+        await _label(run_id, dsn)
+        await _ingest(settings, feed, dsn, stop, guard)
+    return await _final(run_id, Cancelled(message=guard.why or WITH_WORKER))
+
+
+async def _ingest(settings: Settings, feed: Feed, dsn: str, stop: asyncio.Event, guard: RunGuard) -> None:
+    beside = [asyncio.create_task(guard.watch()), asyncio.create_task(report_minutes(feed.name, dsn, stop))]
+    try:
+        await ingest(settings, feed, dsn, stop=stop)
+    finally:
+        stop.set()
+        await asyncio.wait(beside)
+
+
+async def _label(run_id: UUID, dsn: str) -> None:
+    """Tell keepers whose locks show whether this run is alive."""
+    with transient_errors(dsn), connect(dsn, "candleworks flow label") as connection:
+        database = read_holders(connection, []).database
+    async with get_client() as client:
+        await client.update_flow_run_labels(run_id, {DATABASE_LABEL: database})
+
+
+async def _final(run_id: UUID, state: State) -> State:
+    """Return the state for Prefect to save, unless Prefect has cancelled the run: it would then save Crashed."""
+    try:
+        await anyio.lowlevel.checkpoint()
+    except asyncio.CancelledError:
+        with anyio.CancelScope(shield=True):
+            async with get_client() as client:
+                await client.set_flow_run_state(run_id, state)
+            await APILogHandler.aflush()
+        os._exit(0)
+    return state
