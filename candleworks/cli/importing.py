@@ -1,5 +1,7 @@
 """`candleworks import`: files in."""
 
+from typing import Annotated
+
 import typer
 
 from candleworks.cli.import_report import ImportProgress, show
