@@ -268,7 +268,7 @@ class TickThresholds(_Section):
     jump_mad: StrictFloat = Field(default=30.0, gt=0, le=10_000)
     jump_mad_percent: StrictFloat = Field(default=5.0, gt=0, le=10_000)
     jump_closed_percent: StrictFloat = Field(default=45.0, gt=0, le=10_000)
-    volume_back_percent: StrictFloat = Field(default=1.0, gt=0, le=100)
+    volume_back_percent: StrictFloat = Field(default=5.0, gt=0, le=100)
     max_spread_percent: StrictFloat = Field(default=5.0, gt=0, le=10_000)
     max_silence_seconds: StrictInt = Field(default=900, ge=5, le=31_536_000)
     never_seen_seconds: StrictInt = Field(default=900, ge=5, le=31_536_000)

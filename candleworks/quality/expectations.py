@@ -1,0 +1,165 @@
+"""Great Expectations against the database: one expectation per check, or several of its own on a table.
+
+Importing it costs 2.7 s and 140 MB, so that only a run of checks imports this module.
+"""
+
+import contextlib
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import great_expectations as gx
+from great_expectations.data_context.types.base import ProgressBarsConfig
+from great_expectations.expectations.core import (
+    ExpectColumnPairValuesAToBeGreaterThanB,
+    ExpectColumnValueLengthsToBeBetween,
+    ExpectColumnValuesToBeBetween,
+    ExpectColumnValuesToNotBeNull,
+    UnexpectedRowsExpectation,
+)
+from great_expectations.expectations.row_conditions import Column
+
+from candleworks.storage.quality import sqlalchemy_url
+
+SHOWN_ROWS = 200  # of a native expectation; when more offend, who offends is known in part
+# The SQL of a check bounds itself, so the batch is a single row that it is joined with. Everything that it finds comes
+# as one row, because at most 200 would be fetched.
+_ONE_ROW = """
+SELECT jsonb_agg(to_jsonb(found)) AS found FROM (
+STATEMENT
+) AS found CROSS JOIN {batch} AS run HAVING count(*) > 0
+"""
+_BIND = re.compile(r"(?<![:\w\\]):(?=\w)|::")
+
+logging.getLogger("great_expectations").setLevel(logging.CRITICAL)  # errors are results here
+
+
+@dataclass(slots=True)
+class Outcome:
+    """The rows that an expectation did not expect; `error` when it could not be judged.
+
+    `rows` are dictionaries with `subject`, `observed`, `expected` and `sample` where SQL made them, and the columns
+    that identify them elsewhere. `partial` tells that there are more than `rows` holds.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    partial: bool = False
+    error: str | None = None
+
+
+class Database:
+    """One context of Great Expectations with one data source, whose sessions only read."""
+
+    def __init__(self, context: Any, source: Any) -> None:
+        self._context = context
+        self._source = source
+        self._tables: dict[str, Any] = {}
+        self._run = source.add_query_asset("run", query="SELECT 1 AS run").add_batch_definition_whole_table("run")
+
+    def rows(self, statement: str) -> Outcome:
+        """Expect a statement to find nothing."""
+        query = _ONE_ROW.replace("STATEMENT", _escaped(statement))
+        result = self._validate(self._run, UnexpectedRowsExpectation(unexpected_rows_query=query))
+        if result.success:
+            return Outcome()
+        if error := _error(result.exception_info):
+            return Outcome(error=error)
+        return Outcome(result.result["details"]["unexpected_rows"][0]["found"])
+
+    def native(self, table: str, expectation: Any, identity: Sequence[str]) -> Outcome:
+        """Judge an expectation on a table of the schema public."""
+        if table not in self._tables:
+            asset = self._source.add_table_asset(table, table_name=table)
+            self._tables[table] = asset.add_batch_definition_whole_table(table)
+        # Rows are asked for when there are any: that halves the statements of a check that passes.
+        if self._validate(self._tables[table], expectation, "BOOLEAN_ONLY").success:
+            return Outcome()
+        details = {
+            "result_format": "SUMMARY",
+            "unexpected_index_column_names": list(identity),
+            "partial_unexpected_count": SHOWN_ROWS,
+        }
+        result = self._validate(self._tables[table], expectation, details)
+        if error := _error(result.exception_info):
+            return Outcome(error=error)
+        rows = list(result.result.get("partial_unexpected_index_list") or [])
+        return Outcome(rows, partial=result.result["unexpected_count"] > len(rows))
+
+    @staticmethod
+    def _validate(batch: Any, expectation: Any, result_format: Mapping[str, Any] | str = "COMPLETE") -> Any:
+        return batch.get_batch().validate(expectation, result_format=result_format)
+
+
+@contextlib.contextmanager
+def expecting(dsn: str) -> Iterator[Database]:
+    """Open a context without files, progress bars or anything that is sent anywhere."""
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
+    source = context.data_sources.add_sql("candleworks", connection_string=sqlalchemy_url(dsn))
+    try:
+        yield Database(context, source)
+    finally:
+        source.get_engine().dispose()
+
+
+def required_fields(limits: Sequence[Mapping[str, Any]], bounds: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Expect the columns that each symbol requires, and a symbol that is not empty."""
+    columns = sorted({column for row in limits for column in row["required"]})
+    for column in columns:
+        symbols = [row["symbol"] for row in limits if column in row["required"]]
+        condition = _in_window(bounds)
+        if len(symbols) < len(limits):
+            condition = condition & Column("symbol").is_in(symbols)
+        yield f"{column} is missing", ExpectColumnValuesToNotBeNull(column=column, row_condition=condition)
+    yield (
+        "symbol is empty",
+        ExpectColumnValueLengthsToBeBetween(column="symbol", min_value=1, row_condition=_in_window(bounds)),
+    )
+
+
+def price_positive(limits: Sequence[Mapping[str, Any]], bounds: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Expect prices above zero."""
+    del limits
+    yield (
+        "price is not above zero",
+        ExpectColumnValuesToBeBetween(column="price", min_value=0, strict_min=True, row_condition=_in_window(bounds)),
+    )
+
+
+def candle_shape(symbols: Sequence[str], start: datetime) -> Iterator[tuple[str, Any]]:
+    """Expect low <= open, close <= high. An index finds the candles of each symbol."""
+    condition = Column("symbol").is_in(list(symbols)) & (Column("bucket") >= start)
+    for upper, lower in (("high", "open"), ("high", "close"), ("open", "low"), ("close", "low")):
+        yield (
+            f"{upper} is below {lower}",
+            ExpectColumnPairValuesAToBeGreaterThanB(
+                column_A=upper, column_B=lower, or_equal=True, row_condition=condition
+            ),
+        )
+
+
+def _in_window(bounds: Mapping[str, Any]) -> Any:
+    """Say the bounds of the window; ticks that are chosen by their time may have come at any time."""
+    condition = Column("time") >= bounds["time_from"]
+    if isinstance(bounds["received_from"], str):
+        return condition
+    received = Column("received_at")
+    return condition & (received >= bounds["received_from"]) & (received < bounds["received_until"])
+
+
+def _escaped(statement: str) -> str:
+    """Double braces and escape colons, which would be placeholders and parameters."""
+    doubled = statement.replace("{", "{{").replace("}", "}}")
+    return _BIND.sub(lambda match: match[0].replace(":", r"\:"), doubled)
+
+
+def _error(info: Mapping[str, Any]) -> str | None:
+    """Return the reason why an expectation could not be judged; it stands flat or by metric."""
+    if "raised_exception" in info:
+        message = info.get("exception_message") if info["raised_exception"] else None
+    else:
+        message = next((part["exception_message"] for part in info.values() if part.get("raised_exception")), None)
+    return re.sub(r"\s+", " ", message.split("\n[SQL:")[0]).strip() if message else None

@@ -1,0 +1,77 @@
+"""What the SQL of the checks is given: bounds, thresholds of each symbol, and what only this process can see."""
+
+import random
+import shutil
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from candleworks.model.trading_day import AROUND_THE_CLOCK, CURRENCIES, calendar_of, zone_of
+from candleworks.settings import Settings, SymbolClass
+from candleworks.storage.connection import Connection
+from candleworks.storage.inspection import candle_levels
+from candleworks.storage.quality import Objects
+
+SAMPLE_ROWS = 5
+_CLASSES: Mapping[str, SymbolClass] = {CURRENCIES: "forex", AROUND_THE_CLOCK: "crypto"}
+
+
+def class_of(symbol: str, settings: Settings) -> SymbolClass:
+    """Return `forex` for what follows the hours of currencies, `crypto` around the clock, else `stock`."""
+    return _CLASSES.get(calendar_of(symbol, settings.calendars), "stock")
+
+
+def limits(symbols: Iterable[str], settings: Settings) -> Objects:
+    """Return a row of thresholds for each symbol."""
+    return Objects(_limits_of(symbol, settings) for symbol in sorted(symbols))
+
+
+def _limits_of(symbol: str, settings: Settings) -> dict[str, Any]:
+    calendar, kind = calendar_of(symbol, settings.calendars), class_of(symbol, settings)
+    thresholds = settings.quality.ticks.of(symbol, kind).model_dump() | (
+        settings.quality.candles.of(symbol, kind).model_dump()
+    )
+    return {"symbol": symbol, "class": kind, "calendar": calendar, "zone": str(zone_of(calendar)), **thresholds}
+
+
+def sampled(symbols: Iterable[str], count: int, moment: datetime) -> list[str]:
+    """Choose some symbols, others at every moment."""
+    names = sorted(symbols)
+    return random.Random(int(moment.timestamp())).sample(names, min(count, len(names)))  # noqa: S311 - no secret
+
+
+def suite_limits(settings: Settings) -> dict[str, Any]:
+    """Return the thresholds that do not depend on a symbol."""
+    quality = settings.quality
+    return {
+        "max_feed_silence_seconds": quality.ticks.max_feed_silence_seconds,
+        "max_duplicates_percent": quality.ticks.max_duplicates_percent,
+        **quality.system.model_dump(),
+    }
+
+
+def facts(connection: Connection, settings: Settings) -> dict[str, Any]:
+    """Return what no statement sees by itself: how far candles are stored, the disk, the configured retention."""
+    return {
+        "levels": Objects(
+            {"level": state.level, "watermark": _iso(state.watermark), "lag_seconds": state.lag_seconds}
+            for state in candle_levels(connection)
+        ),
+        "disk": _disk(settings),
+        "retention": Objects(
+            {"relation": relation, "days": days}
+            for relation, days in settings.storage.retention_days.model_dump().items()
+            if days is not None
+        ),
+        "chunk_days": max(settings.storage.chunk_interval_days, 7),
+    }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _disk(settings: Settings) -> dict[str, Any]:
+    path = next(path for path in (settings.home, *settings.home.parents) if path.exists())
+    usage = shutil.disk_usage(path)
+    return {"path": str(path), "free_mb": usage.free // 1_000_000, "total_mb": usage.total // 1_000_000}

@@ -1,0 +1,178 @@
+"""Runs checks, keeps what they find, and hands it to the alerts."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from candleworks import alerts, clock
+from candleworks.candles.refresh import refresh
+from candleworks.model.notices import Notify, ignore
+from candleworks.model.quality import QualityResult, Status
+from candleworks.quality.limits import SAMPLE_ROWS, facts, limits, sampled, suite_limits
+from candleworks.quality.registry import ALL, Check, chosen
+from candleworks.quality.report import Report
+from candleworks.quality.window import Window, window
+from candleworks.settings import Settings
+from candleworks.storage.candles import levels
+from candleworks.storage.connection import Connection, connect, transient_errors
+from candleworks.storage.quality import (
+    Objects,
+    check_sql,
+    checked_until,
+    rendered,
+    save_results,
+    symbols_in_window,
+    symbols_of_feeds,
+    troubled_subjects,
+)
+
+if TYPE_CHECKING:
+    from candleworks.quality.expectations import Database, Outcome
+
+
+def run_checks(
+    settings: Settings,
+    dsn: str,
+    suite: str = ALL,
+    since: datetime | None = None,
+    notify: Notify = ignore,
+    until: datetime | None = None,
+) -> Report:
+    """Run the checks of a suite (`ticks`, `candles`, `system`, or `all`), store the results, and update the alerts.
+
+    Without `since` each check looks at what came since its last run: the last hour at first, a day at most. With it,
+    ticks are chosen by their time from `since` on, whenever they came. `until` is the moment that counts as now. A
+    check that breaks is an `error` of its own and disturbs no other; TransientError when the database is away.
+    """
+    began = clock.monotonic()
+    checks = chosen(settings, suite)
+    from candleworks.quality.expectations import expecting  # noqa: PLC0415 - takes seconds and 140 MB
+
+    with transient_errors(dsn), connect(dsn, "candleworks check") as connection, expecting(dsn) as database:
+        run = _Run(settings, connection, database, since, until or clock.now())
+        for check in checks:
+            run.judge(check)
+        checked = {} if since else dict.fromkeys(run.looked, run.until)
+        save_results(connection, run.results, checked)
+    alerts.update(dsn, settings, [_told(result) for result in run.results], notify)
+    return Report(run.results, run.idle, clock.monotonic() - began)
+
+
+def _told(result: QualityResult) -> alerts.Result:
+    return alerts.Result(
+        result.check, result.subject, result.severity, result.status, result.observed, result.expected, result.at
+    )
+
+
+@dataclass
+class _Run:
+    """The checks of one run, one after the other."""
+
+    settings: Settings
+    connection: Connection
+    database: "Database"
+    since: datetime | None
+    until: datetime
+    results: list[QualityResult] = field(default_factory=list)
+    idle: list[str] = field(default_factory=list)
+    looked: list[str] = field(default_factory=list)
+    _batches: dict[Window, dict[str, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._read_until = checked_until(self.connection)
+        self._streamed = symbols_of_feeds(self.connection)
+        self._troubled: dict[str, set[str]] = defaultdict(set)
+        for check, subject in troubled_subjects(self.connection, self.until):
+            self._troubled[check].add(subject)
+        self._facts = facts(self.connection, self.settings) | suite_limits(self.settings)
+        self._widths = levels(self.connection)
+
+    def judge(self, check: Check) -> None:
+        """Evaluate a check and keep its results."""
+        began = clock.monotonic()
+        span = window(self.since, self._read_until.get(check.name), self.until)
+        batch = self._batch(span)
+        parameters = self._parameters(span, batch)
+        if (check.judges == "batch" and not batch) or (check.name == "vendor-bars" and not parameters["bars"]):
+            self.idle.append(check.name)
+            self.looked.append(check.name)
+            return
+        outcome = self._outcome(check, parameters)
+        if check.settles and outcome.rows:
+            refresh(self.connection)
+            self._facts |= facts(self.connection, self.settings)
+            outcome = self._outcome(check, self._parameters(span, batch))
+        if outcome.error is None:
+            self.looked.append(check.name)
+        self._keep(check, span, batch, outcome, clock.monotonic() - began)
+
+    def _batch(self, span: Window) -> dict[str, int]:
+        if span not in self._batches:
+            self._batches[span] = symbols_in_window(self.connection, span.parameters)
+        return self._batches[span]
+
+    def _parameters(self, span: Window, batch: Mapping[str, int]) -> dict[str, Any]:
+        quality = self.settings.quality.candles
+        return {
+            **span.parameters,
+            **self._facts,
+            "limits": limits({*batch, *self._streamed}, self.settings),
+            "symbols": sorted(batch),
+            "level_starts": {level: _floor(span.start, width) for level, width in self._widths.items()},
+            "audited": sampled(batch, quality.audited_symbols, span.until),
+            "bars": Objects(),
+            "sample": SAMPLE_ROWS,
+        }
+
+    def _outcome(self, check: Check, parameters: dict[str, Any]) -> "Outcome":
+        if check.native:
+            from candleworks.quality.native import native_outcome  # noqa: PLC0415 - see run_checks
+
+            return native_outcome(self.database, check.name, parameters)
+        return self.database.rows(rendered(self.connection, check_sql(check.name), parameters))
+
+    def _keep(self, check: Check, span: Window, batch: Mapping[str, int], outcome: "Outcome", seconds: float) -> None:
+        def result(subject: str, status: Status, found: Mapping[str, Any]) -> QualityResult:
+            return QualityResult(
+                check=check.name,
+                subject=subject,
+                suite=check.suite,
+                severity=check.severity,
+                status=status,
+                observed=found.get("observed"),
+                expected=found.get("expected"),
+                window_from=span.start,
+                window_until=span.until,
+                sample=found.get("sample"),
+                seconds=seconds,
+                at=clock.now(),
+            )
+
+        if outcome.error is not None:
+            self.results.append(result(check.scope, "error", {"observed": outcome.error}))
+            return
+        failed = {row["subject"]: row for row in outcome.rows}
+        self.results += [result(subject, "failed", row) for subject, row in failed.items()]
+        recovered = [] if outcome.partial else self._recovered(check, batch, failed)
+        self.results += [result(subject, "passed", {}) for subject in recovered]
+        if not failed or check.scope in self._troubled[check.name] - {*failed, *recovered}:
+            self.results.append(result(check.scope, "passed", {"observed": _looked_at(check, batch)}))
+
+    def _recovered(self, check: Check, batch: Mapping[str, int], failed: Mapping[str, Any]) -> list[str]:
+        """Name the subjects in trouble that were looked at and did not fail."""
+        judged = self._troubled[check.name] - set(failed) - {check.scope}
+        return sorted(judged if check.judges == "all" else judged & set(batch))
+
+
+def _floor(moment: datetime, width: timedelta) -> datetime:
+    """Return the start of the bucket that holds the moment; levels of a day or less begin with the day."""
+    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight + (moment - midnight) // width * width
+
+
+def _looked_at(check: Check, batch: Mapping[str, int]) -> str | None:
+    if check.judges == "all":
+        return None
+    return f"{sum(batch.values()):,} new ticks of {len(batch):,} symbols"

@@ -1,0 +1,112 @@
+"""What checks ask of the database, and where their results are kept."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import args_row
+from psycopg.types.json import Jsonb
+
+from candleworks.model.quality import QualityResult, QualityState
+from candleworks.storage.connection import CONNECT_TIMEOUT_SECONDS, Connection
+from candleworks.storage.queries import query, sql_directory
+
+STATEMENT_SECONDS = 15
+# A check never writes and never waits; compiling its statements took longer than running them.
+_SESSION = (
+    f"-c default_transaction_read_only=on -c statement_timeout={STATEMENT_SECONDS}s -c TimeZone=UTC -c jit=off"
+    " -c random_page_cost=1.1"
+)
+Subject = tuple[str, str]
+
+
+class Objects(list[dict[str, Any]]):
+    """A parameter that becomes a JSON array, not an array of the database."""
+
+
+@cache
+def check_sql(name: str) -> str:
+    """Return the SQL of a check, `sql/checks/NAME.sql`."""
+    return (sql_directory() / "checks" / f"{name}.sql").read_text(encoding="utf-8").strip()
+
+
+def rendered(connection: Connection, statement: str, parameters: Mapping[str, Any]) -> str:
+    """Put the parameters into a statement as literals; lists of objects and mappings become JSON."""
+    plain = {name: Jsonb(value) if isinstance(value, Objects | dict) else value for name, value in parameters.items()}
+    return psycopg.ClientCursor(connection).mogrify(statement, plain)
+
+
+def sqlalchemy_url(dsn: str) -> str:
+    """Return the same database as an address for SQLAlchemy, for sessions that only read."""
+    from sqlalchemy import URL  # noqa: PLC0415 - 0.2 s, and only checks need it
+
+    given = {key: str(value) for key, value in conninfo_to_dict(dsn).items() if value is not None}
+    given.setdefault("connect_timeout", str(CONNECT_TIMEOUT_SECONDS))
+    given["options"] = f"{given.get('options', '')} {_SESSION}".strip()
+    given["application_name"] = "candleworks check"
+    user, password, database = (given.pop(key, None) for key in ("user", "password", "dbname"))
+    return URL.create(
+        "postgresql+psycopg", username=user, password=password, database=database, query=given
+    ).render_as_string(hide_password=False)
+
+
+def checked_until(connection: Connection) -> dict[str, datetime]:
+    """Return up to where each check has read ticks."""
+    return dict(connection.execute(query("checked_until")).fetchall())
+
+
+def symbols_in_window(connection: Connection, window: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many ticks of each symbol a window holds."""
+    return dict(connection.execute(query("symbols_in_window"), window).fetchall())
+
+
+def symbols_of_feeds(connection: Connection) -> list[str]:
+    """Return what feeds stream, should stream, or were refused."""
+    return [symbol for (symbol,) in connection.execute(query("symbols_of_feeds")).fetchall()]
+
+
+def troubled_subjects(connection: Connection, until: datetime) -> set[Subject]:
+    """Return the (check, subject) pairs whose passes are worth a row."""
+    return set(connection.execute(query("troubled_subjects"), {"until": until}).fetchall())
+
+
+def save_results(connection: Connection, results: Sequence[QualityResult], checked: Mapping[str, datetime]) -> None:
+    """Keep the results of a run, and up to where its checks have read, all or nothing."""
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.executemany(query("save_quality_result"), [_row(result) for result in results])
+        cursor.executemany(
+            query("save_checked_until"), [{"check": check, "moment": moment} for check, moment in checked.items()]
+        )
+
+
+def _row(result: QualityResult) -> dict[str, Any]:
+    return asdict(result) | {"sample": None if result.sample is None else Jsonb(result.sample)}
+
+
+def quality_now(connection: Connection) -> Iterable[QualityState]:
+    """Return the newest result of every check and subject, the worst first."""
+    with connection.cursor(row_factory=args_row(_state)) as cursor:
+        return cursor.execute(query("quality_now")).fetchall()
+
+
+def _state(*values: Any) -> QualityState:
+    names = (
+        "check",
+        "subject",
+        "suite",
+        "severity",
+        "status",
+        "observed",
+        "expected",
+        "window_from",
+        "window_until",
+        "sample",
+        "seconds",
+        "at",
+        "since",
+    )
+    return QualityState(**dict(zip(names, values, strict=True)))

@@ -1,0 +1,38 @@
+-- Streamed symbols with a row of minutes without a candle, longer than allowed and over now: what goes on is judged by
+-- freshness. Only minutes count in which the market was open, the symbol asked for, and no hole of the feed known.
+WITH buckets AS (
+    SELECT s.symbol, s.since, l.calendar, l.max_empty_minutes, c.bucket,
+        coalesce(
+            lag(c.bucket) OVER (PARTITION BY s.symbol ORDER BY c.bucket),
+            date_trunc('minute', candleworks.last_seen(s.symbol, c.bucket - interval '1 microsecond'), 'UTC')
+        ) + interval '1 minute' AS previous_end
+    FROM candleworks.subscribed_symbols() s
+    JOIN jsonb_to_recordset(%(limits)s) l(symbol text, calendar text, max_empty_minutes double precision)
+        ON l.symbol = s.symbol
+    JOIN public.candles_1m c ON c.symbol = s.symbol AND c.bucket >= %(candles_from)s AND c.bucket < %(until)s
+), holes AS (
+    SELECT b.symbol, b.calendar, b.max_empty_minutes, greatest(b.previous_end, b.since) AS start, b.bucket AS stop
+    FROM buckets b
+    WHERE b.bucket - greatest(b.previous_end, b.since) > b.max_empty_minutes * interval '1 minute'
+), offending AS (
+    SELECT h.symbol, h.start, h.stop, h.max_empty_minutes, o.minutes,
+        row_number() OVER (PARTITION BY h.symbol ORDER BY h.start) AS n
+    FROM holes h
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(extract(epoch FROM upper(r.part) - lower(r.part))), 0) / 60 AS minutes
+        FROM unnest(
+            candleworks.open_times(h.calendar, h.start, h.stop) * tstzmultirange(tstzrange(h.start, h.stop)) - (
+                SELECT coalesce(range_agg(tstzrange(g.started_at, g.ended_at)), '{}') FROM public.feed_gaps g
+                WHERE g.started_at < h.stop AND (g.ended_at > h.start OR g.ended_at IS NULL)
+                    AND (g.symbol = h.symbol OR g.symbol IS NULL)
+            )
+        ) r(part)
+    ) o
+    WHERE o.minutes > h.max_empty_minutes
+)
+SELECT o.symbol AS subject,
+    format('%%s minutes of open market without a candle, from %%s', round(max(o.minutes)),
+        to_char(min(o.start) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI UTC')) AS observed,
+    format('at most %%s in a row', min(o.max_empty_minutes)) AS expected,
+    jsonb_agg(to_jsonb(o) - 'n' - 'max_empty_minutes' ORDER BY o.n) FILTER (WHERE o.n <= %(sample)s) AS sample
+FROM offending o GROUP BY o.symbol

@@ -1,0 +1,23 @@
+-- Stamps whose ticks are not numbered 0, 1, 2, ... in the microseconds of their time: a tick was deleted, or stored past
+-- the rules of tick identity. What others wrote by hand follows no such rules.
+WITH suspects AS (
+    SELECT t.symbol, date_trunc('milliseconds', t.time) AS stamp
+    FROM candleworks.new_ticks(%(received_from)s, %(received_until)s, %(time_from)s) t
+    WHERE t.origin NOT IN ('bar', 'adopted', 'manual')
+    GROUP BY 1, 2 HAVING max(mod(extract(microseconds FROM t.time)::bigint, 1000)) >= count(*)
+), offending AS (
+    -- The other ticks of the stamp may have come before the window.
+    SELECT s.symbol, s.stamp, c.ordinals, row_number() OVER (PARTITION BY s.symbol ORDER BY s.stamp) AS n
+    FROM suspects s
+    CROSS JOIN LATERAL (
+        SELECT jsonb_agg(mod(extract(microseconds FROM t.time)::bigint, 1000) ORDER BY t.time) AS ordinals,
+            max(mod(extract(microseconds FROM t.time)::bigint, 1000)) >= count(*) AS has_hole
+        FROM public.stocks_real_time t
+        WHERE t.symbol = s.symbol AND t.time >= s.stamp AND t.time < s.stamp + interval '1 millisecond'
+    ) c
+    WHERE c.has_hole
+)
+SELECT o.symbol AS subject, format('%%s stamps with a hole in the numbers of their ticks', count(*)) AS observed,
+    'ticks of a stamp numbered from 0 without holes' AS expected,
+    jsonb_agg(to_jsonb(o) - 'n' ORDER BY o.n) FILTER (WHERE o.n <= %(sample)s) AS sample
+FROM offending o GROUP BY o.symbol

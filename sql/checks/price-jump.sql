@@ -1,0 +1,68 @@
+-- Prices far from the median of the 200 ticks before their quarter of an hour; where there are fewer than 20 of these, from
+-- the median of the quarter itself. Deviations are counted in percent and, while the reference is fresh and the market
+-- open, in MAD (median absolute deviations), which tell what is usual for the symbol at that time.
+WITH ticks AS MATERIALIZED (
+    SELECT t.symbol, t.time, t.price, t.received_at, public.time_bucket('15 minutes', t.time) AS quarter
+    FROM candleworks.new_ticks(%(received_from)s, %(received_until)s, %(time_from)s) t WHERE t.price > 0
+), quarters AS (
+    SELECT t.symbol, t.quarter, percentile_cont(0.5) WITHIN GROUP (ORDER BY t.price) AS own_median
+    FROM ticks t GROUP BY 1, 2
+), reference AS MATERIALIZED (
+    SELECT q.symbol, q.quarter, l.jump_percent, l.jump_closed_percent, l.jump_mad, l.jump_mad_percent,
+        CASE WHEN b.ticks >= 20 THEN b.median ELSE q.own_median END AS median,
+        CASE WHEN b.ticks >= 20 AND b.newest > q.quarter - interval '2 hours' THEN d.mad END AS mad,
+        candleworks.open_times(l.calendar, q.quarter, q.quarter + interval '15 minutes') AS open_times
+    FROM quarters q
+    JOIN jsonb_to_recordset(%(limits)s) l(
+        symbol text, calendar text, jump_percent double precision, jump_closed_percent double precision,
+        jump_mad double precision, jump_mad_percent double precision
+    ) ON l.symbol = q.symbol
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS ticks, max(p.time) AS newest, array_agg(p.price) AS prices,
+            percentile_cont(0.5) WITHIN GROUP (ORDER BY p.price) AS median
+        FROM (
+            SELECT p.time, p.price FROM public.stocks_real_time p
+            WHERE p.symbol = q.symbol AND p.time < q.quarter AND p.time >= q.quarter - interval '8 days' AND p.price > 0
+            ORDER BY p.time DESC LIMIT 200
+        ) p
+    ) b
+    CROSS JOIN LATERAL (
+        SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(u.price - b.median)) AS mad FROM unnest(b.prices) u(price)
+    ) d
+), judged AS (
+    SELECT t.symbol, t.time, t.price, t.received_at, r.median, r.mad, 100 * (t.price / r.median - 1) AS percent,
+        CASE WHEN r.open_times @> t.time THEN r.jump_percent ELSE r.jump_closed_percent END AS allowed_percent,
+        CASE WHEN r.open_times @> t.time THEN r.jump_mad END AS allowed_mad, r.jump_mad_percent
+    FROM ticks t JOIN reference r USING (symbol, quarter)
+), offending AS (
+    SELECT j.*, row_number() OVER (PARTITION BY j.symbol ORDER BY abs(j.percent) DESC, j.time) AS n
+    FROM judged j
+    WHERE abs(j.percent) > j.allowed_percent
+        OR (j.mad > 0 AND abs(j.price - j.median) > j.allowed_mad * j.mad AND abs(j.percent) > j.jump_mad_percent)
+), worst AS (
+    SELECT o.symbol, count(*) AS ticks,
+        max(o.price) FILTER (WHERE o.n = 1) AS price, max(o.median) FILTER (WHERE o.n = 1) AS median,
+        max(o.percent) FILTER (WHERE o.n = 1) AS percent, max(o.allowed_percent) FILTER (WHERE o.n = 1) AS allowed_percent,
+        max(o.allowed_mad) FILTER (WHERE o.n = 1) AS allowed_mad, max(o.jump_mad_percent) AS jump_mad_percent,
+        percentile_cont(0.5) WITHIN GROUP (ORDER BY o.median / o.price) AS ratio,
+        jsonb_agg(jsonb_build_object(
+            'time', o.time, 'price', o.price, 'received_at', o.received_at, 'median', o.median, 'mad', o.mad
+        ) ORDER BY o.n) FILTER (WHERE o.n <= %(sample)s) AS sample
+    FROM offending o GROUP BY o.symbol
+)
+SELECT w.symbol AS subject,
+    format('%%s ticks, the farthest %%s against a median of %%s (%%s %%%%)%%s', w.ticks, w.price, round(w.median::numeric, 6)::double precision,
+        to_char(w.percent, 'FMSG999999990.0'), (
+            SELECT format(', as after a %%s split', s.name)
+            FROM (VALUES
+                (1.5, '3:2'), (2, '2:1'), (3, '3:1'), (4, '4:1'), (5, '5:1'), (7, '7:1'), (8, '8:1'), (10, '10:1'),
+                (15, '15:1'), (20, '20:1'), (25, '25:1'), (50, '50:1'), (1 / 2.0, '1:2'), (1 / 3.0, '1:3'), (1 / 4.0, '1:4'),
+                (1 / 5.0, '1:5'), (1 / 8.0, '1:8'), (1 / 10.0, '1:10'), (1 / 20.0, '1:20'), (1 / 25.0, '1:25'), (1 / 50.0, '1:50')
+            ) s(ratio, name)
+            WHERE abs(w.ratio / s.ratio - 1) < 0.03 LIMIT 1
+        )) AS observed,
+    format('within %%s %%%%%%s of the median', w.allowed_percent,
+        CASE WHEN w.allowed_mad IS NOT NULL THEN format(', and within %%s MAD or %%s %%%%', w.allowed_mad, w.jump_mad_percent) END
+    ) AS expected,
+    w.sample
+FROM worst w

@@ -1,0 +1,19 @@
+-- Feeds of which many ticks were refused; below 10 there are too few to tell. Refused lines of imported files are told by
+-- the import.
+WITH feeds AS (
+    SELECT s.feed, sum(s.ticks) AS ticks FROM public.ingest_stats s
+    WHERE s.at >= %(stats_from)s AND s.at < %(until)s GROUP BY s.feed
+), refused AS (
+    SELECT r.feed, r.received_at, r.reason, left(r.payload, 200) AS payload,
+        row_number() OVER (PARTITION BY r.feed ORDER BY r.received_at DESC) AS n
+    FROM public.rejected_ticks r
+    WHERE r.received_at >= %(stats_from)s AND r.received_at < %(until)s
+        AND (r.feed IN (SELECT feed FROM feeds) OR r.feed IN (SELECT feed FROM public.feed_symbols))
+)
+SELECT 'feed/' || r.feed AS subject,
+    format('%%s ticks refused, %%s stored', count(*), coalesce(min(f.ticks), 0)) AS observed,
+    format('at most %%s %%%% refused', %(max_rejected_percent)s) AS expected,
+    jsonb_agg(to_jsonb(r) - 'n' - 'feed' ORDER BY r.n) FILTER (WHERE r.n <= %(sample)s) AS sample
+FROM refused r LEFT JOIN feeds f USING (feed)
+GROUP BY r.feed
+HAVING count(*) >= 10 AND count(*) * 100 > (count(*) + coalesce(min(f.ticks), 0)) * %(max_rejected_percent)s
