@@ -382,11 +382,14 @@ class Settings(_File):
     web_port: Port = 8050
     prefect_port: Port = 4200
     timescaledb: Path | None = None
+    reader_password: SecretStr | None = None
+    grafana_home: Path | None = None
+    grafana_port: Port = 3000
     api_key: SecretStr | None = None
     alert_urls: tuple[SecretStr, ...] = ()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    @field_validator("home", "timescaledb")
+    @field_validator("home", "timescaledb", "grafana_home")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         try:
@@ -434,13 +437,16 @@ ENVIRONMENT = {
     "CANDLEWORKS_WEB_PORT": "web_port",
     "CANDLEWORKS_PREFECT_PORT": "prefect_port",
     "CANDLEWORKS_TIMESCALEDB": "timescaledb",
+    "CANDLEWORKS_READER_PASSWORD": "reader_password",
+    "CANDLEWORKS_GRAFANA_HOME": "grafana_home",
+    "CANDLEWORKS_GRAFANA_PORT": "grafana_port",
     "CANDLEWORKS_LOG_LEVEL": "log_level",
     "CANDLEWORKS_ALERT_URLS": "alert_urls",
     "TWELVEDATA_API_KEY": "api_key",
 }
 CONFIG_VARIABLE = "CANDLEWORKS_CONFIG"
 CONFIG_FILE = "candleworks.yaml"
-_SECRETS = frozenset({"dsn", "api_key", "alert_urls"})
+_SECRETS = frozenset({"dsn", "api_key", "alert_urls", "reader_password"})
 # What is allowed where pydantic says it in the terms of a programmer; the rest of its messages are used as they are.
 _ALLOWED = {
     "string_type": "a text (in quotes where YAML takes it for something else)",

@@ -10,13 +10,16 @@ import typer
 from candleworks import __version__
 from candleworks.cli.alerts import alerts
 from candleworks.cli.candles import candles
+from candleworks.cli.check import check
 from candleworks.cli.database import dsn, migrate
 from candleworks.cli.export import export
 from candleworks.cli.fill_gaps import fill_gaps
+from candleworks.cli.grafana import grafana
 from candleworks.cli.importing import import_files
 from candleworks.cli.ingest import ingest
 from candleworks.cli.inspect import doctor, maintain, status
 from candleworks.cli.processes import stop_with_parent
+from candleworks.cli.reader import reader
 from candleworks.cli.rejected import rejected
 from candleworks.cli.replay import replay
 from candleworks.cli.serve import serve
@@ -32,7 +35,10 @@ for command in (up, ingest, serve, migrate, status, doctor, maintain, dsn, simul
     app.command()(command)
 app.command("import")(import_files)
 app.command()(export)
+app.command()(check)
 app.command()(fill_gaps)
+app.command()(reader)
+app.command()(grafana)
 app.add_typer(candles, name="candles")
 app.add_typer(alerts, name="alerts")
 app.add_typer(rejected, name="rejected")
