@@ -13,6 +13,7 @@ from candleworks.model.quality import QualityResult, Status
 from candleworks.quality.limits import SAMPLE_ROWS, facts, limits, sampled, suite_limits
 from candleworks.quality.registry import ALL, Check, chosen
 from candleworks.quality.report import Report
+from candleworks.quality.vendor import bars_due, vendor_bars
 from candleworks.quality.window import Window, window
 from candleworks.settings import Settings
 from candleworks.storage.candles import levels
@@ -95,10 +96,15 @@ class _Run:
         span = window(self.since, self._read_until.get(check.name), self.until)
         batch = self._batch(span)
         parameters = self._parameters(span, batch)
-        if (check.judges == "batch" and not batch) or (check.name == "vendor-bars" and not parameters["bars"]):
+        if check.judges == "batch" and not batch:
             self.idle.append(check.name)
             self.looked.append(check.name)
             return
+        if check.name == "vendor-bars":
+            parameters["bars"] = self._bars(span, batch)
+            if not parameters["bars"]:
+                self.idle.append(check.name)
+                return
         outcome = self._outcome(check, parameters)
         if check.settles and outcome.rows:
             refresh(self.connection)
@@ -113,6 +119,11 @@ class _Run:
             self._batches[span] = symbols_in_window(self.connection, span.parameters)
         return self._batches[span]
 
+    def _bars(self, span: Window, batch: Mapping[str, int]) -> Objects:
+        if not bars_due(self.settings, span, self._read_until.get("vendor-bars")):
+            return Objects()
+        return vendor_bars(self.connection, self.settings, batch, span)
+
     def _parameters(self, span: Window, batch: Mapping[str, int]) -> dict[str, Any]:
         quality = self.settings.quality.candles
         return {
@@ -122,7 +133,6 @@ class _Run:
             "symbols": sorted(batch),
             "level_starts": {level: _floor(span.start, width) for level, width in self._widths.items()},
             "audited": sampled(batch, quality.audited_symbols, span.until),
-            "bars": Objects(),
             "sample": SAMPLE_ROWS,
         }
 

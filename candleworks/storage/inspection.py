@@ -13,7 +13,16 @@ from candleworks.storage.connection import Connection
 from candleworks.storage.engine import Engine, detect, engine_of
 from candleworks.storage.queries import query
 
-TABLES = ("stocks_real_time", "quotes", "company", "rejected_ticks", "ingest_stats", "import_files", "feed_gaps")
+TABLES = (
+    "stocks_real_time",
+    "quotes",
+    "company",
+    "rejected_ticks",
+    "ingest_stats",
+    "import_files",
+    "feed_gaps",
+    "quality_results",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,11 @@ def _retention(connection: Connection, settings: Settings) -> Iterator[_Step]:
     for relation, days in (("stocks_real_time", keep.stocks_real_time), ("quotes", keep.quotes)):
         if days is not None:
             yield _Step(relation, "dropped", unit, partial(_drop_ticks, connection, relation, days))
-    for relation, days in (("rejected_ticks", keep.rejected_ticks), ("ingest_stats", keep.ingest_stats)):
+    for relation, days in (
+        ("rejected_ticks", keep.rejected_ticks),
+        ("ingest_stats", keep.ingest_stats),
+        ("quality_results", keep.quality_results),
+    ):
         if days is not None:
             yield _Step(relation, "deleted", "row", partial(_forget, connection, relation, days))
 

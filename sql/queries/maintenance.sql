@@ -28,5 +28,12 @@ DELETE FROM public.rejected_ticks WHERE received_at < %(older_than)s
 -- name: forget_ingest_stats
 DELETE FROM public.ingest_stats WHERE at < %(older_than)s
 
+-- name: forget_quality_results
+-- The newest result of each check and subject stays, however old it is: it is what is known.
+DELETE FROM public.quality_results r WHERE r.at < %(older_than)s AND EXISTS (
+    SELECT FROM public.quality_results newer
+    WHERE newer."check" = r."check" AND newer.subject = r.subject AND newer.at > r.at
+)
+
 -- name: prepare_ahead
 SELECT candleworks.prepare_ticks(now(), now() + interval '28 days'), candleworks.prepare_quotes(now(), now() + interval '28 days')
