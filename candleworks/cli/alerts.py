@@ -53,7 +53,7 @@ def list_(
         typer.echo("no alerts")
     for waiting in unsent:
         reason = f" ({waiting['reason']})" if waiting["reason"] else ""
-        typer.echo(f"{waiting['messages']:,} messages wait for {waiting['destination']}{reason}")
+        typer.echo(f"not delivered yet: {waiting['messages']:,} to {waiting['destination']}{reason}")
 
 
 @alerts.command()

@@ -1,0 +1,129 @@
+"""`alerts list`, `show`, `ack`, `mute`, `unmute`, `deliver` and `watch`."""
+
+import json
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from candleworks.alerts import update
+from candleworks.settings import Settings
+from candleworks.storage.connection import Connection
+from candleworks.storage.engine import Engine
+from tests.alerts.conftest import results, told_to
+from tests.alerts.receivers import Web
+from tests.cli.commands import ended, started
+from tests.cli.conftest import Invoke, invoke  # noqa: F401 - the fixture
+
+pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
+PATIENCE_SECONDS = 60
+
+
+@pytest.fixture
+def failing(connection: Connection, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Connection:
+    """Alert 1 about AAPL, on a terminal that is wide enough."""
+    monkeypatch.setenv("COLUMNS", "200")
+    update(connection, settings, results("failed", "AAPL"))
+    return connection
+
+
+def test_alerts_are_listed(invoke: Invoke, dsn: str, failing: Connection) -> None:  # noqa: ARG001, F811
+    """With what was observed and expected, since when, and how many messages were not delivered."""
+    found = invoke("alerts", "list", CANDLEWORKS_DSN=dsn)
+    assert (found.status, found.errors) == (0, "")
+    row = next(line for line in found.output.splitlines() if "AAPL" in line)
+    cells = [cell.strip() for cell in re.split("[│|]", row)[1:-1]]
+    assert cells == [
+        *("1", "open, unsent", "warning", "freshness", "AAPL", "312 s", "at most 120 s", "2026-01-05 15:00:00", "1")
+    ]
+    assert "not delivered yet: 1 to log\n" in found.output
+    (alert,) = json.loads(invoke("alerts", "list", "--json", CANDLEWORKS_DSN=dsn).output)["alerts"]
+    assert (alert["id"], alert["status"], alert["count"]) == (1, "open", 1)
+
+
+def test_ended_alerts_are_listed_on_request(invoke: Invoke, dsn: str, failing: Connection) -> None:  # noqa: F811
+    """For as long back as one asks."""
+    failing.execute("UPDATE alerts SET status = 'resolved', resolved_at = now() - interval '2 hours'")
+    failing.execute("DELETE FROM alert_deliveries")
+    assert invoke("alerts", "list", CANDLEWORKS_DSN=dsn) == (0, "no alerts\n", "")
+    assert invoke("alerts", "list", "--resolved", "1h", CANDLEWORKS_DSN=dsn).output == "no alerts\n"
+    assert "resolved" in invoke("alerts", "list", "--resolved", "3h", CANDLEWORKS_DSN=dsn).output
+
+
+def test_an_alert_is_answered(invoke: Invoke, dsn: str, failing: Connection) -> None:  # noqa: ARG001, F811
+    """By a name of one's own or the user's; its history shows who did what."""
+    sentence = "alert 1 (freshness, AAPL) is acknowledged by ada\n"
+    assert invoke("alerts", "ack", "1", "--by", "ada", CANDLEWORKS_DSN=dsn) == (0, sentence, "")
+    muted = invoke("alerts", "mute", "1", "--until", "2030-01-31T08:00", "--reason", "known", CANDLEWORKS_DSN=dsn)
+    assert muted == (0, "alert 1 (freshness, AAPL) is muted until 2030-01-31 08:00 UTC\n", "")
+    assert "acknowledged, muted" in invoke("alerts", "list", CANDLEWORKS_DSN=dsn).output
+    shown = invoke("alerts", "show", "1", CANDLEWORKS_DSN=dsn).output
+    for words in ("acknowledged_by", "ada", "by ada", "known", "until 2030-01-31", "waiting"):
+        assert words in shown
+    unmuted = invoke("alerts", "unmute", "1", CANDLEWORKS_DSN=dsn)
+    assert unmuted == (0, "alert 1 (freshness, AAPL) is no longer muted\n", "")
+    told = json.loads(invoke("alerts", "show", "1", "--json", CANDLEWORKS_DSN=dsn).output)
+    assert [event["event"] for event in told["history"]] == ["opened", "acknowledged", "muted", "unmuted"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("ack", "7"), "There is no unresolved alert 7: choose one of `candleworks alerts list`."),
+        (("show", "7"), "There is no alert 7: choose one of `candleworks alerts list`."),
+        (
+            ("mute", "1", "--reason", "x", "--until", "soon"),
+            "'soon' is no time: write 30m, 12h, 7d, or a time such as 2026-01-31T08:00 (UTC).",
+        ),
+        (
+            ("mute", "1", "--reason", "x", "--until", "2020-01-01"),
+            "An alert cannot be muted until 2020-01-01 00:00:00+00, which is past: give a later moment.",
+        ),
+        (("list", "--resolved", "x"), "'x' is no length of time: write a number with m, h or d, such as 12h."),
+    ],
+)
+def test_mistakes_are_explained(
+    invoke: Invoke,  # noqa: F811
+    dsn: str,
+    failing: Connection,  # noqa: ARG001
+    arguments: tuple[str, ...],
+    sentence: str,
+) -> None:
+    """In one line, with status 2."""
+    assert invoke("alerts", *arguments, CANDLEWORKS_DSN=dsn) == (2, "", f"{sentence}\n")
+
+
+def test_messages_are_delivered_by_hand(invoke: Invoke, dsn: str, connection: Connection, web: Web) -> None:  # noqa: F811
+    """Status 1 while a receiver does not take one."""
+    update(connection, told_to(dsn, web.url), results("failed", "AAPL"))
+    web.status = 500
+    failed = invoke("alerts", "deliver", CANDLEWORKS_DSN=dsn, CANDLEWORKS_ALERT_URLS=web.url)
+    assert (failed.status, failed.output) == (1, "0 messages about 0 events sent, 1 not taken\n")
+    listed = invoke("alerts", "list", CANDLEWORKS_DSN=dsn).output
+    assert re.search(r"^not delivered yet: 1 to json-[0-9a-f]{10} \(it answered HTTP 500\)$", listed, re.MULTILINE)
+    connection.execute("UPDATE alert_deliveries SET next_attempt_at = now()")
+    web.status = 200
+    done = invoke("alerts", "deliver", CANDLEWORKS_DSN=dsn, CANDLEWORKS_ALERT_URLS=web.url)
+    assert (done.status, done.output) == (0, "1 messages about 1 events sent, 0 not taken\n")
+    assert len(web.messages) == 1
+
+
+def test_the_watchdog_runs_until_it_is_told_to_stop(dsn: str, connection: Connection, web: Web, tmp_path: Path) -> None:
+    """It delivers what others put into the outbox; there is one per home."""
+    (tmp_path / "candleworks.yaml").write_text("alerts: {watch: {interval_seconds: 0.1}}")
+    variables = {"CANDLEWORKS_DSN": dsn, "CANDLEWORKS_ALERT_URLS": web.url}
+    with started("alerts", "watch", directory=tmp_path, **variables) as watchdog:
+        update(connection, told_to(dsn, web.url), results("failed", "AAPL"))
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not web.messages:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        with started("alerts", "watch", directory=tmp_path, **variables) as other:
+            sentence = f"candleworks alerts watch is already running in {tmp_path / 'home'}: one is enough.\n"
+            assert ended(other) == (2, "", sentence)
+        os.kill(watchdog.pid, signal.SIGTERM)
+        assert ended(watchdog).status == 0
+    assert [message.title for message in web.messages] == ["candleworks: freshness failed for AAPL (warning)"]
