@@ -38,8 +38,11 @@ class Sink(Protocol):
     def prepare(self, frame: pl.DataFrame) -> None:
         """Make room; outside the transaction, so that other writers are not held up."""
 
-    def put(self, frame: pl.DataFrame) -> Meeting:
-        """Store ticks that meet no earlier ones of their own file."""
+    def place(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Do what COPY needs and no database; in a thread, while other ticks are stored."""
+
+    def put(self, frame: pl.DataFrame, placed: pl.DataFrame | None = None) -> Meeting:
+        """Store ticks that meet no earlier ones of their own file; `placed` are the same if that was done before."""
 
     def merge(self, parts: "Parts") -> Meeting:
         """Store what is not known and not stored."""

@@ -48,7 +48,13 @@ class QuoteSink:
     def prepare(self, frame: pl.DataFrame) -> None:
         self.store.prepare(frame["stamp_us"].unique().to_list())
 
-    def put(self, frame: pl.DataFrame) -> Meeting:
+    def place(self, frame: pl.DataFrame) -> pl.DataFrame:
+        placed = by_symbol(with_sources(frame, self.received_us, self.origin))
+        if "time_us" in frame.columns:
+            return placed
+        return with_ordinal(placed).with_columns((pl.col("stamp_us") + pl.col("ordinal")).alias("time_us"))
+
+    def put(self, frame: pl.DataFrame, placed: pl.DataFrame | None = None) -> Meeting:
         if frame.is_empty():
             return Meeting(0, 0)
         if may_crowd(frame, self.store.resolution_us):
@@ -56,17 +62,15 @@ class QuoteSink:
         step = timedelta(microseconds=self.store.resolution_us)
         taken = self.store.within({symbol: (first, last + step) for symbol, (first, last) in extents(frame).items()})
         if not taken:
-            return self._copy(frame)
+            return self._copy(frame, self.place(frame) if placed is None else placed)
         met, free = frame.filter(pl.col("symbol").is_in(taken)), frame.filter(~pl.col("symbol").is_in(taken))
-        return combined(self._merge_frame(met), self._copy(free)) if len(free) else self._merge_frame(met)
+        merged = self._merge_frame(met)
+        return merged if free.is_empty() else combined(merged, self._copy(free, self.place(free)))
 
-    def _copy(self, frame: pl.DataFrame) -> Meeting:
+    def _copy(self, frame: pl.DataFrame, placed: pl.DataFrame) -> Meeting:
         """Insert quotes that nobody has; merge them when somebody else stored some of them meanwhile."""
         if self.dry_run:
             return Meeting(len(frame), 0)
-        placed = by_symbol(with_sources(frame, self.received_us, self.origin))
-        if "time_us" not in frame.columns:
-            placed = with_ordinal(placed).with_columns((pl.col("stamp_us") + pl.col("ordinal")).alias("time_us"))
         if not self.store.copy_all(_encoded(part) for part in placed.iter_slices(COPY_ROWS)):
             return self._merge_frame(frame)
         return Meeting(len(frame), 0)

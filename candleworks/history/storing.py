@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -27,6 +27,7 @@ from candleworks.storage.trades import Meeting, TradeStore
 
 ORIGIN = "file"
 SHOWN_EXAMPLES = 5
+_T = TypeVar("_T")
 _MILLISECOND_FORMATS = ("dukascopy", "dukascopy-node", "truefx")
 
 
@@ -84,6 +85,14 @@ class Tally:
         )
 
 
+class _Placed(NamedTuple):
+    """A chunk, what stores it, and its frame as that has placed it."""
+
+    chunk: Chunk
+    sink: Sink
+    frame: pl.DataFrame
+
+
 @dataclass
 class TickImport:
     """The import of one file's ticks. `quarantine_once` leaves out rejections that an earlier import of it has kept."""
@@ -99,6 +108,7 @@ class TickImport:
     seen: Seen = field(default_factory=Seen)
     state: State = field(default_factory=dict)
     resolution_us: int | None = None
+    zones: dict[str, ZoneInfo] = field(default_factory=dict)
 
     def resume(self, record: ImportRecord, state: Mapping[str, Any]) -> None:
         """Go on where an interrupted import of the same content was."""
@@ -108,31 +118,37 @@ class TickImport:
 
     def run(self) -> Iterator[int]:
         """Store chunk after chunk; yield how many of the content's bytes are done."""
-        for chunk in _ahead(self.reader.chunks(self.state)):
-            overlapping = self.seen.overlapping(chunk.frame)
+        for placed in _ahead(self._placed()):
+            overlapping = self.seen.overlapping(placed.chunk.frame)
             if len(overlapping) and (self.dry_run or self.seen.beyond_last(overlapping)):
                 self._store_rest()
                 return
-            self._store(chunk, overlapping)
-            yield chunk.done
+            self._store(placed, overlapping)
+            yield placed.chunk.done
 
-    def _store(self, chunk: Chunk, overlapping: pl.DataFrame) -> None:
-        sink = self._sink(chunk.frame)
+    def _placed(self) -> Iterator[_Placed]:
+        for chunk in self.reader.chunks(self.state):
+            sink = self._sink(chunk.frame)
+            yield _Placed(chunk, sink, sink.place(chunk.frame) if len(chunk.frame) else chunk.frame)
+
+    def _store(self, placed: _Placed, overlapping: pl.DataFrame) -> None:
+        chunk, sink = placed.chunk, placed.sink
         if not self.dry_run:
             sink.prepare(chunk.frame)
         with self.connection.transaction(force_rollback=self.dry_run):
-            meeting = self._put(sink, chunk.frame, overlapping)
+            meeting = self._put(placed, overlapping)
             self._count(chunk, meeting, chunk.reject(meeting.refused, sink.crowded))
             self.seen.add(chunk.frame)
             self.state = chunk.state
             self._remember()
 
-    def _put(self, sink: Sink, frame: pl.DataFrame, overlapping: pl.DataFrame) -> Meeting:
+    def _put(self, placed: _Placed, overlapping: pl.DataFrame) -> Meeting:
         """Store a chunk; what may share a stamp with the last one is compared with both it and what is stored."""
+        frame, sink = placed.chunk.frame, placed.sink
         if self.dry_run:
             sink.prepare(frame)
         if overlapping.is_empty():
-            return sink.put(frame)
+            return sink.put(frame, placed.frame)
         known = Staged(self.seen.known_to(overlapping), known=True)
         late = sink.merge(lambda: [known, Staged(overlapping, known=False)])
         rest = frame.join(overlapping.select("row"), on="row", how="anti", maintain_order="left")
@@ -169,10 +185,12 @@ class TickImport:
         if self.reader.relation is Relation.QUOTES:
             return QuoteSink(QuoteStore(self.connection, self.resolution_us), ORIGIN, self.received_us, self.dry_run)
         store = TradeStore(self.connection, ORIGIN, self._zone_of, self.resolution_us)
-        return TradeSink(store, self.calendars, self.received_us, self.dry_run)
+        return TradeSink(store, self.received_us, self.dry_run)
 
     def _zone_of(self, symbol: str) -> ZoneInfo:
-        return zone_of(calendar_of(symbol, self.calendars))
+        if symbol not in self.zones:
+            self.zones[symbol] = zone_of(calendar_of(symbol, self.calendars))
+        return self.zones[symbol]
 
     def _store_rest(self) -> None:
         """Store all that is left of a file without order, at once: its stamps may come back anywhere in it."""
@@ -212,10 +230,10 @@ class TickImport:
         return rejections
 
 
-def _ahead(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-    """Read the next chunk in a thread while the caller stores one."""
+def _ahead(items: Iterator[_T]) -> Iterator[_T]:
+    """Make the next item in a thread while the caller stores one."""
     with ThreadPoolExecutor(max_workers=1) as executor:
-        pending = executor.submit(next, chunks, None)
-        while (chunk := pending.result()) is not None:
-            pending = executor.submit(next, chunks, None)
-            yield chunk
+        pending = executor.submit(next, items, None)
+        while (item := pending.result()) is not None:
+            pending = executor.submit(next, items, None)
+            yield item

@@ -1,6 +1,7 @@
 """Places trades of a recording: ordinals and volumes by columns, then COPY, or the merge where trades meet."""
 
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
@@ -20,8 +21,7 @@ from candleworks.history.placing import (
     with_ordinal,
     with_sources,
 )
-from candleworks.model.trading_day import calendar_of, trading_day, zone_of
-from candleworks.settings import Calendars
+from candleworks.model.trading_day import trading_day, trading_day_us
 from candleworks.storage.copying import encode_table
 from candleworks.storage.imports import Footing, Span, stage, trade_footing
 from candleworks.storage.trades import Meeting, TradeStore
@@ -38,7 +38,6 @@ class TradeSink:
     """
 
     store: TradeStore
-    calendars: Calendars
     received_us: int
     dry_run: bool = False
 
@@ -49,7 +48,11 @@ class TradeSink:
     def prepare(self, frame: pl.DataFrame) -> None:
         self.store.prepare(frame["stamp_us"].unique().to_list())
 
-    def put(self, frame: pl.DataFrame) -> Meeting:
+    def place(self, frame: pl.DataFrame) -> pl.DataFrame:
+        ordered = by_symbol(with_sources(frame, self.received_us, self.store.origin))
+        return ordered if "time_us" in frame.columns else self._with_day(with_ordinal(ordered))
+
+    def put(self, frame: pl.DataFrame, placed: pl.DataFrame | None = None) -> Meeting:
         if frame.is_empty():
             return Meeting(0, 0)
         if may_crowd(frame, self.store.resolution_us):
@@ -58,12 +61,13 @@ class TradeSink:
         footing = trade_footing(self.store.connection, list(spans.values()))
         taken = [symbol for symbol, its in footing.items() if its.taken]
         if not taken:
-            return self._copy(frame, spans, footing)
+            return self._copy(frame, self.place(frame) if placed is None else placed, spans, footing)
         met, free = frame.filter(pl.col("symbol").is_in(taken)), frame.filter(~pl.col("symbol").is_in(taken))
         met_meeting = self._merge_frame(met)
         if free.is_empty():
             return met_meeting
-        return combined(met_meeting, self._copy(free, {s: spans[s] for s in free["symbol"].unique()}, footing))
+        free_spans = {symbol: spans[symbol] for symbol in free["symbol"].unique()}
+        return combined(met_meeting, self._copy(free, self.place(free), free_spans, footing))
 
     def _spans(self, frame: pl.DataFrame) -> dict[str, Span]:
         spans = {}
@@ -72,19 +76,20 @@ class TradeSink:
             spans[symbol] = Span(symbol, trading_day(first, zone)[0], first, trading_day(last, zone)[1])
         return spans
 
-    def _copy(self, frame: pl.DataFrame, spans: dict[str, Span], footing: dict[str, Footing]) -> Meeting:
+    def _copy(
+        self, frame: pl.DataFrame, placed: pl.DataFrame, spans: dict[str, Span], footing: dict[str, Footing]
+    ) -> Meeting:
         """Insert trades that nobody has; merge them when somebody else stored some of them meanwhile."""
         if self.dry_run:
             return Meeting(len(frame), 0)
         oldest = self.store.oldest(set(spans))
-        ordered = by_symbol(with_sources(frame, self.received_us, self.store.origin))
         if "time_us" not in frame.columns:
             continued = [s for s, span in spans.items() if s in oldest and oldest[s] < span.day_start]
             highest = {symbol: its.highest_day_volume for symbol, its in footing.items() if symbol in spans}
-            ordered = _with_volume(self._with_day(with_ordinal(ordered)), continued, highest).with_columns(
+            placed = _with_volume(placed, continued, highest).with_columns(
                 (pl.col("stamp_us") + pl.col("ordinal")).alias("time_us")
             )
-        if not self.store.copy_all(_encoded(part) for part in ordered.iter_slices(COPY_ROWS)):
+        if not self.store.copy_all(_encoded(part) for part in placed.iter_slices(COPY_ROWS)):
             return self._merge_frame(frame)
         self.store.heal_first_days({symbol: span.day_start for symbol, span in spans.items()}, oldest)
         # A bar at the beginning of the first minute stands before all that was looked at.
@@ -124,20 +129,25 @@ class TradeSink:
 
     def _with_day(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Add day_start and day_end, the trading day of each trade by its exchange's dates."""
-        symbols = frame["symbol"].unique().cast(pl.String).to_list()
-        zones = {symbol: str(zone_of(calendar_of(symbol, self.calendars))) for symbol in symbols}
-        moment = pl.from_epoch("stamp_us", time_unit="us").dt.replace_time_zone("UTC")
-        columns = {"day_start": pl.lit(None, pl.Int64), "day_end": pl.lit(None, pl.Int64)}
-        for zone in sorted(set(zones.values())):
+        zones = {symbol: self.store.zone_of(symbol) for symbol in frame["symbol"].unique().cast(pl.String)}
+        starts, ends = pl.lit(None, pl.Int64), pl.lit(None, pl.Int64)
+        for zone in sorted(set(zones.values()), key=str):
             members = pl.col("symbol").cast(pl.String).is_in([symbol for symbol, its in zones.items() if its == zone])
-            start = moment.dt.convert_time_zone(zone).dt.truncate("1d")
-            for name, day in (("day_start", start), ("day_end", start.dt.offset_by("1d"))):
-                columns[name] = pl.when(members).then(day.dt.epoch("us")).otherwise(columns[name])
-        if len(set(zones.values())) == 1:
-            (zone,) = set(zones.values())
-            start = moment.dt.convert_time_zone(zone).dt.truncate("1d")
-            columns = {"day_start": start.dt.epoch("us"), "day_end": start.dt.offset_by("1d").dt.epoch("us")}
-        return frame.with_columns(**columns)
+            start, end = _day(frame["stamp_us"], zone)
+            starts, ends = pl.when(members).then(start).otherwise(starts), pl.when(members).then(end).otherwise(ends)
+            if len(set(zones.values())) == 1:
+                starts, ends = start, end
+        return frame.with_columns(starts.alias("day_start"), ends.alias("day_end"))
+
+
+def _day(stamps: pl.Series, zone: ZoneInfo) -> tuple[pl.Expr, pl.Expr]:
+    """Return each stamp's first moment of the local day and the first after it; usually all are of one day."""
+    low, high = (trading_day_us(int(us), zone) for us in (stamps.min(), stamps.max()))  # type: ignore[arg-type]
+    if low == high:
+        return pl.lit(low[0], pl.Int64), pl.lit(low[1], pl.Int64)
+    moment = pl.from_epoch("stamp_us", time_unit="us").dt.replace_time_zone("UTC").dt.convert_time_zone(str(zone))
+    start = moment.dt.truncate("1d")
+    return start.dt.epoch("us"), start.dt.offset_by("1d").dt.epoch("us")
 
 
 def _encoded(placed: pl.DataFrame) -> bytes:
