@@ -27,7 +27,8 @@ LEGEND = {"showLegend", "displayMode", "placement", "calcs"}
 TOOLTIP = {"mode", "sort"}
 GRAPH = {
     "drawStyle", "lineInterpolation", "lineWidth", "lineStyle", "fillOpacity", "gradientMode", "showPoints",
-    "pointSize", "spanNulls", "axisPlacement", "axisLabel", "scaleDistribution", "stacking", "thresholdsStyle", "hideFrom",
+    "pointSize", "spanNulls", "axisPlacement", "axisLabel", "scaleDistribution", "stacking", "thresholdsStyle",
+    "hideFrom",
 }  # fmt: skip
 # The options of each panel type, and the custom ones of its fields (panelcfg.cue of each plugin).
 OPTIONS = {
