@@ -116,6 +116,7 @@ class _Run:
         self._credits = Credits(connection, settings, self._wait_for_credits)
         self._writer = BarWriter(connection, _zones(settings))
         self._plan: Plan = make_plan(connection, settings, choice, clock.now())
+        self._fills: dict[tuple[int, str], GapFill] = {}
         self._report = FillReport(waiting=self._plan.waiting, unknown=self._plan.unknown)
         self._done = 0
         self._refreshed = False  # an interrupted run may have left candles behind
@@ -143,6 +144,7 @@ class _Run:
         except (KeyRefusedError, NoCreditsTodayError, NoCreditsLeftError) as error:
             self._report.stopped = str(error)
         self._refresh()
+        self._report.fills = list(self._fills.values())
         self._close_gaps()
         self._report.credits = self._credits.spent
         return self._report
@@ -182,15 +184,13 @@ class _Run:
         self._refreshed &= not wanted
 
     def _save(self, records: Sequence[FillRecord], due: Sequence[DueGap]) -> None:
-        """Keep what became of gaps, and report it unless it is to be continued by this run."""
+        """Keep what became of gaps so far."""
         gaps = {each.gap.id: each.gap for each in due}
         for record in records:
             save_fill_record(self._connection, record, clock.now())
-            fill = GapFill(gaps[record.gap_id], record.symbol, record.outcome, record.bars, record.reason)
-            self._report.fills = [
-                known for known in self._report.fills if (known.gap, known.symbol) != (fill.gap, fill.symbol)
-            ]
-            self._report.fills.append(fill)
+            self._fills[record.gap_id, record.symbol] = GapFill(
+                gaps[record.gap_id], record.symbol, record.outcome, record.bars, record.reason
+            )
 
     def _close_gaps(self) -> None:
         for gap, symbols in self._plan.gaps.values():

@@ -137,6 +137,38 @@ def test_random_gaps_leave_no_trace_in_candles(platform: Platform, seed: int) ->
     platform.assert_consistent()
 
 
+def test_a_gap_over_midnight_belongs_to_two_trading_days(platform: Platform) -> None:
+    """Totals begin anew, with bars on both sides and ticks of neither."""
+    start, stop = DAY - 3 * MINUTE, DAY + 4 * MINUTE
+    gap = (DAY - timedelta(seconds=80), DAY + timedelta(seconds=100))
+    platform.store(without(platform.vendor.ticks("BTC/USD", start, stop), gap))
+    platform.book(*gap, symbol="BTC/USD")
+    platform.fill()
+    bars = platform.vendor.bars("BTC/USD", start, stop)
+    candles = platform.candles("BTC/USD", start, stop)
+    assert {minute: candles[minute] for minute in list(bars)[1:]} == {minute: bars[minute] for minute in list(bars)[1:]}
+    platform.assert_consistent()
+
+
+@pytest.mark.parametrize("engine", [Engine.TIMESCALE], indirect=True)
+def test_compressed_ticks_are_healed_as_well(platform: Platform) -> None:
+    """A gap of weeks ago, in a chunk with more ticks than TimescaleDB decompresses for a statement by default."""
+    stream(platform, GAP, symbols=("BTC/USD",))
+    platform.connection.execute(
+        "INSERT INTO stocks_real_time (time, symbol, price, day_volume, origin)"
+        " SELECT %s + n * interval '100 ms', 'S' || n %% 3, 1, n, 'twelvedata' FROM generate_series(0, 150000) n",
+        [DAY + timedelta(hours=1)],
+    )
+    refresh(platform.connection)
+    platform.connection.execute("SELECT compress_chunk(c) FROM show_chunks('stocks_real_time') c")
+    platform.book(*GAP, symbol="BTC/USD")
+    platform.fill()
+    assert_candles_equal_bars(platform, "BTC/USD")
+    platform.store(platform.vendor.ticks("BTC/USD", *GAP), origin="file")
+    assert platform.bar_ticks() == 0
+    assert_candles_equal_bars(platform, "BTC/USD")
+
+
 def test_a_gap_at_the_very_beginning_has_volumes_too(platform: Platform) -> None:
     """Nothing is known before it: totals are counted back from the first tick after it."""
     gap = (START, START + 3 * MINUTE + timedelta(seconds=10))
