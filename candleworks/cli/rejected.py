@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from candleworks import clock
@@ -56,7 +57,8 @@ def list_(
         table = Table("number", "received (UTC)", "feed", "reason", "payload", "outcome")
         for tick in found:
             received = f"{tick.received_at:%Y-%m-%d %H:%M:%S}"
-            table.add_row(str(tick.id), received, tick.feed, tick.reason, _cut(tick.payload), tick.outcome or "-")
+            texts = (tick.feed, tick.reason, _cut(tick.payload), tick.outcome or "-")
+            table.add_row(str(tick.id), received, *map(escape, texts))
         Console().print(table)
     counts = ", ".join(f"{count:,} of {name}" for name, count in waiting.items())
     typer.echo(f"refused and not stored: {counts or 'none'}")

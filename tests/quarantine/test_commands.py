@@ -23,7 +23,7 @@ def refused(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> Connecti
     frame = f'{{"event":"price","symbol":"AAPL","timestamp":{STAMP},"price":-1}}'
     us = microseconds_of(now())
     quarantine(connection, "twelvedata", [Rejection(us, "price -1.0 is negative", frame)])
-    quarantine(connection, "twelvedata", [Rejection(us, "no JSON: Expecting value", "hello")])
+    quarantine(connection, "twelvedata", [Rejection(us, "no JSON: Expecting value", "[/bold] hello")])
     quarantine(connection, "/data/old.csv", [Rejection(us - 365 * 86_400_000_000, "line 2: too old", "x,y")])
     return connection
 
@@ -42,6 +42,7 @@ def test_refused_ticks_are_listed(invoke: Invoke, dsn: str, refused: Connection)
     assert listed("--since", "7d", "--limit", "1") == [2]
     text = invoke("rejected", "list", CANDLEWORKS_DSN=dsn).output
     assert "price -1.0 is negative" in text
+    assert "[/bold] hello" in text
     assert text.endswith("refused and not stored: 1 of /data/old.csv, 2 of twelvedata\n")
 
 
