@@ -1,6 +1,7 @@
 """Files that cannot be used are refused in one line; lines that cannot be used are kept and counted."""
 
 import gzip
+import zipfile
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +11,10 @@ from tests.history.conftest import GOOD, HEADER, Desk
 
 pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
 
-EXPECTED = "expected are time,symbol,price,day_volume or symbol,name."
+EXPECTED = (
+    "which is not a known format: expected are time,symbol,price,day_volume or symbol,name or time,symbol,bid,ask or"
+    " those of Dukascopy, dukascopy-node or TrueFX; --columns time=...,bid=...,ask=... names others."
+)
 STAMP = "2022-10-19 12:00:02+00"
 
 
@@ -29,13 +33,13 @@ HEADERS = {
 def test_a_header_that_is_not_known_is_refused(desk: Desk) -> None:
     """The message shows the columns found and those expected, and nothing that a terminal would obey."""
     for header, shown in HEADERS.items():
-        assert desk.refusal(f"{header}\n{GOOD}") == f"trades.csv has the columns {shown}: {EXPECTED}"
+        assert desk.refusal(f"{header}\n{GOOD}") == f"trades.csv has the columns {shown}, {EXPECTED}"
 
 
 def test_a_file_without_lines_is_refused_by_its_columns(desk: Desk) -> None:
     """A megabyte of something else in one line is described briefly."""
     message = desk.refusal("x" * 1_000_000)
-    assert message == f"trades.csv has the columns {'x' * 200}: {EXPECTED}"
+    assert message == f"trades.csv has the columns {'x' * 200}, {EXPECTED}"
 
 
 UNREADABLE = [
@@ -74,12 +78,21 @@ def test_a_file_that_cannot_be_read_is_refused(desk: Desk) -> None:
         assert desk.refusal(content) == message
 
 
-def test_a_missing_file_and_a_directory_are_named(desk: Desk) -> None:
-    """The path and the system's reason."""
+def test_what_stands_for_no_file_is_named(desk: Desk) -> None:
+    """A missing file, a pattern without matches, a directory or an archive with nothing to import."""
     assert desk.refusal(desk.directory / "missing.csv") == "missing.csv does not exist: check the path."
+    assert desk.refusal(desk.directory / "*.csv") == "*.csv matches no file: check the pattern."
     (desk.directory / "ticks").mkdir()
+    (desk.directory / "ticks" / "notes.pdf").write_bytes(b"ticks")
+    (desk.directory / "ticks" / ".hidden.csv").write_text(HEADER + GOOD)
     assert desk.refusal(desk.directory / "ticks") == (
-        "ticks cannot be read (Is a directory): check the path and its permissions."
+        "ticks holds no file to import: its name has to end in"
+        " .csv, .txt, .tsv, .gz, .zip, .parquet, .arrow, .feather, .ipc."
+    )
+    with zipfile.ZipFile(desk.directory / "empty.zip", "w") as archive:
+        archive.mkdir("folder")
+    assert desk.refusal(desk.directory / "empty.zip") == (
+        "empty.zip is an archive without files: there is nothing to import."
     )
 
 

@@ -1,4 +1,4 @@
-"""An import that is killed leaves everything or nothing, and can be repeated."""
+"""An import that is killed leaves whole pieces, and the same command goes on behind them."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from tests.history.conftest import HEADER, Desk
 from tests.storage.conftest import Trade, at
 
 NOON = at("2022-10-19 12:00:00")
-ROWS = 120_000
+ROWS = 400_000
 PATIENCE_SECONDS = 60
 
 pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
@@ -48,47 +48,56 @@ def start(desk: Desk, dsn: str, path: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def wait_until_it_writes(desk: Desk, importing: subprocess.Popen[bytes]) -> None:
-    """Return when the import's transaction has changed something."""
+def wait_until_a_piece_is_stored(desk: Desk, importing: subprocess.Popen[bytes]) -> None:
     deadline = monotonic() + PATIENCE_SECONDS
-    while not desk.connection.execute(
-        "SELECT 1 FROM pg_stat_activity WHERE application_name = 'candleworks import' AND backend_xid IS NOT NULL"
-        " AND query LIKE 'COPY %'"
-    ).fetchone():
+    while not desk.connection.execute("SELECT 1 FROM import_files WHERE stored > 0").fetchone():
         assert importing.poll() is None, importing.communicate()
         assert monotonic() < deadline
         sleep(0.005)
 
 
-def test_a_killed_import_leaves_nothing_and_is_repeated_whole(desk: Desk, dsn: str, recording: Path) -> None:
-    """Killed with -9 in the middle of the rows: none of them is there, and the next run stores them all."""
-    importing = start(desk, dsn, recording)
-    wait_until_it_writes(desk, importing)
-    importing.send_signal(signal.SIGKILL)
-    importing.wait(PATIENCE_SECONDS)
-    assert importing.stderr is not None
-    importing.stderr.close()
-    assert desk.counts() == (0, 0, 0)
+def assert_it_goes_on(desk: Desk, dsn: str, recording: Path) -> None:
+    """What is there is whole pieces, with their record; the next run stores the rest."""
+    row = desk.connection.execute("SELECT status, rows, stored FROM import_files").fetchone()
+    assert row is not None
+    assert (row[0], row[1]) == ("importing", row[2])
+    assert 0 < desk.count("stocks_real_time") == row[2] < ROWS
     repeated = start(desk, dsn, recording)
     _, errors = repeated.communicate(timeout=PATIENCE_SECONDS)
-    assert (repeated.returncode, errors) == (0, b"")
+    assert repeated.returncode == 0, errors
     assert desk.counts() == (ROWS, 0, 1)
-    ticks = desk.connection.execute("SELECT sum(ticks) FROM candles_1d").fetchone()
-    assert ticks == (ROWS,)
+    assert desk.connection.execute("SELECT status, rows, stored FROM import_files").fetchone() == (
+        *("imported", ROWS, ROWS),
+    )
+    assert desk.connection.execute("SELECT sum(ticks) FROM candles_1d").fetchone() == (ROWS,)
+    assert desk.count("candleworks.import_progress") == 0
 
 
-def test_a_server_that_goes_away_leaves_nothing(desk: Desk, dsn: str, recording: Path) -> None:
-    """The connection is cut in the middle: one line says so, and nothing of the file is stored."""
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_import_goes_on_where_it_was(desk: Desk, dsn: str, recording: Path, number: signal.Signals) -> None:
+    """Killed with -9 or Ctrl-C in the middle of the rows: nothing is there twice, and nothing is missing afterwards."""
     importing = start(desk, dsn, recording)
-    wait_until_it_writes(desk, importing)
+    wait_until_a_piece_is_stored(desk, importing)
+    importing.send_signal(number)
+    _, errors = importing.communicate(timeout=PATIENCE_SECONDS)
+    if number is signal.SIGINT:
+        assert importing.returncode == 1
+        assert errors.decode().splitlines()[-1] == "Interrupted: the same command goes on where this one was."
+    assert_it_goes_on(desk, dsn, recording)
+
+
+def test_a_server_that_goes_away_is_one_line(desk: Desk, dsn: str, recording: Path) -> None:
+    """The connection is cut in the middle: one line says so, and the next run goes on."""
+    importing = start(desk, dsn, recording)
+    wait_until_a_piece_is_stored(desk, importing)
     desk.connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'candleworks import'"
     )
     _, errors = importing.communicate(timeout=PATIENCE_SECONDS)
     assert importing.returncode == 1
-    assert errors.count(b"\n") == 1
     assert b"Traceback" not in errors
-    assert desk.counts() == (0, 0, 0)
+    assert errors.decode().splitlines()[-1].startswith("The database ")
+    assert_it_goes_on(desk, dsn, recording)
 
 
 def test_candles_that_were_not_refreshed_are_right_all_the_same(desk: Desk) -> None:
