@@ -1,37 +1,103 @@
-"""`candleworks ingest`: one feed, until it is told to stop."""
+"""`candleworks ingest`: one feed or all of them, until it is told to stop."""
 
 import asyncio
-from typing import Annotated
+import logging
+import signal
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 
-from candleworks.cli.opening import prepared
+from candleworks.cli.opening import prepare
 from candleworks.cli.running import Duration, log_to_stderr, stop_on_signal
-from candleworks.errors import UsageError
+from candleworks.errors import CandleworksError, ConfigurationError, TransientError, UsageError
+from candleworks.ingest.service import Updates
 from candleworks.ingest.service import ingest as run_ingest
-from candleworks.settings import VENDOR_FEED_URL, Settings, load_settings
+from candleworks.settings import VENDOR_FEED_URL, Feed, Settings, load_settings
+from candleworks.storage.connection import database
+
+log = logging.getLogger(__name__)
 
 
 def ingest(
-    feed: Annotated[str | None, typer.Option(help="Feed of the configuration; needed when it has several.")] = None,
+    feed: Annotated[
+        str | None, typer.Option(help="Only this feed of the configuration; all of them without it.")
+    ] = None,
     duration: Duration = None,
 ) -> None:
-    """Stream a feed's ticks into the database and keep its candles up to date."""
+    """Stream ticks into the database and keep its candles up to date.
+
+    SIGHUP reads the configuration again: symbols come and go without a new connection.
+    """
     settings = load_settings()
-    chosen = settings.feed(feed)
-    _check_key(settings)
+    chosen = settings.feeds if feed is None else (settings.feed(feed),)
+    _check_key(settings, chosen)
     log_to_stderr(settings)
-
-    async def run(dsn: str) -> None:
-        await run_ingest(settings, chosen, dsn, stop=stop_on_signal(duration))
-
-    with prepared(settings) as dsn:
-        asyncio.run(run(dsn))
+    with _opened(settings) as (dsn, prepare_later):
+        asyncio.run(_ingest_all(settings, chosen, dsn, duration, prepare_later))
 
 
-def _check_key(settings: Settings) -> None:
-    if settings.api_key is None and settings.feed_url == VENDOR_FEED_URL:
-        raise UsageError(
-            f"The feed {VENDOR_FEED_URL} wants a key: set TWELVEDATA_API_KEY, or start `candleworks simulate` and set"
-            " CANDLEWORKS_FEED_URL to the address that it prints."
-        )
+@contextmanager
+def _opened(settings: Settings) -> Iterator[tuple[str, Callable[[], object] | None]]:
+    """Yield the connection string, and what prepares the database later when it is away now: ticks need not wait."""
+    with database(settings) as dsn:
+        try:
+            prepare(dsn, settings)
+        except TransientError as error:
+            log.warning("%s Ticks are kept on disk until then.", error)
+            yield dsn, partial(prepare, dsn, settings)
+        else:
+            yield dsn, None
+
+
+async def _ingest_all(
+    settings: Settings,
+    feeds: Sequence[Feed],
+    dsn: str,
+    duration: float | None,
+    prepare_later: Callable[[], object] | None,
+) -> None:
+    """Run every feed until the stop; one that fails for good leaves the others running, and fails us at the end."""
+    stop = stop_on_signal(duration)
+    updates = {feed.name: Updates() for feed in feeds}
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reread, updates)
+    runs = [
+        run_ingest(settings, feed, dsn, stop=stop, updates=updates[feed.name], prepare=prepare_later) for feed in feeds
+    ]
+    outcomes = await asyncio.gather(*(_outcome(run, alone=len(runs) == 1) for run in runs))
+    failures = [outcome for outcome in outcomes if outcome is not None]
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        raise CandleworksError(" ".join(map(str, failures)))
+
+
+async def _outcome(run: Coroutine[Any, Any, None], *, alone: bool) -> CandleworksError | None:
+    try:
+        await run
+    except CandleworksError as error:
+        if not alone:
+            log.error("%s The other feeds go on.", error)  # noqa: TRY400 - a sentence, not a traceback
+        return error
+    return None
+
+
+def _reread(updates: dict[str, Updates]) -> None:
+    try:
+        settings = load_settings()
+    except ConfigurationError as error:
+        log.error("%s Everything goes on as it was.", error)  # noqa: TRY400 - a sentence, not a traceback
+        return
+    for queue in updates.values():
+        queue.put_nowait(settings)
+
+
+def _check_key(settings: Settings, feeds: Sequence[Feed]) -> None:
+    for feed in feeds:
+        if settings.api_key is None and (feed.url or settings.feed_url) == VENDOR_FEED_URL:
+            raise UsageError(
+                f"The feed {VENDOR_FEED_URL} wants a key: set TWELVEDATA_API_KEY, or start `candleworks simulate` and"
+                " set CANDLEWORKS_FEED_URL to the address that it prints."
+            )

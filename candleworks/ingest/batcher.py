@@ -4,17 +4,21 @@ import asyncio
 import contextlib
 from dataclasses import dataclass, field
 
+from candleworks.ingest.protocol import PriceEvent
+
 
 @dataclass(slots=True)
 class Batch:
     """Price frames as they came, and when (microseconds since 1970).
 
-    `connections` are the positions at which a new connection's frames begin.
+    `connections` are the positions at which a new connection's frames begin. `events` is what the frames say, once
+    somebody has looked.
     """
 
     frames: list[bytes] = field(default_factory=list)
     received_us: list[int] = field(default_factory=list)
     connections: list[int] = field(default_factory=list)
+    events: list[PriceEvent | str] | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -67,6 +71,15 @@ class Batcher:
 
     async def room(self) -> None:
         await self._room.wait()
+
+    def take_all(self) -> Batch:
+        """Hand out everything at once, out of turn."""
+        taken, self._waiting = self._waiting, Batch()
+        if not self._closed:
+            self._some.clear()
+            self._full.clear()
+        self._room.set()
+        return taken
 
     def close(self) -> None:
         """Let `next_batch` hand out what is left without waiting, and then None."""

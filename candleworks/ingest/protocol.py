@@ -9,7 +9,7 @@ Stamps are whole seconds since 1970.
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -17,11 +17,13 @@ import msgspec
 HEARTBEAT = b'{"action":"heartbeat"}'
 HEARTBEAT_INTERVAL_SECONDS = 10
 
+Action = Literal["subscribe", "unsubscribe"]
+
 
 class PriceEvent(msgspec.Struct, gc=False):
     """One trade. bid, ask and day_volume come for some instruments only; other keys are not needed.
 
-    A symbol that was asked for as `RY:TSX` comes as `RY` with the exchange beside it.
+    A symbol that was asked for as `RY:TSX`, or by its listing, comes as `RY` with the exchange beside it.
     """
 
     event: Literal["price"]
@@ -32,45 +34,57 @@ class PriceEvent(msgspec.Struct, gc=False):
     bid: float | None = None
     ask: float | None = None
     exchange: str | None = None
+    mic_code: str | None = None
+    type: str | None = None
 
 
-class Refusal(msgspec.Struct):
-    """A symbol that the vendor does not stream to us, and its words about it."""
+class Listing(msgspec.Struct):
+    """A symbol as the vendor answers a subscription: where it is listed, and its words when it does not stream it."""
 
     symbol: str = ""
+    exchange: str | None = None
+    mic_code: str | None = None
+    type: str | None = None
     message: str = "refused without a reason"
-
-
-class Accepted(msgspec.Struct):
-    """A symbol that the vendor streams to us."""
-
-    symbol: str
 
 
 class SubscribeStatus(msgspec.Struct, tag_field="event", tag="subscribe-status"):
     """The answer to a subscription. Lists that are empty come as null."""
 
     status: str = "ok"
-    success: list[Accepted] | None = None
-    fails: list[Refusal] | None = None
+    success: list[Listing] | None = None
+    fails: list[Listing] | None = None
     messages: list[str] | None = None
 
 
-class ErrorEvent(msgspec.Struct, tag_field="event", tag="error"):
-    """The vendor's complaint about something that we sent."""
+class Complaint(msgspec.Struct):
+    """The vendor's word on something that it does not like; `code` is an HTTP status such as 401."""
 
-    messages: list[str]
+    code: int | None = None
+    message: str | None = None
+    messages: list[str] | None = None
+
+    @property
+    def sentences(self) -> list[str]:
+        return [*(self.messages or ()), *([self.message] if self.message else ())]
+
+    @property
+    def about_key(self) -> bool:
+        """Whether the key is refused, so that asking again is useless."""
+        text = " ".join(self.sentences).lower().replace(" ", "").replace("_", "")
+        return self.code in (401, 403) or "apikey" in text
 
 
 class _Frame(msgspec.Struct):
-    """What every frame has."""
+    """What every frame has; some complaints have a status alone."""
 
-    event: str
+    event: str | None = None
+    status: str | None = None
 
 
 _price = msgspec.json.Decoder(PriceEvent)
 _status = msgspec.json.Decoder(SubscribeStatus)
-_error = msgspec.json.Decoder(ErrorEvent)
+_complaint = msgspec.json.Decoder(Complaint)
 _frame = msgspec.json.Decoder(_Frame)
 
 # Deep nesting ends msgspec by a RecursionError, even inside keys that are not wanted.
@@ -101,15 +115,20 @@ _FIELDS = (
 )
 
 
-def subscription(symbols: Iterable[str]) -> bytes:
-    """Return the one message that asks for all symbols."""
-    return msgspec.json.encode({"action": "subscribe", "params": {"symbols": ",".join(symbols)}})
+def subscription(action: Action, symbols: Sequence[str | Mapping[str, str]]) -> bytes:
+    """Return the one message that asks for all symbols, or no longer; objects single out a listing."""
+    if all(isinstance(symbol, str) for symbol in symbols):
+        return msgspec.json.encode({"action": action, "params": {"symbols": ",".join(map(str, symbols))}})
+    objects = [{"symbol": symbol} if isinstance(symbol, str) else symbol for symbol in symbols]
+    return msgspec.json.encode({"action": action, "params": {"symbols": objects}})
 
 
 def event_of(frame: bytes) -> str | None:
-    """Return the frame's event type; None when it has none or is no JSON object."""
+    """Return the frame's event type, `error` where it has but that status; None when it is no such JSON object."""
     event = _decoded(_frame, frame)
-    return event.event if event else None
+    if event is None:
+        return None
+    return event.event or ("error" if event.status == "error" else None)
 
 
 def subscribe_status(frame: bytes) -> SubscribeStatus | None:
@@ -117,9 +136,9 @@ def subscribe_status(frame: bytes) -> SubscribeStatus | None:
     return _decoded(_status, frame)
 
 
-def error_event(frame: bytes) -> ErrorEvent | None:
+def complaint(frame: bytes) -> Complaint | None:
     """Decode a complaint; None when it is not of the documented shape."""
-    return _decoded(_error, frame)
+    return _decoded(_complaint, frame)
 
 
 def _decoded(decoder: msgspec.json.Decoder[Event], frame: bytes) -> Event | None:

@@ -4,7 +4,7 @@ All state that the rules of tick identity and volume need between two ticks of a
 tick needs no look at the database.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
@@ -42,20 +42,22 @@ class _Symbol:
 
 
 class Sequencer:
-    """Places the ticks of one feed.
+    """Places the ticks of one feed. `name_of` tells under which name a tick is stored."""
 
-    `zones` names the symbols that were asked for and the zones of their trading days; `positions` is where they stand
-    in the table.
-    """
-
-    def __init__(
-        self, zones: Mapping[str, ZoneInfo], positions: Mapping[str, Position], max_future_seconds: int
-    ) -> None:
+    def __init__(self, max_future_seconds: int, name_of: Callable[[PriceEvent], str]) -> None:
         self._max_future_us = max_future_seconds * MICROSECONDS
-        self._symbols = {name: _Symbol(zone) for name, zone in zones.items()}
-        self._listed = {tuple(name.upper().split(":", 1)): name for name in zones if ":" in name}
-        for name, position in positions.items():
-            self._resume(self._symbols[name], position)
+        self._name_of = name_of
+        self._symbols: dict[str, _Symbol] = {}
+
+    def follow(self, zones: Mapping[str, ZoneInfo], positions: Mapping[str, Position]) -> None:
+        """Take ticks of these symbols from now on.
+
+        `zones` names them and the zones of their trading days; `positions` is where they stand in the table.
+        """
+        for name, zone in zones.items():
+            symbol = self._symbols[name] = _Symbol(zone)
+            if name in positions:
+                self._resume(symbol, positions[name])
 
     @staticmethod
     def _resume(symbol: _Symbol, position: Position) -> None:
@@ -94,13 +96,12 @@ class Sequencer:
     def _place_part(
         self, placed: Placed, events: Sequence[PriceEvent | str], received_us: Sequence[int], payloads: Sequence[bytes]
     ) -> None:
+        name_of = self._name_of
         for event, received, payload in zip(events, received_us, payloads, strict=True):
             if isinstance(event, str):
                 self._reject(placed, received, event, payload)
                 continue
-            if self._listed and event.exchange:
-                listing = (event.symbol.upper(), event.exchange.upper())
-                event.symbol = self._listed.get(listing, event.symbol)
+            event.symbol = name_of(event)
             symbol = self._symbols.get(event.symbol)
             stamp_us = event.timestamp * MICROSECONDS
             if (

@@ -3,55 +3,137 @@
 import asyncio
 import contextlib
 import logging
-import random
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from zoneinfo import ZoneInfo
 
+from candleworks import clock
 from candleworks.candles.refresh import refresh
-from candleworks.errors import TransientError
-from candleworks.ingest.batcher import Batcher
-from candleworks.ingest.feed import Feed
+from candleworks.errors import TransientError, UsageError
+from candleworks.ingest.batcher import Batch, Batcher
+from candleworks.ingest.collector import Collector
+from candleworks.ingest.feed import Feed, Listener
+from candleworks.ingest.gaps import GapBook
+from candleworks.ingest.pipeline import Pipeline
+from candleworks.ingest.roster import Roster
+from candleworks.ingest.spool import Spool
+from candleworks.ingest.supervisor import Supervisor, stopped_within
+from candleworks.ingest.watchdog import Watchdog
 from candleworks.ingest.writer import Writer
+from candleworks.model.notices import Notice, Notify, ignore
 from candleworks.model.trading_day import calendar_of, zone_of
+from candleworks.settings import Calendars, Settings
 from candleworks.settings import Feed as FeedSettings
-from candleworks.settings import Settings
+from candleworks.storage.calendars import sessions_around
 from candleworks.storage.connection import ConnectionPool, open_pool, transient_errors
+from candleworks.storage.feeds import save_symbols
 from candleworks.storage.statistics import save_ingest_stats
 
 STATISTICS_INTERVAL_SECONDS = 1
-FIRST_WAIT_SECONDS = 1
-LONGEST_WAIT_SECONDS = 60
-STABLE_SECONDS = 60
-HANG_UP_SECONDS = 1
+SESSIONS_INTERVAL_SECONDS = 600
 POOL_WAIT_SECONDS = 2
 GIVE_UP_SECONDS = 3  # how long a stop waits for a database that is away
 
 log = logging.getLogger(__name__)
 
+Updates = asyncio.Queue[Settings]
+
 
 @dataclass
-class _Parts:
+class _Run:
+    """One feed and everything that works for it."""
+
     settings: Settings
+    feed_settings: FeedSettings
     dsn: str
-    pool: ConnectionPool
-    feed: Feed
-    batcher: Batcher
-    writer: Writer
+    notify: Notify
+    prepare: Callable[[], object] | None
     stop: asyncio.Event
+    give_up: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        name, ingest = self.feed_settings.name, self.settings.ingest
+        self.spool = Spool(self.settings.home / "spool" / name, name, ingest.max_spool_bytes)
+        half = ingest.max_buffered_ticks // 2  # before and after the frames are put together to batches
+        self.pipeline = Pipeline(self.spool, half, ingest.flush_interval_ms)
+        self.batcher = Batcher(ingest.max_batch_rows, ingest.flush_interval_ms / 1_000, half)
+        self.roster = Roster(self.feed_settings.instruments)
+        self.watchdog = Watchdog(self.settings, self.roster.wanted)
+        self.book = GapBook(name, lambda note: self.pipeline.put(Batch(), note), self.notify)
+        self.collector = Collector(self.batcher, self.pipeline, self.roster, self.book, self.watchdog)
+        zones = _zones(self.roster.wanted, self.settings.calendars)
+        self.writer = Writer(
+            self.dsn, name, self.roster, zones, ingest.max_future_seconds, give_up=self.give_up, prepare=self.prepare
+        )
+        self.feed = Feed(
+            name, self.feed_settings.url or self.settings.feed_url, _key(self.settings), self.roster, self.batcher,
+            Listener(self._answered, self._refused, self._alive, self._slowed),
+        )  # fmt: skip
+        self.supervisor = Supervisor(
+            self.feed, self.collector, self.book, self.watchdog, self.writer.counters, self.stop
+        )
+
+    def _answered(self, names: list[str]) -> None:
+        now_us = clock.now_us()
+        self.watchdog.listening(names, now_us)
+        self.book.heard(now_us)
+        if self.book.reason not in (None, "silent", "overflow"):
+            self.book.recovered(now_us)
+
+    def _refused(self, symbol: str, words: str) -> None:
+        facts = {"feed": self.feed.name, "symbol": symbol, "reason": words}
+        self.notify(Notice("feed.refused", f"{self.feed.name}/{symbol}", facts))
+
+    def _alive(self) -> None:
+        self.book.heard(clock.now_us())
+
+    def _slowed(self) -> None:
+        self.book.slowed(clock.now_us())
 
 
-async def ingest(settings: Settings, feed: FeedSettings, dsn: str, *, stop: asyncio.Event) -> None:
-    """Run until `stop` is set; every tick received by then is committed when this returns.
+def _zones(symbols: Iterable[str], calendars: Calendars) -> Mapping[str, ZoneInfo]:
+    return {symbol: zone_of(calendar_of(symbol, calendars)) for symbol in symbols}
 
-    Raises TerminalError when the vendor refuses the key, TransientError when the database was away at the end.
+
+def _key(settings: Settings) -> str:
+    return settings.api_key.get_secret_value() if settings.api_key else "demo"
+
+
+async def ingest(
+    settings: Settings,
+    feed: FeedSettings,
+    dsn: str,
+    *,
+    stop: asyncio.Event,
+    notify: Notify = ignore,
+    updates: Updates | None = None,
+    prepare: Callable[[], object] | None = None,
+) -> None:
+    """Run until `stop` is set; every tick received by then is committed, or on disk, when this returns.
+
+    `notify` hears of gaps and refusals. `updates` brings new configurations, of which the feed's symbols and the limits
+    of silence are followed. `prepare` brings the database up to date before it is used first; without it that has been
+    done. Raises TerminalError when the vendor refuses the key or another process has the feed, TransientError when
+    ticks are left that neither the database nor the disk took.
     """
-    give_up = threading.Event()
-    patience = asyncio.create_task(_limit_patience(stop, give_up))
+    run = _Run(settings, feed, dsn, notify, prepare, asyncio.Event())
+    relay = asyncio.create_task(_pass_on(stop, run.stop))
+    patience = asyncio.create_task(_limit_patience(run.stop, run.give_up))
     try:
-        await _ingest(settings, feed, dsn, stop, give_up)
+        with open_pool(dsn, f"candleworks candles of {feed.name}", max_size=2) as pool:
+            await _run(run, pool, updates or Updates())
     finally:
+        relay.cancel()
         patience.cancel()
+        run.writer.close()
+        run.spool.close()
+
+
+async def _pass_on(theirs: asyncio.Event, ours: asyncio.Event) -> None:
+    await theirs.wait()
+    ours.set()
 
 
 async def _limit_patience(stop: asyncio.Event, give_up: threading.Event) -> None:
@@ -60,105 +142,123 @@ async def _limit_patience(stop: asyncio.Event, give_up: threading.Event) -> None
     give_up.set()
 
 
-async def _ingest(
-    settings: Settings, feed: FeedSettings, dsn: str, stop: asyncio.Event, give_up: threading.Event
-) -> None:
-    zones = {symbol: zone_of(calendar_of(symbol, settings.calendars)) for symbol in feed.symbols}
-    writer = await asyncio.to_thread(Writer, dsn, feed.name, zones, settings.ingest.max_future_seconds, give_up)
-    batcher = Batcher(
-        settings.ingest.max_batch_rows, settings.ingest.flush_interval_ms / 1_000, settings.ingest.max_buffered_ticks
-    )
-    api_key = settings.api_key.get_secret_value() if settings.api_key else "demo"
-    stream = Feed(feed.name, settings.feed_url, api_key, feed.symbols, batcher)
+async def _run(run: _Run, pool: ConnectionPool, updates: Updates) -> None:
+    if run.prepare is None:
+        await asyncio.to_thread(run.writer.connect)  # before the vendor is asked: somebody else may have the feed
+    run.book.started()
+    streaming = asyncio.create_task(run.supervisor.run())
+    collecting = asyncio.create_task(run.collector.run())
+    writing = asyncio.create_task(_write(run))
+    beside = [asyncio.create_task(task) for task in _beside(run, pool, updates)]
+    stopped = asyncio.create_task(run.stop.wait())
     try:
-        with open_pool(dsn, f"candleworks candles of {feed.name}", max_size=2) as pool:
-            await _run(_Parts(settings, dsn, pool, stream, batcher, writer, stop))
+        await asyncio.wait({streaming, collecting, writing, stopped, *beside}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        writer.close()
-
-
-async def _run(parts: _Parts) -> None:
-    streaming = asyncio.create_task(_stream(parts))
-    writing = asyncio.create_task(_write(parts))
-    periodic = [
-        asyncio.create_task(_every(parts.settings.candles.refresh_interval_seconds, _refresh, parts)),
-        asyncio.create_task(_every(STATISTICS_INTERVAL_SECONDS, _save_statistics, parts)),
-    ]
-    stopped = asyncio.create_task(parts.stop.wait())
-    try:
-        await asyncio.wait({streaming, writing, stopped, *periodic}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        parts.stop.set()
-        await _hang_up(parts.feed, streaming)
-        parts.batcher.close()
-        await asyncio.wait({writing, stopped, *periodic})
-    for task in (writing, streaming, *periodic):
-        if not task.cancelled():
+        run.stop.set()
+        await run.supervisor.hang_up(streaming)
+        run.batcher.close()
+        run.pipeline.let_all_in()
+        await asyncio.wait({collecting})
+        run.book.lost("stopped")
+        run.pipeline.close()
+        await asyncio.wait({writing, stopped, *beside})
+        await _leave_on_disk(run, writing)
+    for task in (streaming, collecting, *beside, writing):
+        if not task.cancelled() and not isinstance(task.exception(), TransientError):
             task.result()
-    for last in (_refresh, _save_statistics):
-        await asyncio.to_thread(last, parts)
-
-
-async def _hang_up(feed: Feed, streaming: asyncio.Task[None]) -> None:
-    """End the connection in a way that leaves nothing of it unread, unless the vendor is too slow for that."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(HANG_UP_SECONDS):
-            await feed.hang_up()
-            await asyncio.wait({streaming})
-    streaming.cancel()
-    await asyncio.wait({streaming})
-
-
-async def _stream(parts: _Parts) -> None:
-    """Keep a connection until the stop, waiting longer and longer between tries; a stable minute starts over."""
-    loop = asyncio.get_running_loop()
-    failures = 0
-    while not parts.stop.is_set():
-        began = loop.time()
-        try:
-            await parts.feed.run()
-        except TransientError as error:
-            if parts.stop.is_set():
-                return
-            failures = 1 if loop.time() - began > STABLE_SECONDS else failures + 1
-            wait = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (failures - 1)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
-            log.warning("%s Trying again in %.1f s.", error, wait)
-            await _stopped_within(parts.stop, wait)
-            parts.writer.counters.reconnects += 1
-
-
-async def _write(parts: _Parts) -> None:
-    while (batch := await parts.batcher.next_batch()) is not None:
-        try:
-            await asyncio.to_thread(parts.writer.write, batch)
-        except TransientError:
-            lost = len(batch) + len(parts.batcher)
-            log.error("Feed %s: %d received frames could not be stored.", parts.feed.name, lost)  # noqa: TRY400 - who raises it says why
-            raise
-
-
-async def _every(interval_seconds: float, action: Callable[[_Parts], None], parts: _Parts) -> None:
-    """Repeat a blocking action until the stop; a database that is away is the writer's to report."""
-    while not await _stopped_within(parts.stop, interval_seconds):
+    if writing.exception() is None:
         with contextlib.suppress(TransientError):
-            await asyncio.to_thread(action, parts)
+            for last in (_refresh, _save_statistics):
+                await asyncio.to_thread(last, run, pool)
 
 
-async def _stopped_within(stop: asyncio.Event, seconds: float) -> bool:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
-    return stop.is_set()
+async def _leave_on_disk(run: _Run, writing: asyncio.Task[None]) -> None:
+    """Leave what the database did not take for the next start."""
+    if run.pipeline.unsaved:
+        await run.pipeline.save()
+    if run.pipeline.unsaved:
+        raise TransientError(
+            f"Feed {run.feed.name}: {run.pipeline.waiting} ticks are lost, neither the database ({writing.exception()})"
+            f" nor the disk ({run.pipeline.full}) took them."
+        )
+    if run.pipeline.waiting:
+        log.warning(
+            "Feed %s: %d ticks wait in %s for the next start.", run.feed.name, run.pipeline.waiting, run.spool.directory
+        )
 
 
-def _refresh(parts: _Parts) -> None:
-    with transient_errors(parts.dsn), parts.pool.connection(POOL_WAIT_SECONDS) as connection:
-        parts.writer.counters.count_candles(refresh(connection).total())
+def _beside(run: _Run, pool: ConnectionPool, updates: Updates) -> list[Coroutine[Any, Any, None]]:
+    refresh_seconds = run.settings.candles.refresh_interval_seconds
+    return [
+        run.supervisor.watch(),
+        run.pipeline.keep_safe(run.stop),
+        _follow(run, updates),
+        _every(refresh_seconds, _refresh, run, pool),
+        _every(STATISTICS_INTERVAL_SECONDS, _save_statistics, run, pool),
+        _every(SESSIONS_INTERVAL_SECONDS, _load_sessions, run, pool, at_once=True),
+    ]
 
 
-def _save_statistics(parts: _Parts) -> None:
-    counters = parts.writer.counters
-    with transient_errors(parts.dsn), parts.pool.connection(POOL_WAIT_SECONDS) as connection:
-        rows = counters.rows(len(parts.batcher))
+async def _write(run: _Run) -> None:
+    """Store entry after entry; TransientError when the database stays away at the end."""
+    while (entry := await run.pipeline.next_entry()) is not None:
+        await asyncio.to_thread(run.writer.write, entry)
+        run.pipeline.done()
+
+
+async def _follow(run: _Run, updates: Updates) -> None:
+    """Take over what a new configuration says about the feed's symbols and their silence, until the stop."""
+    while not run.stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            settings = await asyncio.wait_for(updates.get(), 1)
+            try:
+                instruments = settings.feed(run.feed.name).instruments
+            except UsageError as error:
+                log.warning("%s It goes on as it was.", error)
+                continue
+            leaving = run.roster.requests(set(run.roster.wanted) - set(instruments))
+            came, went = run.roster.replace(instruments)
+            run.writer.follow(_zones(came, settings.calendars))
+            run.watchdog.follow(settings, run.roster.wanted)
+            log.info("Feed %s: the configuration was read again; %d symbols came, %d went.",
+                     run.feed.name, len(came), len(went))  # fmt: skip
+            await run.feed.leave(leaving)
+            await run.feed.ask(came)
+
+
+async def _every(
+    interval_seconds: float,
+    action: Callable[[_Run, ConnectionPool], None],
+    run: _Run,
+    pool: ConnectionPool,
+    *,
+    at_once: bool = False,
+) -> None:
+    """Repeat a blocking action until the stop; a database that is away is the writer's to report."""
+    while not await stopped_within(run.stop, 0.1 if at_once else interval_seconds):
+        if run.writer.ready:
+            at_once = False
+            with contextlib.suppress(TransientError):
+                await asyncio.to_thread(action, run, pool)
+
+
+def _refresh(run: _Run, pool: ConnectionPool) -> None:
+    with transient_errors(run.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
+        run.writer.counters.count_candles(refresh(connection).total())
+
+
+def _load_sessions(run: _Run, pool: ConnectionPool) -> None:
+    with transient_errors(run.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
+        run.watchdog.sessions = sessions_around(connection, run.watchdog.calendars, clock.now())
+
+
+def _save_statistics(run: _Run, pool: ConnectionPool) -> None:
+    counters = run.writer.counters
+    with transient_errors(run.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
+        if run.roster.changed:
+            run.roster.changed = False
+            save_symbols(connection, run.feed.name, run.roster.states)
+        rows = counters.rows(run.pipeline.waiting + len(run.batcher), run.pipeline.oldest_us)
         for row in rows:
             save_ingest_stats(connection, row)
         counters.saved(rows)

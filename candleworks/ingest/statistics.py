@@ -11,6 +11,7 @@ from candleworks.storage.live import Written
 from candleworks.storage.statistics import IngestStats
 
 WINDOW = timedelta(seconds=10)
+MOST_UNSAVED = 8_640  # a day's; kept in memory while the database is away
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -48,21 +49,26 @@ class Counters:
         with self._lock:
             self._candles += changed
 
-    def rows(self, waiting: int) -> list[IngestStats]:
-        """Return the row of the running window, and before it those of ended windows that were not saved yet."""
+    def rows(self, waiting: int, oldest_us: int | None = None) -> list[IngestStats]:
+        """Return the row of the running window, and before it those of ended windows that were not saved yet.
+
+        `waiting` ticks are not stored, the first of them since `oldest_us`: its lag counts before it is known in full.
+        """
         with self._lock:
             moment = clock.now()
+            age_ms = None if oldest_us is None else max(0.0, (clock.now_us() - oldest_us) / 1_000)
             if moment >= self._at + WINDOW or moment < self._at:
-                self._ended.append(self._row(waiting))
+                self._ended.append(self._row(waiting, age_ms))
+                del self._ended[:-MOST_UNSAVED]
                 self._start(moment)
-            return [*self._ended, self._row(waiting)]
+            return [*self._ended, self._row(waiting, age_ms)]
 
     def saved(self, rows: list[IngestStats]) -> None:
         """Note that `rows` need not be returned again, except for that of the running window."""
         with self._lock:
             self._ended = [row for row in self._ended if row not in rows]
 
-    def _row(self, waiting: int) -> IngestStats:
+    def _row(self, waiting: int, age_ms: float | None) -> IngestStats:
         lags = np.concatenate(self._lags_ms) if self._lags_ms else np.empty(0)
         p50, p99, highest = (float(v) for v in np.percentile(lags, (50, 99, 100))) if lags.size else (None,) * 3
         return IngestStats(
@@ -72,7 +78,7 @@ class Counters:
             batches=self._batches,
             lag_ms_p50=p50,
             lag_ms_p99=p99,
-            lag_ms_max=highest,
+            lag_ms_max=max(filter(None, (highest, age_ms)), default=highest),
             spool_depth=waiting,
             reconnects=self.reconnects - self._reconnects_before,
             duplicates=self._window.duplicates,

@@ -1,9 +1,10 @@
 """Exchange calendars as the database keeps them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from candleworks.model.trades import microseconds_of
 from candleworks.storage.connection import Connection
 from candleworks.storage.queries import query
 
@@ -61,3 +62,14 @@ def save_rules(connection: Connection, rules: Mapping[str, str]) -> None:
     with connection.transaction():
         connection.execute(query("lock_calendars"))
         connection.execute(query("replace_calendar_rules"), {"symbols": list(rules), "calendars": list(rules.values())})
+
+
+def sessions_around(
+    connection: Connection, calendars: Iterable[str], moment: datetime
+) -> dict[str, list[tuple[int, int]]]:
+    """Return when calendars are open from a day before to a week after `moment`, in microseconds, breaks left out."""
+    rows = connection.execute(query("sessions_around"), {"calendars": sorted(calendars), "moment": moment}).fetchall()
+    sessions: dict[str, list[tuple[int, int]]] = {}
+    for calendar, opened_at, closed_at in rows:
+        sessions.setdefault(calendar, []).append((microseconds_of(opened_at), microseconds_of(closed_at)))
+    return sessions

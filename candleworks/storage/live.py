@@ -5,6 +5,7 @@ the rest of the batch lands either way.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from psycopg import errors
@@ -14,6 +15,14 @@ from candleworks.storage.rejected import quarantine
 from candleworks.storage.trades import WEEK_US, TradeStore
 
 REMEMBERED_TRADES = 100_000
+# A row may be refused by a check, a trigger, an index's row size, or a chunk that is too costly to decompress for it.
+REFUSALS = (
+    errors.DataError,
+    errors.IntegrityError,
+    errors.RaiseException,
+    errors.ProgramLimitExceeded,
+    errors.ConfigurationLimitExceeded,
+)
 
 
 @dataclass(slots=True)
@@ -64,17 +73,25 @@ class LiveTrades:
         self._recent = recent
         self._prepared_weeks: set[int] = set()
 
-    def write(self, trades: Trades, late: Trades, rejections: list[Rejection]) -> Written:
-        """Commit a batch: `trades` continue their symbols, `late` may meet stored ones. Repeating it adds nothing."""
+    def write(
+        self, trades: Trades, late: Trades, rejections: list[Rejection], besides: Callable[[], None] = lambda: None
+    ) -> Written:
+        """Commit a batch: `trades` continue their symbols, `late` may meet stored ones. Repeating it adds nothing.
+
+        `besides` does what belongs into the same transaction.
+        """
         self._prepare(trades, late)
-        try:
-            written = self._write_at_once(trades, late, rejections)
-        except errors.UniqueViolation:
-            written = self._merge_all(trades, late, rejections)
-        except (errors.DataError, errors.IntegrityError):
-            self._prepared_weeks.clear()
-            self._prepare(trades, late)
-            written = self._isolate_all(trades, late, rejections)
+        for way in (self._write_at_once, self._merge_all, self._isolate_all):
+            try:
+                with self._store.connection.transaction():
+                    written = way(trades, late, rejections)
+                    besides()
+                break
+            except REFUSALS:
+                if way == self._isolate_all:
+                    raise
+                self._prepared_weeks.clear()
+                self._prepare(trades, late)
         self._recent.remember(trades)
         self._recent.remember(late)
         return written
@@ -87,25 +104,20 @@ class LiveTrades:
                 self._prepared_weeks |= weeks
 
     def _write_at_once(self, trades: Trades, late: Trades, rejections: list[Rejection]) -> Written:
-        with self._store.connection.transaction():
-            if trades:
-                self._store.copy(trades)
-            written = Written(len(trades), 0, len(rejections))
-            if late:
-                self._recent_merge(late, self._recent_with(trades), written)
-            quarantine(self._store.connection, self._feed, rejections)
+        if trades:
+            self._store.copy(trades)
+        written = Written(len(trades), 0, len(rejections))
+        if late:
+            self._recent_merge(late, self._recent_with(trades), written)
+        quarantine(self._store.connection, self._feed, rejections)
         return written
 
     def _merge_all(self, trades: Trades, late: Trades, rejections: list[Rejection]) -> Written:
         written = Written(rejected=len(rejections))
-        try:
-            with self._store.connection.transaction():
-                for part in (trades, late):
-                    if part:
-                        self._recent_merge(part, self._recent_with(trades if part is late else Trades()), written)
-                quarantine(self._store.connection, self._feed, rejections)
-        except (errors.DataError, errors.IntegrityError):
-            return self._isolate_all(trades, late, rejections)
+        for part in (trades, late):
+            if part:
+                self._recent_merge(part, self._recent_with(trades if part is late else Trades()), written)
+        quarantine(self._store.connection, self._feed, rejections)
         return written
 
     def _isolate_all(self, trades: Trades, late: Trades, rejections: list[Rejection]) -> Written:
@@ -120,8 +132,9 @@ class LiveTrades:
         if not trades:
             return
         try:
-            self._recent_merge(trades, recent, written)
-        except (errors.DataError, errors.IntegrityError) as error:
+            with self._store.connection.transaction():
+                self._recent_merge(trades, recent, written)
+        except REFUSALS as error:
             if len(trades) == 1:
                 reason = f"the database refused it: {error.diag.message_primary or error}"
                 quarantine(self._store.connection, self._feed, [_refusal(trades, reason)])

@@ -138,6 +138,7 @@ class TradeStore:
 
     def _merge_staged(self, stage: Callable[[], int]) -> Meeting:
         self.connection.execute(query("create_staging"))
+        self.connection.execute("DELETE FROM staged_trades")  # of an earlier merge in the caller's transaction
         self.connection.execute("TRUNCATE staged_trades")  # the transaction may have merged before
         count = stage()
         symbols = self.connection.execute("SELECT DISTINCT symbol FROM staged_trades").fetchall()
@@ -199,6 +200,7 @@ class TradeStore:
 
     def _stage(self, trades: Trades, known: Trades) -> None:
         self.connection.execute(query("create_staging"))
+        self.connection.execute("DELETE FROM staged_trades")  # of an earlier merge in the caller's transaction
         with self.connection.cursor() as cursor, cursor.copy("COPY staged_trades FROM STDIN") as copy:
             for part, is_known in ((known, True), (trades, False)):
                 for index in range(len(part)):

@@ -24,3 +24,13 @@ ON CONFLICT (name) DO UPDATE SET
 
 -- name: forget_sessions
 DELETE FROM candleworks.sessions WHERE calendar = %(name)s
+
+-- name: sessions_around
+SELECT s.calendar, r.opened_at, r.closed_at
+FROM candleworks.sessions s
+CROSS JOIN LATERAL (
+    VALUES (s.open_at, coalesce(s.break_start, s.close_at)), (s.break_end, s.close_at)
+) r(opened_at, closed_at)
+WHERE s.calendar = ANY(%(calendars)s) AND r.opened_at IS NOT NULL
+    AND s.close_at > %(moment)s - interval '1 day' AND s.open_at < %(moment)s + interval '7 days'
+ORDER BY 1, 2

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from candleworks.ingest.protocol import (
     PriceEvent,
+    complaint,
     decode_prices,
-    error_event,
     event_of,
     subscribe_status,
     subscription,
@@ -45,13 +45,14 @@ def reason(text: bytes) -> str:
 
 def test_a_documented_price_event_is_decoded() -> None:
     """All fields that the vendor documents arrive with their types, whole-number volumes as floats."""
-    expected = PriceEvent("price", "BTC/USD", 1652438893, 30361.2, 49153.0, 30361.2, 30361.2, "Coinbase Pro")
+    place = {"exchange": "Coinbase Pro", "type": "Digital Currency"}
+    expected = PriceEvent("price", "BTC/USD", 1652438893, 30361.2, 49153.0, 30361.2, 30361.2, **place)
     assert decode_prices([COIN]) == [expected]
 
 
 def test_fields_that_only_some_instruments_have_are_optional() -> None:
     """A missing or null volume, bid or ask is None; the price of 0 stays 0."""
-    expected = PriceEvent("price", "AAPL", 1652438893, 0.0, exchange="NASDAQ")
+    expected = PriceEvent("price", "AAPL", 1652438893, 0.0, exchange="NASDAQ", type="Common Stock")
     assert decode_prices([frame(price=0, day_volume=...), frame(price=0, day_volume=None, bid=None)]) == [expected] * 2
 
 
@@ -66,7 +67,9 @@ def test_fields_that_only_some_instruments_have_are_optional() -> None:
 )
 def test_the_spelling_of_a_frame_does_not_matter(text: bytes) -> None:
     """Whitespace, the order of keys and keys that are not needed change nothing."""
-    assert decode_prices([text]) == [PriceEvent("price", "AAPL", 1652438893, 147.25, 49153.0, exchange="NASDAQ")]
+    assert decode_prices([text]) == [
+        PriceEvent("price", "AAPL", 1652438893, 147.25, 49153.0, exchange="NASDAQ", type="Common Stock")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -149,13 +152,18 @@ def test_no_frame_raises(text: bytes) -> None:
     """Whatever comes is an event or a reason that is not empty."""
     (event,) = decode_prices([text])
     assert event
-    for read in (event_of, subscribe_status, error_event):
+    for read in (event_of, subscribe_status, complaint):
         read(text)
 
 
 def test_one_message_asks_for_all_symbols() -> None:
-    """In the form of the vendor's documentation."""
-    assert subscription(["BTC/USD", "AAPL"]) == b'{"action":"subscribe","params":{"symbols":"BTC/USD,AAPL"}}'
+    """In the form of the vendor's documentation; objects single out a listing, and then every symbol is one."""
+    assert subscription("subscribe", ["BTC/USD", "AAPL"]) == (
+        b'{"action":"subscribe","params":{"symbols":"BTC/USD,AAPL"}}'
+    )
+    assert subscription("unsubscribe", ["AAPL", {"symbol": "RY", "mic_code": "XTSE"}]) == (
+        b'{"action":"unsubscribe","params":{"symbols":[{"symbol":"AAPL"},{"symbol":"RY","mic_code":"XTSE"}]}}'
+    )
 
 
 def test_an_acknowledgement_is_decoded() -> None:
@@ -180,11 +188,20 @@ def test_an_acknowledgement_of_another_shape_is_none(text: bytes) -> None:
 
 
 def test_the_vendors_complaints_are_decoded() -> None:
-    """They are events of their own."""
-    complaint = error_event(b'{"event":"error","status":"error","messages":["Cant parse message"]}')
-    assert complaint is not None
-    assert complaint.messages == ["Cant parse message"]
-    assert error_event(b'{"event":"error","messages":null}') is None
+    """They are events of their own, or a status without an event; those about the key are final."""
+    found = complaint(b'{"event":"error","status":"error","messages":["Cant parse message"]}')
+    assert found is not None
+    assert (found.sentences, found.about_key) == (["Cant parse message"], False)
+    assert complaint(b'{"event":"error","messages":[7]}') is None
+    for text in (
+        b'{"status":"error","code":401,"message":"unauthorized"}',
+        b'{"event":"error","messages":["**apikey** parameter is incorrect"]}',
+        b'{"event":"error","message":"Your API key is invalid"}',
+    ):
+        found = complaint(text)
+        assert event_of(text) == "error"
+        assert found is not None
+        assert found.about_key
 
 
 def test_the_event_type_is_told_without_decoding_the_rest() -> None:

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from candleworks.ingest.protocol import PriceEvent
+from candleworks.ingest.roster import Roster
 from candleworks.ingest.sequencer import Placed, Sequencer
 from candleworks.model.trades import MICROSECONDS
 from candleworks.storage.trades import Position
@@ -27,8 +28,10 @@ def tick(stamp: int = NOON, price: float = 1.0, day_volume: float | None = None,
     return PriceEvent("price", symbol, stamp, price, day_volume)
 
 
-def sequencer(positions: dict[str, Position] | None = None) -> Sequencer:
-    return Sequencer(ZONES, positions or {}, MAX_FUTURE_SECONDS)
+def sequencer(positions: dict[str, Position] | None = None, zones: dict[str, ZoneInfo] = ZONES) -> Sequencer:
+    target = Sequencer(MAX_FUTURE_SECONDS, Roster({name: name for name in zones}).name_of)
+    target.follow(zones, positions or {})
+    return target
 
 
 def placed(
@@ -161,7 +164,7 @@ def test_a_first_total_after_ticks_without_one_has_no_volume() -> None:
 def test_a_symbol_with_its_exchange_is_told_from_the_plain_one() -> None:
     """`RY:TSX` was asked for, `RY` and the exchange come; the trade has the name that was asked for."""
     zone = ZoneInfo("America/New_York")
-    target = Sequencer({"RY": zone, "RY:TSX": zone}, {}, MAX_FUTURE_SECONDS)
+    target = sequencer(zones={"RY": zone, "RY:TSX": zone})
     events = [PriceEvent("price", "RY", NOON, 1.0, exchange=exchange) for exchange in ("TSX", "NYSE", None, "tsx")]
     result = placed(target, *events)
     assert result.trades.symbol == ["RY:TSX", "RY", "RY", "RY:TSX"]
@@ -170,7 +173,7 @@ def test_a_symbol_with_its_exchange_is_told_from_the_plain_one() -> None:
 
 def test_a_symbol_of_another_exchange_was_not_asked_for() -> None:
     """Only that of the exchange that was named."""
-    target = Sequencer({"RY:TSX": ZoneInfo("America/New_York")}, {}, MAX_FUTURE_SECONDS)
+    target = sequencer(zones={"RY:TSX": ZoneInfo("America/New_York")})
     (refused,) = placed(target, PriceEvent("price", "RY", NOON, 1.0, exchange="NYSE")).rejections
     assert refused.reason == "symbol 'RY' was not asked for"
 

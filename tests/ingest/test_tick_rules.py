@@ -5,12 +5,15 @@ import threading
 from collections import defaultdict
 from datetime import UTC, datetime
 from typing import NamedTuple
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from candleworks.ingest.batcher import Batch
+from candleworks.ingest.roster import Roster
+from candleworks.ingest.spool import Entry
 from candleworks.ingest.writer import Writer
 from candleworks.model.trades import MICROSECONDS
 from candleworks.storage.connection import Connection
@@ -69,12 +72,14 @@ class Story:
 
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
-        self.sent = 0
+        self.sent = self.entries = 0
         self.stored = self.duplicates = self.rejected = 0
         self.writer = self.started()
 
     def started(self) -> Writer:
-        return Writer(self.dsn, "test", ZONES, 60, threading.Event())
+        self.run = uuid4()
+        roster = Roster({name: name for name in ZONES})
+        return Writer(self.dsn, "test", roster, ZONES, 60, give_up=threading.Event())
 
     def write(self, events: list[bytes | str]) -> None:
         batch = Batch()
@@ -85,7 +90,8 @@ class Story:
                 batch.frames.append(event)
                 batch.received_us.append(RECEIVED_US)
         self.sent += len(batch)
-        self.writer.write(batch)
+        self.entries += 1
+        self.writer.write(Entry(self.run, self.entries, batch))
 
     def restart(self) -> None:
         self.end()

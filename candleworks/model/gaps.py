@@ -1,0 +1,24 @@
+"""What a feed notes about times in which ticks may have been missed."""
+
+from typing import Literal
+
+import msgspec
+
+# Why a gap was opened. `stopped`: by us, in order. `crashed`: found at the next start. `closed`: by the vendor, in order.
+# `dropped`: the connection broke. `silent`: nothing came though the market was open. `overflow`: memory and disk were
+# full, so the feed was not read. `damaged`: the spool could not be read back.
+Reason = Literal["stopped", "crashed", "closed", "dropped", "silent", "overflow", "damaged"]
+
+
+class GapNote(msgspec.Struct, frozen=True, array_like=True):
+    """One entry of the gap book, in the order in which they were made.
+
+    `opened` begins at `at_us`, null where only the database knows: at the last stored tick. It is ignored while a gap of
+    the same symbol (null: of all) is open. `started` tells when a process began, and opens the gap of a crash if the feed
+    ran before and did not stop in order. `closed` ends what is open.
+    """
+
+    kind: Literal["opened", "closed", "started"]
+    at_us: int | None
+    symbol: str | None = None
+    reason: Reason = "crashed"

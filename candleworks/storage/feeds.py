@@ -1,0 +1,74 @@
+"""What the database keeps of a feed besides its ticks: who may write it, how far it is, its gaps and its symbols."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+from uuid import UUID
+
+from psycopg import errors
+
+from candleworks.errors import TerminalError
+from candleworks.model.gaps import GapNote
+from candleworks.model.trades import moment_of
+from candleworks.storage.connection import Connection
+from candleworks.storage.queries import query
+
+Status = Literal["asked", "streaming", "refused", "removed"]
+
+
+class SymbolStatus(NamedTuple):
+    """Whether the vendor streams a symbol, and its words when it refused to."""
+
+    status: Status
+    reason: str | None = None
+
+
+def hold_feed(connection: Connection, feed: str, former_backend: int | None) -> int:
+    """Take the feed for as long as this connection lives; return the number of the connection's backend.
+
+    `former_backend` is the one that held it before our connection was lost, which the server may not have noticed; it
+    is ended. Raises TerminalError when somebody else has the feed and keeps it.
+    """
+    if former_backend is not None:
+        connection.execute(query("end_backend"), {"backend": former_backend, "feed": feed})
+    connection.execute(query("notice_our_death"))
+    try:
+        with connection.transaction():
+            connection.execute("SET LOCAL lock_timeout = '3s'")  # somebody may just be leaving
+            connection.execute(query("hold_feed"), {"feed": feed})
+    except errors.LockNotAvailable:
+        holder = connection.execute(query("feed_holder"), {"feed": feed}).fetchone()
+        raise TerminalError(
+            f"Feed {feed} is being ingested already ({holder[0] if holder else 'by another process'}): stop that one"
+            " first."
+        ) from None
+    return connection.info.backend_pid
+
+
+def stored_marks(connection: Connection, feed: str) -> dict[UUID, int]:
+    """Return the sequence of the last stored batch of each run of the feed."""
+    return dict(connection.execute(query("stored_marks"), {"feed": feed}).fetchall())
+
+
+def save_mark(connection: Connection, feed: str, run: UUID, sequence: int) -> None:
+    """Note how far a run is stored; belongs into the transaction that stores it."""
+    connection.execute(query("save_mark"), {"feed": feed, "run": run, "sequence": sequence})
+
+
+def book(connection: Connection, feed: str, symbols: Sequence[str], note: GapNote) -> None:
+    """Write a note into the gap book; `symbols` are the feed's, among which the last stored tick is looked for."""
+    at = None if note.at_us is None else moment_of(note.at_us)
+    values = {"feed": feed, "symbols": list(symbols), "symbol": note.symbol, "at": at, "reason": note.reason}
+    connection.execute(query(f"gap_{note.kind}"), values)
+
+
+def save_symbols(connection: Connection, feed: str, statuses: Mapping[str, SymbolStatus]) -> None:
+    """Store the state of all symbols of a feed; those that it had before and that are not named are removed."""
+    connection.execute(
+        query("save_feed_symbols"),
+        {
+            "feed": feed,
+            "symbols": list(statuses),
+            "statuses": [entry.status for entry in statuses.values()],
+            "reasons": [entry.reason for entry in statuses.values()],
+        },
+    )

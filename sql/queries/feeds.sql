@@ -1,0 +1,79 @@
+-- name: end_backend
+-- Our own former connection, still holding the feed; another user's or another feed's is left alone.
+SELECT pg_terminate_backend(a.pid, 5000)
+FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+WHERE l.locktype = 'advisory' AND l.classid = hashtext('candleworks.feed')::oid
+    AND l.objid = hashtext(%(feed)s)::oid AND l.pid = %(backend)s AND l.pid <> pg_backend_pid()
+    AND a.usename = current_user
+
+-- name: notice_our_death
+-- A machine that loses its power says no farewell; without this the server would keep its lock for two hours.
+SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
+    set_config('tcp_keepalives_count', '3', false)
+
+-- name: hold_feed
+SELECT pg_advisory_lock(hashtext('candleworks.feed'), hashtext(%(feed)s))
+
+-- name: feed_holder
+-- As far as we may see.
+SELECT concat_ws(', ', nullif(a.application_name, ''), 'from ' || coalesce(host(a.client_addr), 'this machine'),
+    'since ' || to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC'))
+FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+WHERE l.locktype = 'advisory' AND l.granted AND l.classid = hashtext('candleworks.feed')::oid
+    AND l.objid = hashtext(%(feed)s)::oid
+    AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+LIMIT 1
+
+-- name: stored_marks
+SELECT run, sequence FROM candleworks.feed_marks WHERE feed = %(feed)s
+
+-- name: save_mark
+INSERT INTO candleworks.feed_marks (feed, run, sequence) VALUES (%(feed)s, %(run)s, %(sequence)s)
+ON CONFLICT (feed, run) DO UPDATE SET sequence = excluded.sequence, at = excluded.at
+
+-- name: gap_opened
+INSERT INTO public.feed_gaps (feed, symbol, started_at, reason)
+SELECT %(feed)s, %(symbol)s, coalesce(%(at)s, (
+    SELECT max(t.time) FROM unnest(%(symbols)s::text[]) s(symbol)
+    CROSS JOIN LATERAL (
+        SELECT date_trunc('second', t.time) AS time FROM public.stocks_real_time t
+        WHERE t.symbol = s.symbol AND t.origin <> 'bar' ORDER BY t.time DESC LIMIT 1
+    ) t
+), now()), %(reason)s
+ON CONFLICT (feed, coalesce(symbol, '')) WHERE ended_at IS NULL DO NOTHING
+
+-- name: gap_started
+-- After a crash: from the last stored tick, or from when the feed was last known to be well if that is later. Statistics
+-- are written every second, by us too, and say which ten seconds they are about; two seconds allow for ticks that were on
+-- their way.
+INSERT INTO public.feed_gaps (feed, symbol, started_at, reason)
+SELECT %(feed)s, %(symbol)s, coalesce(greatest(t.time, s.at - interval '2 seconds'), %(at)s), %(reason)s
+FROM (
+    SELECT max(t.time) AS time FROM unnest(%(symbols)s::text[]) s(symbol)
+    CROSS JOIN LATERAL (
+        SELECT date_trunc('second', t.time) AS time FROM public.stocks_real_time t
+        WHERE t.symbol = s.symbol AND t.origin <> 'bar' ORDER BY t.time DESC LIMIT 1
+    ) t
+) t
+CROSS JOIN (
+    SELECT max(at) AS at FROM public.ingest_stats
+    WHERE feed = %(feed)s AND at < public.time_bucket('10 seconds', %(at)s::timestamptz)
+) s
+WHERE EXISTS (SELECT FROM candleworks.feed_marks WHERE feed = %(feed)s)
+ON CONFLICT (feed, coalesce(symbol, '')) WHERE ended_at IS NULL DO NOTHING
+
+-- name: gap_closed
+UPDATE public.feed_gaps SET ended_at = greatest(started_at, coalesce(%(at)s, now()))
+WHERE feed = %(feed)s AND symbol IS NOT DISTINCT FROM %(symbol)s AND ended_at IS NULL
+
+-- name: save_feed_symbols
+WITH named AS (
+    SELECT * FROM unnest(%(symbols)s::text[], %(statuses)s::text[], %(reasons)s::text[]) n(symbol, status, reason)
+), gone AS (
+    UPDATE public.feed_symbols f SET status = 'removed', reason = NULL, since = now()
+    WHERE f.feed = %(feed)s AND f.status <> 'removed' AND NOT EXISTS (SELECT FROM named n WHERE n.symbol = f.symbol)
+)
+INSERT INTO public.feed_symbols AS f (feed, symbol, status, reason, since)
+SELECT %(feed)s, n.symbol, n.status, n.reason, now() FROM named n
+ON CONFLICT (feed, symbol) DO UPDATE SET status = excluded.status, reason = excluded.reason, since = excluded.since
+WHERE (f.status, f.reason) IS DISTINCT FROM (excluded.status, excluded.reason)
