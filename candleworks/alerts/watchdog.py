@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
+from math import ceil
 from typing import Literal
 
 from candleworks.model.alerts import Result, Severity
@@ -23,10 +24,11 @@ def look(connection: Connection, settings: Settings, watched_since: datetime, mo
     rules = settings.alerts.watch
     feeds = {feed.name: feed.names for feed in settings.feeds}
     found = feed_signs(connection, feeds, moment, timedelta(seconds=rules.feed_silent_seconds))
-    return [result for signs in found for result in _judge(signs, rules, watched_since, moment)]
+    return [result for signs in found for result in judge(signs, rules, watched_since, moment)]
 
 
-def _judge(signs: FeedSigns, rules: Watch, watched_since: datetime, moment: datetime) -> Iterator[Result]:
+def judge(signs: FeedSigns, rules: Watch, watched_since: datetime, moment: datetime) -> Iterator[Result]:
+    """Say what a feed's signs mean; nothing about what they do not tell."""
     away = _away_seconds(signs, moment)
     if away is None or away > rules.ingest_away_seconds:
         if (moment - watched_since).total_seconds() > rules.ingest_away_seconds:
@@ -43,7 +45,7 @@ def _away_seconds(signs: FeedSigns, moment: datetime) -> float | None:
 
 
 def _ingest_away(signs: FeedSigns, rules: Watch, moment: datetime, away: float | None) -> Result:
-    seen = "never" if away is None else f"{away:,.0f} s ago"
+    seen = "never" if away is None else f"{ceil(away):,} s ago"
     expected = f"at most {rules.ingest_away_seconds} s ago"
     failed = away is None or away > rules.ingest_away_seconds
     return _result("watch-ingest", signs, moment, "critical", failed, f"last sign of life {seen}", expected)

@@ -116,7 +116,7 @@ class ImportLines:
         if layout.relation is Relation.QUOTES:
             return QuoteSink(QuoteStore(self.connection, MILLISECOND), ORIGIN, received_us)
         store = TradeStore(self.connection, ORIGIN, self._zone, MILLISECOND)
-        return TradeSink(store, self.settings.calendars, received_us)
+        return TradeSink(store, received_us)
 
     def _zone(self, symbol: str) -> ZoneInfo:
         return zone_of(calendar_of(symbol, self.settings.calendars))

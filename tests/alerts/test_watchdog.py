@@ -4,11 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from candleworks.alerts.watchdog import look
+from candleworks.alerts.watchdog import judge, look
 from candleworks.model.alerts import Result
-from candleworks.settings import Feed, Settings
+from candleworks.settings import Feed, Settings, Watch
 from candleworks.storage.calendars import OTHER_STOCKS, Calendar, Session, save_calendar, save_rules
 from candleworks.storage.connection import Connection
+from candleworks.storage.signs import FeedSigns
 
 MONDAY_OPEN = datetime(2026, 1, 5, 16, tzinfo=UTC)  # 11:00 in New York
 SUNDAY = datetime(2026, 1, 4, 16, tzinfo=UTC)
@@ -51,54 +52,59 @@ def test_a_feed_that_works_is_well(connection: Connection, stocks: Settings) -> 
     assert verdicts(look(connection, stocks, LONG_AGO, MONDAY_OPEN)) == ALL_WELL
 
 
-def test_an_ingest_that_has_gone_is_noticed(connection: Connection, stocks: Settings) -> None:
-    """By its statistics, which it writes every second whether ticks come or not."""
-    ran(connection, MONDAY_OPEN, ticks=5)
-    well = look(connection, stocks, LONG_AGO, MONDAY_OPEN + timedelta(seconds=60))
-    assert verdicts(well) == ALL_WELL
-    (result,) = look(connection, stocks, LONG_AGO, MONDAY_OPEN + timedelta(seconds=61))
-    assert (result.check, result.subject, result.severity, result.status) == (
-        "watch-ingest",
-        "feed/stocks",
-        "critical",
-        "failed",
-    )
-    assert (result.observed, result.expected) == ("last sign of life 61 s ago", "at most 60 s ago")
-
-
-def test_an_ingest_that_never_came_is_noticed(connection: Connection, stocks: Settings) -> None:
-    """But not before the watch itself is old enough: everything starts at the same time."""
-    assert look(connection, stocks, MONDAY_OPEN, MONDAY_OPEN + timedelta(seconds=59)) == []
-    (result,) = look(connection, stocks, MONDAY_OPEN, MONDAY_OPEN + timedelta(seconds=61))
-    assert (result.check, result.status) == ("watch-ingest", "failed")
-    assert result.observed == "last sign of life never"
-
-
-def test_what_was_there_yesterday_is_not_missed_at_the_start(connection: Connection, stocks: Settings) -> None:
-    """The feeds get as long to come as they may be away."""
-    ran(connection, MONDAY_OPEN - timedelta(days=1), ticks=5)
-    assert look(connection, stocks, MONDAY_OPEN, MONDAY_OPEN + timedelta(seconds=5)) == []
-
-
 def test_a_feed_without_ticks_in_session_is_noticed(connection: Connection, stocks: Settings) -> None:
-    """Its ingest lives all the same."""
-    ran(connection, MONDAY_OPEN)
-    found = look(connection, stocks, LONG_AGO, MONDAY_OPEN)
-    assert verdicts(found) == ALL_WELL | {"watch-feed": "failed"}
-    assert found[1].observed == "0 ticks in 120 s"
+    """Its ingest lives all the same. Nothing is expected on Sunday, before the open, and a minute after it."""
+    closed = (SUNDAY, MONDAY_OPEN.replace(hour=12), MONDAY_OPEN.replace(hour=14, minute=31))
+    for moment in (*closed, MONDAY_OPEN):
+        ran(connection, moment)
+    for moment in closed:
+        found = verdicts(look(connection, stocks, LONG_AGO, moment))
+        assert found == {"watch-ingest": "passed", "watch-spool": "passed"}
+    silent = look(connection, stocks, LONG_AGO, MONDAY_OPEN)
+    assert verdicts(silent) == ALL_WELL | {"watch-feed": "failed"}
+    assert silent[1].observed == "0 ticks in 120 s"
 
 
-@pytest.mark.parametrize("moment", [SUNDAY, MONDAY_OPEN.replace(hour=12), MONDAY_OPEN.replace(hour=14, minute=31)])
-def test_nothing_is_expected_of_a_closed_exchange(connection: Connection, stocks: Settings, moment: datetime) -> None:
-    """Nor of one that has just opened: on Sunday, before the open, and a minute after it."""
-    ran(connection, moment)
-    assert verdicts(look(connection, stocks, LONG_AGO, moment)) == {"watch-ingest": "passed", "watch-spool": "passed"}
+def signs(
+    seconds_ago: float | None = 5,
+    ticks: int = 5,
+    windows: int = 12,
+    depths: tuple[int, ...] = (0,) * 7,
+    *,
+    in_session: bool = True,
+) -> FeedSigns:
+    last = None if seconds_ago is None else MONDAY_OPEN - timedelta(seconds=seconds_ago)
+    return FeedSigns("stocks", last, windows, ticks, list(depths), in_session)
 
 
-def test_an_ingest_that_has_just_started_is_given_time(connection: Connection, stocks: Settings) -> None:
-    """It was not there long enough to be silent."""
-    ran(connection, MONDAY_OPEN, depths=(0,) * 5)
-    assert "watch-feed" not in verdicts(look(connection, stocks, LONG_AGO, MONDAY_OPEN))
+def judged(found: FeedSigns, watched_since: datetime = LONG_AGO) -> list[Result]:
+    return list(judge(found, Watch(), watched_since, MONDAY_OPEN))
+
+
+def test_an_ingest_that_has_gone_is_noticed() -> None:
+    """By its statistics, which it writes every second whether ticks come or not."""
+    assert verdicts(judged(signs(60))) == ALL_WELL
+    (result,) = judged(signs(60.5))
+    assert (result.check, result.subject, result.severity) == ("watch-ingest", "feed/stocks", "critical")
+    assert (result.status, result.observed) == ("failed", "last sign of life 61 s ago")
+    assert result.expected == "at most 60 s ago"
+
+
+@pytest.mark.parametrize("last_seen_seconds_ago", [None, 86_400])
+def test_a_feed_is_given_time_to_come(last_seen_seconds_ago: float | None) -> None:
+    """As long as it may be away: when the watch begins, everything begins. Then it is missed."""
+    found = signs(last_seen_seconds_ago)
+    assert judged(found, MONDAY_OPEN - timedelta(seconds=59)) == []
+    (result,) = judged(found, MONDAY_OPEN - timedelta(seconds=61))
+    assert (result.check, result.status) == ("watch-ingest", "failed")
+    seen = "86,400 s ago" if last_seen_seconds_ago else "never"
+    assert result.observed == f"last sign of life {seen}"
+
+
+def test_an_ingest_that_has_just_started_is_not_silent() -> None:
+    """It was not there for long enough; ticks that come show at once that it is well."""
+    assert "watch-feed" not in verdicts(judged(signs(ticks=0, windows=11)))
+    assert verdicts(judged(signs(ticks=1, windows=1, in_session=False))) == ALL_WELL
 
 
 @pytest.mark.parametrize(
@@ -111,9 +117,6 @@ def test_an_ingest_that_has_just_started_is_given_time(connection: Connection, s
         ((1_000, 2_000, 3_000), "passed"),
     ],
 )
-def test_a_growing_spool_is_noticed(
-    connection: Connection, stocks: Settings, depths: tuple[int, ...], status: str
-) -> None:
+def test_a_growing_spool_is_noticed(depths: tuple[int, ...], status: str) -> None:
     """More than configured wait, or more and more for a minute; one that shrinks is on its way to be well."""
-    ran(connection, MONDAY_OPEN, ticks=5, depths=depths)
-    assert verdicts(look(connection, stocks, LONG_AGO, MONDAY_OPEN))["watch-spool"] == status
+    assert verdicts(judged(signs(depths=depths)))["watch-spool"] == status
