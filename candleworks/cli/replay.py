@@ -1,6 +1,7 @@
 """`candleworks replay`: a recorded day once more through the live path, into a database of its own."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ from pydantic import SecretStr, ValidationError
 
 from candleworks import clock
 from candleworks.cli.opening import migrated, prepared
-from candleworks.cli.replay_run import ReplayRun, summarise
+from candleworks.cli.replay_run import Outcome, ReplayRun, summarise
 from candleworks.cli.running import log_to_stderr
 from candleworks.errors import TerminalError, UsageError
 from candleworks.model.trades import microseconds_of, moment_of
@@ -21,7 +22,14 @@ from candleworks.simulate.catalogue import built_in_catalogue
 from candleworks.simulate.options import SimulatorOptions
 from candleworks.simulate.recording import SECOND_US, Part, Recording, RecordingBuilder, read_recording
 from candleworks.storage.connection import Connection, connect, describe, transient_errors
-from candleworks.storage.recordings import check_for_replays, empty_database, newest_trade, recorded_trades
+from candleworks.storage.recordings import (
+    Received,
+    check_for_replays,
+    empty_database,
+    newest_second,
+    newest_trade,
+    recorded_trades,
+)
 
 FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
@@ -64,15 +72,30 @@ def replay(
             empty_database(dsn)
     with prepared(target) as dsn, transient_errors(dsn), connect(dsn, "candleworks replay") as connection:
         check_for_replays(connection)
-        shift_seconds = recording.shift_seconds(speed, clock.now_us()) if shift else 0
-        shifted = recording.shifted(shift_seconds)
-        if shift:
-            _check_order(connection, shifted)
-        run = ReplayRun(target, dsn, connection, shifted, source, timedelta(seconds=shift_seconds))
+        run = _prepare(target, dsn, connection, recording, source, speed=speed if shift else None)
         _announce(run, into)
-        with running_simulator(options, recording=shifted) as simulator:
-            outcome = asyncio.run(run.run(simulator))
+        if run.recording:
+            with running_simulator(options, recording=run.recording) as simulator:
+                outcome = asyncio.run(run.run(simulator))
+        else:
+            outcome = Outcome(run.ticks, run.known, 0, Received(), 0.0, interrupted=False)
     summarise(outcome)
+
+
+def _prepare(
+    target: Settings, dsn: str, connection: Connection, recording: Recording, source: str, *, speed: float | None
+) -> ReplayRun:
+    """Shift the stamps, as a speed wants it, or leave out what a repetition would double."""
+    if speed is not None:
+        seconds = recording.shift_seconds(speed, clock.now_us())
+        shifted = recording.shifted(seconds)
+        _check_order(connection, shifted)
+        return ReplayRun(target, dsn, connection, shifted, source, timedelta(seconds=seconds), len(recording), 0)
+    stored = newest_second(connection, recording.symbols)
+    known = Counter((trade.symbol, trade.time_us // SECOND_US, trade.price, trade.day_volume) for trade in stored)
+    rest = recording.without(known)
+    left_out = len(recording) - len(rest)
+    return ReplayRun(target, dsn, connection, rest, source, timedelta(), len(recording), left_out)
 
 
 def _read(settings: Settings, file: Path | None, part: Part, *, from_db: bool) -> tuple[str, Recording]:
@@ -146,10 +169,10 @@ def _check_order(connection: Connection, recording: Recording) -> None:
 
 
 def _announce(run: ReplayRun, into: str | None) -> None:
-    ticks = run.recording.ticks.stamps
-    first, last = (moment_of(int(stamp) * SECOND_US) for stamp in (ticks[0], ticks[-1]))
-    typer.echo(f"{len(run.recording):,} ticks of {len(run.recording.symbols):,} symbols from {run.source}")
-    typer.echo(f"stamps {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC, {_meaning(run.shifted_by)}")
+    typer.echo(f"{run.ticks:,} ticks of {len(run.recording.symbols):,} symbols from {run.source}")
+    if run.recording:
+        first, last = (moment_of(int(run.recording.ticks.stamps[at]) * SECOND_US) for at in (0, -1))
+        typer.echo(f"stamps {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC, {_meaning(run.shifted_by)}")
     typer.echo(f"into {describe(run.dsn)}")
     variable = f"CANDLEWORKS_HOME={run.settings.home}" if run.settings.dsn is None else f"CANDLEWORKS_DSN='{into}'"
     if "@" not in variable:  # a password is not repeated

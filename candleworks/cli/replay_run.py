@@ -27,9 +27,13 @@ PATIENCE_SECONDS = 30  # how long what was sent may go without being counted
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a replay went; an interrupted one leaves ticks that were on their way."""
+    """How a replay went; an interrupted one leaves ticks that were on their way.
+
+    `known` were not sent: a feed that starts continues a symbol's newest second, and would take them for new ones.
+    """
 
     ticks: int
+    known: int
     sent: int
     received: Received
     seconds: float
@@ -38,7 +42,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class ReplayRun:
-    """`settings` are those of the target, with one feed; `connection` leads to its database, as `dsn` does."""
+    """`settings` are those of the target, with one feed; `connection` leads to its database, as `dsn` does.
+
+    `ticks` and `known` count the recording and what of it is not sent because it is stored in a symbol's newest second.
+    """
 
     settings: Settings
     dsn: str
@@ -46,6 +53,8 @@ class ReplayRun:
     recording: Recording
     source: str
     shifted_by: timedelta
+    ticks: int
+    known: int
 
     async def run(self, simulator: RunningSimulator) -> Outcome:
         """Stream until everything is stored, known or refused, or until a signal comes."""
@@ -67,7 +76,7 @@ class ReplayRun:
         sent = simulator.stats()["frames_sent"]
         received = received_by(self.connection, feed.name) - before
         end_replay(self.connection, number, sent, received)
-        return Outcome(len(self.recording), sent, received, clock.monotonic() - began, signalled.is_set())
+        return Outcome(self.ticks, self.known, sent, received, clock.monotonic() - began, signalled.is_set())
 
     def _begin(self, feed: str) -> int:
         first, last = (moment_of(int(self.recording.ticks.stamps[at]) * SECOND_US) for at in (0, -1))
@@ -138,6 +147,8 @@ def summarise(outcome: Outcome) -> None:
     received = outcome.received
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("sent", f"{outcome.sent:,} of {outcome.ticks:,}" + (" (interrupted)" if outcome.interrupted else ""))
+    if outcome.known:
+        table.add_row("known before", f"{outcome.known:,}")
     for name in ("stored", "duplicates", "rejected"):
         table.add_row(name, f"{getattr(received, name):,}")
     table.add_row("took", f"{outcome.seconds:,.1f} s")

@@ -3,6 +3,7 @@
 import csv
 import math
 from array import array
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -45,6 +46,21 @@ class Recording:
         length = self.length_seconds
         hurried = length if not speed else max(0.0, length * (1 - 1 / speed))
         return now_us // SECOND_US - math.ceil(hurried) - int(self.ticks.stamps[0])
+
+    def without(self, known: Counter[tuple[str, int, float, float | None]]) -> "Recording":
+        """Leave out these ticks, by symbol, stamp, price and volume, as often as they are known."""
+        rows = {symbol: row for row, symbol in enumerate(self.symbols)}
+        left = Counter({(rows[symbol], *rest): count for (symbol, *rest), count in known.items()})
+        kept = np.ones(len(self), dtype=np.bool_)
+        for row, stamp in {(row, stamp) for row, stamp, *_ in left}:
+            for place in np.flatnonzero((self.ticks.rows == row) & (self.ticks.stamps == stamp)).tolist():
+                volume = float(self.ticks.volumes[place])
+                tick = (row, stamp, float(self.ticks.prices[place]), None if volume == NO_VOLUME else volume)
+                if left[tick]:
+                    left[tick] -= 1
+                    kept[place] = False
+        places = np.flatnonzero(kept)
+        return replace(self, ticks=self.ticks[places], instants_us=self.instants_us[places])
 
     def shifted(self, seconds: int) -> "Recording":
         return replace(self, ticks=replace(self.ticks, stamps=self.ticks.stamps + seconds))

@@ -9,6 +9,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.sql import SQL, Identifier
 
 from candleworks.errors import UsageError
+from candleworks.model.trades import microseconds_of
 from candleworks.storage.connection import Connection, connect, describe
 from candleworks.storage.queries import query
 
@@ -73,6 +74,15 @@ def newest_trade(connection: Connection, symbols: Sequence[str]) -> tuple[dateti
     """Return the newest stored trade's time and symbol."""
     row = connection.execute(query("newest_of_symbols"), {"symbols": list(symbols)}).fetchone()
     return (row[0], row[1]) if row else None
+
+
+def newest_second(connection: Connection, symbols: Sequence[str]) -> list[RecordedTrade]:
+    """Return the trades of each symbol's newest stored second, without their quotes and stamped with that second."""
+    rows = connection.execute(query("newest_second"), {"symbols": list(symbols)}).fetchall()
+    return [
+        RecordedTrade(microseconds_of(second), symbol, price, volume, None, None)
+        for symbol, second, price, volume in rows
+    ]
 
 
 def empty_database(dsn: str) -> None:

@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 from candleworks.storage.connection import Connection
 from candleworks.storage.queries import query
+
+_RUN = str(uuid4())
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class IngestStats:
 
 def save_ingest_stats(connection: Connection, stats: IngestStats) -> None:
     """Write the row, replacing what it said before."""
-    connection.execute(query("save_ingest_stats"), asdict(stats))
+    connection.execute(query("save_ingest_stats"), asdict(stats) | {"run": _RUN})
 
 
 def read_status(connection: Connection, feeds: Mapping[str, Sequence[str]]) -> dict[str, Any]:

@@ -10,11 +10,12 @@ CREATE TABLE candleworks.ingest_totals (
     reconnects bigint NOT NULL,
     duplicates bigint NOT NULL,
     rejected bigint NOT NULL,
-    candles bigint NOT NULL
+    candles bigint NOT NULL,
+    run text
 ) WITH (fillfactor = 50);
 
--- What a number of a row added to the total. A row is rewritten while its ten seconds last; a feed that was started again
--- within them begins from zero.
+-- What a number of a row added to the total. A row is rewritten while its ten seconds last; what writes it anew from zero
+-- is another process, which names itself in the setting candleworks.run, or not.
 CREATE FUNCTION candleworks.growth(before bigint, after bigint) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN after >= coalesce(before, 0) THEN after - coalesce(before, 0) ELSE after END;
@@ -22,17 +23,27 @@ RETURN CASE WHEN after >= coalesce(before, 0) THEN after - coalesce(before, 0) E
 -- Acts for the owner: who may write ingest_stats needs no right to the totals.
 CREATE FUNCTION candleworks.add_to_ingest_totals() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    writer text := nullif(current_setting('candleworks.run', true), '');
+    before public.ingest_stats;
 BEGIN
-    INSERT INTO candleworks.ingest_totals AS t (feed, since, ticks, batches, reconnects, duplicates, rejected, candles)
-    VALUES (
+    IF TG_OP = 'UPDATE' AND NOT EXISTS (
+        SELECT FROM candleworks.ingest_totals t WHERE t.feed = NEW.feed AND t.run <> writer
+    ) THEN
+        before := OLD;
+    END IF;
+    INSERT INTO candleworks.ingest_totals AS t (
+        feed, since, ticks, batches, reconnects, duplicates, rejected, candles, run
+    ) VALUES (
         NEW.feed,
         NEW.at,
-        candleworks.growth(OLD.ticks, NEW.ticks),
-        candleworks.growth(OLD.batches, NEW.batches),
-        candleworks.growth(OLD.reconnects, NEW.reconnects),
-        candleworks.growth(OLD.duplicates, NEW.duplicates),
-        candleworks.growth(OLD.rejected, NEW.rejected),
-        candleworks.growth(OLD.candles, NEW.candles)
+        candleworks.growth(before.ticks, NEW.ticks),
+        candleworks.growth(before.batches, NEW.batches),
+        candleworks.growth(before.reconnects, NEW.reconnects),
+        candleworks.growth(before.duplicates, NEW.duplicates),
+        candleworks.growth(before.rejected, NEW.rejected),
+        candleworks.growth(before.candles, NEW.candles),
+        writer
     )
     ON CONFLICT (feed) DO UPDATE SET
         since = least(t.since, excluded.since),
@@ -41,7 +52,8 @@ BEGIN
         reconnects = t.reconnects + excluded.reconnects,
         duplicates = t.duplicates + excluded.duplicates,
         rejected = t.rejected + excluded.rejected,
-        candles = t.candles + excluded.candles;
+        candles = t.candles + excluded.candles,
+        run = excluded.run;
     RETURN NULL;
 END $$;
 

@@ -32,7 +32,22 @@ CROSS JOIN LATERAL (
 ) t
 ORDER BY t.time DESC LIMIT 1
 
+-- name: newest_second
+-- The trades of each symbol's newest stored second.
+SELECT n.symbol, n.second, t.price, t.day_volume
+FROM unnest(%(symbols)s::text[]) s(symbol)
+CROSS JOIN LATERAL (
+    SELECT symbol, date_trunc('second', time, 'UTC') AS second FROM public.stocks_real_time t
+    WHERE t.symbol = s.symbol ORDER BY t.time DESC LIMIT 1
+) n
+JOIN public.stocks_real_time t
+    ON t.symbol = n.symbol AND t.time >= n.second AND t.time < n.second + interval '1 second'
+
 -- name: begin_feed_replay
+-- What an earlier replay reported in these ten seconds goes, for this one's report begins from zero; the totals keep it.
+WITH earlier AS (
+    DELETE FROM public.ingest_stats WHERE feed = %(feed)s AND at > now() - interval '10 seconds'
+)
 INSERT INTO candleworks.feed_replays (feed, source, first, last, shifted_by)
 VALUES (%(feed)s, %(source)s, %(first)s, %(last)s, %(shifted_by)s)
 RETURNING id

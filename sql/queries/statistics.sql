@@ -1,11 +1,14 @@
 -- name: save_ingest_stats
+-- The setting tells the totals which process writes.
+WITH told AS (SELECT set_config('candleworks.run', %(run)s, true))
 INSERT INTO public.ingest_stats (
     feed, at, ticks, batches, lag_ms_p50, lag_ms_p99, lag_ms_max, spool_depth, reconnects, duplicates, rejected,
     candles
-) VALUES (
-    %(feed)s, %(at)s, %(ticks)s, %(batches)s, %(lag_ms_p50)s, %(lag_ms_p99)s, %(lag_ms_max)s, %(spool_depth)s,
-    %(reconnects)s, %(duplicates)s, %(rejected)s, %(candles)s
 )
+SELECT
+    %(feed)s, %(at)s::timestamptz, %(ticks)s, %(batches)s, %(lag_ms_p50)s::double precision, %(lag_ms_p99)s::double precision,
+    %(lag_ms_max)s::double precision, %(spool_depth)s, %(reconnects)s, %(duplicates)s, %(rejected)s, %(candles)s
+FROM told
 ON CONFLICT (feed, at) DO UPDATE SET
     ticks = excluded.ticks, batches = excluded.batches, lag_ms_p50 = excluded.lag_ms_p50,
     lag_ms_p99 = excluded.lag_ms_p99, lag_ms_max = excluded.lag_ms_max, spool_depth = excluded.spool_depth,

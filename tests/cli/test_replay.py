@@ -66,7 +66,7 @@ def replay(invoke: Invoke, source: str, dsn: str) -> Replay:
 
 def counts(ended: Ended) -> dict[str, str]:
     """The summary's lines."""
-    return dict(re.findall(r"^(sent|stored|duplicates|rejected) +(.*?) *$", ended.output, re.MULTILINE))
+    return dict(re.findall(r"^(sent|known before|stored|duplicates|rejected) +(.*?) *$", ended.output, re.MULTILINE))
 
 
 def keep(dsn: str) -> None:
@@ -101,12 +101,23 @@ def test_repeating_it_adds_nothing(replay: Replay, recording: Path, connection: 
     """Ticks with their recorded stamps are known; only what is missing is added."""
     part = replay(recording, "--speed", "0", "--symbol", "AAPL", "--from", "2026-03-02T15:00:00")
     assert counts(part) == {"sent": "2 of 2", "stored": "2", "duplicates": "0", "rejected": "0"}
-    assert counts(replay(recording, "--speed", "0"))["stored"] == "4"
+    rest = replay(recording, "--speed", "0")
+    assert counts(rest) == {"sent": "4 of 6", "known before": "2", "stored": "4", "duplicates": "0", "rejected": "0"}
     again = replay(recording, "--speed", "0")
-    assert counts(again) == {"sent": "6 of 6", "stored": "0", "duplicates": "6", "rejected": "0"}
+    assert counts(again) == {"sent": "1 of 6", "known before": "5", "stored": "0", "duplicates": "1", "rejected": "0"}
     assert stored(connection) == TICKS
     kept = connection.execute("SELECT sent, stored, duplicates FROM candleworks.feed_replays ORDER BY id").fetchall()
-    assert kept == [(2, 2, 0), (6, 4, 2), (6, 0, 6)]
+    assert kept == [(2, 2, 0), (4, 4, 0), (1, 0, 1)]
+
+
+def test_a_repetition_of_which_all_is_known_sends_nothing(
+    replay: Replay, recording: Path, connection: Connection
+) -> None:
+    """It does not wait for anything either."""
+    for expected in ("1 of 1", "0 of 1"):
+        done = replay(recording, "--speed", "0", "--symbol", "BTC/USD")
+        assert (done.status, counts(done)["sent"]) == (0, expected)
+    assert stored(connection).total() == 1
 
 
 def test_stored_trades_are_a_recording_too(replay: Replay, source: str, connection: Connection) -> None:

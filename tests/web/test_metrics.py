@@ -12,8 +12,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from candleworks import __version__, clock
 from candleworks.candles.refresh import refresh
+from candleworks.storage import statistics
 from candleworks.storage.connection import Connection
 from candleworks.storage.queries import query
+from candleworks.storage.statistics import IngestStats
 from tests.web.conftest import MONDAY, Store, every_minute, serving
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -98,6 +100,17 @@ def test_counters_never_fall(scrape: Callable[[], Scrape], connection: Connectio
         assert ticks() == total
     connection.execute("DELETE FROM ingest_stats")
     assert ticks() == 19
+
+
+def test_a_process_that_names_itself_is_counted_from_zero(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where its first report in these ten seconds is higher than the last one of the process before it."""
+    now = clock.now()
+    for run, ticks in (("first", 3), ("first", 5), ("second", 7), ("second", 7), ("second", 9)):
+        monkeypatch.setattr(statistics, "_RUN", run)
+        statistics.save_ingest_stats(connection, IngestStats("a", now, ticks, 1, None, None, None, 0, 0, 0, 0, 0))
+    assert connection.execute("SELECT ticks, batches FROM candleworks.ingest_totals").fetchone() == (14, 2)
 
 
 def test_totals_begin_with_what_was_there(connection: Connection) -> None:
