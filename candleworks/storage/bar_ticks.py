@@ -76,7 +76,9 @@ def remove_bars(connection: Connection, symbol: str, minutes_us: Iterable[int]) 
         return []
     connection.execute(query("delete_vendor_bars"), {"symbol": symbol, "minutes": minutes})
     bounds = {"symbol": symbol, "minutes": minutes, "start": minutes[0], "stop": minutes[-1] + MINUTE}
-    return [(symbol, *row) for row in connection.execute(query("delete_bar_ticks"), bounds).fetchall()]
+    # Never prepared: a plan that does not know the symbol decompresses all symbols of a chunk.
+    deleted = connection.execute(query("delete_bar_ticks"), bounds, prepare=False)
+    return [(symbol, *row) for row in deleted.fetchall()]
 
 
 def remove_covered_bars(connection: Connection, spans: Sequence[tuple[str, datetime, datetime]]) -> list[RemovedTick]:

@@ -61,53 +61,9 @@ FROM placed WHERE time >= stamp + %(resolution)s::interval
 HAVING count(*) > 0
 
 -- name: recompute_volumes
--- Gives the trades around newly inserted ones the volume that follows from the running maximum of day_volume within
--- their trading day. Only a stretch of the day can change: from the last trade before the new ones that raised the
--- maximum (the seed) to the first one after them that stands above all of them. Each day may be named once only.
-WITH touched AS (
-    SELECT * FROM unnest(
-        %(symbols)s::text[], %(day_starts)s::timestamptz[], %(day_ends)s::timestamptz[],
-        %(firsts)s::timestamptz[], %(lasts)s::timestamptz[], %(tops)s::double precision[]
-    ) t(symbol, day_start, day_end, first, last, top)
-), stretch AS MATERIALIZED (
-    SELECT d.symbol, d.day_start, seed.time AS seed,
-        coalesce(seed.time, d.day_start) AS start, coalesce(above.time, d.day_end - interval '1 microsecond') AS stop,
-        seed.time IS NULL AND EXISTS (
-            SELECT FROM public.stocks_real_time p WHERE p.symbol = d.symbol AND p.time < d.day_start
-        ) AS from_zero
-    FROM touched d
-    LEFT JOIN LATERAL (
-        SELECT t.time FROM public.stocks_real_time t
-        WHERE t.symbol = d.symbol AND t.time >= d.day_start AND t.time < d.first
-            AND t.day_volume IS NOT NULL AND (t.volume > 0 OR t.volume IS NULL)
-        ORDER BY t.time DESC LIMIT 1
-    ) seed ON true
-    LEFT JOIN LATERAL (
-        SELECT t.time FROM public.stocks_real_time t
-        WHERE t.symbol = d.symbol AND t.time > d.last AND t.time < d.day_end
-            AND t.volume > 0 AND t.day_volume > d.top
-        ORDER BY t.time LIMIT 1
-    ) above ON true
-), walked AS (
-    SELECT s.symbol, t.time, t.volume, t.day_volume, s.from_zero, s.seed,
-        max(t.day_volume) OVER (
-            PARTITION BY s.symbol, s.day_start ORDER BY t.time ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-        ) AS before
-    FROM stretch s
-    CROSS JOIN LATERAL (
-        SELECT t.time, t.volume, t.day_volume FROM public.stocks_real_time t
-        WHERE t.symbol = s.symbol AND t.time >= s.start AND t.time <= s.stop
-    ) t
-), due AS (
-    SELECT symbol, time, CASE
-        WHEN before IS NOT NULL THEN greatest(day_volume - before, 0)
-        WHEN from_zero THEN day_volume
-    END AS volume, volume AS stored
-    FROM walked WHERE day_volume IS NOT NULL AND time IS DISTINCT FROM seed
+SELECT candleworks.recompute_volumes(
+    %(symbols)s, %(day_starts)s, %(day_ends)s, %(firsts)s, %(lasts)s, %(tops)s
 )
-UPDATE public.stocks_real_time t SET volume = d.volume
-FROM due d
-WHERE t.symbol = d.symbol AND t.time = d.time AND d.volume IS DISTINCT FROM d.stored
 
 -- name: oldest_trades
 -- The first stored moment of each symbol; symbols without trades are left out.
