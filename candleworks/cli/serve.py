@@ -12,18 +12,19 @@ from candleworks.errors import TransientError
 from candleworks.settings import Settings, load_settings
 from candleworks.storage.connection import database
 from candleworks.storage.migrations import migrate
-from candleworks.web.server import address, listen, run_server
+from candleworks.web.server import HOST, address, listen, run_server
 
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Instead of CANDLEWORKS_WEB_PORT, default 8050.")]
+Host = Annotated[str, typer.Option(help="Address to listen on; only requests for 127.0.0.1 or localhost are answered.")]
 
 _log = logging.getLogger(__name__)
 
 
-def serve(port: Port = None, duration: Duration = None) -> None:
+def serve(host: Host = HOST, port: Port = None, duration: Duration = None) -> None:
     """Serve the chart page, /ohlc.csv, /ohlc.json, /symbols and /healthz on 127.0.0.1."""
     settings = load_settings()
     log_to_stderr(settings)
-    with listen(port or settings.web_port) as listener, database(settings) as dsn:
+    with listen(port or settings.web_port, host) as listener, database(settings) as dsn:
         _migrate(dsn, settings)
         typer.echo(f"chart page {address(listener)}")
         asyncio.run(_run(dsn, listener, duration))
