@@ -1,11 +1,12 @@
 """Files to import, and what became of their lines."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from candleworks.errors import TerminalError
-from candleworks.history.importer import ImportResult, import_file
+from candleworks.history.importer import ImportResult, Reading, import_file
 from candleworks.settings import Settings
 from candleworks.storage.connection import Connection
 from tests.storage.conftest import Book
@@ -28,27 +29,37 @@ class Desk:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         return path
 
-    def take(self, content: str | bytes | Path, *, again: bool = False) -> ImportResult:
+    def take(
+        self, content: str | bytes | Path, *, again: bool = False, dry_run: bool = False, **reading: Any
+    ) -> ImportResult:
         """Import it, and check that every line is accounted for."""
         path = content if isinstance(content, Path) else self.write(content)
-        before = self.count("stocks_real_time")
-        result = import_file(self.connection, self.settings, path, again=again)
+        before = self.ticks()
+        result = import_file(self.connection, self.settings, path, Reading(**reading), again=again, dry_run=dry_run)
         record = result.record
         assert record.rows == record.stored + record.duplicates + record.rejected
         if self.count("company") == 0:
-            assert self.count("stocks_real_time") == before + (0 if result.known else record.stored)
+            assert self.ticks() == before + (0 if result.known or dry_run else record.stored)
         return result
 
-    def refusal(self, content: str | bytes | Path) -> str:
+    def refusal(self, content: str | bytes | Path, **reading: Any) -> str:
         """The message with which a file is refused; nothing of it may be there afterwards."""
         path = content if isinstance(content, Path) else self.write(content)
         with pytest.raises(TerminalError) as caught:
-            import_file(self.connection, self.settings, path)
+            import_file(self.connection, self.settings, path, Reading(**reading))
         assert self.counts() == (0, 0, 0)
         return str(caught.value).replace(f"{self.directory}/", "")
 
     def rejected(self) -> list[tuple[str, str, str]]:
         return self.connection.execute("SELECT feed, reason, payload FROM rejected_ticks ORDER BY id").fetchall()
+
+    def quotes(self) -> list[tuple[Any, ...]]:
+        return self.connection.execute(
+            "SELECT time, symbol, bid, ask, bid_volume, ask_volume FROM quotes ORDER BY symbol, time"
+        ).fetchall()
+
+    def ticks(self) -> int:
+        return self.count("stocks_real_time") + self.count("quotes")
 
     def counts(self) -> tuple[int, int, int]:
         return self.count("stocks_real_time"), self.count("rejected_ticks"), self.count("import_files")
