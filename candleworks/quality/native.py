@@ -1,6 +1,6 @@
 """The checks that Great Expectations can say by itself, told per symbol."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from candleworks.quality.expectations import (
@@ -13,6 +13,9 @@ from candleworks.quality.expectations import (
 )
 from candleworks.quality.limits import SAMPLE_ROWS
 
+_TICKS = "stocks_real_time"
+_TICK: tuple[str, ...] = ("symbol", "time")
+_CANDLE: tuple[str, ...] = ("relation", "symbol", "bucket")
 _EXPECTED = {
     "required-fields": "a value in every required column",
     "price-positive": "price > 0",
@@ -20,29 +23,24 @@ _EXPECTED = {
 }
 
 
-def native_outcome(database: Database, name: str, parameters: Mapping[str, Any]) -> Outcome:
+def native_outcome(
+    database: Database, name: str, parameters: Mapping[str, Any], render: Callable[[str], str]
+) -> Outcome:
     """Judge the expectations of a check; those that offend are grouped by symbol."""
     offences: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     partial = False
-    for problem, table, expectation, identity in _expectations(name, parameters):
-        outcome = database.native(table, expectation, identity)
+    if name == "candle-shape":
+        batch, identity, expectations = database.result(render(name)), _CANDLE, candle_shape()
+    else:
+        made = {"required-fields": required_fields, "price-positive": price_positive}[name]
+        batch, identity, expectations = database.table(_TICKS), _TICK, made(parameters["limits"], parameters)
+    for problem, outcome in database.native(batch, expectations, identity):
         if outcome.error is not None:
             return outcome
         partial = partial or outcome.partial
         for row in outcome.rows:
-            offences.setdefault(row["symbol"], []).append((problem, {"relation": table, **_plain(row)}))
+            offences.setdefault(row["symbol"], []).append((problem, _plain(row)))
     return Outcome([_row(name, *offence, partial) for offence in sorted(offences.items())], partial)
-
-
-def _expectations(name: str, parameters: Mapping[str, Any]) -> Iterator[tuple[str, str, Any, tuple[str, ...]]]:
-    if name == "candle-shape":
-        for level, start in parameters["level_starts"].items():
-            for problem, expectation in candle_shape(parameters["symbols"], start):
-                yield problem, f"candles_{level}", expectation, ("symbol", "bucket")
-        return
-    made = {"required-fields": required_fields, "price-positive": price_positive}[name]
-    for problem, expectation in made(parameters["limits"], parameters):
-        yield problem, "stocks_real_time", expectation, ("symbol", "time")
 
 
 def _row(name: str, symbol: str, rows: list[tuple[str, dict[str, Any]]], partial: bool) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from candleworks import alerts, clock
@@ -16,7 +16,6 @@ from candleworks.quality.report import Report
 from candleworks.quality.vendor import bars_due, vendor_bars
 from candleworks.quality.window import Window, window
 from candleworks.settings import Settings
-from candleworks.storage.candles import levels
 from candleworks.storage.connection import Connection, connect, transient_errors
 from candleworks.storage.quality import (
     Objects,
@@ -88,7 +87,6 @@ class _Run:
         for check, subject in troubled_subjects(self.connection, self.until):
             self._troubled[check].add(subject)
         self._facts = facts(self.connection, self.settings) | suite_limits(self.settings)
-        self._widths = levels(self.connection)
 
     def judge(self, check: Check) -> None:
         """Evaluate a check and keep its results."""
@@ -131,17 +129,19 @@ class _Run:
             **self._facts,
             "limits": limits({*batch, *self._streamed}, self.settings),
             "symbols": sorted(batch),
-            "level_starts": {level: _floor(span.start, width) for level, width in self._widths.items()},
             "audited": sampled(batch, quality.audited_symbols, span.until),
             "sample": SAMPLE_ROWS,
         }
 
     def _outcome(self, check: Check, parameters: dict[str, Any]) -> "Outcome":
+        def render(name: str) -> str:
+            return rendered(self.connection, check_sql(name), parameters)
+
         if check.native:
             from candleworks.quality.native import native_outcome  # noqa: PLC0415 - see run_checks
 
-            return native_outcome(self.database, check.name, parameters)
-        return self.database.rows(rendered(self.connection, check_sql(check.name), parameters))
+            return native_outcome(self.database, check.name, parameters, render)
+        return self.database.rows(render(check.name))
 
     def _keep(self, check: Check, span: Window, batch: Mapping[str, int], outcome: "Outcome", seconds: float) -> None:
         def result(subject: str, status: Status, found: Mapping[str, Any]) -> QualityResult:
@@ -174,12 +174,6 @@ class _Run:
         """Name the subjects in trouble that were looked at and did not fail."""
         judged = self._troubled[check.name] - set(failed) - {check.scope}
         return sorted(judged if check.judges == "all" else judged & set(batch))
-
-
-def _floor(moment: datetime, width: timedelta) -> datetime:
-    """Return the start of the bucket that holds the moment; levels of a day or less begin with the day."""
-    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
-    return midnight + (moment - midnight) // width * width
 
 
 def _looked_at(check: Check, batch: Mapping[str, int]) -> str | None:

@@ -1,0 +1,138 @@
+"""A database in which all is well: four symbols stream, every check passes."""
+
+import itertools
+import os
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from candleworks.candles.calendars import sync_calendars
+from candleworks.candles.refresh import refresh
+from candleworks.quality import Report, run_checks
+from candleworks.settings import Settings, load_settings
+from candleworks.storage.connection import Connection, connect
+from candleworks.storage.engine import Engine
+
+NOW = datetime(2026, 3, 4, 18, tzinfo=UTC)  # a Wednesday; New York trades from 14:30 to 21:00
+PRICES = {"AAPL": 260.0, "MSFT": 410.0, "BTC/USD": 91_000.0, "EUR/USD": 1.0845}
+FEED = "twelvedata"
+TICK_SECONDS = 5
+HOURS = 2
+_numbers = itertools.count()
+
+
+class Watched:
+    """A healthy database, and the checks of what becomes of it."""
+
+    def __init__(self, connection: Connection, settings: Settings) -> None:
+        self.connection = connection
+        self.settings = settings
+
+    def check(self, suite: str = "all", until: datetime = NOW, **options: Any) -> Report:
+        """Run checks as of NOW."""
+        assert self.settings.dsn
+        return run_checks(self.settings, self.settings.dsn.get_secret_value(), suite, until=until, **options)
+
+    def configured(self, **suites: dict[str, Any]) -> None:
+        """Change thresholds: `configured(ticks={"jump_percent": 50})`."""
+        quality = self.settings.quality
+        changed = {name: getattr(quality, name).model_copy(update=values) for name, values in suites.items()}
+        self.settings = self.settings.model_copy(update={"quality": quality.model_copy(update=changed)})
+
+    def execute(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+        cursor = self.connection.execute(statement, parameters)
+        return cursor.fetchall() if cursor.description else []
+
+    def tick(self, symbol: str, moment: datetime, price: float | None = None, **columns: object) -> None:
+        """Store a tick that arrived 200 ms after its stamp, unless it is said otherwise."""
+        row: dict[str, object] = {
+            "time": moment,
+            "symbol": symbol,
+            "price": PRICES.get(symbol, 100.0) if price is None else price,
+            "received_at": moment + timedelta(milliseconds=200),
+            "origin": FEED,
+        }
+        row |= columns
+        self.connection.execute("SELECT candleworks.prepare_ticks(%s, %s)", [min(moment, NOW), max(moment, NOW)])
+        names, marks = ", ".join(row), ", ".join(["%s"] * len(row))
+        self.connection.execute(f"INSERT INTO stocks_real_time ({names}) VALUES ({marks})", list(row.values()))
+
+    def refresh(self) -> None:
+        refresh(self.connection)
+
+
+def failing(report: Report) -> set[tuple[str, str]]:
+    """The check and subject of everything that did not pass."""
+    return {(result.check, result.subject) for result in report.results if result.status != "passed"}
+
+
+def healthy(connection: Connection) -> None:
+    """Fill a migrated database with two hours of ticks, and with what a feed notes beside them."""
+    chance = random.Random(7)
+    start = NOW - timedelta(hours=HOURS)
+    connection.execute("SELECT candleworks.prepare_ticks(%s, %s)", [start, NOW])
+    columns = "time, symbol, price, day_volume, volume, bid, ask, received_at, origin"
+    with connection.cursor().copy(f"COPY stocks_real_time ({columns}) FROM STDIN") as copy:
+        for symbol, price in PRICES.items():
+            last, total = price, 1_000_000.0
+            for second in range(0, HOURS * 3600, TICK_SECONDS):
+                for ordinal in range(2 if second % 60 == 0 else 1):
+                    last *= 1 + chance.uniform(-0.0004, 0.0004)
+                    total += chance.randrange(1, 500)
+                    moment = start + timedelta(seconds=second, microseconds=ordinal)
+                    sides = (last * 0.9999, last * 1.0001)
+                    copy.write_row(
+                        (moment, symbol, price, total, 1, *sides, moment + timedelta(milliseconds=200), FEED)
+                    )
+    for symbol in PRICES:
+        connection.execute(
+            "INSERT INTO feed_symbols VALUES (%s, %s, 'streaming', NULL, %s)",
+            [FEED, symbol, start - timedelta(days=20)],
+        )
+        connection.execute("INSERT INTO company (symbol, name) VALUES (%s, %s)", [symbol, symbol])
+    for seconds in range(10, 3600, 10):
+        stats(connection, NOW - timedelta(seconds=seconds))
+    refresh(connection)
+    connection.execute("ANALYZE")
+
+
+def stats(connection: Connection, at: datetime, **columns: object) -> None:
+    """Store ten seconds of a feed's statistics."""
+    row: dict[str, object] = {"feed": FEED, "at": at, "ticks": 8, "batches": 2, "spool_depth": 0, "reconnects": 0}
+    row |= {"lag_ms_p50": 60.0, "lag_ms_p99": 120.0, "lag_ms_max": 130.0, "duplicates": 0, "rejected": 0, "candles": 4}
+    row |= columns
+    names, marks = ", ".join(row), ", ".join(["%s"] * len(row))
+    connection.execute(f"INSERT INTO ingest_stats ({names}) VALUES ({marks})", list(row.values()))
+
+
+@pytest.fixture(scope="session")
+def healthy_template(engine: Engine, server_dsn: str, template: str) -> str:
+    """The name of a database in which all is well, and that nobody is connected to."""
+    name = f"healthy_{engine}"
+    with connect(server_dsn) as admin:
+        admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        with connect(make_conninfo(server_dsn, dbname=name)) as connection:
+            sync_calendars(connection, load_settings({}))
+            healthy(connection)
+        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        admin.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [name])
+    return name
+
+
+@pytest.fixture
+def watched(server_dsn: str, healthy_template: str, tmp_path: Path) -> Iterator[Watched]:
+    """A healthy database of the test's own."""
+    name = f"watched_{os.getpid()}_{next(_numbers)}"
+    dsn = make_conninfo(server_dsn, dbname=name)
+    with connect(server_dsn) as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {healthy_template}")
+        with connect(dsn, "test") as connection:
+            settings = load_settings({"CANDLEWORKS_DSN": dsn, "CANDLEWORKS_HOME": str(tmp_path / "home")})
+            yield Watched(connection, settings)
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
