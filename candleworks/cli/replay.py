@@ -1,6 +1,7 @@
 """`candleworks replay`: a recorded day once more through the live path, into a database of its own."""
 
 import asyncio
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from candleworks.cli.replay_run import Outcome, ReplayRun, summarise
 from candleworks.cli.running import log_to_stderr
 from candleworks.errors import TerminalError, UsageError
 from candleworks.model.trades import microseconds_of, moment_of
-from candleworks.settings import Feed, Settings, load_settings
+from candleworks.settings import Feed, Settings, Silence, load_settings
 from candleworks.simulate import running_simulator
 from candleworks.simulate.catalogue import built_in_catalogue
 from candleworks.simulate.options import SimulatorOptions
@@ -70,6 +71,7 @@ def replay(
             with transient_errors(dsn), connect(dsn, "candleworks replay") as connection:
                 check_for_replays(connection)
             empty_database(dsn)
+            shutil.rmtree(target.home / "spool" / feed, ignore_errors=True)
     with prepared(target) as dsn, transient_errors(dsn), connect(dsn, "candleworks replay") as connection:
         check_for_replays(connection)
         run = _prepare(target, dsn, connection, recording, source, speed=speed if shift else None)
@@ -144,7 +146,9 @@ def _feed(name: str, symbols: Sequence[str]) -> Feed:
 
 def _target(settings: Settings, into: str | None, feed: Feed) -> Settings:
     """Return the settings of the database that the replay goes into; without the vendor's key and address."""
-    changes: dict[str, object] = {"feeds": (feed,), "api_key": None}
+    # What was quiet when it was recorded is no trouble of the connection.
+    patient = Silence(around_the_clock_seconds=86_400, session_seconds=86_400)
+    changes: dict[str, object] = {"feeds": (feed,), "api_key": None, "silence": patient}
     if into and ("://" in into or "=" in into):
         changes |= {"dsn": SecretStr(into), "home": settings.home / "replay"}
         same = settings.dsn is not None and settings.dsn.get_secret_value() == into

@@ -1,5 +1,6 @@
 """`candleworks sync-companies`: who is behind the symbols."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -31,8 +32,15 @@ def sync_companies(
     """
     settings = load_settings()
     with prepared(settings) as dsn:
-        report = fill_companies(settings, dsn, file=file, every=every, exchange=exchange, country=country)
+        report = fill_companies(
+            settings, dsn, file=file, every=every, exchange=exchange, country=country, wait=_wait_for_credits
+        )
     _print(report)
+
+
+def _wait_for_credits(seconds: float) -> None:
+    typer.echo(f"waiting {seconds:,.0f} s for API credits (rest.credits_per_minute)", err=True)
+    time.sleep(seconds)
 
 
 def _print(report: CompanyReport) -> None:

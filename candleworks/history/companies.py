@@ -1,5 +1,6 @@
 """Fills `company`: from the vendor's lists for the symbols that are configured or stored, or from a CSV file."""
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ from candleworks import clock
 from candleworks.errors import TerminalError, UsageError
 from candleworks.history.companies_vendor import Listing, VendorLists
 from candleworks.history.company_csv import is_companies, parse_companies
+from candleworks.history.credits import Credits
 from candleworks.history.text import read_text
 from candleworks.settings import Instrument, Settings
 from candleworks.storage.companies import merge_companies, stored_symbols
@@ -108,11 +110,13 @@ def sync_companies(
     every: bool = False,
     exchange: str | None = None,
     country: str | None = None,
+    wait: Callable[[float], None] = time.sleep,
 ) -> CompanyReport:
     """Fill name, exchange, currency and type; what is known already is never replaced by nothing.
 
     Without a file the vendor's lists are asked for the configured and the stored symbols, or with `every` for all that
-    it has; `exchange` and `country` narrow the lists. With a file only that is read. Raises TransientError (vendor or
+    it has; `exchange` and `country` narrow the lists, and `wait` is called with the seconds until there is a credit for
+    the next one. With a file only that is read. Raises TransientError (vendor or
     database away, credits used up), TerminalError (key refused, unusable file) or UsageError.
     """
     if file is not None and (every or exchange or country):
@@ -120,16 +124,14 @@ def sync_companies(
     with transient_errors(dsn), connect(dsn, "candleworks sync-companies") as connection:
         if file is not None:
             return _from_file(connection, file)
-        lists = VendorLists(settings, spend=lambda: None)
-        kinds = _kinds(lists, exchange, country)
+        budget = Credits(connection, settings, wait)
+        kinds = _kinds(VendorLists(settings, budget), exchange, country)
         if every:
             found = _Found.of_everything(kinds)
         else:
             found = _Found.of(_wanted(settings, stored_symbols(connection)), kinds)
         stored = merge_companies(connection, [_row(name, listing) for name, listing in found.listings.items()])
-        return CompanyReport(
-            stored, len(found.listings) - stored, found.unknown, found.ambiguous, credits=lists.credits
-        )
+        return CompanyReport(stored, len(found.listings) - stored, found.unknown, found.ambiguous, credits=budget.spent)
 
 
 def _from_file(connection: Connection, path: Path) -> CompanyReport:

@@ -7,16 +7,14 @@ https://twelvedata.com/docs#reference-data describes them. Rows as they come:
     /cryptocurrencies  {"symbol","available_exchanges":[...],"currency_base","currency_quote"}
 """
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from twelvedata import TDClient
-from twelvedata.http_client import DefaultHttpClient
-
-from candleworks.errors import CandleworksError, TerminalError, TransientError, UsageError
-from candleworks.settings import VENDOR_REST_URL, Settings
+from candleworks.errors import TransientError
+from candleworks.history.credits import Credits
+from candleworks.history.vendor_http import NoCreditsLeftError, vendor_client
+from candleworks.settings import Settings
 
 ETF: Final = "ETF"
 FOREX: Final = "Physical Currency"  # the types as the vendor's price events carry them
@@ -37,20 +35,15 @@ class Listing:
 
 
 class VendorLists:
-    """Asks for lists; `spend` is called before each of them and may wait for a credit.
+    """Asks for lists, each for one credit of the budget that all processes share.
 
-    Every method raises TransientError (away, credits used up) or TerminalError (key, plan), never with the key in it.
+    Every method may wait for a credit, and raises TransientError (away, credits used up) or TerminalError (key, plan),
+    never with the key in it.
     """
 
-    def __init__(self, settings: Settings, spend: Callable[[], None]) -> None:
-        if settings.api_key is None and settings.rest_url == VENDOR_REST_URL:
-            raise UsageError(
-                f"The lists of {VENDOR_REST_URL} want a key: set TWELVEDATA_API_KEY, or name a CSV file of companies."
-            )
-        self.credits = 0
-        self._spend = spend
-        key = settings.api_key.get_secret_value() if settings.api_key else "demo"
-        self._client = TDClient(key, http_client=_Http(settings.rest_url, key), base_url=settings.rest_url)
+    def __init__(self, settings: Settings, budget: Credits) -> None:
+        self._client = vendor_client(settings)
+        self._budget = budget
 
     def stocks(self, exchange: str | None, country: str | None) -> list[Listing]:
         endpoint = self._client.get_stocks_list(exchange=exchange, country=country)
@@ -69,58 +62,15 @@ class VendorLists:
 
     def _rows(self, name: str, endpoint: Any) -> list[Mapping[str, Any]]:
         """Return the rows that name a symbol; what else may stand in a list is of no use."""
-        self._spend()
-        self.credits += 1
-        rows = endpoint.as_json()
+        self._budget.spend()
+        try:
+            rows = endpoint.as_json()
+        except NoCreditsLeftError as error:
+            self._budget.refused(error.retry_after_seconds, whole_day=error.whole_day)
+            raise
         if not isinstance(rows, list):
             raise TransientError(f"The vendor's list {name} has another shape than documented: try again later.")
         return [row for row in rows if isinstance(row, dict) and _text(row, "symbol")]
-
-
-class _Http(DefaultHttpClient):  # type: ignore[misc] # the package has no types
-    """The package's client with errors of ours: its own quote the address, and with it the key, or lose the status."""
-
-    def __init__(self, base_url: str, key: str) -> None:
-        super().__init__(base_url)
-        self._key = key
-
-    def get(self, relative_url: str, *args: Any, **kwargs: Any) -> Any:
-        if relative_url == "/technical_indicators":  # asked by TDClient's constructor; indicators are not used here
-            return _NoIndicators()
-        try:
-            return super().get(relative_url, *args, **kwargs)
-        except CandleworksError:
-            raise
-        except (OSError, ValueError, KeyError) as error:  # requests' own errors are OSErrors
-            raise TransientError(
-                f"{self.base_url}{relative_url} cannot be read ({type(error).__name__}): check the network and"
-                " CANDLEWORKS_REST_URL, or try again later."
-            ) from None
-
-    def _raise_error(self, error_code: int, message: str) -> None:
-        said = self._vendors_words(message)
-        if error_code == 401:
-            raise TerminalError(f"{self.base_url} refused the API key ({said}): correct TWELVEDATA_API_KEY.")
-        if error_code == 429:
-            raise TransientError(f"{self.base_url} has no API credits left for us ({said}): try again in a minute.")
-        if error_code >= 500:
-            raise TransientError(f"{self.base_url} failed with status {error_code} ({said}): try again later.")
-        raise TerminalError(f"{self.base_url} refused with status {error_code} ({said}): see its documentation.")
-
-    def _vendors_words(self, message: str) -> str:
-        """Take the sentence out of a body of JSON; without line breaks, without the key, and of bearable length."""
-        try:
-            body = json.loads(message)
-        except ValueError:
-            body = message
-        words = str(body.get("message", message) if isinstance(body, dict) else body)
-        return " ".join(words.replace(self._key, "(key)").split())[:300].rstrip(". ")
-
-
-class _NoIndicators:
-    @staticmethod
-    def json() -> dict[str, Any]:
-        return {"data": {}}
 
 
 def _text(row: Mapping[str, Any], name: str) -> str | None:

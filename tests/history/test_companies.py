@@ -215,16 +215,17 @@ def test_lists_can_be_narrowed(sync: Callable[..., CompanyReport], vendor: Vendo
             200,
             {"code": 429, "message": "You have run out of API credits.", "status": "error"},
             TransientError,
-            "URL has no API credits left for us (You have run out of API credits): try again in a minute.",
+            "URL gives no more API credits (You have run out of API credits): wait, or set rest.credits_per_minute",
         ),
         (403, {"message": "Not your plan"}, TerminalError, "URL refused with status 403 (Not your plan): see its"),
         (
             500,
-            b"<html>oh\nno</html>",
+            b"<p>no</p>",
             TransientError,
-            "URL failed with status 500 (<html>oh no</html>): try again later.",
+            "URL/stocks gave no readable answer (JSONDecodeError): check the network",
         ),
-        (200, b"{", TransientError, "URL/stocks cannot be read (JSONDecodeError): check the network and"),
+        (503, {"message": "Oh\nno"}, TransientError, "URL failed with status 503 (Oh no): try again later."),
+        (200, b"{", TransientError, "URL/stocks gave no readable answer (JSONDecodeError): check the network"),
         (200, {"data": {"a": 1}, "status": "ok"}, TransientError, "The vendor's list stocks has another shape than"),
     ],
 )
@@ -249,12 +250,47 @@ def test_a_refusal_is_one_line_without_the_key(
     assert companies(connection) == []
 
 
+def test_lists_wait_for_the_credits_that_all_processes_share(
+    sync: Callable[..., CompanyReport], connection: Connection
+) -> None:
+    """Eight a minute by default; a refusal for lack of them holds the others back as well."""
+    waited: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        connection.execute("DELETE FROM candleworks.rest_credits; DELETE FROM candleworks.rest_pauses")
+
+    for _ in range(8):
+        assert sync("AAPL", wait=wait).credits == 1
+    assert waited == []
+    assert sync("AAPL", wait=wait).credits == 1
+    assert len(waited) == 1
+
+
+def test_a_vendor_without_credits_holds_the_other_processes_back(
+    sync: Callable[..., CompanyReport], vendor: Vendor
+) -> None:
+    """It is asked once; whoever comes next waits."""
+    vendor.answer = lambda _: (429, {"code": 429, "message": "You have run out of API credits.", "status": "error"})
+    with pytest.raises(TransientError):
+        sync("AAPL", wait=_give_up)
+    with pytest.raises(TimeoutError):
+        sync("AAPL", wait=_give_up)
+    assert vendor.paths == ["/stocks"]
+
+
+def _give_up(_: float) -> None:
+    raise TimeoutError
+
+
 def test_a_vendor_that_is_away_is_one_line(settings: Settings, dsn: str) -> None:
     """The address that requests quotes in its own error holds the key."""
     away = settings.model_copy(update={"rest_url": "http://127.0.0.1:1"})
     with pytest.raises(TransientError) as error:
         sync_companies(away, dsn)
-    assert str(error.value).startswith("http://127.0.0.1:1/stocks cannot be read (ConnectionError): check the network")
+    assert str(error.value).startswith(
+        "http://127.0.0.1:1/stocks gave no readable answer (ConnectionError): check the network"
+    )
 
 
 def test_without_a_key_the_vendor_is_not_asked(settings: Settings, dsn: str) -> None:
@@ -262,7 +298,8 @@ def test_without_a_key_the_vendor_is_not_asked(settings: Settings, dsn: str) -> 
     with pytest.raises(UsageError) as error:
         sync_companies(settings, dsn)
     assert str(error.value) == (
-        "The lists of https://api.twelvedata.com want a key: set TWELVEDATA_API_KEY, or name a CSV file of companies."
+        "https://api.twelvedata.com wants a key: set TWELVEDATA_API_KEY, or CANDLEWORKS_REST_URL to the address that"
+        " `candleworks simulate` prints."
     )
 
 
