@@ -16,6 +16,7 @@ from candleworks.settings import Settings, load_settings
 from candleworks.storage.connection import connect
 from candleworks.storage.reader import Address, address_of, set_up_reader
 
+GRAFANA = "Grafana"
 STOP_SECONDS = 2.0
 PACKAGED_HOMES = (
     "/usr/share/grafana",

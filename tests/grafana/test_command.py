@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -129,3 +130,27 @@ def test_nothing_to_start_is_said(tmp_path: Path) -> None:
         "No Grafana was found: put grafana or grafana-server on PATH, or set CANDLEWORKS_GRAFANA_HOME to the directory"
         " that holds its bin/ and conf/.\n"
     )
+
+
+@pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
+def test_up_shows_where_an_installed_grafana_is(dsn: str, home: Path, tmp_path: Path) -> None:
+    """It runs beside everything else, and ends with it."""
+    environment = {
+        **os.environ, "CANDLEWORKS_DSN": dsn, "CANDLEWORKS_HOME": str(tmp_path / "home"),
+        "CANDLEWORKS_GRAFANA_HOME": str(home), "CANDLEWORKS_GRAFANA_PORT": "3457",
+        "CANDLEWORKS_WEB_PORT": str(free_port()),
+    }  # fmt: skip
+    command = [sys.executable, "-m", "candleworks", "up", "--no-prefect", "--duration"]
+    result = subprocess.run(
+        [*command, "6"], env=environment, capture_output=True, text=True, check=True, timeout=SECONDS
+    )
+    assert "Grafana     http://127.0.0.1:3457/" in result.stdout
+    seen = json.loads((tmp_path / "told.json").read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(seen["pid"], 0)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
