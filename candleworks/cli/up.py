@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from candleworks.cli.grafana import GRAFANA, address_of_page, find_grafana
 from candleworks.cli.live_status import LiveStatus
 from candleworks.cli.opening import prepared
 from candleworks.cli.orchestration import (
@@ -100,8 +101,8 @@ async def _watch(
 
 
 def _raise_for_ended(children: list[Child]) -> None:
-    """A feed may end alone; when the last one does, or another part, there is nothing left to show."""
-    ended = [child for child in children if child.exit_status is not None]
+    """A feed may end alone, and Grafana; when the last feed does, or another part, there is nothing left to show."""
+    ended = [child for child in children if child.exit_status is not None and child.name != GRAFANA]
     feeds = [child for child in children if child.name.startswith("ingest")]
     for child in ended:
         if child not in feeds or all(feed in ended for feed in feeds):
@@ -140,6 +141,8 @@ def _children(settings: Settings, *, prefect: bool) -> list[Child]:
     else:
         children += [_ingest(feed.name, environment, logs) for feed in settings.feeds]
     children.append(Child("chart page", ["serve"], environment, logs / "serve.log"))
+    if find_grafana(settings):
+        children.append(Child(GRAFANA, ["grafana"], {}, logs / "grafana.log"))
     return children
 
 
@@ -152,6 +155,7 @@ def _heading(settings: Settings, dsn: str, *, prefect: bool) -> list[str]:
     return [
         f"Chart page  http://127.0.0.1:{settings.web_port}/",
         *([f"Prefect     {server_address(settings)}"] if prefect else []),
+        *([f"{GRAFANA}     {address_of_page(settings)}"] if find_grafana(settings) else []),
         f"Database    {describe(dsn)}",
         '            psql "$(.venv/bin/candleworks dsn)"',
         f"Feed        {source}",
