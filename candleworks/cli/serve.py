@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 def serve(host: Host = HOST, port: Port = None, duration: Duration = None) -> None:
-    """Serve the chart page, /ohlc.csv, /ohlc.json, /symbols and /healthz on 127.0.0.1."""
+    """Serve the chart page, /ohlc.csv, /ohlc.json, /symbols, /healthz and /metrics on 127.0.0.1."""
     settings = load_settings()
     log_to_stderr(settings)
     with listen(port or settings.web_port, host) as listener, database(settings) as dsn:
