@@ -40,9 +40,9 @@ class RunningSimulator:
         """What Simulator.stats() says."""
         return self._control("stats")
 
-    def send(self, text: str) -> int:
-        """Send this as one text frame, whatever it is, to every client; returns how many clients that are."""
-        return int(self._control("send", text=text)["clients"])
+    def send(self, text: str, *, repeat: int = 1) -> int:
+        """Send this, `repeat` times in one text frame, to every client; returns how many clients that are."""
+        return int(self._control("send", text=text, repeat=str(repeat))["clients"])
 
     def close_clients(self, code: int = 1001, reason: str = "") -> int:
         """Close every connection with the websocket's closing handshake."""

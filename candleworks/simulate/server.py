@@ -137,9 +137,9 @@ class Simulator:
         match name:
             case "stats":
                 return Answer(HTTPStatus.OK, self.stats())
-            case "send" if "text" in query:
+            case "send" if "text" in query and query.get("repeat", "1").isdecimal():
                 for client in clients:
-                    client.write(query["text"].encode())
+                    client.write(query["text"].encode() * int(query.get("repeat", "1")))
             case "close" if query.get("code", "1001") in _CLOSE_CODES:
                 code = int(query.get("code", "1001"))
                 await asyncio.gather(*(client.close(code, query.get("reason", "")) for client in clients))
