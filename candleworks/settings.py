@@ -403,7 +403,7 @@ class Settings(_File):
         if not isinstance(addresses, str):
             return addresses
         # A comma may stand inside an address: only one before the next address divides.
-        parts = re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)", addresses.strip().strip(","))
+        parts = re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)", addresses.strip(", \t\r\n"))
         if not all(re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://\S+", part) for part in parts):
             raise ValueError("addresses of apprise such as json://host/path, separated by commas")
         return parts
