@@ -54,7 +54,7 @@ def _deliver_to(destination: Destination, settings: Settings, connection: Connec
     if not told:
         return Delivered()
     events = [each.event_id for each in told]
-    sent = destination.send(*compose(told, settings, destination.lengths))
+    sent = destination.send(compose(told, settings, destination.lengths))
     if sent.taken:
         _note(dsn, connection, lambda opened: note_sent(opened, destination.name, events))
         log.info("Alerts: told %s of %d events.", destination.name, len(events))

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from candleworks.alerts.message import Message
 from candleworks.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Destination(Protocol):
     def lengths(self) -> tuple[int, int]:
         """The most characters of a title and of a body that it takes."""
 
-    def send(self, title: str, body: str) -> Sent: ...
+    def send(self, message: Message) -> Sent: ...
 
 
 def destinations(settings: Settings) -> list[Destination]:
@@ -51,8 +52,8 @@ class _Log:
     name = LOG
     lengths = _DEFAULT_LENGTHS
 
-    def send(self, title: str, body: str) -> Sent:
-        log.warning("%s\n%s", title, body)
+    def send(self, message: Message) -> Sent:
+        log.warning("%s\n%s", message.title, message.body)
         return Sent(taken=True)
 
 
@@ -70,14 +71,15 @@ class _Address:
             servers = self._apprise()
         return (servers[0].title_maxlen or _DEFAULT_LENGTHS[0], servers[0].body_maxlen) if servers else _DEFAULT_LENGTHS
 
-    def send(self, title: str, body: str) -> Sent:
+    def send(self, message: Message) -> Sent:
         from apprise import NotifyFormat, NotifyType  # noqa: PLC0415 - see _apprise
 
         with _overheard() as words:
             servers = self._apprise()
             if not servers:
                 return Sent(taken=False, reason="apprise cannot read its address: correct CANDLEWORKS_ALERT_URLS")
-            taken = servers.notify(body, title=title, notify_type=NotifyType.WARNING, body_format=NotifyFormat.TEXT)
+            kind = NotifyType.SUCCESS if message.good else NotifyType.WARNING
+            taken = servers.notify(message.body, message.title, kind, body_format=NotifyFormat.TEXT)
         return Sent(taken=True) if taken else _failure(words)
 
     def _apprise(self) -> "Apprise":

@@ -17,20 +17,22 @@ _REPEAT = " [may have been sent before: the first attempt was cut off]"
 
 
 class Message(NamedTuple):
-    """A title of one line, and a body of several."""
+    """A title of one line, and a body of several. `good` is whether it tells of nothing but trouble that has ended."""
 
     title: str
     body: str
+    good: bool = False
 
 
 def compose(told: Sequence[Told], settings: Settings, lengths: tuple[int, int]) -> Message:
     """Write one message about events, in at most so many characters of title and body."""
     title = _cut(_title(told), lengths[0])
+    good = all(event.event == "resolved" for event in told)
     for shown in SHOWN_SUBJECTS:
         body = _body(told, settings, shown)
         if len(body) <= lengths[1]:
-            return Message(title, body)
-    return Message(title, _cut(body, lengths[1]))
+            return Message(title, body, good)
+    return Message(title, _cut(body, lengths[1]), good)
 
 
 def _title(told: Sequence[Told]) -> str:

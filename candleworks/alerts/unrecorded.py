@@ -95,7 +95,7 @@ class Unrecorded:
         delivery.state, delivery.attempts = "sending", delivery.attempts + 1
         self._save()
         message = told(event, possible_repeat=delivery.possible_repeat)
-        sent = destination.send(*compose([message], self._settings, destination.lengths))
+        sent = destination.send(compose([message], self._settings, destination.lengths))
         if sent.taken:
             delivery.state, delivery.sent_at, delivery.reason = "sent", moment, None
         else:

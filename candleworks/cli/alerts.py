@@ -13,6 +13,8 @@ from rich.table import Table
 
 from candleworks import clock
 from candleworks.alerts import deliver as deliver_messages
+from candleworks.alerts.destinations import destinations
+from candleworks.alerts.message import Message
 from candleworks.cli.alert_watch import watch
 from candleworks.cli.opening import migrated, prepared
 from candleworks.cli.running import log_to_stderr
@@ -116,6 +118,19 @@ def deliver() -> None:
         done = asyncio.run(asyncio.to_thread(deliver_messages, settings, dsn))
     typer.echo(f"{done.messages} messages about {done.events} events sent, {done.failures} not taken")
     if done.failures:
+        raise typer.Exit(1)
+
+
+@alerts.command()
+def test() -> None:
+    """Send a message to every configured receiver at once. Ends with exit status 1 when one did not take it."""
+    message = Message("candleworks: a test", "Somebody ran `candleworks alerts test`. Nothing has happened.", good=True)
+    missed = 0
+    for destination in destinations(load_settings()):
+        sent = destination.send(message)
+        missed += not sent.taken
+        typer.echo(f"{destination.name}: {'taken' if sent.taken else f'not taken ({sent.reason})'}")
+    if missed:
         raise typer.Exit(1)
 
 

@@ -11,8 +11,11 @@ from candleworks.clock import now
 from candleworks.model.notices import Notice
 from candleworks.settings import Settings
 from candleworks.storage.connection import Connection
+from candleworks.storage.engine import Engine
 from tests.alerts.conftest import NOW, results, told_to
 from tests.alerts.receivers import Web
+
+on_one_engine = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
 
 
 def alert(connection: Connection, *columns: str) -> tuple[object, ...]:
@@ -34,6 +37,7 @@ def test_one_trouble_is_one_row(connection: Connection, settings: Settings) -> N
         connection.execute("UPDATE alerts SET status = 'open', resolved_at = NULL")
 
 
+@on_one_engine
 def test_what_changed_is_returned_and_noticed(dsn: str, settings: Settings) -> None:
     """By name of the check and subject, with facts that can be written as JSON."""
     heard: list[Notice] = []
@@ -52,6 +56,7 @@ def test_what_changed_is_returned_and_noticed(dsn: str, settings: Settings) -> N
     assert (facts["since"], facts["count"]) == (NOW.isoformat(), 1)
 
 
+@on_one_engine
 def test_a_check_that_breaks_ends_nothing(connection: Connection, settings: Settings) -> None:
     """It is an alert itself, and passes around it do not count as two in a row."""
     update(connection, settings, results("failed", "AAPL"))
@@ -62,6 +67,7 @@ def test_a_check_that_breaks_ends_nothing(connection: Connection, settings: Sett
     assert alert(connection, "status") == ("resolved",)
 
 
+@on_one_engine
 def test_the_worst_of_several_results_counts(connection: Connection, settings: Settings) -> None:
     """One check can look at a subject in several ways."""
     both = [*results("failed", "AAPL"), *results("passed", "AAPL"), *results("error", "AAPL")]
@@ -84,6 +90,7 @@ def test_several_processes_report_at_once(dsn: str, connection: Connection, sett
     assert connection.execute(counts).fetchone() == (30, 30, 30)
 
 
+@on_one_engine
 def test_an_alert_and_its_messages_are_kept_together(connection: Connection, settings: Settings) -> None:
     """When the outbox cannot be written, nothing is."""
     connection.execute("ALTER TABLE alert_deliveries ADD CHECK (destination <> 'log')")
@@ -130,6 +137,7 @@ def test_a_muted_alert_is_recorded_and_not_sent(dsn: str, connection: Connection
     assert len(web.messages) == 3
 
 
+@on_one_engine
 def test_a_message_that_waits_when_its_alert_is_muted_waits_on(dsn: str, connection: Connection, web: Web) -> None:
     """Until the mute ends."""
     settings = told_to(dsn, web.url)

@@ -78,6 +78,7 @@ def test_an_alert_is_told_at_its_opening_its_escalation_and_its_end(
     assert "AAPL: observed 0 s, expected at most 120 s" in body.get_content()
 
 
+@on_one_engine
 def test_a_flood_is_one_message(dsn: str, connection: Connection, web: Web, mail: Mail) -> None:
     """A hundred symbols that go stale at once, and come back at once: two messages per receiver."""
     settings = told_to(dsn, web.url, mail.url)

@@ -186,30 +186,30 @@ def test_a_feed_that_is_gone_is_named(quarantined: Quarantine, connection: Conne
     assert again.replay() == [STORED]
 
 
-@pytest.mark.parametrize("gone", [False, True])
-def test_refused_lines_of_a_file_are_corrected(
-    quarantined: Quarantine, connection: Connection, tmp_path: Path, gone: bool
-) -> None:
-    """By the names of its columns: those of its header, or where the file is gone those that are told."""
+HEADER = "symbol,price,time,day_volume"
+
+
+def test_refused_lines_of_a_file_are_corrected(quarantined: Quarantine, connection: Connection, tmp_path: Path) -> None:
+    """By the names of the columns in its header."""
     path = tmp_path / "ticks.csv"
-    lines = [
-        "symbol,price,time,day_volume",
-        "AAPL,143.5,2022-10-19 15:59:59+00,10",
-        "AAPL,-1,2022-10-19 16:00:00+00,20",
-    ]
-    path.write_text("\n".join(lines))
+    path.write_text(f"{HEADER}\nAAPL,143.5,2022-10-19 15:59:59+00,10\nAAPL,-1,2022-10-19 16:00:00+00,20\n")
     assert import_file(connection, quarantined.settings, path).record.rejected == 1
-    form = None
-    if gone:
-        path.unlink()
-        form = LineForm(header=lines[0])
-    assert quarantined.replay(form=form) == [("refused", "price '-1' is negative")]
-    assert quarantined.replay(("price", "144"), form=form) == [STORED]
+    assert quarantined.replay() == [("refused", "price '-1' is negative")]
+    assert quarantined.replay(("price", "144")) == [STORED]
     assert [row[0] for row in quarantined.trades()] == [NOON - timedelta(seconds=1), NOON]
     assert quarantined.trades()[1][2:] == (144.0, 20.0, 10.0)
     assert quarantined.record() == [("stored", True, "AAPL,144,2022-10-19 16:00:00+00,20", None)]
-    assert quarantined.replay(form=form) == [None]
-    assert import_file(connection, quarantined.settings, path, again=True).record.stored == 0 if not gone else True
+    assert quarantined.replay() == [None]
+
+
+@on_one_engine
+def test_lines_of_a_file_that_is_gone_are_corrected(quarantined: Quarantine, connection: Connection) -> None:
+    """By the columns that are told, or by the usual ones where none are."""
+    refuse(connection, "AAPL,-1,2022-10-19 16:00:00+00,20", feed="/gone/a.csv", reason="line 2: price '-1' is negative")
+    assert quarantined.replay(("price", "144"), form=LineForm(header=HEADER)) == [STORED]
+    refuse(connection, "2022-10-19 16:00:01+00,AAPL,-1,25", feed="/gone/b.csv", reason="line 2: price '-1' is negative")
+    assert quarantined.replay(("price", "145")) == [None, STORED]
+    assert [row[2:] for row in quarantined.trades()] == [(144.0, 20.0, None), (145.0, 25.0, 5.0)]
 
 
 @on_one_engine
