@@ -23,6 +23,7 @@ from candleworks.cli.times import span
 from candleworks.settings import load_settings
 from candleworks.storage.alert_list import acknowledge, list_alerts, show_alert, unsent_messages
 from candleworks.storage.alert_list import mute as mute_alert
+from candleworks.storage.alert_list import resolve as resolve_alert
 from candleworks.storage.alert_list import unmute as unmute_alert
 
 SHOWN_ALERTS = 200
@@ -106,6 +107,14 @@ def unmute(number: Number) -> None:
     with migrated(load_settings(), "alerts unmute") as connection:
         alert = unmute_alert(connection, number)
     typer.echo(f"alert {number} ({alert['check']}, {alert['subject']}) is no longer muted")
+
+
+@alerts.command()
+def resolve(number: Number) -> None:
+    """End an alert that no check will end, such as one about a symbol that was given up; nothing is sent."""
+    with migrated(load_settings(), "alerts resolve") as connection:
+        alert = resolve_alert(connection, number, getpass.getuser())
+    typer.echo(f"alert {number} ({alert['check']}, {alert['subject']}) is resolved")
 
 
 @alerts.command()

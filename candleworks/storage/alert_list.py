@@ -49,6 +49,11 @@ def unmute(connection: Connection, number: int) -> Row:
     return _change(connection, number, "SELECT * FROM unmute_alert(%(id)s)", {})
 
 
+def resolve(connection: Connection, number: int, person: str) -> Row:
+    """End an unresolved alert by hand; UsageError when there is none."""
+    return _change(connection, number, "SELECT * FROM resolve_alert(%(id)s, %(person)s)", {"person": person})
+
+
 def _change(connection: Connection, number: int, statement: str, parameters: Mapping[str, object]) -> Row:
     try:
         return _rows(connection, statement, {"id": number, **parameters})[0]

@@ -125,3 +125,16 @@ BEGIN
     PERFORM candleworks.note_alert_event(changed, 'unmuted', NULL);
     RETURN changed;
 END $$;
+
+-- Ends an alert by hand, without a message: for what no check looks at any more, such as a symbol that was given up.
+CREATE FUNCTION public.resolve_alert(alert bigint, "by" text DEFAULT session_user) RETURNS public.alerts
+LANGUAGE plpgsql AS $$
+DECLARE
+    changed public.alerts;
+BEGIN
+    PERFORM candleworks.require_unresolved(alert);
+    UPDATE public.alerts a SET status = 'resolved', resolved_at = clock_timestamp() WHERE a.id = alert
+    RETURNING * INTO changed;
+    PERFORM candleworks.note_alert_event(changed, 'resolved', 'by ' || "by");
+    RETURN changed;
+END $$;

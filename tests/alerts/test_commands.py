@@ -69,6 +69,14 @@ def test_an_alert_is_answered(invoke: Invoke, dsn: str, failing: Connection) -> 
     assert [event["event"] for event in told["history"]] == ["opened", "acknowledged", "muted", "unmuted"]
 
 
+def test_an_alert_is_ended_by_hand(invoke: Invoke, dsn: str, failing: Connection) -> None:  # noqa: F811
+    """Without a message: who does it knows."""
+    failing.execute("DELETE FROM alert_deliveries")
+    done = invoke("alerts", "resolve", "1", CANDLEWORKS_DSN=dsn)
+    assert done == (0, "alert 1 (freshness, AAPL) is resolved\n", "")
+    assert invoke("alerts", "list", CANDLEWORKS_DSN=dsn).output == "no alerts\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

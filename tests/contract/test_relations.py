@@ -252,6 +252,7 @@ FUNCTIONS = {
     "acknowledge_alert(alert int8, by text DEFAULT SESSION_USER)": "alerts VOLATILE",
     "mute_alert(alert int8, until timestamptz, reason text)": "alerts VOLATILE",
     "unmute_alert(alert int8)": "alerts VOLATILE",
+    "resolve_alert(alert int8, by text DEFAULT SESSION_USER)": "alerts VOLATILE",
 }
 VALUE_TYPES = ("double precision", "numeric", "bigint", "integer", "text", "timestamp with time zone")
 
