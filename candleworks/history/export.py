@@ -1,7 +1,8 @@
 """Exports ticks and candles to files, in pieces, so that memory stays the same however much there is."""
 
+import contextlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import date
 from pathlib import Path
 
@@ -42,11 +43,13 @@ def export(
                 raise TerminalError(f"{wanted.selection.relation} holds nothing of {symbol!r}: correct the symbol.")
         extent = source.extent()
         schema = _schema(wanted.selection.relation, source.columns())
-        with ExportFiles(schema, wanted.kind, zstd=wanted.zstd, overwrite=wanted.overwrite) as files:
-            tables = _tables(source, extent, schema, progress)
-            return (
-                _write_days(files, wanted, tables, extent) if wanted.by_day else _write(files, wanted, tables, extent)
-            )
+        write = _write_days if wanted.by_day else _write
+        with (
+            # A COPY that goes on would keep the transaction from being ended.
+            contextlib.closing(_tables(source, extent, schema, progress)) as tables,
+            ExportFiles(schema, wanted.kind, zstd=wanted.zstd, overwrite=wanted.overwrite) as files,
+        ):
+            return write(files, wanted, tables, extent)
 
 
 def _schema(relation: Relation, columns: dict[str, str]) -> pa.Schema:
@@ -56,7 +59,7 @@ def _schema(relation: Relation, columns: dict[str, str]) -> pa.Schema:
 
 def _tables(
     source: Snapshot, extent: Extent, schema: pa.Schema, progress: Callable[[ExportProgress], None]
-) -> Iterator[pa.Table]:
+) -> Generator[pa.Table, None, None]:
     rows = 0
     for block in source.blocks(extent, BLOCK_BYTES):
         table = _parse(block, schema)

@@ -39,6 +39,7 @@ class ExportFile:
         """Write what is left, wait until the disk has it, and return the size in bytes."""
         with _explained(self.path):
             self._open.close()
+            del self._writer  # there may be a file for each of thousands of days
             with self._draft.open("rb") as file:
                 os.fsync(file.fileno())
                 return file.seek(0, os.SEEK_END)
