@@ -3,7 +3,8 @@
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from candleworks.cli.opening import prepared
+from candleworks.cli.ingest import check_key
+from candleworks.cli.opening import prepared_or_later
 from candleworks.settings import load_settings
 from flows.support.streaming import refusal, stream
 
@@ -18,6 +19,7 @@ async def stream_ticks(feed: str) -> State:
     with refusal(feed) as refused:
         settings = load_settings()
         chosen = settings.feed(feed)
-        with prepared(settings) as dsn:
-            return await stream(settings, chosen, dsn)
+        check_key(settings, [chosen])
+        with prepared_or_later(settings) as (dsn, prepare_later):
+            return await stream(settings, chosen, dsn, prepare_later)
     return refused.state

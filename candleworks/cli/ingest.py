@@ -3,20 +3,17 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Annotated, Any
 
 import typer
 
-from candleworks.cli.opening import prepare
+from candleworks.cli.opening import prepared_or_later
 from candleworks.cli.running import Duration, log_to_stderr, stop_on_signal
-from candleworks.errors import CandleworksError, ConfigurationError, TransientError, UsageError
+from candleworks.errors import CandleworksError, ConfigurationError, UsageError
 from candleworks.ingest.service import Updates
 from candleworks.ingest.service import ingest as run_ingest
 from candleworks.settings import VENDOR_FEED_URL, Feed, Settings, load_settings
-from candleworks.storage.connection import database
 
 log = logging.getLogger(__name__)
 
@@ -33,23 +30,10 @@ def ingest(
     """
     settings = load_settings()
     chosen = settings.feeds if feed is None else (settings.feed(feed),)
-    _check_key(settings, chosen)
+    check_key(settings, chosen)
     log_to_stderr(settings)
-    with _opened(settings) as (dsn, prepare_later):
+    with prepared_or_later(settings) as (dsn, prepare_later):
         asyncio.run(_ingest_all(settings, chosen, dsn, duration, prepare_later))
-
-
-@contextmanager
-def _opened(settings: Settings) -> Iterator[tuple[str, Callable[[], object] | None]]:
-    """Yield the connection string, and what prepares the database later when it is away now: ticks need not wait."""
-    with database(settings) as dsn:
-        try:
-            prepare(dsn, settings)
-        except TransientError as error:
-            log.warning("%s Ticks are kept on disk until then.", error)
-            yield dsn, partial(prepare, dsn, settings)
-        else:
-            yield dsn, None
 
 
 async def _ingest_all(
@@ -94,7 +78,8 @@ def _reread(updates: dict[str, Updates]) -> None:
         queue.put_nowait(settings)
 
 
-def _check_key(settings: Settings, feeds: Sequence[Feed]) -> None:
+def check_key(settings: Settings, feeds: Sequence[Feed]) -> None:
+    """Raise UsageError when a feed is the vendor's own and there is no key for it."""
     for feed in feeds:
         if settings.api_key is None and (feed.url or settings.feed_url) == VENDOR_FEED_URL:
             raise UsageError(

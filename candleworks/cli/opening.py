@@ -3,8 +3,10 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from candleworks.candles.calendars import sync_calendars
+from candleworks.errors import TransientError
 from candleworks.settings import Settings
 from candleworks.storage.connection import Connection, connect, database, transient_errors
 from candleworks.storage.migrations import migrate
@@ -18,6 +20,19 @@ def prepared(settings: Settings, *, keep_running: bool = False) -> Iterator[str]
     with database(settings, keep_running=keep_running) as dsn:
         prepare(dsn, settings)
         yield dsn
+
+
+@contextmanager
+def prepared_or_later(settings: Settings) -> Iterator[tuple[str, Callable[[], object] | None]]:
+    """Yield the connection string, and what prepares the database later when it is away now: ticks need not wait."""
+    with database(settings) as dsn:
+        try:
+            prepare(dsn, settings)
+        except TransientError as error:
+            log.warning("%s Ticks are kept on disk until then.", error)
+            yield dsn, partial(prepare, dsn, settings)
+        else:
+            yield dsn, None
 
 
 @contextmanager

@@ -2,13 +2,16 @@
 
 import importlib.util
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from candleworks.cli.processes import Child
 from candleworks.settings import Settings
+from candleworks.storage.prefect_database import prefect_database
 
 PREFECT_FILE = "prefect.yaml"
+DATABASE_VARIABLE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 WORKER = "Prefect's worker"
 KEPT_RUNS_SECONDS = 3 * 86_400  # a run every minute is 4 MB a day in Prefect's SQLite file
 KEPT_EVENTS = "P1D"
@@ -29,12 +32,17 @@ def status_file(settings: Settings) -> Path:
 
 
 def prefect_server(settings: Settings, logs: Path) -> Child:
+    """Its state is in a file below our home; beside our database where that is somebody's own server."""
+    environment = prefect_environment(settings)
+    if settings.dsn and DATABASE_VARIABLE not in os.environ:
+        environment[DATABASE_VARIABLE] = prefect_database(settings.dsn.get_secret_value())
     return Child(
         "Prefect's server",
         [str(settings.prefect_port)],
-        prefect_environment(settings),
+        environment,
         logs / "prefect-server.log",
         "flows.support.server",
+        needs_database=False,
     )
 
 

@@ -30,6 +30,7 @@ class Child:
     environment: Mapping[str, str | None]
     log: Path
     module: str = "candleworks"
+    needs_database: bool = True
     restarts: int = 0
     _process: subprocess.Popen[bytes] | None = None
     _start_at: float = field(default=0.0)

@@ -58,16 +58,23 @@ def up(duration: Duration = None, prefect: Orchestrated = True) -> None:
         if prefect:
             _check_port(settings.prefect_port, "Prefect", "CANDLEWORKS_PREFECT_PORT")
         forget_feeds(settings)
-        with prepared(settings) as dsn:
-            asyncio.run(_run(settings, dsn, duration, prefect=prefect))
+        children = _children(settings, prefect=prefect)
+        try:
+            for child in children:
+                if not child.needs_database:
+                    child.start()
+            with prepared(settings) as dsn:
+                asyncio.run(_run(settings, dsn, duration, children, prefect=prefect))
+        finally:
+            _stop(children)
 
 
-async def _run(settings: Settings, dsn: str, duration: float | None, *, prefect: bool) -> None:
+async def _run(settings: Settings, dsn: str, duration: float | None, children: list[Child], *, prefect: bool) -> None:
     stop = stop_on_signal(duration)
-    children = _children(settings, prefect=prefect)
     try:
         for child in children:
-            child.start()
+            if child.needs_database:
+                child.start()
         heading = _heading(settings, dsn, prefect=prefect)
         with LiveStatus(heading) as screen, open_pool(dsn, "candleworks up", max_size=1) as pool:
             await _watch(stop, children, screen, pool, settings)
@@ -135,7 +142,7 @@ def _children(settings: Settings, *, prefect: bool) -> list[Child]:
         symbols = dict.fromkeys(ticker for feed in settings.feeds for ticker in feed.tickers)
         arguments = ["simulate", "--port", str(simulator.port), "--symbols", ",".join(symbols)]
         arguments += ["--rate", str(settings.simulator.rate), "--seed", str(settings.simulator.seed)]
-        children.append(Child("simulated feed", arguments, {}, logs / "simulate.log"))
+        children.append(Child("simulated feed", arguments, {}, logs / "simulate.log", needs_database=False))
     if prefect:  # it takes longest to start
         children += [prefect_server(settings, logs), prefect_worker(settings, environment, logs)]
     else:

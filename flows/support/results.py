@@ -4,6 +4,7 @@ from typing import Any
 
 from candleworks.history.gap_fill import GapFill
 from candleworks.history.reports import FileReport
+from candleworks.model.quality import QualityResult
 from candleworks.storage.candles import Difference
 from candleworks.storage.maintenance import Work
 
@@ -45,3 +46,14 @@ def file_row(report: FileReport) -> dict[str, Any]:
     counts = {name: getattr(record, name) if record else "" for name in ("rows", "stored", "duplicates", "rejected")}
     known = "imported before" if report.result and report.result.known else ""
     return {"file": report.path, **counts, "problem": str(report.error) if report.error else known}
+
+
+def quality_row(result: QualityResult) -> dict[str, Any]:
+    return {
+        "check": result.check,
+        "subject": result.subject,
+        "severity": result.severity,
+        "status": result.status,
+        "observed": result.observed or "",
+        "expected": result.expected or "",
+    }

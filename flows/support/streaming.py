@@ -5,25 +5,31 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from typing import Any
 from uuid import UUID
 
 import anyio
 import anyio.lowlevel
+import httpx
 from prefect import runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
+from prefect.exceptions import PrefectException
 from prefect.logging.handlers import APILogHandler
 from prefect.states import Cancelled, Failed
 
-from candleworks.errors import TerminalError
+from candleworks.errors import TerminalError, TransientError
 from candleworks.ingest.service import ingest
 from candleworks.settings import Feed, Settings
 from candleworks.storage.connection import connect, transient_errors
 from candleworks.storage.feed_holders import read_holders
+from flows.support.events import tell
 from flows.support.guard import RunGuard
 from flows.support.minutes import report_minutes
 from flows.support.names import DATABASE_LABEL, REFUSED, WITH_WORKER
+
+LABEL_SECONDS = 2
 
 log = logging.getLogger("candleworks.flows")
 
@@ -45,7 +51,7 @@ def refusal(feed: str) -> Iterator[Refusal]:
         refused.state = Failed(name=REFUSED, message=str(error))
 
 
-async def stream(settings: Settings, feed: Feed, dsn: str) -> State:
+async def stream(settings: Settings, feed: Feed, dsn: str, prepare_later: Callable[[], object] | None = None) -> State:
     """Ingest until the run is cancelled or its worker stops; every tick received by then is committed."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -53,29 +59,38 @@ async def stream(settings: Settings, feed: Feed, dsn: str) -> State:
         loop.add_signal_handler(number, stop.set)
     run_id = UUID(str(runtime.flow_run.id))
     guard = RunGuard(run_id, stop)
+    beside = (guard.watch(), report_minutes(feed.name, dsn, stop), _label(run_id, dsn, stop))
     # When the lease of its concurrency slot cannot be renewed, as while the server is away, Prefect cancels what the
     # run awaits. That would end the feed, so it is kept out; the guard ends it when it shall end.
     with anyio.CancelScope(shield=True):
-        await _label(run_id, dsn)
-        await _ingest(settings, feed, dsn, stop, guard)
+        await _with(ingest(settings, feed, dsn, stop=stop, notify=tell, prepare=prepare_later), stop, beside)
     return await _final(run_id, Cancelled(message=guard.why or WITH_WORKER))
 
 
-async def _ingest(settings: Settings, feed: Feed, dsn: str, stop: asyncio.Event, guard: RunGuard) -> None:
-    beside = [asyncio.create_task(guard.watch()), asyncio.create_task(report_minutes(feed.name, dsn, stop))]
+async def _with(work: Awaitable[None], stop: asyncio.Event, beside: Iterable[Coroutine[Any, Any, None]]) -> None:
+    tasks = [asyncio.create_task(each) for each in beside]
     try:
-        await ingest(settings, feed, dsn, stop=stop)
+        await work
     finally:
         stop.set()
-        await asyncio.wait(beside)
+        await asyncio.wait(tasks)
 
 
-async def _label(run_id: UUID, dsn: str) -> None:
-    """Tell keepers whose locks show whether this run is alive."""
+async def _label(run_id: UUID, dsn: str, stop: asyncio.Event) -> None:
+    """Tell keepers in which database a lock shows that this run is alive."""
+    while not stop.is_set():
+        try:
+            database = await asyncio.to_thread(_database, dsn)
+            async with get_client() as client:
+                return await client.update_flow_run_labels(run_id, {DATABASE_LABEL: database})
+        except (TransientError, httpx.HTTPError, PrefectException):
+            await asyncio.sleep(LABEL_SECONDS)
+    return None
+
+
+def _database(dsn: str) -> str:
     with transient_errors(dsn), connect(dsn, "candleworks flow label") as connection:
-        database = read_holders(connection, []).database
-    async with get_client() as client:
-        await client.update_flow_run_labels(run_id, {DATABASE_LABEL: database})
+        return read_holders(connection, []).database
 
 
 async def _final(run_id: UUID, state: State) -> State:

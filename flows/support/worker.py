@@ -89,7 +89,7 @@ class PlatformWorker(ProcessWorker):
         """Execute a short run in a thread: a process for it costs 1.75 s of a core, every minute."""
         task_status.started(os.getpid())
         fresh = await self.client.read_flow_run(flow_run.id)
-        flow = await load_flow_from_flow_run(flow_run=fresh, client=self.client)  # type: ignore[call-arg]  # inject_client hides it
+        flow = await load_flow_from_flow_run(flow_run=fresh)
         await anyio.to_thread.run_sync(
             partial(run_flow, flow, flow_run=fresh, return_type="state"), abandon_on_cancel=True
         )

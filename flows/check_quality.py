@@ -1,0 +1,37 @@
+"""Checks ticks, candles and the platform."""
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from prefect import flow, get_run_logger
+from pydantic import Field
+
+from candleworks import clock
+from candleworks.cli.opening import prepared
+from candleworks.quality import run_checks
+from candleworks.settings import load_settings
+from flows.support.events import tell
+from flows.support.reports import table
+from flows.support.results import quality_row
+
+Hours = Annotated[int, Field(ge=1, le=24 * 366)]
+
+
+@flow(name="check-quality", flow_run_name="check {suite}", timeout_seconds=3600)
+def check_quality(
+    suite: Literal["all", "ticks", "candles", "system"] = "all", hours: Hours | None = None
+) -> dict[str, int]:
+    """Run the checks of a suite, store the results, and open or end alerts.
+
+    Args:
+        suite: What is checked.
+        hours: All ticks of so many hours instead of those that came since the last run.
+    """
+    settings = load_settings()
+    with prepared(settings) as dsn:
+        since = clock.now() - timedelta(hours=hours) if hours else None
+        report = run_checks(settings, dsn, suite, since, notify=tell)
+    table("check-quality", [quality_row(each) for each in (*report.broken, *report.failed)], "Failed and broken checks")
+    counts = {"results": len(report.results), "failed": len(report.failed), "broken": len(report.broken)}
+    get_run_logger().info("%s", counts)
+    return counts

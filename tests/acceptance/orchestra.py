@@ -1,0 +1,222 @@
+"""A real Prefect server and real workers, looked at through Prefect's API as people and programs do."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import yaml
+
+from candleworks.cli.orchestration import prefect_environment
+from candleworks.settings import load_settings
+from tests.acceptance.platform import free_port
+from tests.cli.commands import environment
+from tests.ingest.streaming import until
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 90
+FEED = "twelvedata"
+FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+
+@dataclass
+class Run:
+    """A flow run as Prefect tells it now."""
+
+    id: str
+    name: str
+    type: str
+    state: str
+    message: str | None
+    pid: int | None
+    auto_scheduled: bool
+
+
+@dataclass
+class Orchestra:
+    """A Prefect server with its home in `directory`; `start` and `stop` may be repeated."""
+
+    directory: Path
+    port: int = field(default_factory=free_port)
+    server: subprocess.Popen[bytes] | None = None
+
+    def variables(self, **more: object) -> dict[str, str]:
+        settings = load_settings({"CANDLEWORKS_HOME": str(self.directory), "CANDLEWORKS_PREFECT_PORT": str(self.port)})
+        found = {**environment(), **prefect_environment(settings), **more}
+        return {name: str(value) for name, value in found.items() if value is not None}
+
+    def module(self, name: str, *arguments: str, log: str, cwd: Path = ROOT, **more: object) -> subprocess.Popen[bytes]:
+        with (self.directory / log).open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", f"flows.support.{name}", *arguments],
+                cwd=cwd,
+                env=self.variables(**more),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def start(self) -> None:
+        self.server = self.module("server", str(self.port), log="server.log")
+        until(self.answers, PATIENCE_SECONDS)
+
+    def stop(self) -> None:
+        if self.server is not None:
+            self.server.kill()
+            self.server.wait()
+
+    def answers(self) -> bool:
+        with contextlib.suppress(httpx.HTTPError):
+            return httpx.get(f"http://127.0.0.1:{self.port}/api/health").is_success
+        return False
+
+    def ask(self, method: str, path: str, **body: object) -> Any:
+        def request() -> httpx.Response:
+            return httpx.request(method, f"http://127.0.0.1:{self.port}/api{path}", json=body or None, timeout=30)
+
+        answer = request()
+        while (
+            answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+        ):  # SQLite was busy; Prefect's own client repeats too
+            time.sleep(0.5)
+            answer = request()
+        assert answer.is_success, answer.text
+        return answer.json() if answer.content else None
+
+    def deploy(self, cwd: Path = ROOT, **more: object) -> None:
+        done = self.module("deploy", log="deploy.log", cwd=cwd, **more).wait(PATIENCE_SECONDS)
+        assert done == 0, (self.directory / "deploy.log").read_text()
+
+    @contextmanager
+    def worker(
+        self, dsn: str, feed_url: str, *arguments: str, cwd: Path = ROOT, **more: object
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """A worker whose runs stream from `feed_url` into `dsn`; nothing of it is left afterwards."""
+        home = self.directory / "home"
+        settings = {"CANDLEWORKS_DSN": dsn, "CANDLEWORKS_FEED_URL": feed_url, "CANDLEWORKS_HOME": home, **more}
+        process = self.module("worker", *arguments, log="worker.log", cwd=cwd, **settings)
+        try:
+            yield process
+        finally:
+            stop(process)
+
+    def deployment(self, name: str = f"stream-ticks/stream-ticks-{FEED}") -> str:
+        found: str = self.ask("GET", f"/deployments/name/{name}")["id"]
+        return found
+
+    def runs(self, deployment: str) -> list[Run]:
+        """Its runs, newest first."""
+        found = self.ask(
+            "POST",
+            "/flow_runs/filter",
+            deployments={"id": {"any_": [deployment]}},
+            sort="EXPECTED_START_TIME_DESC",
+            limit=100,
+        )
+        return [_run(each) for each in found]
+
+    def run(self, run_id: str) -> Run:
+        return _run(self.ask("GET", f"/flow_runs/{run_id}"))
+
+    def create(self, deployment: str) -> str:
+        """Start a run as the button in Prefect's page does."""
+        found: str = self.ask("POST", f"/deployments/{deployment}/create_flow_run", state={"type": "SCHEDULED"})["id"]
+        return found
+
+    def cancel(self, run_id: str) -> None:
+        """Cancel a run as the button in Prefect's page does."""
+        self.ask("POST", f"/flow_runs/{run_id}/set_state", state={"type": "CANCELLING", "name": "Cancelling"})
+
+    def running(self, deployment: str, but: str | None = None, seconds: float = PATIENCE_SECONDS) -> Run:
+        """Wait for the run that streams."""
+        found: list[Run] = []
+
+        def look() -> bool:
+            found[:] = [run for run in self.runs(deployment) if run.state == "Running" and run.id != but]
+            return bool(found) and found[0].pid is not None
+
+        until(look, seconds)
+        return found[0]
+
+    def ends(self, run_id: str, seconds: float = PATIENCE_SECONDS) -> Run:
+        until(lambda: self.run(run_id).type in FINAL, seconds)
+        return self.run(run_id)
+
+
+def _run(found: dict[str, Any]) -> Run:
+    state = found["state"]
+    pid = found["infrastructure_pid"]
+    return Run(
+        found["id"],
+        found["name"],
+        state["type"],
+        state["name"],
+        state["message"],
+        int(pid) if pid else None,
+        found["auto_scheduled"],
+    )
+
+
+@contextmanager
+def orchestra(directory: Path) -> Iterator[Orchestra]:
+    """A Prefect server for the length of a `with` block."""
+    found = Orchestra(directory)
+    try:
+        found.start()
+        yield found
+    finally:
+        found.stop()
+
+
+def stop(process: subprocess.Popen[bytes]) -> float:
+    """Send SIGTERM, as `docker compose stop` does; return how long the end took, and leave nothing behind."""
+    began = time.monotonic()
+    if process.poll() is not None:
+        return 0.0
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(30)
+    finally:
+        for left in (process, *children):
+            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+                left.kill()
+    return time.monotonic() - began
+
+
+def place(directory: Path, **symbols: str) -> Path:
+    """A worker's directory: a configuration of feeds with one symbol each, and deployments with a queue for each."""
+    directory.mkdir()
+    feeds = [{"name": feed, "symbols": [symbol]} for feed, symbol in symbols.items()]
+    (directory / "candleworks.yaml").write_text(yaml.safe_dump({"feeds": feeds}))
+    content = yaml.safe_load((ROOT / "prefect.yaml").read_text())
+    template = content["deployments"][0]
+    streams = [
+        template
+        | {"name": f"stream-ticks-{feed}", "parameters": {"feed": feed}}
+        | {"work_pool": template["work_pool"] | {"work_queue_name": feed}}
+        for feed in symbols
+    ]
+    content["deployments"] = streams + content["deployments"][1:]
+    (directory / "prefect.yaml").write_text(yaml.safe_dump(content))
+    return directory
+
+
+def alive(pid: int) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def long_proofs() -> bool:
+    return "CANDLEWORKS_LONG_PROOFS" in os.environ

@@ -1,0 +1,143 @@
+"""What the keeper decides about a feed."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.responses import DeploymentResponse
+
+from candleworks import clock
+from candleworks.settings import load_settings
+from candleworks.storage.feed_holders import Holders
+from flows.support.keeper import DEAD_AFTER_SECONDS, STUCK_AFTER_SECONDS, Keeper, Verdict, brake_seconds, what_next
+from flows.support.names import DATABASE_LABEL, LIMIT_REACHED, REFUSED, WITH_WORKER
+
+NOW = datetime.now(UTC)
+BEGAN = NOW - timedelta(hours=1)
+DEPLOYMENT = DeploymentResponse(id=uuid4(), flow_id=uuid4(), name="stream-ticks-x", parameters={"feed": "x"})
+
+
+def run(
+    kind: StateType, message: str | None = None, *, name: str | None = None, age: float = 1000, lived: float = 500
+) -> FlowRun:
+    """A run that ended, or got its state, so many seconds ago."""
+    at = NOW - timedelta(seconds=age)
+    return FlowRun(
+        id=uuid4(),
+        flow_id=uuid4(),
+        state=State(type=kind, name=name or kind.value.capitalize(), message=message, timestamp=at),
+        state_type=kind,
+        end_time=at if kind in {StateType.CANCELLED, StateType.CRASHED, StateType.FAILED} else None,
+        total_run_time=timedelta(seconds=lived),
+    )
+
+
+def decide(*runs: FlowRun, held: bool = False) -> Verdict:
+    return what_next(list(runs), DEPLOYMENT, BEGAN, held=held)
+
+
+def test_a_feed_that_never_ran_is_started() -> None:
+    """Deploying it is enough; keepers that decide at once agree on the key."""
+    assert decide() == Verdict(start_after=f"first-{DEPLOYMENT.id}-0")
+
+
+@pytest.mark.parametrize("kind", [StateType.CRASHED, StateType.FAILED, StateType.COMPLETED])
+def test_a_run_that_ended_unasked_gets_a_successor(kind: StateType) -> None:
+    """Exactly one: the key names the run that ended."""
+    last = run(kind)
+    assert decide(last) == Verdict(start_after=f"after-{last.id}-0")
+
+
+def test_a_run_that_ended_with_its_worker_gets_a_successor() -> None:
+    """Although it is Cancelled: nobody wanted the feed to end."""
+    last = run(StateType.CANCELLED, WITH_WORKER)
+    assert decide(last).start_after == f"after-{last.id}-0"
+
+
+def test_what_somebody_cancelled_stays_cancelled() -> None:
+    """Also when a second run had been refused before or after."""
+    cancelled = run(StateType.CANCELLED, "Flow run was cancelled successfully.")
+    surplus = run(StateType.CANCELLED, LIMIT_REACHED, age=5)
+    note = Verdict(note="cancelled in Prefect; run its deployment to stream again")
+    assert decide(surplus, cancelled) == decide(cancelled) == note
+
+
+def test_a_successor_that_was_refused_for_the_limit_is_asked_for_again() -> None:
+    """Prefect frees the slot of a killed run late; the key differs, or the refused run would be returned."""
+    last = run(StateType.CRASHED)
+    assert decide(run(StateType.CANCELLED, LIMIT_REACHED, age=5), last).start_after == f"after-{last.id}-1"
+
+
+def test_what_was_refused_waits_for_a_person() -> None:
+    """The reason is shown; a worker that was started since tries once more."""
+    assert decide(run(StateType.FAILED, "The key is wrong.", name=REFUSED)) == Verdict(note="The key is wrong.")
+    before = run(StateType.FAILED, "The key is wrong.", name=REFUSED, age=7200)
+    assert decide(before).start_after == f"after-{before.id}-0"
+
+
+def test_a_feed_that_a_process_outside_streams_is_left_to_it() -> None:
+    """Two would only refuse each other."""
+    assert decide(run(StateType.CRASHED), held=True) == Verdict(note="streamed by a process outside Prefect")
+
+
+def test_a_paused_deployment_is_left_alone() -> None:
+    """Pausing is how a feed is stopped for good."""
+    paused = DEPLOYMENT.model_copy(update={"paused": True})
+    assert what_next([run(StateType.CRASHED)], paused, BEGAN, held=False) == Verdict(note="paused in Prefect")
+
+
+def test_early_crashes_are_braked() -> None:
+    """Longer and longer, up to five minutes; a run that lived for a minute forgives the earlier ones."""
+    early = [run(StateType.CRASHED, lived=3) for _ in range(10)]
+    waits = [brake_seconds(early[:count]) for count in range(9)]
+    assert waits == [0, 5, 10, 20, 40, 80, 160, 300, 300]
+    assert brake_seconds([run(StateType.CRASHED, lived=61), *early]) == 0
+    assert decide(run(StateType.CRASHED, age=1, lived=3)) == Verdict(note="starts again in a moment")
+
+
+@pytest.fixture
+def keeper() -> Keeper:
+    """A keeper that has asked nobody yet."""
+    return Keeper("pool", load_settings({}), None)
+
+
+def judged(keeper: Keeper, holders: Holders | None, found: FlowRun) -> UUID | None:
+    return keeper._judge("x", [found], DEPLOYMENT, holders).crashed
+
+
+def test_a_running_run_whose_lock_nobody_holds_is_dead(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while: a feed loses its lock for some seconds when the database was away."""
+    running = run(StateType.RUNNING)
+    running.labels[DATABASE_LABEL] = "db"
+    free, held = Holders("db", frozenset()), Holders("db", frozenset({"x"}))
+    start = clock.monotonic()
+    assert judged(keeper, free, running) is None
+    monkeypatch.setattr(clock, "monotonic", lambda: start + DEAD_AFTER_SECONDS + 1)
+    assert judged(keeper, held, running) is None
+    assert judged(keeper, free, running) is None
+    monkeypatch.setattr(clock, "monotonic", lambda: start + 2 * DEAD_AFTER_SECONDS + 2)
+    assert judged(keeper, free, running) == running.id
+
+
+def test_only_who_can_ask_the_run_s_database_judges_it(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not with another database, not while it is away, and never a run that lives in this worker."""
+    running = run(StateType.RUNNING)
+    running.labels[DATABASE_LABEL] = "db"
+    free = Holders("db", frozenset())
+    times = iter(range(0, 10_000, 1000))
+    monkeypatch.setattr(clock, "monotonic", lambda: float(next(times)))
+    for holders in (Holders("other", frozenset()), None):
+        assert [judged(keeper, holders, running) for _ in range(2)] == [None, None]
+    keeper.local.add(running.id)
+    assert [judged(keeper, free, running) for _ in range(2)] == [None, None]
+    keeper.local.clear()
+    assert [judged(keeper, free, running) for _ in range(2)] == [None, running.id]
+
+
+def test_a_run_that_never_began_is_given_up(keeper: Keeper) -> None:
+    """Its worker was killed between taking it and starting it."""
+    free = Holders("db", frozenset())
+    assert judged(keeper, free, run(StateType.PENDING, age=STUCK_AFTER_SECONDS - 30)) is None
+    stuck = run(StateType.PENDING, age=STUCK_AFTER_SECONDS + 30)
+    assert judged(keeper, free, stuck) == stuck.id
