@@ -3,6 +3,8 @@ r"""File import: from a CSV file to queryable ticks, beside `psql \copy` into th
 Both fill `stocks_real_time` with its partitions, unique index and trigger in a fresh database of the same server.
 `\copy` gets what it needs from us: partitions made beforehand and a file whose times are unique already. It leaves
 volume null, and checks, counts and records nothing. Interpreter start-up is not counted.
+
+Memory is told by a file of quotes ten times as long: its import may not need more.
 """
 
 import json
@@ -16,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.databases import Databases, single
+from bench.quote_file import write_quote_file
 from bench.report import Measurement, Options
 from bench.tick_file import TickFile, write_identified_file, write_tick_file
 from candleworks import clock
@@ -23,6 +26,8 @@ from candleworks.storage.connection import connect
 from candleworks.storage.embedded import POSTGRES_BIN
 
 BUDGET = 0.8
+MEMORY_BUDGET = 1.3
+LARGE = 10  # times the rows of the other file
 POLL_SECONDS = 0.01
 COPY = "\\copy stocks_real_time (time, symbol, price, day_volume) FROM '{path}' (FORMAT csv, HEADER)"
 
@@ -60,6 +65,26 @@ def measure(databases: Databases, options: Options) -> Iterator[Measurement]:
     )
     yield Measurement(
         "import: the same and all candles", f"{options.rows / candles:,.0f} rows/s", psql, copied / candles
+    )
+
+
+def measure_memory(databases: Databases, options: Options) -> Iterator[Measurement]:
+    """Import a large file and one a tenth as large, without counting the candles."""
+    peaks, seconds = [], []
+    for rows in (options.rows, options.rows * LARGE):
+        path = write_quote_file(databases.directory, rows)
+        run = _candleworks(databases, TickFile(path, rows, 0, 0))
+        peaks.append(run.peak_mib)
+        seconds.append(run.ticks_seconds)
+        path.unlink()
+    yield Measurement(
+        f"import: peak memory of {options.rows * LARGE:,} quotes",
+        f"{peaks[1]:,} MiB, {options.rows * LARGE / seconds[1]:,.0f} rows/s",
+        f"{options.rows:,} quotes: {peaks[0]:,} MiB, {options.rows / seconds[0]:,.0f} rows/s",
+        peaks[1] / peaks[0],
+        unit="times",
+        budget=MEMORY_BUDGET,
+        details={"peaks_mib": peaks, "seconds": seconds},
     )
 
 
