@@ -1,6 +1,8 @@
 """Ticks and candles in files: exact, whole or not there, from one moment, in pieces."""
 
 import contextlib
+import itertools
+import math
 import random
 import resource
 import subprocess
@@ -117,6 +119,16 @@ def rows(table: pa.Table) -> list[Row]:
     return [tuple(row.values()) for row in table.to_pylist()]
 
 
+def same(found: list[Row], expected: list[Row], relation: Relation) -> bool:
+    """Exactly; but sums within candles that are computed while they are read may be added in another order."""
+    if relation.is_ticks:
+        return found == expected
+    cells = zip(itertools.chain(*found), itertools.chain(*expected), strict=True)
+    return all(
+        one == other or (isinstance(one, float) and math.isclose(one, other, rel_tol=1e-9)) for one, other in cells
+    )
+
+
 def read(path: Path) -> pa.Table:
     if path.suffix == ".parquet":
         return pyarrow.parquet.ParquetFile(path).read()
@@ -154,7 +166,7 @@ def test_a_parquet_file_has_the_relations_columns_and_rows(
     table = read(tmp_path / "file.parquet")
     assert dict(zip(table.schema.names, table.schema.types, strict=True)) == TYPES[relation]
     assert table.schema.metadata[b"candleworks.relation"] == relation.encode()
-    assert rows(table) == stored(full, relation)
+    assert same(rows(table), stored(full, relation), relation)
     assert result.extent.rows == table.num_rows > 15
     assert result.files == [tmp_path / "file.parquet"]
     assert result.size_bytes == (tmp_path / "file.parquet").stat().st_size
@@ -183,7 +195,7 @@ def test_other_formats_hold_the_same(full: Connection, tmp_path: Path, name: str
 def test_every_relation_can_be_exported(full: Connection, tmp_path: Path, relation: Relation) -> None:
     """Ticks and candles of every level, into a directory under the relation's name."""
     export(full, order(tmp_path, relation))
-    assert rows(read(tmp_path / f"{relation}.parquet")) == stored(full, relation)
+    assert same(rows(read(tmp_path / f"{relation}.parquet")), stored(full, relation), relation)
 
 
 @pytest.mark.usefixtures("_small_blocks")
@@ -196,7 +208,7 @@ def test_a_file_per_day_holds_what_lies_in_it(full: Connection, tmp_path: Path, 
         day = SUNDAY + timedelta(days=number)
         assert path == tmp_path / "new" / relation / f"date={day:%Y-%m-%d}" / "part.parquet"
         within = f"{relation.time} >= '{day}' AND {relation.time} < '{day + timedelta(days=1)}'"
-        assert rows(read(path)) == stored(full, relation, within)
+        assert same(rows(read(path)), stored(full, relation, within), relation)
     assert result.size_bytes == sum(path.stat().st_size for path in result.files)
     assert left_behind(tmp_path) == ["part.parquet"] * 3
 
