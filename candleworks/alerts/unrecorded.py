@@ -53,12 +53,19 @@ class Unrecorded:
         if self._state.alert is None and away_seconds < self._settings.alerts.watch.database_away_seconds:
             return
         result = Result(CHECK, SUBJECT, "critical", "failed", reason, "a database that answers", moment)
-        self._state.alert, event = follow(self._state.alert, result, self._settings.alerts)
+        alert, event = follow(self._state.alert, result, self._settings.alerts)
+        if self._state.alert is None and alert is not None and event is not None:
+            alert = replace(alert, opened_at=self._away_since)
+            event = replace(event, alert=alert)
+        self._state.alert = alert
         if event is not None:
-            names = [destination.name for destination in destinations(self._settings)] if event.told else []
-            self._state.events.append(_Event(event, {name: DirectDelivery(next_attempt_at=moment) for name in names}))
+            self._state.events.append(_Event(event, self._due(event, moment)))
         self._save()
         self._send(moment)
+
+    def _due(self, event: AlertEvent, moment: datetime) -> dict[str, DirectDelivery]:
+        names = [destination.name for destination in destinations(self._settings)] if event.told else []
+        return {name: DirectDelivery(next_attempt_at=moment) for name in names}
 
     def back(self, connection: Connection, moment: datetime) -> Result:
         """Put what is not recorded into the tables; return what the watch has to say about the database now."""

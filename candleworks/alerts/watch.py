@@ -28,17 +28,25 @@ class Watch:
         self._since = clock.now()
         self._unrecorded = Unrecorded(settings)
         self._migrated = False
+        self._said = ""
 
     def round(self) -> None:
         """Look once, and tell what has to be told. Nothing that is wrong out there ends it."""
         try:
             self._report(clock.now())
             deliver(self._settings, self._dsn)
+            self._said = ""
         except TransientError as error:
-            log.warning("%s", error)
+            self._say(str(error))
             self._unrecorded.away(str(error), clock.now())
         except TerminalError as error:
-            log.error("%s", error)  # noqa: TRY400 - the sentence says it
+            self._say(str(error))
+
+    def _say(self, sentence: str) -> None:
+        """Log a sentence, once while nothing changes."""
+        if sentence != self._said:
+            log.warning("%s", sentence)
+        self._said = sentence
 
     def _report(self, moment: datetime) -> None:
         if not self._migrated:

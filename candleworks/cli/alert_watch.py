@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from candleworks.cli.running import Duration, log_to_stderr, stop_on_signal
 from candleworks.errors import UsageError
 from candleworks.settings import Settings, load_settings
 from candleworks.storage.connection import database
+
+log = logging.getLogger(__name__)
 
 
 def watch(duration: Duration = None) -> None:
@@ -28,7 +31,10 @@ async def _watch(settings: Settings, dsn: str, duration: float | None) -> None:
     stop = stop_on_signal(duration)
     watchdog = Watch(settings, dsn)
     while not stop.is_set():
-        await asyncio.to_thread(watchdog.round)
+        try:
+            await asyncio.to_thread(watchdog.round)
+        except Exception:  # nobody would miss a watchdog that died: it goes on after what it did not expect
+            log.exception("A round of the watch broke.")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), settings.alerts.watch.interval_seconds)
 
