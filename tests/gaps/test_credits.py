@@ -10,6 +10,9 @@ import pytest
 from candleworks.history.credits import Credits, NoCreditsTodayError
 from candleworks.settings import Rest, Settings
 from candleworks.storage.connection import Connection, connect
+from candleworks.storage.engine import Engine
+
+pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
 
 
 class Clockwork:

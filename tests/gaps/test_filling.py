@@ -10,6 +10,8 @@ from candleworks.settings import Feed
 from candleworks.storage.engine import Engine
 from tests.gaps.filling import DAY, LEVELS, MINUTE, NOON, SYMBOLS, Platform, without
 
+# What does not depend on the engine is tested on the one that starts faster.
+one_engine = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
 START, STOP = NOON - 4 * MINUTE, NOON + 10 * MINUTE
 GAP = (NOON + timedelta(seconds=17), NOON + 6 * MINUTE + timedelta(seconds=23))
 
@@ -54,6 +56,7 @@ def test_candles_equal_the_vendors_bars_after_a_gap_was_filled(platform: Platfor
     assert (name, subject, facts["gap"], facts["bars"], facts["empty"]) == ("feed.gap-filled", "crypto", gap, 21, [])
 
 
+@one_engine
 def test_a_filled_gap_is_left_alone(platform: Platform) -> None:
     """A second run asks for nothing and changes nothing."""
     stream(platform, GAP, symbols=("BTC/USD",))
@@ -96,6 +99,7 @@ def test_minutes_that_are_partly_known_become_the_bar(
     assert outside == []
 
 
+@one_engine
 def test_overlapping_gaps_are_filled_once(platform: Platform) -> None:
     """One of all symbols and one of its own, one of them filled in an earlier run."""
     gaps = [seconds(10, 100), seconds(70, 200), seconds(205, 215)]
@@ -109,6 +113,7 @@ def test_overlapping_gaps_are_filled_once(platform: Platform) -> None:
     platform.assert_consistent()
 
 
+@one_engine
 def test_gaps_are_filled_in_any_order(platform: Platform) -> None:
     """The later one first, with no tick between them: totals of its bars are laid anew."""
     gaps = [seconds(10, 100), seconds(100, 300)]
@@ -120,7 +125,7 @@ def test_gaps_are_filled_in_any_order(platform: Platform) -> None:
     platform.assert_consistent()
 
 
-@pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
+@one_engine
 @pytest.mark.parametrize("seed", range(4))
 def test_random_gaps_leave_no_trace_in_candles(platform: Platform, seed: int) -> None:
     """Some gaps, filled in some runs: every candle is the vendor's bar."""
@@ -182,6 +187,7 @@ def test_a_gap_at_the_very_beginning_has_volumes_too(platform: Platform) -> None
     platform.assert_consistent()
 
 
+@one_engine
 def test_a_closed_market_costs_nothing(platform: Platform) -> None:
     """Hours without a session are not asked for; that there is nothing to fetch is known afterwards."""
     gap = platform.book(DAY + timedelta(hours=2), DAY + timedelta(hours=5), "EUR/USD")
@@ -193,6 +199,7 @@ def test_a_closed_market_costs_nothing(platform: Platform) -> None:
     assert platform.filled() == [gap, partly]
 
 
+@one_engine
 def test_nothing_at_the_vendor_is_told_from_a_failure(platform: Platform) -> None:
     """A time of which the vendor has no bars is settled, and the gap with it."""
     long_ago = DAY - timedelta(days=290)
@@ -202,6 +209,7 @@ def test_nothing_at_the_vendor_is_told_from_a_failure(platform: Platform) -> Non
     assert (platform.filled(), report.complete, platform.bar_ticks()) == ([gap], True, 0)
 
 
+@one_engine
 def test_a_gap_is_left_until_its_last_minute_has_settled(platform: Platform) -> None:
     """The vendor needs a while for the last minute; open gaps are nobody's business yet."""
     just_now = datetime.now(NOON.tzinfo)
@@ -211,6 +219,7 @@ def test_a_gap_is_left_until_its_last_minute_has_settled(platform: Platform) -> 
     assert (report.fills, report.waiting, report.credits) == ([], 1, 0)
 
 
+@one_engine
 def test_a_feed_s_gap_concerns_the_symbols_that_it_had(platform: Platform) -> None:
     """Those of feed_symbols, also when removed after the gap; not those refused, or removed before."""
     platform.connection.execute(
@@ -226,6 +235,7 @@ def test_a_feed_s_gap_concerns_the_symbols_that_it_had(platform: Platform) -> No
     assert (platform.filled(), [each.id for each in report.unknown]) == ([gap], [nobody])
 
 
+@one_engine
 def test_symbols_with_an_exchange_are_asked_for_by_it(platform: Platform) -> None:
     """The bars are stored under the symbol's own name."""
     listed = {"symbol": "RY", "mic_code": "XTSE"}
@@ -238,6 +248,7 @@ def test_symbols_with_an_exchange_are_asked_for_by_it(platform: Platform) -> Non
     assert list(platform.candles("RY:XTSE", START, STOP)) == [NOON + number * MINUTE for number in range(7)]
 
 
+@one_engine
 def test_what_is_chosen_is_filled_and_no_more(platform: Platform) -> None:
     """By feed, symbol and time; a gap of several symbols stays open until all of them are done."""
     platform.book(DAY - timedelta(days=3), DAY - timedelta(days=3) + 5 * MINUTE, "BTC/USD")
@@ -252,6 +263,7 @@ def test_what_is_chosen_is_filled_and_no_more(platform: Platform) -> None:
     assert platform.filled() == [gap, other]
 
 
+@one_engine
 def test_many_short_gaps_cost_one_credit(platform: Platform) -> None:
     """An answer holds 5,000 minutes, whichever gaps they are of."""
     gaps = [seconds(start, start + 10) for start in range(-200, 400, 47)]
@@ -263,6 +275,7 @@ def test_many_short_gaps_cost_one_credit(platform: Platform) -> None:
     assert_candles_equal_bars(platform, "BTC/USD")
 
 
+@one_engine
 def test_a_dry_run_only_looks(platform: Platform) -> None:
     """What would be fetched and what it would cost, without a request and without a key."""
     platform.book(*GAP)
@@ -280,6 +293,7 @@ def test_a_dry_run_only_looks(platform: Platform) -> None:
     assert (report.credits, platform.outcomes(), platform.filled()) == (4, [], [])
 
 
+@one_engine
 def test_time_whose_ticks_retention_dropped_is_left_alone(platform: Platform) -> None:
     """Its candles were made of ticks that are gone; a bar would replace them by itself alone."""
     platform.connection.execute("INSERT INTO candleworks.retention_horizons VALUES ('stocks_real_time', %s)", [NOON])

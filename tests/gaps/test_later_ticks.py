@@ -8,9 +8,12 @@ import pytest
 
 from candleworks.candles.refresh import refresh
 from candleworks.model.trades import Trades
+from candleworks.storage.engine import Engine
 from candleworks.storage.trades import TradeStore
 from tests.gaps.filling import MINUTE, NOON, Platform, without
 
+# What does not depend on the engine is tested on the one that starts faster.
+one_engine = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
 SYMBOL = "BTC/USD"
 START, STOP = NOON - 3 * MINUTE, NOON + 8 * MINUTE
 GAP = (NOON + timedelta(seconds=17), NOON + 5 * MINUTE + timedelta(seconds=23))
@@ -81,6 +84,7 @@ def test_late_ticks_replace_the_bars_of_their_minutes_only(filled: Platform) -> 
     assert filled.candles(SYMBOL, *late) == bars
 
 
+@one_engine
 def test_ticks_that_met_no_bar_replace_it_at_the_next_run(filled: Platform) -> None:
     """A live batch goes straight into the table; filling looks at young bars again."""
     late = ticks(filled, NOON + 2 * MINUTE, NOON + 3 * MINUTE)
@@ -95,6 +99,7 @@ def test_ticks_that_met_no_bar_replace_it_at_the_next_run(filled: Platform) -> N
     filled.assert_consistent()
 
 
+@one_engine
 def test_a_recording_before_the_filling_makes_bars_needless(platform: Platform) -> None:
     """Minutes in which a recording has ticks get no bar; the gap is filled all the same."""
     platform.store(without(ticks(platform), GAP))
@@ -109,6 +114,7 @@ def test_a_recording_before_the_filling_makes_bars_needless(platform: Platform) 
     platform.assert_consistent()
 
 
+@one_engine
 def test_the_vendors_snapshot_inside_a_gap_is_no_recording(platform: Platform) -> None:
     """After a reconnect the vendor repeats the last trade, which the gap had: its minute still becomes the bar."""
     platform.store(without(ticks(platform), GAP))
@@ -121,6 +127,7 @@ def test_the_vendors_snapshot_inside_a_gap_is_no_recording(platform: Platform) -
     platform.assert_consistent()
 
 
+@one_engine
 def test_a_running_feed_keeps_its_place(filled: Platform) -> None:
     """Where a symbol stands is told by real ticks; only its running total continues from the bars."""
     filled.connection.execute("DELETE FROM stocks_real_time WHERE time >= %s AND origin <> 'bar'", [GAP[1]])
