@@ -89,11 +89,13 @@ class Batcher:
 
     async def next_batch(self) -> Batch | None:
         """Return up to `max_rows` frames, once there are so many or the first has waited for the longest age."""
-        await self._some.wait()
-        if not self._closed and not self._full.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._full.wait(), self._max_age_seconds)
-        return self._take()
+        while True:
+            await self._some.wait()
+            if not self._closed and not self._full.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._full.wait(), self._max_age_seconds)
+            if (batch := self._take()) or self._closed:
+                return batch
 
     def _take(self) -> Batch | None:
         waiting, limit = self._waiting, self._max_rows

@@ -38,7 +38,7 @@ class _Symbol:
     day_end_us: int = 0
     highest: float | None = None
     seen: bool = False  # whether any earlier trade is known, without which a first running total has no volume
-    just_connected: bool = True
+    just_connected: bool = False
 
 
 class Sequencer:

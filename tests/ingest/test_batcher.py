@@ -152,3 +152,22 @@ def story_of(batch: Batch) -> list[str]:
         told += ["connected"] * (position in batch.connections)
         told.append(frame.decode())
     return told
+
+
+def test_taking_all_out_of_turn_does_not_end_the_batches() -> None:
+    """Whoever waits for the age of what was taken goes on waiting for what comes next."""
+
+    async def story() -> list[int]:
+        batcher = Batcher(max_rows=10, max_age_seconds=0.05, max_buffered=100)
+        batcher.add(b"first", 1)
+        waiting = asyncio.create_task(batcher.next_batch())
+        await asyncio.sleep(0.01)
+        taken = batcher.take_all()
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        batcher.add(b"second", 2)
+        following = await waiting
+        assert following
+        return [*taken.received_us, *following.received_us]
+
+    assert asyncio.run(story()) == [1, 2]

@@ -1,0 +1,78 @@
+"""Accounts for every tick that was sent: stored once, inside a booked gap, or in the quarantine."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from candleworks.storage.connection import Connection
+from tests.ingest.streaming import Trade, read_journal, stored, trades_of
+
+
+class Account(NamedTuple):
+    """How many ticks were sent, and what became of them; `open` gaps are none after recovery."""
+
+    sent: int
+    stored: int
+    in_gaps: int
+    rejected: int
+    gaps: int
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What a simulator's journal says against what a database holds."""
+
+    journal: Path
+    connection: Connection
+
+    def account(self) -> Account:
+        """Count; AssertionError when a tick is stored that was not sent, twice, or is missing without a word."""
+        sent = trades_of(read_journal(self.journal))
+        kept = stored(self.connection)
+        assert kept <= sent, f"stored, but never sent so often: {list((kept - sent).items())[:5]}"
+        gaps = self._gaps()
+        rejected = self._rejected()
+        missing = sent - kept
+        quarantined = missing & rejected
+        unexplained = {trade: count for trade, count in (missing - quarantined).items() if not _within(trade, gaps)}
+        assert not unexplained, f"{sum(unexplained.values())} lost: {_examples(unexplained)}, gaps: {_spans(gaps)}"
+        in_gaps = sum(missing.values()) - sum(quarantined.values())
+        return Account(sum(sent.values()), sum(kept.values()), in_gaps, sum(quarantined.values()), len(gaps))
+
+    def _gaps(self) -> list[tuple[str | None, datetime, datetime | None]]:
+        return self.connection.execute("SELECT symbol, started_at, ended_at FROM feed_gaps ORDER BY id").fetchall()
+
+    def _rejected(self) -> Counter[Trade]:
+        payloads = [row[0] for row in self.connection.execute("SELECT payload FROM rejected_ticks").fetchall()]
+        return Counter(trade for payload in payloads if (trade := _trade(payload)))
+
+
+def _trade(payload: str) -> Trade | None:
+    try:
+        event = json.loads(payload)
+        return Trade(event["symbol"], event["timestamp"], event["price"], event.get("day_volume"))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _within(trade: Trade, gaps: list[tuple[str | None, datetime, datetime | None]]) -> bool:
+    moment = datetime.fromtimestamp(trade.stamp, UTC)
+    return any(
+        symbol in (None, trade.symbol) and start <= moment and (end is None or moment <= end)
+        for symbol, start, end in gaps
+    )
+
+
+def _examples(trades: dict[Trade, int]) -> str:
+    some = list(trades)[:4]
+    return ", ".join(f"{t.symbol} {datetime.fromtimestamp(t.stamp, UTC):%H:%M:%S} {t.price}" for t in some)
+
+
+def _spans(gaps: list[tuple[str | None, datetime, datetime | None]]) -> str:
+    return ", ".join(
+        f"{symbol or 'all'} {start:%H:%M:%S.%f}-{end:%H:%M:%S.%f}" if end else f"{symbol or 'all'} {start:%H:%M:%S.%f}-"
+        for symbol, start, end in gaps[-6:]
+    )

@@ -1,0 +1,264 @@
+"""Whatever happens to the feed, the database or the process: every tick is stored once, or the book says why not.
+
+Some 5 kills and 4 s without a database by default; RELIABILITY=full does what docs/reliability.md reports (20 kills,
+10 s) and writes its table.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from candleworks.settings import load_settings
+from candleworks.simulate import RunningSimulator, running_simulator
+from candleworks.storage.connection import Connection, connect
+from candleworks.storage.embedded import EmbeddedServer
+from candleworks.storage.migrations import migrate
+from tests.acceptance.ledger import Account, Ledger
+from tests.acceptance.proxy import Proxy
+from tests.cli.commands import ended, started
+from tests.ingest.streaming import count, until
+
+FULL = os.environ.get("RELIABILITY") == "full"
+KILLS = 20 if FULL else 5
+AWAY_SECONDS = 10 if FULL else 4
+RATE = 300
+SYMBOLS = ("AAPL", "MSFT", "BTC/USD", "ETH/USD", "EUR/USD")
+REPORT = Path(__file__).parents[2] / "docs" / "reliability-table.md"
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@dataclass
+class World:
+    """A simulator behind a proxy, a server of its own, and the ingest between them as a process."""
+
+    server: EmbeddedServer
+    simulator: RunningSimulator
+    proxy: Proxy
+    directory: Path
+    dsn: str
+    journal: Path
+    process: subprocess.Popen[str] | None = None
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    def start(self) -> None:
+        feed = f"ws://127.0.0.1:{self.proxy.port}/v1/quotes/price"
+        self.process = self._stack.enter_context(
+            started(
+                "ingest",
+                directory=self.directory,
+                CANDLEWORKS_FEED_URL=feed,
+                CANDLEWORKS_DSN=self.dsn,
+                CANDLEWORKS_HOME=self.directory / "home",
+                CANDLEWORKS_CONFIG=self.directory / "candleworks.yaml",
+            )
+        )
+
+    def kill(self) -> None:
+        assert self.process
+        self.process.kill()
+        ended(self.process)
+
+    def stop(self) -> None:
+        assert self.process
+        self.process.send_signal(signal.SIGTERM)
+        assert ended(self.process).status == 0
+
+    def connect(self) -> Connection:
+        return connect(self.dsn)
+
+    def flows(self) -> float:
+        """Wait until something new is stored; how many seconds that took."""
+        began = time.monotonic()
+        with self.connect() as connection:
+            before = count(connection)
+            until(lambda: count(connection) > before or self._ended(), 60)
+        assert not self._ended(), self.process and self.process.communicate()
+        return time.monotonic() - began
+
+    def _ended(self) -> bool:
+        return self.process is None or self.process.poll() is not None
+
+    def settled(self) -> Account:
+        """Stop in order, and account for everything that was sent."""
+        self.flows()
+        self.stop()
+        with self.connect() as connection:
+            account = Ledger(self.journal, connection).account()
+            still_open = connection.execute(
+                "SELECT count(*) FROM feed_gaps WHERE ended_at IS NULL AND reason <> 'stopped'"
+            ).fetchone()
+        assert still_open == (0,)
+        assert account.stored > 0
+        return account
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    (tmp_path / "candleworks.yaml").write_text(json.dumps({"feeds": [{"symbols": SYMBOLS}]}))
+    server = EmbeddedServer(tmp_path / "server")
+    journal = tmp_path / "journal"
+    with (
+        server.use() as dsn,
+        running_simulator(rate=RATE, symbols=SYMBOLS, journal=journal, process=True) as simulator,
+        Proxy(("127.0.0.1", simulator.port)).running() as proxy,
+    ):
+        migrate(dsn, load_settings({"CANDLEWORKS_HOME": str(tmp_path / "home")}))
+        world = World(server, simulator, proxy, tmp_path, dsn, journal)
+        world.start()
+        world.flows()
+        try:
+            yield world
+        finally:
+            world.close()
+
+
+def report(case: str, account: Account, seconds: float | None) -> None:
+    """Add a line to the table that docs/reliability.md shows."""
+    if FULL:
+        recovery = "" if seconds is None else f"{seconds:.1f}"
+        with REPORT.open("a") as table:
+            table.write(
+                f"| {case} | {account.sent:,} | {account.stored:,} | {account.in_gaps:,} | {account.rejected:,}"
+                f" | {account.gaps} | {recovery} |\n"
+            )
+
+
+def cut(world: World) -> None:
+    world.proxy.cut()
+
+
+def clean_close(world: World) -> None:
+    world.simulator.close_clients(1001)
+
+
+def drop(world: World) -> None:
+    world.simulator.drop_clients()
+
+
+def half_frame(world: World) -> None:
+    world.proxy.break_a_frame()
+
+
+def huge_frame(world: World) -> None:
+    """A byte more than a message may have ends the connection from our side."""
+    world.simulator.send("x", repeat=2**20 + 1)
+
+
+def refused_for_a_while(world: World) -> None:
+    world.proxy.refuse(True)
+    world.proxy.cut()
+    time.sleep(3)
+    world.proxy.refuse(False)
+
+
+CUTS: dict[str, Callable[[World], None]] = {
+    "connection reset by the network": cut,
+    "clean close (1001)": clean_close,
+    "connection dropped by the vendor": drop,
+    "half a frame, then a reset": half_frame,
+    "a frame over 1 MB": huge_frame,
+    "network away for 3 s": refused_for_a_while,
+}
+
+
+def test_every_end_of_a_connection_is_recovered_from(world: World) -> None:
+    """After each the feed streams again; what was missed lies in a gap that is closed, with its reason."""
+    seconds = []
+    for end in CUTS.values():
+        before = closed_gaps(world)
+        end(world)
+        began = time.monotonic()
+        until(lambda before=before: closed_gaps(world) > before, 60)
+        world.flows()
+        seconds.append(time.monotonic() - began)
+    account = world.settled()
+    for case, taken in zip(CUTS, seconds, strict=True):
+        report(case, account, taken)
+    with world.connect() as connection:
+        reasons = [row[0] for row in connection.execute("SELECT reason FROM feed_gaps ORDER BY id").fetchall()]
+    assert reasons == ["dropped", "closed", *["dropped"] * 4, "stopped"]
+
+
+def closed_gaps(world: World) -> int:
+    with world.connect() as connection:
+        row = connection.execute("SELECT count(*) FROM feed_gaps WHERE ended_at IS NOT NULL").fetchone()
+    assert row
+    return int(row[0])
+
+
+def test_kill_at_any_moment(world: World) -> None:
+    """SIGKILL at random moments: nothing is doubled, and what was lost lies in the gap that the next start books."""
+    moments = random.Random(7)
+    seconds = []
+    for _ in range(KILLS):
+        time.sleep(moments.uniform(0, 0.7))
+        world.kill()
+        world.start()
+        seconds.append(world.flows())
+    account = world.settled()
+    report(f"kill -9, {KILLS} times", account, max(seconds))
+    with world.connect() as connection:
+        crashes = connection.execute("SELECT count(*) FROM feed_gaps WHERE reason = 'crashed'").fetchone()
+    assert crashes == (KILLS,)
+
+
+def test_database_away_and_killed_meanwhile(world: World) -> None:
+    """Ticks go to disk; a kill -9 and a new start without a database lose nothing but what the gap book says."""
+    world.server.stop()
+    time.sleep(AWAY_SECONDS)
+    world.kill()
+    assert list((world.directory / "home" / "spool").rglob("*.spool"))
+    torn = max((world.directory / "home" / "spool").rglob("*.spool"))
+    with torn.open("ab") as file:
+        file.write(b"\x40\x00\x00\x00 half a record")
+    world.start()
+    time.sleep(AWAY_SECONDS)
+    start(world.server)
+    seconds = world.flows()
+    account = world.settled()
+    report(f"PostgreSQL away for {2 * AWAY_SECONDS} s, kill -9 and a torn record meanwhile", account, seconds)
+    assert not list((world.directory / "home" / "spool").rglob("*.spool"))
+
+
+def test_database_restarted(world: World) -> None:
+    """A restart of the database loses nothing at all."""
+    world.server.stop()
+    time.sleep(AWAY_SECONDS)
+    start(world.server)
+    seconds = world.flows()
+    account = world.settled()
+    report(f"PostgreSQL stopped for {AWAY_SECONDS} s", account, seconds)
+    assert account.in_gaps == 0
+
+
+def test_garbage(world: World) -> None:
+    """Frames of every kind of nonsense are kept with a reason, and the stream goes on."""
+    garbage = ["", "\x00\x01", "[]", '{"event":"price"}', '{"event":"price","symbol":7}']
+    for text in garbage:
+        assert world.simulator.send(text) == 1
+    for text, repeat in (("{", 50_000), ("ü", 2**19)):
+        assert world.simulator.send(text, repeat=repeat) == 1
+    world.flows()
+    account = world.settled()
+    report(f"{len(garbage) + 2} garbage frames, one of 1 MB", account, None)
+    with world.connect() as connection:
+        assert connection.execute("SELECT count(*) FROM rejected_ticks").fetchone() == (len(garbage) + 2,)
+    assert account.in_gaps == 0
+
+
+def start(server: EmbeddedServer) -> None:
+    with server._exclusive():
+        server._start()
