@@ -1,0 +1,98 @@
+"""What was exported and imported into an empty database is what was there."""
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from candleworks.history.export import export
+from candleworks.history.export_plan import Export, Format
+from candleworks.history.formats import Reading
+from candleworks.history.importer import import_paths
+from candleworks.settings import Settings, load_settings
+from candleworks.storage.connection import Connection, connect
+from candleworks.storage.export import Relation, Selection
+from tests.conftest import clone
+
+MONDAY = datetime(2024, 3, 4, 14, tzinfo=UTC)
+INSERT = {
+    Relation.TRADES: "COPY stocks_real_time (time, symbol, price, day_volume, volume, bid, ask, received_at, origin)",
+    Relation.QUOTES: "COPY quotes (time, symbol, bid, ask, bid_volume, ask_volume, received_at, origin)",
+}
+
+
+def times(chance: random.Random, *, whole_seconds: bool) -> list[datetime]:
+    """Some minutes of three days; those of one stamp follow each other by a microsecond."""
+    step = 1_000_000 if whole_seconds else 1_000
+    found = []
+    for day in (0, 1, 3):
+        for _ in range(60):
+            stamp = MONDAY + timedelta(days=day, microseconds=step * chance.randrange(300_000_000 // step))
+            found += [stamp + timedelta(microseconds=ordinal) for ordinal in range(chance.choice([1, 1, 3]))]
+    return sorted(set(found))
+
+
+def trades(chance: random.Random) -> Iterator[tuple[Any, ...]]:
+    total: dict[str, float] = {}
+    for time in times(chance, whole_seconds=True):
+        symbol = chance.choice(["AAPL", "BTC/USD"])
+        added = chance.choice([None, 0.0, 12.5, 300.0])
+        key = f"{symbol} {time:%j}"
+        volume = None if key not in total else added
+        total[key] = total.get(key, 1_000.0) + (added or 0.0)
+        day_volume = None if added is None else total[key]
+        price = round(chance.uniform(100, 101), 5)
+        bid, ask = chance.choice([(None, None), (price, price)])
+        origin = chance.choice(["twelvedata", "bar", "adopted"])
+        yield time, symbol, price, day_volume, volume, bid, ask, time + timedelta(microseconds=212_345), origin
+
+
+def quotes(chance: random.Random) -> Iterator[tuple[Any, ...]]:
+    for time in times(chance, whole_seconds=False):
+        bid = round(chance.uniform(1.1, 1.2), 5)
+        volumes = (chance.choice([None, 0.75, 1.12]), chance.choice([None, 2.25]))
+        received_at = time + timedelta(days=30, microseconds=1)
+        yield time, chance.choice(["EUR/USD", "XAU/USD"]), bid, bid + 1e-5, *volumes, received_at, "file"
+
+
+ROWS = {Relation.TRADES: trades, Relation.QUOTES: quotes}
+
+
+def everything(connection: Connection, relation: Relation) -> list[tuple[Any, ...]]:
+    return connection.execute(f"SELECT * FROM {relation} ORDER BY symbol, time").fetchall()
+
+
+@pytest.fixture
+def other(server_dsn: str, template: str) -> Iterator[Connection]:
+    """An empty database beside the test's own."""
+    with clone(server_dsn, template) as dsn, connect(dsn, "test") as connection:
+        yield connection
+
+
+@pytest.mark.parametrize("relation", [Relation.TRADES, Relation.QUOTES])
+@pytest.mark.parametrize(("kind", "by_day"), [(Format.PARQUET, False), (Format.PARQUET, True), (Format.ARROW, False)])
+def test_a_round_trip_is_the_identity(
+    connection: Connection,
+    settings: Settings,
+    other: Connection,
+    tmp_path: Path,
+    relation: Relation,
+    kind: Format,
+    by_day: bool,
+) -> None:
+    """Every column of every row, its microsecond, its origin and when it was received; and twice is once."""
+    rows = list(ROWS[relation](random.Random(5)))
+    prepare = "prepare_ticks" if relation is Relation.TRADES else "prepare_quotes"
+    connection.execute(f"SELECT candleworks.{prepare}(%s, %s)", [rows[0][0], rows[-1][0]])
+    with connection.cursor().copy(f"{INSERT[relation]} FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)
+    export(connection, Export(Selection(relation), tmp_path / "out", kind, by_day=by_day))
+    target = load_settings({"CANDLEWORKS_DSN": other.info.dsn, "CANDLEWORKS_HOME": str(settings.home / "other")})
+    for _ in range(2):
+        reports = list(import_paths(other, target, [str(tmp_path / "out")], Reading()))
+        assert reports
+        assert everything(other, relation) == everything(connection, relation)
