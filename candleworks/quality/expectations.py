@@ -122,6 +122,7 @@ def expecting(dsn: str) -> Iterator[Database]:
     try:
         yield Database(context, source)
     finally:
+        source.get_execution_engine().close()
         source.get_engine().dispose()
 
 

@@ -58,7 +58,7 @@ CHECKS: tuple[Check, ...] = (
     Check("spool", "system", _SYSTEM, "critical", judges="all"),
     Check("open-gaps", "system", _SYSTEM, "warning", judges="all"),
     Check("rejected", "system", _SYSTEM, "warning", judges="all"),
-    Check("refresh-lag", "system", _SYSTEM, "warning", judges="all", settles=True),
+    Check("refresh-lag", "system", _SYSTEM, "warning", judges="all"),
     Check("disk", "system", _SYSTEM, "critical", judges="all"),
     Check("retention", "system", _SYSTEM, "info", judges="all"),
     Check("company", "system", _SYSTEM, "info", judges="all"),

@@ -1,7 +1,7 @@
 -- Feeds without any tick for longer than allowed, although a market of theirs was open all that time. An empty batch is
 -- judged here: the checks of its rows have nothing to say.
 SELECT 'feed/' || f.feed AS subject,
-    coalesce(format('no tick since %%s', to_char(max(f.last) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC')), 'no tick at all')
+    coalesce('no tick since ' || to_char(max(f.last) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC'), 'no tick at all')
         AS observed,
     format('a tick within %%s s', %(max_feed_silence_seconds)s) AS expected,
     jsonb_agg(jsonb_build_object('symbol', f.symbol, 'last', f.last) ORDER BY f.last DESC NULLS LAST) FILTER (WHERE f.n <= %(sample)s)

@@ -19,7 +19,7 @@ from candleworks.storage.connection import Connection, connect
 from candleworks.storage.engine import Engine
 
 NOW = datetime(2026, 3, 4, 18, tzinfo=UTC)  # a Wednesday; New York trades from 14:30 to 21:00
-PRICES = {"AAPL": 260.0, "MSFT": 410.0, "BTC/USD": 91_000.0, "EUR/USD": 1.0845}
+PRICES = {"AAPL": 260.0, "MSFT": 410.0, "BTC/USD": 91_000.0, "ETH/USD": 3_000.0, "EUR/USD": 1.0845}
 FEED = "twelvedata"
 TICK_SECONDS = 5
 HOURS = 2

@@ -1,0 +1,119 @@
+"""Every fault of the platform is found by its check and by no other."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from candleworks.storage.engine import Engine
+from tests.quality.conftest import FEED, NOW, Watched, failing, stats
+
+MINUTE = timedelta(minutes=1)
+SECOND = timedelta(seconds=1)
+SUBJECT = f"feed/{FEED}"
+Plant = Callable[[Watched], object]
+
+
+def slow(watched: Watched) -> None:
+    watched.execute("UPDATE ingest_stats SET lag_ms_p99 = 9000 WHERE at >= %s", NOW - 40 * MINUTE)
+
+
+def spooled(watched: Watched) -> None:
+    stats(watched.connection, NOW - SECOND, spool_depth=80_000)
+
+
+def down(watched: Watched) -> None:
+    watched.execute(
+        "INSERT INTO feed_gaps (feed, started_at, reason) VALUES (%s, %s, 'connection lost')", FEED, NOW - 6 * MINUTE
+    )
+
+
+def unfilled(watched: Watched) -> None:
+    watched.execute(
+        "INSERT INTO feed_gaps (feed, symbol, started_at, ended_at, reason) VALUES (%s, 'AAPL', %s, %s, 'silence')",
+        FEED, NOW - timedelta(days=3), NOW - timedelta(days=2),
+    )  # fmt: skip
+
+
+def refusals(watched: Watched) -> None:
+    watched.execute(
+        "INSERT INTO rejected_ticks (received_at, feed, reason, payload)"
+        " SELECT %s, %s, 'price -1.0 is negative', n::text FROM generate_series(1, 200) n",
+        NOW - MINUTE, FEED,
+    )  # fmt: skip
+
+
+def full_disk(watched: Watched) -> None:
+    watched.configured(system={"min_free_disk_mb": 1_000_000_000})
+
+
+def kept_too_long(watched: Watched) -> None:
+    watched.execute(
+        "INSERT INTO rejected_ticks (received_at, feed, reason, payload) VALUES (%s, 'file.csv', 'x', 'y')",
+        NOW - timedelta(days=400),
+    )
+
+
+def unknown_company(watched: Watched) -> None:
+    watched.execute("DELETE FROM company WHERE symbol IN ('AAPL', 'BTC/USD')")
+
+
+FAULTS: list[tuple[str, Plant, str, str, dict[str, Any] | None]] = [
+    ("ingest-lag", slow, SUBJECT, "p99 of 9000 ms", {"highest_ms": 130.0}),
+    ("spool", spooled, SUBJECT, "80000 ticks wait", {"spool_depth": 80_000}),
+    ("open-gaps", down, SUBJECT, "down since 2026-03-04 17:54:00 UTC", {"reason": "connection lost"}),
+    ("open-gaps", unfilled, SUBJECT, "1 unfilled holes", {"symbol": "AAPL"}),
+    ("rejected", refusals, SUBJECT, "200 ticks refused, 2872 stored", {"reason": "price -1.0 is negative"}),
+    ("disk", full_disk, "system", " MB free in ", {}),
+    ("retention", kept_too_long, "rejected_ticks", "rows of 2025-01-28", {"relation": "rejected_ticks"}),
+    ("company", unknown_company, "AAPL", "not in company", None),
+]
+
+
+# They read no ticks; the one that does is tested on both engines.
+ON_PLAIN_POSTGRESQL = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
+
+
+@ON_PLAIN_POSTGRESQL
+@pytest.mark.parametrize(
+    ("check", "plant", "subject", "observed", "row"), FAULTS, ids=[fault[1].__name__ for fault in FAULTS]
+)
+def test_a_fault_of_the_platform_fails_its_check_alone(
+    watched: Watched, check: str, plant: Plant, subject: str, observed: str, row: dict[str, Any] | None
+) -> None:
+    """The fault is found by one check, about one subject, and the sample shows what it is about."""
+    plant(watched)
+    report = watched.check("system")
+    assert failing(report) == {(check, subject)}
+    (found,) = report.failed
+    assert observed in (found.observed or "")
+    assert found.sample is None if row is None else row.items() <= (found.sample or [{}])[0].items()
+
+
+@ON_PLAIN_POSTGRESQL
+def test_refused_lines_of_a_file_are_none_of_the_feeds(watched: Watched) -> None:
+    """Who imports a file is told by the import what was refused."""
+    watched.execute(
+        "INSERT INTO rejected_ticks (received_at, feed, reason, payload)"
+        " SELECT %s, '/data/day.csv', 'no price', n::text FROM generate_series(1, 200) n", NOW - MINUTE,
+    )  # fmt: skip
+    assert failing(watched.check("system")) == set()
+
+
+@ON_PLAIN_POSTGRESQL
+def test_an_empty_company_is_not_filled_yet(watched: Watched) -> None:
+    """A fresh database knows no names; that is no reference to nowhere."""
+    watched.execute("DELETE FROM company")
+    assert failing(watched.check("system")) == set()
+
+
+def test_candles_that_nobody_refreshes_are_found(watched: Watched) -> None:
+    """Ticks came for two hours, and what is stored of their candles ends before them."""
+    for minute in range(120):
+        watched.tick("BTC/USD", NOW + minute * MINUTE)
+    watched.execute("DELETE FROM ingest_stats")
+    report = watched.check("system", until=NOW + 120 * MINUTE)
+    assert failing(report) == {("refresh-lag", f"candles_{level}") for level in ("1m", "5m", "15m", "1h")}
+    (found,) = [result for result in report.failed if result.subject == "candles_1m"]
+    assert found.observed == "stored until 2026-03-04 18:00 UTC, 7140 s before the newest tick"
