@@ -6,21 +6,24 @@ from typing import Annotated
 
 import typer
 
-from bench import imports, latency, live, stored
+from bench import imports, latency, live, panels, stored
 from bench.databases import Databases, running_databases
 from bench.report import Measurement, Options, save, show
 
 MEASUREMENTS: dict[str, Callable[[Databases, Options], Iterator[Measurement]]] = {
     "live": live.measure,
     "import": imports.measure,
+    "memory": imports.measure_memory,
     "latency": latency.measure,
     "stored": stored.measure,
+    "panels": panels.measure,
 }
 
 
 def main(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Which: live, import, latency, stored. All by default.", metavar="NAME")
+        list[str] | None,
+        typer.Argument(help="Which: live, import, latency, stored, panels. All by default.", metavar="NAME"),
     ] = None,
     rows: Annotated[int, typer.Option(min=1_000, help="Rows of the imported file.")] = Options.rows,
     ticks: Annotated[int, typer.Option(min=10_000, help="Ticks of the stored history.")] = Options.ticks,
