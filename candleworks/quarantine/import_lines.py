@@ -1,6 +1,7 @@
 """Refused lines of imported files, and refused rows of tables that were adopted."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
@@ -81,29 +82,54 @@ class ImportLines:
             values[layout.columns.index(name)] = value
         return layout.separator.join(values)
 
-    def prepare(self, tick: RejectedTick, line: str) -> None:
-        """Make room for what the line tells, outside a transaction."""
-        rows = self._read(tick, line)
-        frame = rows.accepted(0, len(rows))
-        if not frame.is_empty():
-            self._sink(tick, rows.layout).prepare(frame)
+    def prepare(self, lines: Sequence[tuple[RejectedTick, str]]) -> list[str | None]:
+        """Make room for what the lines tell, outside a transaction; return why each of them is refused, or None."""
+        refusals = []
+        for tick, line in lines:
+            rows = self._read(tick, line)
+            if not (refusal := self._refusal(rows)):
+                self._sink(tick, rows.layout).prepare(rows.accepted(0, 1))
+            refusals.append(refusal)
+        return refusals
+
+    def put_all(self, lines: Sequence[tuple[RejectedTick, str]]) -> bool:
+        """Store lines of one import at once; False, and the caller has to take it back, where that does not do."""
+        rows = [self._read(tick, line) for tick, line in lines]
+        if len({(tick.received_at, each.layout.relation) for (tick, _), each in zip(lines, rows, strict=True)}) > 1:
+            return False
+        layout = rows[0].layout
+        frame = pl.concat([each.accepted(0, 1) for each in rows]).with_columns(pl.int_range(pl.len()).alias("row"))
+        meeting = self._sink(lines[0][0], layout).merge(
+            lambda: [*self._known(layout.relation, frame), Staged(frame, known=False)]
+        )
+        if meeting.stored < len(lines):
+            return False
+        self._stored.append((layout.relation, frame))
+        return True
+
+    def _known(self, relation: Relation, frame: pl.DataFrame) -> list[Staged]:
+        """Return what this replay has stored of the frame's stamps: an equal tick is another one."""
+        mine = [each for stored, each in self._stored if stored == relation]
+        same = (each.filter(pl.col("stamp_us").is_in(frame["stamp_us"].to_list())) for each in mine)
+        return [Staged(each, known=True) for each in same if not each.is_empty()]
+
+    def _refusal(self, rows: Rows) -> str | None:
+        if rejections := rows.rejections(0, len(rows), self.now_us):
+            return rejections[0].reason.partition(": ")[2]
+        return None if len(rows) == 1 else f"it is {len(rows)} lines instead of 1"
 
     def put(self, tick: RejectedTick, line: str) -> Replayed:
         """Store a line's tick behind what is stored of its stamp, unless it is stored already."""
         rows = self._read(tick, line)
-        if rejections := rows.rejections(0, len(rows), self.now_us):
-            return Replayed("refused", rejections[0].reason.partition(": ")[2])
-        frame = rows.accepted(0, len(rows))
-        if len(frame) != 1:
-            return Replayed("refused", f"it is {len(frame)} lines instead of 1")
+        if refusal := self._refusal(rows):
+            return Replayed("refused", refusal)
+        frame, relation = rows.accepted(0, 1), rows.layout.relation
         sink = self._sink(tick, rows.layout)
-        known = [Staged(each, known=True) for relation, each in self._stored if relation == rows.layout.relation]
-        known = [part for part in known if part.frame["stamp_us"][0] == frame["stamp_us"][0]]
-        meeting = sink.merge(lambda: [*known, Staged(frame, known=False)])
+        meeting = sink.merge(lambda: [*self._known(relation, frame), Staged(frame, known=False)])
         if meeting.refused:
             return Replayed("refused", sink.crowded)
         if meeting.stored:
-            self._stored.append((rows.layout.relation, frame))
+            self._stored.append((relation, frame))
         return Replayed("stored" if meeting.stored else "duplicate")
 
     def _read(self, tick: RejectedTick, line: str) -> Rows:

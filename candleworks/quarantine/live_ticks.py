@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -64,10 +65,23 @@ class LiveTicks:
             self._recent.remember(trades)
         return Replayed("stored" if meeting.stored else "duplicate")
 
-    def prepare(self, tick: RejectedTick, frame: str) -> None:
-        """Make room for what the frame tells, outside a transaction."""
-        trades, _ = self._placed(tick, frame)
-        TradeStore(self.connection, ORIGIN, self._zone).prepare(trades.stamp_us)
+    def put_all(self, frames: Sequence[tuple[RejectedTick, str]]) -> bool:
+        """Store frames at once; False, and the caller has to take it back, where one of them is stored already."""
+        trades = Trades()
+        for tick, frame in frames:
+            trades.extend(self._placed(tick, frame)[0])
+        store = TradeStore(self.connection, ORIGIN, self._zone)
+        if store.merge(trades, self._recent.of_same_stamps(trades)).stored < len(frames):
+            return False
+        self._recent.remember(trades)
+        return True
+
+    def prepare(self, frames: Sequence[tuple[RejectedTick, str]]) -> list[str | None]:
+        """Make room for what the frames tell, outside a transaction; return why each of them is refused, or None."""
+        placed = [self._placed(tick, frame) for tick, frame in frames]
+        stamps_us = [stamp for trades, _ in placed for stamp in trades.stamp_us]
+        TradeStore(self.connection, ORIGIN, self._zone).prepare(stamps_us)
+        return [refusal for _, refusal in placed]
 
     def _placed(self, tick: RejectedTick, frame: str) -> tuple[Trades, str | None]:
         """Return the trade that a frame tells with the time of its first arrival, or why it is refused."""

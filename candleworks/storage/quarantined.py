@@ -1,10 +1,11 @@
 """`rejected_ticks` afterwards: what is in the quarantine, and what became of it when it was tried again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple, TypeVar
 
+from psycopg import Rollback
 from psycopg.rows import class_row
 
 from candleworks.errors import UsageError
@@ -84,6 +85,26 @@ def replay_one(
             {"id": tick.id, "outcome": replayed.outcome, "refusal": replayed.refusal, "corrected": corrected},
         )
     return replayed
+
+
+def replay_all(
+    connection: Connection,
+    ticks: Sequence[RejectedTick],
+    corrected: Sequence[str | None],
+    attempt: Callable[[], bool],
+) -> bool:
+    """Store refused ticks and note it, in one transaction; False, and nothing is done, unless `attempt` stores all."""
+    ids = [tick.id for tick in ticks]
+    try:
+        with connection.transaction():
+            free = connection.execute(query("lock_all_rejected"), {"ids": ids}).fetchall()
+            if len(free) < len(ids) or not attempt():
+                raise Rollback
+            connection.execute(query("note_all_stored"), {"ids": ids, "corrected": list(corrected)})
+            return True
+    except REFUSALS:
+        pass
+    return False
 
 
 def _attempted(connection: Connection, attempt: Callable[[], Replayed]) -> Replayed:

@@ -21,6 +21,16 @@ FROM public.rejected_ticks WHERE id = %(id)s
 -- Nobody else replays it meanwhile; nothing when it is resolved.
 SELECT id FROM public.rejected_ticks WHERE id = %(id)s AND resolved_at IS NULL FOR UPDATE
 
+-- name: lock_all_rejected
+SELECT id FROM public.rejected_ticks WHERE id = ANY(%(ids)s) AND resolved_at IS NULL ORDER BY id FOR UPDATE
+
+-- name: note_all_stored
+UPDATE public.rejected_ticks q SET
+    outcome = 'stored', refusal = NULL, corrected = r.corrected, replayed_at = clock_timestamp(),
+    resolved_at = clock_timestamp()
+FROM unnest(%(ids)s::bigint[], %(corrected)s::text[]) r(id, corrected)
+WHERE q.id = r.id
+
 -- name: note_replay
 UPDATE public.rejected_ticks SET
     outcome = %(outcome)s, refusal = %(refusal)s, corrected = %(corrected)s, replayed_at = clock_timestamp(),

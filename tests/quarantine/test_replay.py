@@ -114,6 +114,18 @@ def test_replaying_twice_stores_nothing_twice(quarantined: Quarantine, connectio
 
 
 @on_one_engine
+def test_each_of_many_is_judged_by_itself(quarantined: Quarantine, connection: Connection) -> None:
+    """What is stored already, or still wrong, does not keep the others out."""
+    refuse(connection, frame(price=1))
+    assert quarantined.replay() == [STORED]
+    prices = [2, 1, -1, 3]
+    refuse(connection, *(frame(price=price) for price in prices))
+    connection.execute("DELETE FROM rejected_ticks WHERE id = 1")
+    assert quarantined.replay() == [STORED, ("duplicate", None), ("refused", "price -1.0 is negative"), STORED]
+    assert [row[2] for row in quarantined.trades()] == [1.0, 2.0, 3.0]
+
+
+@on_one_engine
 def test_two_equal_ticks_are_two_trades(quarantined: Quarantine, connection: Connection) -> None:
     """Two deliveries of equal frames are told from one that is replayed twice."""
     refuse(connection, frame(), frame())
