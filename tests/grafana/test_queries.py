@@ -72,6 +72,13 @@ def test_any_symbol_can_be_chosen(reader: Connection, symbol: str) -> None:
                 run(reader, query)
 
 
+def test_nothing_to_choose_from_is_no_error(reader: Connection) -> None:
+    """As on the first day: no feed, no symbol, and so nothing chosen."""
+    nothing: dict[str, str | list[str]] = {"symbol": "", "compare": [], "feed": [], "severity": []}
+    for query in queries(NOW, {**CHOSEN, **nothing}):
+        run(reader, query)
+
+
 def anything(_: Result) -> None:
     """A table shows whatever comes."""
 
