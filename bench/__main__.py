@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench import imports, latency, live, panels, stored
+from bench import checks, imports, latency, live, panels, stored
 from bench.databases import Databases, running_databases
 from bench.report import Measurement, Options, save, show
 
@@ -17,13 +17,14 @@ MEASUREMENTS: dict[str, Callable[[Databases, Options], Iterator[Measurement]]] =
     "latency": latency.measure,
     "stored": stored.measure,
     "panels": panels.measure,
+    "checks": checks.measure,
 }
 
 
 def main(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Which: live, import, latency, stored, panels. All by default.", metavar="NAME"),
+        typer.Argument(help="Which: live, import, latency, stored, panels, checks. All by default.", metavar="NAME"),
     ] = None,
     rows: Annotated[int, typer.Option(min=1_000, help="Rows of the imported file.")] = Options.rows,
     ticks: Annotated[int, typer.Option(min=10_000, help="Ticks of the stored history.")] = Options.ticks,

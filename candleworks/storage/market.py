@@ -14,7 +14,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import args_row, scalar_row
 
 from candleworks.errors import TerminalError, TransientError
+from candleworks.model.quality import QualityResult, QualityState
 from candleworks.storage.connection import Connection, ConnectionPool, describe, open_pool, transient_errors
+from candleworks.storage.quality import quality_history, quality_now
 from candleworks.storage.queries import query
 
 TRADE_SIDES = ("trade",)
@@ -187,6 +189,16 @@ class Market:
         """Return what `action` reads through a connection of the pool."""
         with self._connection() as connection:
             return action(connection)
+
+    def quality(self) -> list[QualityState]:
+        """Return the newest result of every check and subject, the worst first."""
+        with self._connection() as connection:
+            return quality_now(connection)
+
+    def quality_history(self, check: str) -> list[QualityResult]:
+        """Return the newest results of one check, the newest first."""
+        with self._connection() as connection:
+            return quality_history(connection, check)
 
     def interrupt(self) -> None:
         """Cut the connections that are waiting for an answer: their callers get TransientError at once."""

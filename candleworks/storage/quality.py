@@ -1,6 +1,6 @@
 """What checks ask of the database, and where their results are kept."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from functools import cache
@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import args_row
+from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from candleworks.model.quality import QualityResult, QualityState
@@ -87,26 +87,13 @@ def _row(result: QualityResult) -> dict[str, Any]:
     return asdict(result) | {"sample": None if result.sample is None else Jsonb(result.sample)}
 
 
-def quality_now(connection: Connection) -> Iterable[QualityState]:
+def quality_now(connection: Connection) -> list[QualityState]:
     """Return the newest result of every check and subject, the worst first."""
-    with connection.cursor(row_factory=args_row(_state)) as cursor:
+    with connection.cursor(row_factory=class_row(QualityState)) as cursor:
         return cursor.execute(query("quality_now")).fetchall()
 
 
-def _state(*values: Any) -> QualityState:
-    names = (
-        "check",
-        "subject",
-        "suite",
-        "severity",
-        "status",
-        "observed",
-        "expected",
-        "window_from",
-        "window_until",
-        "sample",
-        "seconds",
-        "at",
-        "since",
-    )
-    return QualityState(**dict(zip(names, values, strict=True)))
+def quality_history(connection: Connection, check: str) -> list[QualityResult]:
+    """Return the newest results of a check that failed, broke or passed, the newest first."""
+    with connection.cursor(row_factory=class_row(QualityResult)) as cursor:
+        return cursor.execute(query("quality_history"), {"check": check}).fetchall()

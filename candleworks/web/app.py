@@ -14,6 +14,7 @@ from candleworks.web.metrics import metric_routes
 from candleworks.web.ohlc import ohlc_routes
 from candleworks.web.page import page_routes
 from candleworks.web.parameters import BadParameterError
+from candleworks.web.quality import quality_routes
 
 _STATUS = {BadParameterError: 400, UnknownSymbolError: 404, CandleworksError: 503}
 
@@ -27,6 +28,7 @@ def create_app(market: Market) -> FastAPI:
     app.include_router(gap_routes(market))
     app.include_router(health_routes(market))
     app.include_router(metric_routes(market))
+    app.include_router(quality_routes(market))
     for expected in (*_STATUS, HTTPException):
         app.add_exception_handler(expected, _refuse)
     return app

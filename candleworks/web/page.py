@@ -22,20 +22,20 @@ def page_routes() -> APIRouter:
 
     @router.api_route("/", methods=["GET", "HEAD"])
     async def page() -> Response:
-        text = (_ASSETS / "page.html").read_text(encoding="utf-8").replace("{version}", _version())
+        text = (_ASSETS / "page.html").read_text(encoding="utf-8").replace("{version}", asset_version())
         return Response(text, media_type="text/html; charset=utf-8", headers={"Cache-Control": "no-cache"})
 
     @router.api_route("/assets/{version}/{name}", methods=["GET", "HEAD"])
     async def asset(version: str, name: str) -> Response:
         path = _asset_paths().get(name)
-        if path is None or version != _version():
+        if path is None or version != asset_version():
             raise HTTPException(404, f"There is no asset {name!r} of version {version!r}: load / again.")
         media_type = f"{_TYPES[path.suffix]}; charset=utf-8"
         return Response(path.read_bytes(), media_type=media_type, headers={"Cache-Control": _FOR_EVER})
 
     @router.api_route("/favicon.ico", methods=["GET", "HEAD"])
     async def favicon(request: Request) -> Response:
-        return Response(status_code=308, headers={"Location": f"{request.base_url}assets/{_version()}/icon.svg"})
+        return Response(status_code=308, headers={"Location": f"{request.base_url}assets/{asset_version()}/icon.svg"})
 
     return router
 
@@ -47,7 +47,7 @@ def _asset_paths() -> dict[str, Path]:
 
 
 @cache
-def _version() -> str:
+def asset_version() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for _, path in sorted(_asset_paths().items()))).hexdigest()[:12]
 
 

@@ -30,9 +30,20 @@ INSERT INTO public.quality_results (
 
 -- name: quality_now
 -- Worst first. What was not looked at for two days is of a check or symbol that is gone.
-SELECT "check", subject, suite, severity, status, observed, expected, lower("window"), upper("window"), sample, seconds, at,
+SELECT "check", subject, suite, severity, status, observed, expected, lower("window") AS window_from, upper("window") AS window_until,
+    sample, seconds, at,
     since
 FROM candleworks.quality_now()
 WHERE status <> 'passed' OR at > now() - interval '2 days'
 ORDER BY array_position(ARRAY['error', 'failed', 'passed'], status),
     array_position(ARRAY['critical', 'warning', 'info'], severity), "check", subject
+
+-- name: quality_history
+-- Of each status, so that many passes do not hide the last failure.
+SELECT "check", subject, suite, severity, status, observed, expected, lower("window") AS window_from,
+    upper("window") AS window_until, sample, seconds, at
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY status ORDER BY at DESC, id DESC) AS n FROM public.quality_results
+    WHERE "check" = %(check)s
+) r
+WHERE n <= 50 ORDER BY at DESC, id DESC

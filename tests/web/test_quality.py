@@ -1,0 +1,132 @@
+"""The page of checks, asked over HTTP."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from candleworks.model.quality import QualityResult
+from candleworks.storage.connection import Connection
+from candleworks.storage.quality import save_results
+from tests.web.conftest import serving
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+def result(check: str, subject: str, status: Any, minutes_ago: int = 0, **columns: Any) -> QualityResult:
+    facts: dict[str, Any] = {
+        "suite": "ticks",
+        "severity": "warning",
+        "observed": None,
+        "expected": None,
+        "sample": None,
+    }
+    at = NOW - timedelta(minutes=minutes_ago)
+    return QualityResult(
+        check=check,
+        subject=subject,
+        status=status,
+        window_from=at,
+        window_until=at,
+        seconds=0.1,
+        at=at,
+        **facts | columns,
+    )
+
+
+def keep(connection: Connection, *results: QualityResult) -> None:
+    save_results(connection, results, {})
+
+
+def test_a_fresh_database_says_that_no_check_has_run(client: httpx.Client) -> None:
+    """Nothing is known, and nothing is claimed."""
+    page = client.get("/quality")
+    assert page.status_code == 200
+    assert "No check has run yet" in page.text
+    assert client.get("/quality.json").json() == []
+
+
+def test_trouble_stands_first_with_what_was_seen_and_since_when(client: httpx.Client, connection: Connection) -> None:
+    """The newest result counts; a failure is told since its first time in a row."""
+    keep(
+        connection,
+        result("freshness", "AAPL", "passed", 30),
+        result("freshness", "AAPL", "failed", 20),
+        result("freshness", "AAPL", "failed", 1, observed="no tick for 900 s", expected="one within 600 s"),
+        result("price-jump", "stocks_real_time", "passed", 1),
+        result("tick-rate", "stocks_real_time", "error", 1, observed="(psycopg) boom"),
+    )
+    page = client.get("/quality").text
+    assert "1 failure, 1 check broke" in page
+    cells = re.findall(r"<td>(?:<a [^>]*>)?([^<]*)", page)
+    assert cells[:5] == [
+        "tick-rate",
+        "stocks_real_time",
+        "warning",
+        "error",
+        f"{NOW - timedelta(minutes=1):%Y-%m-%d %H:%M:%S}",
+    ]
+    assert cells[7:14] == [
+        "freshness", "AAPL", "warning", "failed", f"{NOW - timedelta(minutes=20):%Y-%m-%d %H:%M:%S}",
+        "no tick for 900 s", "one within 600 s",
+    ]  # fmt: skip
+    assert page.index("Trouble") < page.index("Passed: ticks")
+    states = client.get("/quality.json").json()
+    assert [(state["check"], state["status"]) for state in states] == [
+        ("tick-rate", "error"), ("freshness", "failed"), ("price-jump", "passed"),
+    ]  # fmt: skip
+
+
+def test_a_check_has_a_page_with_the_rows_that_offend(client: httpx.Client, connection: Connection) -> None:
+    """Alerts lead here."""
+    keep(connection, result("price-jump", "AAPL", "failed", sample=[{"price": 1.5, "median": 100}]))
+    page = client.get("/quality/price-jump").text
+    assert "Rows of AAPL" in page
+    assert "&quot;price&quot;: 1.5" in page
+    assert "Nothing is stored about x" in client.get("/quality/x").text
+
+
+def test_what_came_in_is_shown_as_text(client: httpx.Client, connection: Connection) -> None:
+    """Reasons and symbols are the vendor's words; none of them becomes markup."""
+    keep(
+        connection,
+        result("never-seen", "<b>X", "failed", observed="<script>alert(1)</script>", sample=[{"a": "</pre>"}]),
+    )
+    for path in ("/quality", "/quality/never-seen", "/quality/%3Cscript%3E"):
+        page = client.get(path).text
+        assert "<script" not in page
+        assert "<b>" not in page
+
+
+def test_the_page_needs_nothing_from_elsewhere(client: httpx.Client, connection: Connection) -> None:
+    """Every address in it is of this server, and is served."""
+    keep(connection, result("price-jump", "AAPL", "failed"))
+    page = client.get("/quality").text
+    addresses = re.findall(r'(?:href|src)="([^"]*)"', page)
+    assert addresses
+    assert all(address.startswith("/") and not address.startswith("//") for address in addresses)
+    assert {client.get(address).status_code for address in addresses} == {200}
+
+
+def test_a_database_that_is_away_is_told(tmp_path: Any) -> None:
+    """As for every other page: status 503 and one sentence."""
+    with serving(f"postgresql://localhost/x?host={tmp_path}") as url:
+        assert httpx.get(f"{url}quality", timeout=30).status_code == 503
+
+
+@pytest.mark.parametrize("symbols", [50])
+def test_the_present_state_is_read_without_the_history(connection: Connection, symbols: int) -> None:
+    """A month of results costs index probes, not a scan."""
+    connection.execute(
+        'INSERT INTO quality_results ("check", subject, suite, severity, status, at)'
+        " SELECT 'c', 's' || n %% %s, 'ticks', 'info', 'passed', now() - n * interval '1 minute'"
+        " FROM generate_series(1, 20000) n", [symbols],
+    )  # fmt: skip
+    connection.execute("VACUUM ANALYZE quality_results")
+    plan = connection.execute(
+        "EXPLAIN (ANALYZE, FORMAT TEXT, BUFFERS) SELECT * FROM candleworks.quality_now()"
+    ).fetchall()
+    assert "Seq Scan" not in "\n".join(line for (line,) in plan)
+    assert len(connection.execute("SELECT * FROM candleworks.quality_now()").fetchall()) == symbols
