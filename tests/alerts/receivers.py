@@ -21,7 +21,10 @@ class Message(NamedTuple):
 
 
 class Web:
-    """Keeps the messages that it takes, and answers with `status`; `meanwhile` is called before the answer."""
+    """Keeps the messages that it takes, and answers with `status`; `meanwhile` is called before the answer.
+
+    With the status 0 it takes a message and hangs up without a word.
+    """
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
@@ -37,11 +40,12 @@ class Web:
     def take(self, handler: BaseHTTPRequestHandler) -> None:
         body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
         self.requests += 1
-        if self.status == 200:
+        if self.status in (0, 200):
             self.messages.append(Message(body["title"], body["message"]))
         self.meanwhile()
-        handler.send_response(self.status)
-        handler.end_headers()
+        if self.status:
+            handler.send_response(self.status)
+            handler.end_headers()
 
     @contextmanager
     def listening(self) -> Iterator["Web"]:

@@ -228,6 +228,19 @@ def test_a_deliverer_that_is_killed_between_sending_and_noting_it(dsn: str, conn
 
 
 @on_one_engine
+def test_a_receiver_that_hangs_up_may_have_taken_it(dsn: str, connection: Connection, web: Web) -> None:
+    """Nobody knows: it is sent once more, and says so."""
+    settings = told_to(dsn, web.url)
+    update(connection, settings, results("failed", "AAPL"))
+    web.status = 0
+    assert deliver(settings, dsn).failures == 1
+    assert connection.execute("SELECT reason FROM alert_deliveries").fetchone() == ("it broke the connection",)
+    web.status = 200
+    deliver_until(settings, dsn, lambda: len(web.messages) > 1)
+    assert ["may have been sent before" in message.text for message in web.messages] == [False, True]
+
+
+@on_one_engine
 def test_a_database_that_is_lost_while_a_message_is_sent(dsn: str, connection: Connection, web: Web) -> None:
     """The sender lives and notes it over a new connection: nothing is sent again."""
     settings = told_to(dsn, web.url)
