@@ -88,22 +88,23 @@ def show(reports: Sequence[FileReport], *, dry_run: bool) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)
-    title = "would be stored (--dry-run stores nothing)" if dry_run else "imported"
-    console.print(_single(*done[0], title) if len(done) == 1 else _several(done, title))
+    subject = done[0][0] if len(done) == 1 else f"{len(done)} files"
+    typer.echo(f"{subject}: {'read, but not stored (--dry-run)' if dry_run else 'imported'}")
+    console.print(_single(*done[0]) if len(done) == 1 else _several(done))
     for path, result in done:
         _explain(path, result)
 
 
-def _single(path: str, result: ImportResult, title: str) -> Table:
-    table = Table(title=f"{path}: {title}", title_justify="left", show_header=False)
+def _single(path: str, result: ImportResult) -> Table:
+    table = Table(show_header=False)
     for heading, cell in zip(_HEADINGS[1:], _cells(path, result)[1:], strict=True):
         if cell:
             table.add_row(heading, cell)
     return table
 
 
-def _several(done: Sequence[tuple[str, ImportResult]], title: str) -> Table:
-    table = Table(title=f"{len(done)} files {title}", title_justify="left", show_footer=True)
+def _several(done: Sequence[tuple[str, ImportResult]]) -> Table:
+    table = Table(show_footer=True)
     for index, heading in enumerate(_HEADINGS):
         names = ("rows", "stored", "duplicates", "rejected")
         total = f"{sum(getattr(r.record, names[index - 1]) for _, r in done):,}" if 1 <= index <= len(names) else ""

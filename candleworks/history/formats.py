@@ -81,6 +81,16 @@ class Layout:
     digits: int | None = None
 
 
+def check_reading(reading: Reading) -> None:
+    """Refuse a format or a zone that is none; UsageError."""
+    if reading.format is not None and reading.format not in FORMATS:
+        raise UsageError(f"--format {reading.format} is none: choose one of {', '.join(FORMATS)}.")
+    try:
+        ZoneInfo(reading.timezone or "UTC")
+    except (KeyError, ValueError, OSError):
+        raise UsageError(f"--timezone {reading.timezone} is no zone: name one such as Europe/Berlin or UTC.") from None
+
+
 def layout_of(name: str, head: bytes, reading: Reading) -> Layout:
     """Tell the layout of the text that begins with `head`; TerminalError when it is of no known format."""
     lines = [line.rstrip("\r") for line in head.decode(errors="replace").split("\n")]
@@ -199,12 +209,8 @@ def _symbol_of(name: str) -> str:
 
 
 def _check_zone(name: str, lines: Sequence[str], layout: Layout) -> None:
-    """Refuse times of an unknown zone."""
+    """Refuse times that may be of any zone."""
     if layout.zone is not None:
-        try:
-            ZoneInfo(layout.zone)
-        except (KeyError, ValueError, OSError):
-            raise UsageError(f"--timezone {layout.zone} is no zone: name one such as Europe/Berlin or UTC.") from None
         return
     texts = _first_times(lines, layout)
     times = read_times(stamps.texts_of(texts), layout.time)

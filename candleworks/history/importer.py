@@ -11,7 +11,7 @@ from candleworks.candles.refresh import refresh
 from candleworks.errors import CandleworksError, TransientError, UsageError
 from candleworks.history.blocks import TextData
 from candleworks.history.company_csv import parse_companies
-from candleworks.history.formats import FORMATS, Layout, Reading, Relation, layout_of
+from candleworks.history.formats import Layout, Reading, Relation, check_reading, layout_of
 from candleworks.history.readers import Reader, TextReader
 from candleworks.history.reports import FileReport, ImportResult, Progress, Tell, silent
 from candleworks.history.rows import Bounds
@@ -49,8 +49,7 @@ def import_paths(
     `dry_run` reads, compares and counts without storing. A file that cannot be used is reported and does not stop the
     others; a lost database does.
     """
-    if reading.format is not None and reading.format not in FORMATS:
-        raise UsageError(f"--format {reading.format} is none: choose one of {', '.join(FORMATS)}.")
+    check_reading(reading)
     run = _Run(connection, settings, reading, again, dry_run, progress)
     for path in paths:
         try:
@@ -77,6 +76,7 @@ def import_file(
     dry_run: bool = False,
 ) -> ImportResult:
     """Do the same with one file; TerminalError when it is missing, unreadable or of no known format."""
+    check_reading(reading)
     sources = sources_of(path)
     if len(sources) != 1:
         raise UsageError(f"{path} stands for {len(sources)} files: import_paths takes them.")

@@ -1,0 +1,129 @@
+"""`candleworks import` tells what became of each file, in one table, and fails when one of them could not be used."""
+
+import io
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from candleworks.cli.import_report import ImportProgress
+from candleworks.history.reports import Progress
+from candleworks.storage.connection import Connection
+from candleworks.storage.engine import Engine
+from tests.cli.conftest import Invoke
+
+on_postgres = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
+
+HEADER = "time,symbol,price,day_volume\n"
+TICKS = HEADER + "2022-10-19 12:00:01+00,AAPL,143.86,51\n2022-10-19 12:00:02+00,AAPL,143.87,52\n"
+
+
+def cells(output: str) -> list[list[str]]:
+    """The rows of the printed table, without its frame."""
+    rows = [line for line in output.splitlines() if line.startswith(("│", "┃"))]
+    return [[cell.strip() for cell in row.strip("│┃").replace("┃", "│").split("│")] for row in rows]
+
+
+@on_postgres
+def test_one_file_is_told_in_full(invoke: Invoke, dsn: str, tmp_path: Path) -> None:
+    """Read, stored, duplicates, rejected with the first examples, bounds, candles; then that it is known."""
+    (tmp_path / "ticks.csv").write_text(TICKS + "".join(f"x{n}\n" for n in range(7)))
+    ended = invoke("import", "ticks.csv", CANDLEWORKS_DSN=dsn)
+    assert (ended.status, ended.errors) == (0, "")
+    assert dict(cells(ended.output)) == {
+        "read": "9",
+        "stored": "2",
+        "duplicates": "0",
+        "rejected": "7",
+        "first tick": "2022-10-19 12:00:01 UTC",
+        "last tick": "2022-10-19 12:00:02 UTC",
+        "candles": "1 of 1m, 1 of 5m, 1 of 15m, 1 of 1h, 1 of 4h, 1 of 1d",
+    }
+    assert ended.output.splitlines()[-6:] == [
+        *(f"ticks.csv: line {line}: 1 fields instead of 4" for line in range(4, 9)),
+        "ticks.csv: and 2 more, all in rejected_ticks",
+    ]
+    assert invoke("import", "ticks.csv", CANDLEWORKS_DSN=dsn) == (
+        *(0, "ticks.csv: imported before as ticks.csv, nothing to do (--again imports it once more)\n"),
+        "",
+    )
+
+
+@on_postgres
+def test_several_files_are_told_in_one_table(invoke: Invoke, dsn: str, tmp_path: Path) -> None:
+    """With totals; a bad one between them is one line and the exit status, and the others are stored."""
+    (tmp_path / "a.csv").write_text(TICKS)
+    (tmp_path / "b.csv").write_text("nothing,known\n")
+    (tmp_path / "c.csv").write_text("symbol,name\nAAPL,Apple\n")
+    ended = invoke("import", ".", "--again", CANDLEWORKS_DSN=dsn)
+    assert ended.status == 1
+    assert ended.errors.startswith("b.csv has the columns nothing,known, which is not a known format: expected are")
+    assert ended.errors.count("\n") == 1
+    table = cells(ended.output)
+    assert [row[:5] for row in table] == [
+        ["file", "read", "stored", "duplicates", "rejected"],
+        ["a.csv", "2", "2", "0", "0"],
+        ["c.csv", "1", "1", "0", "0"],
+        ["total", "3", "3", "0", "0"],
+    ]
+
+
+@on_postgres
+def test_a_dry_run_stores_nothing(invoke: Invoke, dsn: str, connection: Connection, tmp_path: Path) -> None:
+    """The same figures, and a title that says so."""
+    (tmp_path / "ticks.csv").write_text(TICKS)
+    ended = invoke("import", "--dry-run", "ticks.csv", CANDLEWORKS_DSN=dsn)
+    assert ended.output.splitlines()[0] == "ticks.csv: read, but not stored (--dry-run)"
+    assert ["stored", "2"] in cells(ended.output)
+    assert connection.execute("SELECT 1 FROM stocks_real_time UNION ALL SELECT 1 FROM import_files").fetchall() == []
+
+
+@on_postgres
+def test_standard_input_is_a_file(
+    invoke: Invoke, dsn: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With options that say what it is."""
+    text = "Day,Price\n2016-11-08 12:00:00,1.5\n"
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(text.encode())))
+    options = ("--columns", "time=Day, price=Price", "--symbol", "AAPL", "--timezone", "America/New_York")
+    assert invoke("import", "-", *options, CANDLEWORKS_DSN=dsn).status == 0
+    assert connection.execute("SELECT symbol, price, time::text FROM stocks_real_time").fetchall() == [
+        ("AAPL", 1.5, "2016-11-08 17:00:00+00")
+    ]
+
+
+@on_postgres
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--columns", "time"), "--columns time is no mapping: write it like time=Date,bid=Bid,ask=Ask."),
+        (("--format", "xls"), "--format xls is none: choose one of dukascopy, "),
+        (("--columns", "time=time,price=price", "--timezone", "Mars"), "--timezone Mars is no zone: name one such as"),
+    ],
+)
+def test_wrong_options_are_refused(
+    invoke: Invoke, dsn: str, tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    """One line, and the status of bad usage."""
+    (tmp_path / "ticks.csv").write_text(TICKS)
+    ended = invoke("import", *options, "ticks.csv", CANDLEWORKS_DSN=dsn)
+    assert ended.status == 2
+    assert ended.errors.startswith(message)
+    assert ended.errors.count("\n") == 1
+
+
+def test_progress_is_plain_lines_without_a_terminal(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None in the first two seconds, then one every two seconds with rows, speed and the time that is left."""
+    now = [0.0]
+    monkeypatch.setattr("candleworks.clock.monotonic", lambda: now[0])
+    with ImportProgress() as progress:
+        for second in range(6):
+            now[0] = float(second)
+            progress.tell(Progress("ticks.csv", 100_000 * second, second / 10))
+    assert capfd.readouterr().err.splitlines() == [
+        "ticks.csv: 200,000 rows, 100,000 rows/s, 20%, about 8 s left",
+        "ticks.csv: 400,000 rows, 100,000 rows/s, 40%, about 6 s left",
+    ]
