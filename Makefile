@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup up test lint bench lock clean
+.PHONY: setup up deploy test lint bench lock clean
 
 setup: $(STAMP)
 
@@ -18,6 +18,10 @@ $(STAMP): requirements.lock pyproject.toml
 
 up: setup
 	@exec $(BIN)/candleworks up $(ARGS)
+
+# To the Prefect server that PREFECT_API_URL names; `make up` deploys to its own.
+deploy: setup
+	$(BIN)/python -m flows.support.deploy $(ARGS)
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)

@@ -133,8 +133,8 @@ class Keeper:
         if began != holders.database or feed in holders.held:
             self._unheld_since.pop(run.id, None)
             return False
-        since = self._unheld_since.setdefault(run.id, clock.monotonic())
-        return clock.monotonic() - since >= DEAD_AFTER_SECONDS
+        now = clock.monotonic()
+        return now - self._unheld_since.setdefault(run.id, now) >= DEAD_AFTER_SECONDS
 
     async def _act(self, client: PrefectClient, feed: str, deployment: DeploymentResponse, verdict: Verdict) -> None:
         if verdict.crashed:

@@ -156,7 +156,7 @@ def absence(stage: Stage, seconds: float) -> None:
             stage.flows(10)
             time.sleep(1)
         stage.prefect.start()
-        time.sleep(15)
+        time.sleep(8)
         assert stage.prefect.run(run.id).state == "Running"
         assert alive(run.pid or 0)
         stage.flows()

@@ -18,6 +18,11 @@ BEGAN = NOW - timedelta(hours=1)
 DEPLOYMENT = DeploymentResponse(id=uuid4(), flow_id=uuid4(), name="stream-ticks-x", parameters={"feed": "x"})
 
 
+@pytest.fixture(autouse=True)
+def _now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "now", lambda: NOW)
+
+
 def run(
     kind: StateType, message: str | None = None, *, name: str | None = None, age: float = 1000, lived: float = 500
 ) -> FlowRun:
