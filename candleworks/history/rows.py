@@ -196,7 +196,7 @@ def _stamps(texts: pl.Series, layout: Layout, clock: Clock, *, backward: bool) -
 
 
 def _number(name: str) -> pl.Expr:
-    return pl.col(name).str.strip_chars(" ").cast(pl.Float64, strict=False)
+    return pl.col(name).cast(pl.Float64, strict=False)
 
 
 def _rounded(price: pl.Expr, digits: int | None) -> pl.Expr:
@@ -212,7 +212,8 @@ def _with_reasons(values: pl.DataFrame, layout: Layout, bounds: Bounds) -> pl.Da
 
     The sentences are made for refused rows only, which are few; for all of them they would take longer than the rest.
     """
-    faults = _faults(layout, bounds)
+    symbols = values["symbol"].unique()
+    faults = _faults(layout, bounds, symbols.filter(~symbols.str.contains(SYMBOL)).to_list())
     code = pl.coalesce(pl.when(condition).then(pl.lit(index)) for index, (condition, _) in enumerate(faults))
     marked = values.with_columns(code.alias("fault"), pl.int_range(pl.len()).alias("row"))
     refused = marked.filter(pl.col("fault").is_not_null())
@@ -223,8 +224,11 @@ def _with_reasons(values: pl.DataFrame, layout: Layout, bounds: Bounds) -> pl.Da
     return marked.join(reasons, on="row", how="left", maintain_order="left")
 
 
-def _faults(layout: Layout, bounds: Bounds) -> list[tuple[pl.Expr, pl.Expr]]:
-    """List what can be wrong with a row, and how to say it; the first that applies counts."""
+def _faults(layout: Layout, bounds: Bounds, strange: list[str]) -> list[tuple[pl.Expr, pl.Expr]]:
+    """List what can be wrong with a row, and how to say it; the first that applies counts.
+
+    `strange` are the symbols that are none: there are few symbols, and a pattern takes longer than a number.
+    """
     fields, stamp, text = len(layout.columns), pl.col("stamp_us"), "time '{}'"
     faults = [
         (
@@ -236,14 +240,14 @@ def _faults(layout: Layout, bounds: Bounds) -> list[tuple[pl.Expr, pl.Expr]]:
         (pl.col("skipped"), pl.format(f"{text} was skipped by the clocks of {layout.zone}", "time")),
         (stamp < STAMP_MIN_US, pl.format(f"{text} is before 1990", "time")),
         (stamp > bounds.latest_us, pl.format(f"{text} is in the future", "time")),
-        (~pl.col("symbol").str.contains(SYMBOL), pl.format("symbol '{}' is none", "symbol")),
+        (pl.col("symbol").is_in(strange), pl.format("symbol '{}' is none", "symbol")),
     ]
     if layout.symbol is not None and "symbol" in layout.columns:
         faults.append((pl.col("symbol") != layout.symbol, pl.format(f"symbol '{{}}' is not {layout.symbol}", "symbol")))
     for name in _PRICES[layout.relation]:
         faults += _number_faults(name, pl.lit(value=True))
     for name in _VOLUMES[layout.relation]:
-        faults += _number_faults(name, pl.col(name).str.strip_chars(" ") != "")
+        faults += _number_faults(name, pl.col(name) != "")
     if layout.relation is Relation.QUOTES:
         faults.append((pl.col("ask value") < pl.col("bid value"), pl.format("ask {} is below bid {}", "ask", "bid")))
     return faults

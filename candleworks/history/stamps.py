@@ -47,15 +47,15 @@ class Times:
 
 
 def read_times(texts: pl.Series, form: TimeForm) -> Times:
-    """Read each text, null ones included."""
-    stripped = texts.str.strip_chars().fill_null("")
+    """Read each text, null ones included; spaces around a time are for the caller to remove."""
+    filled = texts.fill_null("")
     if form.epoch_us is not None:
-        return _epoch(stripped, form.epoch_us)
+        return _epoch(filled, form.epoch_us)
     times = Times(np.zeros(len(texts), np.int64), np.zeros(len(texts), bool), np.zeros(len(texts), bool))
-    lengths = stripped.str.len_bytes().to_numpy()
+    lengths = filled.str.len_bytes().to_numpy()
     for length in np.unique(lengths):
         rows = np.flatnonzero(lengths == length)
-        part = stripped if len(rows) == len(stripped) else stripped.gather(rows)
+        part = filled if len(rows) == len(filled) else filled.gather(rows)
         _read_grid(part, rows, _by_length(form.templates).get(int(length), ()), form, times)
     return times
 
