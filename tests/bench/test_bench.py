@@ -20,10 +20,10 @@ def _bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_run_prints_a_table_and_writes_it_as_json(tmp_path: Path) -> None:
     """Both outputs hold the same measurements."""
-    run = _bench("import", "--rows", "5000", "--rounds", "1", "--json", str(tmp_path / "run.json"))
+    run = _bench("import", "memory", "--rows", "5000", "--rounds", "1", "--json", str(tmp_path / "run.json"))
     assert run.returncode == 0, run.stderr
     measurements = json.loads((tmp_path / "run.json").read_text())["measurements"]
-    assert [measurement["budget"] for measurement in measurements] == [0.8, None]
+    assert [measurement["budget"] for measurement in measurements] == [0.8, None, 1.3]
     assert all(measurement["value"] > 0 and measurement["name"] in run.stdout for measurement in measurements)
 
 
@@ -31,7 +31,7 @@ def test_an_unknown_measurement_is_refused() -> None:
     """The names that exist are listed."""
     run = _bench("lattency")
     assert run.returncode == 2
-    assert "lattency is none of live, import, latency" in run.stderr
+    assert "lattency is none of live, import, memory, latency" in run.stderr
 
 
 @pytest.mark.parametrize(
