@@ -13,6 +13,8 @@ import typer
 import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.validators import validator_for
+from prefect.settings.legacy import _get_valid_setting_names
+from prefect.settings.models.root import Settings as PrefectSettings
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from candleworks.cli.main import app
@@ -187,6 +189,14 @@ def test_prefect_has_a_database_of_its_own() -> None:
     environment = SERVICES["prefect-server"]["environment"]
     assert environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"].endswith("://prefect@timescaledb:5432/prefect")
     assert f"prefect:{environment['PREFECT_HOME']}" in SERVICES["prefect-server"]["volumes"]
+
+
+def test_prefect_knows_its_settings() -> None:
+    """A misspelt one would be passed over in silence."""
+    known = _get_valid_setting_names(PrefectSettings)
+    for name in ("prefect-server", "deploy", "worker"):
+        given = {setting for setting in SERVICES[name]["environment"] if setting.startswith("PREFECT_")}
+        assert given <= known
 
 
 @pytest.mark.parametrize(("key", "feed"), [("", "ws://simulator:8765/v1/quotes/price"), ("a-key", "")])
