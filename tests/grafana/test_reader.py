@@ -12,6 +12,7 @@ from candleworks.storage.connection import Connection, connect
 from candleworks.storage.engine import Engine
 from candleworks.storage.migrations import migrate
 from candleworks.storage.reader import READER, address_of, set_up_reader
+from tests.conftest import clone
 
 # Everything in the schema public that belongs to us.
 PUBLIC = """
@@ -35,6 +36,13 @@ WRITES = (
 )
 # On TimescaleDB there are no partitions to be prepared, so nothing happens there.
 HARMLESS = {Engine.TIMESCALE: {"SELECT candleworks.prepare_ticks('2030-01-01', '2030-01-01')"}, Engine.POSTGRES: set()}
+
+
+@pytest.fixture(scope="module")
+def dsn(server_dsn: str, template: str) -> Iterator[str]:
+    """One database for all of these tests: most of them must change nothing."""
+    with clone(server_dsn, template) as dsn:
+        yield dsn
 
 
 @pytest.fixture
