@@ -55,8 +55,16 @@ def _candles(market: Market, wanted: CandleRange) -> tuple[list[Candle], bool]:
 
 
 def _without_noise(candle: Candle) -> Candle:
-    prices = {name: float(f"{getattr(candle, name):.{_MID_DIGITS}g}") for name in ("open", "high", "low", "close")}
-    return candle._replace(**prices)
+    return candle._replace(
+        open=_rounded(candle.open),
+        high=_rounded(candle.high),
+        low=_rounded(candle.low),
+        close=_rounded(candle.close),
+    )
+
+
+def _rounded(mid: float) -> float:
+    return float(f"{mid:.{_MID_DIGITS}g}")
 
 
 def _csv_line(candle: Candle) -> str:
