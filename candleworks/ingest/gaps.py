@@ -45,9 +45,9 @@ class GapBook:
         known = max(filter(None, (self._stamp_us, heard)), default=None)
         return known and known // SECOND_US * SECOND_US
 
-    def lost(self, reason: Reason) -> None:
-        """Open the gap of all symbols."""
-        self._begin(None, self.last_good_us, reason)
+    def lost(self, reason: Reason, since_us: int | None = None) -> None:
+        """Open the gap of all symbols, by default from the last sign of life on."""
+        self._begin(None, self.last_good_us if since_us is None else since_us, reason)
 
     def slowed(self, now_us: int) -> None:
         """Note that memory and disk are full and the feed is not read: the vendor may drop what it cannot send."""
@@ -74,7 +74,7 @@ class GapBook:
         return {symbol for symbol in self._open if symbol is not None}
 
     def fell_silent(self, symbol: str, since_us: int) -> None:
-        self._begin(symbol, since_us, "silent")
+        self._begin(symbol, since_us // SECOND_US * SECOND_US, "silent")
 
     def spoke(self, symbol: str, at_us: int) -> None:
         self._end(symbol, at_us)

@@ -19,6 +19,7 @@ from candleworks.model.gaps import GapNote
 
 WRITING_MS = 60  # what a commit may take before its entry is copied to disk; most take 5 to 20
 SAVE_INTERVAL_SECONDS = 0.02
+FULL_INTERVAL_SECONDS = 0.5  # every try puts all that is in memory into records, and room is made in files of 16 MB
 KEPT_TICKS = 20_000  # in memory, besides on disk, while the database is slow; half a second of work for the writer
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class Pipeline:
     def __init__(self, spool: Spool, max_ticks: int, batching_ms: int) -> None:
         self._spool = spool
         self._max_ticks = max_ticks
+        self._kept_ticks = min(KEPT_TICKS, max_ticks // 2)  # or the disk would never make room
         self._save_after_ms = batching_ms + WRITING_MS
         self._head: deque[Entry] = deque()
         self._fresh: deque[Entry] = deque()
@@ -112,7 +114,7 @@ class Pipeline:
 
     async def _load(self) -> None:
         async with self._disk:
-            entries = await asyncio.to_thread(self._spool.read, KEPT_TICKS)
+            entries = await asyncio.to_thread(self._spool.read, self._kept_ticks)
             self._head.extend(entries)
             self._count(sum(len(entry.batch) for entry in entries))
             if not self._spool.unread:
@@ -120,10 +122,10 @@ class Pipeline:
                 self._head.extend(self._fresh)
                 self._fresh.clear()
 
-    async def keep_safe(self, stop: asyncio.Event) -> None:
-        """Copy to disk whatever waits too long, until the stop."""
-        while not stop.is_set():
-            await asyncio.sleep(SAVE_INTERVAL_SECONDS)
+    async def keep_safe(self, end: asyncio.Event) -> None:
+        """Copy to disk whatever waits too long, until the end."""
+        while not end.is_set():
+            await asyncio.sleep(FULL_INTERVAL_SECONDS if self.full else SAVE_INTERVAL_SECONDS)
             if self._oldest_unsaved_ms() >= self._save_after_ms:
                 await self.save()
 
@@ -161,7 +163,7 @@ class Pipeline:
         kept, ticks = 0, 0
         for entry in self._head:
             kept, ticks = kept + 1, ticks + len(entry.batch)
-            if ticks >= KEPT_TICKS:
+            if ticks >= self._kept_ticks:
                 break
         excess = list(itertools.islice(self._head, kept, None))
         saved = [entry for entry in excess if entry.place is not None]

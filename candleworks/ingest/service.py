@@ -27,7 +27,7 @@ from candleworks.model.trading_day import calendar_of, zone_of
 from candleworks.settings import Calendars, Settings
 from candleworks.settings import Feed as FeedSettings
 from candleworks.storage.calendars import sessions_around
-from candleworks.storage.connection import ConnectionPool, open_pool, transient_errors
+from candleworks.storage.connection import Connection, ConnectionPool, open_pool, transient_errors
 from candleworks.storage.feeds import save_symbols
 from candleworks.storage.statistics import save_ingest_stats
 
@@ -51,6 +51,7 @@ class _Run:
     notify: Notify
     prepare: Callable[[], object] | None
     stop: asyncio.Event
+    written: asyncio.Event = field(default_factory=asyncio.Event)
     give_up: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -161,7 +162,9 @@ async def _run(run: _Run, pool: ConnectionPool, updates: Updates) -> None:
         await asyncio.wait({collecting})
         run.book.lost("stopped")
         run.pipeline.close()
-        await asyncio.wait({writing, stopped, *beside})
+        await asyncio.wait({writing})
+        run.written.set()
+        await asyncio.wait({stopped, *beside})
         await _leave_on_disk(run, writing)
     for task in (streaming, collecting, *beside, writing):
         if not task.cancelled() and not isinstance(task.exception(), TransientError):
@@ -191,7 +194,7 @@ def _beside(run: _Run, pool: ConnectionPool, updates: Updates) -> list[Coroutine
     refresh_seconds = run.settings.candles.refresh_interval_seconds
     return [
         run.supervisor.watch(),
-        run.pipeline.keep_safe(run.stop),
+        run.pipeline.keep_safe(run.written),
         _follow(run, updates),
         _every(refresh_seconds, _refresh, run, pool),
         _every(STATISTICS_INTERVAL_SECONDS, _save_statistics, run, pool),
@@ -216,12 +219,11 @@ async def _follow(run: _Run, updates: Updates) -> None:
             except UsageError as error:
                 log.warning("%s It goes on as it was.", error)
                 continue
-            leaving = run.roster.requests(set(run.roster.wanted) - set(instruments))
-            came, went = run.roster.replace(instruments)
+            came, leaving = run.roster.replace(instruments)
             run.writer.follow(_zones(came, settings.calendars))
             run.watchdog.follow(settings, run.roster.wanted)
             log.info("Feed %s: the configuration was read again; %d symbols came, %d went.",
-                     run.feed.name, len(came), len(went))  # fmt: skip
+                     run.feed.name, len(came), len(leaving))  # fmt: skip
             await run.feed.leave(leaving)
             await run.feed.ask(came)
 
@@ -252,12 +254,20 @@ def _load_sessions(run: _Run, pool: ConnectionPool) -> None:
         run.watchdog.sessions = sessions_around(connection, run.watchdog.calendars, clock.now())
 
 
+def _save_symbols(run: _Run, connection: Connection) -> None:
+    try:
+        save_symbols(connection, run.feed.name, dict(run.roster.states))
+    except BaseException:
+        run.roster.changed = True
+        raise
+
+
 def _save_statistics(run: _Run, pool: ConnectionPool) -> None:
     counters = run.writer.counters
     with transient_errors(run.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
         if run.roster.changed:
             run.roster.changed = False
-            save_symbols(connection, run.feed.name, run.roster.states)
+            _save_symbols(run, connection)
         rows = counters.rows(run.pipeline.waiting + len(run.batcher), run.pipeline.oldest_us)
         for row in rows:
             save_ingest_stats(connection, row)

@@ -62,7 +62,7 @@ class Watchdog:
         self._listening_us = {}
 
     def seen(self, symbols: Iterable[str], now_us: int) -> None:
-        self._last_us.update(dict.fromkeys(symbols, now_us))
+        self._last_us.update((symbol, now_us) for symbol in symbols if symbol in self._calendars)
 
     def silent(self, now_us: int) -> list[Silent]:
         """Return the symbols whose silence is longer than it may be."""
@@ -76,15 +76,16 @@ class Watchdog:
         """Whether the symbol's market is open, as far as that is known."""
         return self._opened_us(symbol, now_us) is not None
 
-    def all_silent(self, now_us: int) -> bool:
-        """Whether nothing at all comes though at least one market is open."""
+    def all_silent(self, now_us: int) -> int | None:
+        """Return since when nothing at all comes though at least one market is open; null while it is not so."""
         since = {symbol: self._silent_since(symbol, now_us) for symbol in self._listening_us}
         expected = {symbol: moment for symbol, moment in since.items() if moment is not None}
         if not expected:
-            return False
+            return None
         limit_us = min(self._limits_us[symbol] for symbol in expected)
         latest = max(self._last_us.get(symbol, 0) for symbol in self._listening_us)
-        return now_us - max(latest, *expected.values()) > limit_us
+        since_us = max(latest, *expected.values())
+        return since_us if now_us - since_us > limit_us else None
 
     def _silent_since(self, symbol: str, now_us: int) -> int | None:
         """Return since when its market is open, we listen, and nothing came; None while it is not expected to tick."""

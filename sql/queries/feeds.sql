@@ -25,6 +25,10 @@ WHERE l.locktype = 'advisory' AND l.granted AND l.classid = hashtext('candlework
 LIMIT 1
 
 -- name: stored_marks
+-- Marks of runs whose spool nobody came back for in a year go.
+WITH gone AS (
+    DELETE FROM candleworks.feed_marks WHERE feed = %(feed)s AND at < now() - interval '1 year'
+)
 SELECT run, sequence FROM candleworks.feed_marks WHERE feed = %(feed)s
 
 -- name: save_mark
@@ -45,7 +49,11 @@ ON CONFLICT (feed, coalesce(symbol, '')) WHERE ended_at IS NULL DO NOTHING
 -- name: gap_started
 -- After a crash: from the last stored tick, or from when the feed was last known to be well if that is later. Statistics
 -- are written every second, by us too, and say which ten seconds they are about; two seconds allow for ticks that were on
--- their way.
+-- their way. What a symbol alone missed before is over, too: if it goes on, it is found anew.
+WITH ended AS (
+    UPDATE public.feed_gaps SET ended_at = greatest(started_at, %(at)s)
+    WHERE feed = %(feed)s AND symbol IS NOT NULL AND ended_at IS NULL
+)
 INSERT INTO public.feed_gaps (feed, symbol, started_at, reason)
 SELECT %(feed)s, %(symbol)s, coalesce(greatest(t.time, s.at - interval '2 seconds'), %(at)s), %(reason)s
 FROM (
