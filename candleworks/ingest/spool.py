@@ -1,20 +1,22 @@
 """Batches on disk while the database is away: append-only files with checksums, read back in order.
 
-A file belongs to one run of one feed. Each record is a header (length, CRC-32, ticks, sequence) and a payload. What
-follows a record that was torn by a crash was never promised to anybody and is cut off. docs/reliability.md.
+A file belongs to one run of one feed. Each record is a header (length, ticks, sequence, CRC-32 of the payload; CRC-32
+of these) and a payload. A record that a crash tore was never promised to anybody and is cut off; one whose bytes were
+changed was, so what it costs is booked. docs/reliability.md.
 """
 
 import contextlib
 import fcntl
 import logging
 import os
+import re
 import struct
 import threading
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 from uuid import UUID, uuid4
 
 import msgspec
@@ -25,7 +27,10 @@ from candleworks.ingest.batcher import Batch
 from candleworks.model.gaps import GapNote
 
 SEGMENT_BYTES = 16_777_216
-_HEADER = struct.Struct("<IIIQ")
+_FIELDS = struct.Struct("<IIQI")
+_CHECK = struct.Struct("<I")
+_HEADER_BYTES = _FIELDS.size + _CHECK.size
+_NAME = re.compile(r"[0-9]{20}-(?P<run>[0-9a-f-]{36})\.(?P<first>[0-9]{16})\.spool")
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +55,10 @@ class Entry:
 
 @dataclass(slots=True, eq=False)
 class Segment:
-    """One file: its whole records, `last` being the sequence of the last of them."""
+    """One file: its records, `last` being the sequence of the last of them.
+
+    Where its bytes were changed, all that can no longer be told apart counts as one record.
+    """
 
     path: Path
     run: UUID
@@ -58,6 +66,7 @@ class Segment:
     records: int = 0
     ticks: int = 0
     last: int = 0
+    damaged: bool = False
 
 
 @dataclass(slots=True, frozen=True)
@@ -66,6 +75,13 @@ class Place:
 
     segment: Segment
     offset: int
+
+
+class _Header(NamedTuple):
+    length: int
+    ticks: int
+    sequence: int
+    checksum: int
 
 
 class _Payload(msgspec.Struct, array_like=True):
@@ -88,10 +104,8 @@ class Spool:
     run: UUID = field(default_factory=uuid4)
     unread: int = 0
     unread_ticks: int = 0
-    damaged: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
         self._guard = threading.Lock()
         self._hold = self._take_hold()
         self._cursor: Place | None = None
@@ -104,7 +118,14 @@ class Spool:
             self._cursor = Place(self._segments[0], 0)
 
     def _take_hold(self) -> IO[str]:
-        hold = (self.directory / "lock").open("a+")
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            hold = (self.directory / "lock").open("a+")
+        except OSError as error:
+            raise TerminalError(
+                f"Feed {self.feed}: the spool {self.directory} cannot be used ({error.strerror}): correct"
+                " CANDLEWORKS_HOME, or what stands in its way."
+            ) from None
         try:
             fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -115,9 +136,10 @@ class Spool:
                 f"Feed {self.feed} is being ingested already (process {holder} uses {self.directory}): stop that one"
                 " first."
             ) from None
-        hold.truncate(0)
-        hold.write(str(os.getpid()))
-        hold.flush()
+        with contextlib.suppress(OSError):  # on a full disk the lock holds without the number
+            hold.truncate(0)
+            hold.write(str(os.getpid()))
+            hold.flush()
         return hold
 
     @property
@@ -214,19 +236,20 @@ class Spool:
         return Place(self._segments[index], 0) if index < len(self._segments) else None
 
     def _give_up(self, segment: Segment, offset: int) -> Entry:
-        """Leave a damaged file aside, for a person to look at, and have the hole that it leaves booked."""
+        """Skip the rest of a damaged file, and have the hole that it leaves booked.
+
+        The file gets its new name when what could be read of it is stored: until then a crash would lose that.
+        """
         ended_us = int(segment.path.stat().st_mtime * 1_000_000)
         following = self._next(segment)
-        kept = segment.path.with_suffix(".damaged")
         log.error(
-            "Feed %s: %s is damaged from byte %d on; what could not be read is kept as %s and booked as a gap.",
-            self.feed, segment.path, offset, kept,
+            "Feed %s: %s is damaged from byte %d on; what cannot be read is booked as a gap, and the file is kept as"
+            " *.damaged.",
+            self.feed, segment.path, offset,
         )  # fmt: skip
-        if self._writing is not None and segment is self._segments[-1]:
+        segment.damaged = True
+        if segment is self._segments[-1]:
             self._close_writing()
-        self._segments.remove(segment)
-        segment.path.rename(kept)
-        self.damaged.append(str(kept))
         self._cursor = following
         rest = self._segments[self._segments.index(following.segment) :] if following else []
         self.unread, self.unread_ticks = sum(s.records for s in rest), sum(s.ticks for s in rest)
@@ -254,8 +277,13 @@ class Spool:
     def _remove(self, segment: Segment) -> None:
         if segment is self._segments[-1]:
             self._close_writing()
+        if self._cursor is not None and self._cursor.segment is segment:
+            self._cursor = self._next(segment)
         self._segments.remove(segment)
-        segment.path.unlink(missing_ok=True)
+        if segment.damaged:
+            segment.path.rename(segment.path.with_suffix(".damaged"))
+        else:
+            segment.path.unlink(missing_ok=True)
 
     def _close_writing(self) -> None:
         if self._writing is not None:
@@ -266,38 +294,32 @@ class Spool:
         """Let another process have the spool; what is in it stays."""
         with self._guard:
             self._close_writing()
-            self._hold.close()
+            with contextlib.suppress(OSError):
+                self._hold.close()
 
 
 def _encode(entry: Entry) -> bytes:
     batch = entry.batch
     payload = msgspec.msgpack.encode(_Payload(batch.frames, batch.received_us, batch.connections, entry.notes))
-    return _HEADER.pack(len(payload), zlib.crc32(payload), len(batch), entry.sequence) + payload
+    fields = _FIELDS.pack(len(payload), len(batch), entry.sequence, zlib.crc32(payload))
+    return fields + _CHECK.pack(zlib.crc32(fields)) + payload
 
 
 def _scan(path: Path) -> Segment | None:
-    """Count the whole records of a file and cut off a torn last one; None when nothing is left of it."""
-    try:
-        segment = Segment(path, UUID(path.name.partition("-")[2].partition(".")[0]))
-    except ValueError:
+    """Count the records of a file and cut off a torn last one; None when nothing is left of it, or it is not ours."""
+    named = _NAME.fullmatch(path.name)
+    if named is None:
         log.warning("%s is no spool file of ours and is left alone.", path)
         return None
-    last_offset, size = 0, path.stat().st_size
+    segment = Segment(path, UUID(named["run"]), last=int(named["first"]) - 1)
+    size = path.stat().st_size
     with path.open("rb") as file:
-        while len(header := file.read(_HEADER.size)) == _HEADER.size:
-            length, _, ticks, sequence = _HEADER.unpack(header)
-            end = segment.size + _HEADER.size + length
-            if not length or end > size:
-                break
-            last_offset, last_ticks, before = segment.size, ticks, segment.last
-            segment.size, segment.last = end, sequence
+        while not _is_torn(file, segment.size, size):
+            header = _read_header(file, segment.size) or _Header(size, 0, segment.last + 1, 0)
+            segment.size = min(segment.size + _HEADER_BYTES + header.length, size)
+            segment.last = header.sequence
             segment.records += 1
-            segment.ticks += ticks
-            file.seek(end)
-    if segment.records and _read_record(segment, last_offset) is None:
-        segment.size, segment.last = last_offset, before
-        segment.records -= 1
-        segment.ticks -= last_ticks
+            segment.ticks += header.ticks
     if segment.size < size:
         log.warning("%s: %d bytes of a torn record were cut off.", path, size - segment.size)
         os.truncate(path, segment.size)
@@ -307,20 +329,38 @@ def _scan(path: Path) -> Segment | None:
     return segment
 
 
+def _is_torn(file: IO[bytes], offset: int, size: int) -> bool:
+    """Whether what follows is nothing, or ends before the record does, or is blocks that were never written."""
+    if offset + _HEADER_BYTES > size:
+        return True
+    header = _read_header(file, offset)
+    if header is not None:
+        return offset + _HEADER_BYTES + header.length > size
+    file.seek(offset)
+    return not any(any(part) for part in iter(lambda: file.read(SEGMENT_BYTES), b""))
+
+
+def _read_header(file: IO[bytes], offset: int) -> _Header | None:
+    """Return what the header at `offset` says; None when its bytes are missing or were changed."""
+    file.seek(offset)
+    found = file.read(_HEADER_BYTES)
+    fields = found[: _FIELDS.size]
+    if len(found) < _HEADER_BYTES or _CHECK.pack(zlib.crc32(fields)) != found[_FIELDS.size :]:
+        return None
+    return _Header(*_FIELDS.unpack(fields))
+
+
 def _read_record(segment: Segment, offset: int) -> tuple[Entry, int] | None:
     """Return the entry that begins at `offset` and its record's length; None when its bytes were changed."""
     with segment.path.open("rb") as file:
-        file.seek(offset)
-        header = file.read(_HEADER.size)
-        if len(header) < _HEADER.size:
-            return None
-        length, checksum, _, sequence = _HEADER.unpack(header)
-        payload = file.read(length) if offset + length <= segment.size else b""
-    if len(payload) != length or zlib.crc32(payload) != checksum:
+        header = _read_header(file, offset)
+        payload = file.read(header.length) if header else b""
+    if header is None or zlib.crc32(payload) != header.checksum:
         return None
     try:
         content = msgspec.msgpack.decode(payload, type=_Payload)
-    except msgspec.DecodeError:
+    except msgspec.DecodeError:  # another version's
         return None
     batch = Batch(content.frames, content.received_us, content.connections)
-    return Entry(segment.run, sequence, batch, content.notes, Place(segment, offset)), _HEADER.size + length
+    entry = Entry(segment.run, header.sequence, batch, content.notes, Place(segment, offset))
+    return entry, _HEADER_BYTES + header.length
