@@ -125,7 +125,7 @@ def _candidates(header: list[str], line: str) -> list[Layout]:
     compact = [name.replace(" ", "").replace("_", "") for name in header]
     found = []
     if len(set(header)) == len(header):
-        if is_companies(header):
+        if is_companies(header) and "," in line:
             found.append(Layout("companies", Relation.COMPANIES, tuple(header), stamps.ISO))
         if {"time", "symbol", "price"} <= set(header) <= set(TRADE_COLUMNS):
             found.append(Layout("trades", Relation.TRADES, tuple(header), stamps.ISO))

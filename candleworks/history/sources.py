@@ -80,6 +80,8 @@ def sources_of(path: str | Path) -> list[Source]:
             if not found:
                 raise TerminalError(f"{path} matches no file: check the pattern.")
             return [source for each in found for source in sources_of(each)]
+        if path.exists() and not path.is_file():  # a pipe, which can be read once only
+            return [Source(str(path), path, _piped(path))]
     except OSError as error:
         raise TerminalError(f"{path} cannot be read ({error.strerror}): check the path and its permissions.") from None
     if _head(path, str(path)).startswith(_ZIP_MAGIC):
@@ -110,6 +112,14 @@ def _members_of(archive: Path) -> list[Source]:
     if not names:
         raise TerminalError(f"{archive} is an archive without files: there is nothing to import.")
     return [Source(f"{archive}/{name}", archive, _unzip(archive, name)) for name in sorted(names)]
+
+
+def _piped(path: Path) -> Callable[[IO[bytes]], None]:
+    def read(out: IO[bytes]) -> None:
+        with path.open("rb") as pipe:
+            shutil.copyfileobj(pipe, out, _PIECE_BYTES)
+
+    return read
 
 
 def _unzip(archive: Path, member: str) -> Callable[[IO[bytes]], None]:

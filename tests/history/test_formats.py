@@ -2,8 +2,10 @@
 
 import gzip
 import io
+import os
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -156,6 +158,15 @@ def test_files_come_from_anywhere(desk: Desk, monkeypatch: pytest.MonkeyPatch) -
     assert notices == [("import.finished", DUKASCOPY), ("import.finished", "trades.csv.gz")]
     assert desk.counts() == (1, 0, 2)
     assert desk.quotes() == QUOTES
+
+
+def test_a_pipe_is_read_once(desk: Desk) -> None:
+    """As a shell's <(zcat ...) is."""
+    path = desk.directory / "pipe"
+    os.mkfifo(path)
+    with ThreadPoolExecutor(1) as executor:
+        executor.submit(path.write_bytes, gzip.compress((HEADER + GOOD).encode()))
+        assert desk.summary(desk.take(path)) == (1, 1, 0, 0)
 
 
 def test_a_format_may_be_demanded(desk: Desk) -> None:

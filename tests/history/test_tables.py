@@ -135,6 +135,13 @@ def test_files_of_others_are_read_by_their_columns(desk: Desk) -> None:
 
 
 @on_postgres
+def test_a_table_without_rows_is_a_file_without_ticks(desk: Desk) -> None:
+    """An export of nothing is no error."""
+    for kind in (Format.PARQUET, Format.ARROW):
+        assert desk.summary(desk.take(write(desk, Relation.QUOTES, kind))) == (0, 0, 0, 0)
+
+
+@on_postgres
 def test_tables_that_are_no_ticks_are_refused(desk: Desk) -> None:
     """Candles follow from ticks; times need a zone; broken files are told from others."""
     path = desk.directory / "some.parquet"
