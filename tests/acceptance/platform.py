@@ -1,5 +1,6 @@
 """`candleworks up` as a process of its own, looked at from outside."""
 
+import shutil
 import socket
 import subprocess
 import threading
@@ -18,6 +19,7 @@ from candleworks.storage.embedded import EmbeddedServer
 from tests.cli.commands import started
 from tests.ingest.streaming import until
 
+PREFECT_FILE = Path(__file__).parents[2] / "prefect.yaml"
 STOP_SECONDS = 5  # what a stop may take
 PATIENCE_SECONDS = 60  # what a start may take on a busy machine
 
@@ -29,6 +31,7 @@ class Platform:
     process: subprocess.Popen[str]
     home: Path
     port: int
+    prefect_port: int
     output: str = ""
     _readers: list[threading.Thread] = field(default_factory=list)
 
@@ -92,12 +95,17 @@ def free_port() -> int:
 
 
 @contextmanager
-def platform(directory: Path, *arguments: str, user: str | None = None, **variables: object) -> Iterator[Platform]:
-    """Run `up` without Prefect for the length of a `with` block, on a port of its own and at home in `directory`."""
-    port = free_port()
-    settings = {"CANDLEWORKS_WEB_PORT": port} | variables
-    with started("up", "--no-prefect", *arguments, directory=directory, user=user, **settings) as process:
-        running = Platform(process, directory / "home", port)
+def platform(
+    directory: Path, *arguments: str, user: str | None = None, prefect: bool = False, **variables: object
+) -> Iterator[Platform]:
+    """Run `up` for the length of a `with` block, on ports of its own and at home in `directory`."""
+    port, prefect_port = free_port(), free_port()
+    settings = {"CANDLEWORKS_WEB_PORT": port, "CANDLEWORKS_PREFECT_PORT": prefect_port} | variables
+    if prefect:
+        shutil.copy(PREFECT_FILE, directory)
+    options = [] if prefect else ["--no-prefect"]
+    with started("up", *options, *arguments, directory=directory, user=user, **settings) as process:
+        running = Platform(process, directory / "home", port, prefect_port)
         running.read()
         try:
             yield running

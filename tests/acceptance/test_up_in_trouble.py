@@ -1,5 +1,6 @@
 """`up` where it cannot start, is interrupted, or loses a part of itself."""
 
+import shutil
 import signal
 import socket
 import time
@@ -9,7 +10,7 @@ import pytest
 
 from candleworks.simulate import running_simulator
 from candleworks.storage.engine import Engine
-from tests.acceptance.platform import database_of, platform, processes_of
+from tests.acceptance.platform import PREFECT_FILE, database_of, free_port, platform, processes_of
 from tests.cli.commands import candleworks
 
 
@@ -21,6 +22,23 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     sentence = f"Port {port} for the chart page is in use: stop what listens there, or set CANDLEWORKS_WEB_PORT.\n"
     assert ended == (1, "", sentence)
     assert processes_of(tmp_path / "home") == []
+
+
+def test_a_port_in_use_by_prefect_is_named_too(tmp_path: Path) -> None:
+    """Another Prefect server may well be there."""
+    shutil.copy(PREFECT_FILE, tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        ended = candleworks("up", directory=tmp_path, CANDLEWORKS_WEB_PORT=free_port(), CANDLEWORKS_PREFECT_PORT=port)
+    sentence = f"Port {port} for Prefect is in use: stop what listens there, or set CANDLEWORKS_PREFECT_PORT.\n"
+    assert ended == (1, "", sentence)
+    assert processes_of(tmp_path / "home") == []
+
+
+def test_outside_of_the_clone_it_says_what_to_do(tmp_path: Path) -> None:
+    """There is nothing to deploy."""
+    sentence = f"There is no prefect.yaml in {tmp_path}: start in the directory that was cloned, or use --no-prefect.\n"
+    assert candleworks("up", directory=tmp_path) == (2, "", sentence)
 
 
 @pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
