@@ -1,0 +1,55 @@
+"""`candleworks check`, as people call it."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from candleworks.storage.connection import Connection
+from candleworks.storage.engine import Engine
+from tests.cli.commands import Ended
+
+Invoke = Callable[..., Ended]
+pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
+
+
+def test_all_is_well_in_an_empty_database(invoke: Invoke, dsn: str) -> None:
+    """Status 0; what had nothing to look at is named."""
+    ended = invoke("check", CANDLEWORKS_DSN=dsn, COLUMNS=160)
+    assert ended.status == 0
+    assert "nothing new to look at for required-fields, price-positive" in ended.output
+    assert "13 checks in" in ended.output
+    assert "0 failed, 0 broke" in ended.output
+
+
+def test_a_failure_ends_with_status_one(invoke: Invoke, dsn: str, connection: Connection) -> None:
+    """The table says which check, about what, what was seen and what was expected."""
+    moment = datetime.now(UTC) - timedelta(minutes=2)
+    connection.execute("SELECT candleworks.prepare_ticks(%s, %s)", [moment, moment])
+    connection.execute(
+        "INSERT INTO stocks_real_time (time, symbol, price, received_at) VALUES (%s, 'BTC/USD', 0, %s)",
+        [moment, moment],
+    )
+    ended = invoke("check", "ticks", CANDLEWORKS_DSN=dsn, COLUMNS=200)
+    assert ended.status == 1
+    (line,) = [line for line in ended.output.splitlines() if "price-positive" in line]
+    assert [cell.strip() for cell in line.strip("│").split("│")] == [
+        "price-positive", "BTC/USD", "failed", "1 rows: price is not above zero", "price > 0",
+    ]  # fmt: skip
+    assert "1 failed, 0 broke" in ended.output
+    again = invoke("check", "ticks", "--since", "1h", CANDLEWORKS_DSN=dsn, COLUMNS=200)
+    assert again.status == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["tick"], "There is no suite 'tick': choose one of ticks, candles, system, all.\n"),
+        (["--since", "soon"], "'soon' is no time: write 30m, 12h, 7d, or a time such as 2026-01-31T08:00 (UTC).\n"),
+        (["--since", "2200-01-01"], "--since is '2200-01-01', which has not come yet: name a time that is over.\n"),
+    ],
+)
+def test_wrong_calls_are_refused_in_one_line(invoke: Invoke, dsn: str, arguments: list[str], sentence: str) -> None:
+    """Status 2, before any database is opened."""
+    ended = invoke("check", *arguments, CANDLEWORKS_DSN=dsn)
+    assert (ended.status, ended.errors) == (2, sentence)

@@ -1,0 +1,70 @@
+"""A run reads what is new: the history behind it is never read from end to end."""
+
+from datetime import timedelta
+
+import pytest
+
+from candleworks.candles.calendars import sync_calendars
+from candleworks.candles.refresh import refresh
+from candleworks.quality import run_checks
+from candleworks.settings import Settings
+from candleworks.storage.connection import Connection
+from candleworks.storage.engine import Engine
+from tests.quality.conftest import NOW
+
+DAYS = 16
+STEP_SECONDS = 4  # so dense that a scan of a chunk costs more than a look into its index
+
+
+@pytest.fixture
+def long_history(connection: Connection, settings: Settings) -> Connection:
+    """Days of ticks of three symbols that stream, up to NOW."""
+    sync_calendars(connection, settings)
+    connection.execute("SELECT candleworks.prepare_ticks(%s, %s)", [NOW - timedelta(days=DAYS + 1), NOW])
+    connection.execute(
+        "INSERT INTO stocks_real_time (time, symbol, price, day_volume, bid, ask, received_at, origin)"
+        " SELECT t.time, 'S' || mod(n, 3) || '/X', 100, 2000000 - n, 99.9, 100.1, t.time + interval '0.2 s', 'feed'"
+        " FROM generate_series(%s::int, 1, -1) n CROSS JOIN LATERAL (SELECT %s - n * %s AS time) t",
+        [DAYS * 86_400 // STEP_SECONDS, NOW, timedelta(seconds=STEP_SECONDS)],
+    )
+    connection.execute(
+        "INSERT INTO feed_symbols SELECT 'a', 'S' || n || '/X', 'streaming', NULL, %s FROM generate_series(0, 2) n",
+        [NOW - timedelta(days=DAYS)],
+    )
+    refresh(connection)
+    connection.execute("VACUUM ANALYZE")
+    return connection
+
+
+def read_of_history(connection: Connection, engine: Engine) -> list[tuple[str, int, int]]:
+    """What was read so far of each table of ticks or candles that ends days before NOW: scans, rows by index."""
+    old = (
+        "SELECT format('%%I.%%I', c.chunk_schema, c.chunk_name)::regclass FROM timescaledb_information.chunks c"
+        " WHERE c.hypertable_name = 'stocks_real_time' AND c.range_end < %s"
+        if engine is Engine.TIMESCALE
+        else "SELECT t.relid FROM pg_partition_tree('stocks_real_time') t WHERE t.isleaf"
+        " AND to_date(right(t.relid::regclass::text, 8), 'YYYYMMDD') + 7 < %s"
+    )
+    connection.execute("SELECT pg_stat_force_next_flush()")
+    return connection.execute(
+        "SELECT relname::text, seq_scan, coalesce(idx_tup_fetch, 0) FROM pg_stat_all_tables"
+        f" WHERE relid IN ({old}) ORDER BY 1",
+        [NOW - timedelta(days=2)],
+    ).fetchall()
+
+
+def test_a_run_scans_no_old_ticks(long_history: Connection, engine: Engine, settings: Settings) -> None:
+    """Neither the first run nor the next reads a partition or chunk whose ticks are days old."""
+    before = read_of_history(long_history, engine)
+    assert before
+    dsn = settings.dsn.get_secret_value() if settings.dsn else ""
+    for minutes in (10, 5):
+        report = run_checks(settings, dsn, until=NOW - timedelta(minutes=minutes))
+        assert report.passed, [(found.check, found.observed) for found in (*report.failed, *report.broken)]
+        assert "price-jump" not in report.idle
+    after = read_of_history(long_history, engine)
+    assert [(name, scans) for name, scans, _ in after] == [(name, scans) for name, scans, _ in before]
+    fetched = sum(rows for *_, rows in after) - sum(rows for *_, rows in before)
+    assert fetched < 1_000
+    long_history.execute("SELECT max(bid) FROM stocks_real_time")
+    assert read_of_history(long_history, engine) != after
