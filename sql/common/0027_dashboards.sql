@@ -40,8 +40,8 @@ LEFT JOIN public.company c ON c.symbol = s.symbol;
 
 -- Candles of a stored width that hold any moment of ["from", "to"], oldest first, with the averages of the last 20 and 50
 -- closes (null while there are not as many) and the volume-weighted average price since 00:00 UTC (trades only).
--- The averages need candles from before "from": a market that is open 6.5 hours on weekdays fills a fifth of the hours,
--- and may have been closed for four days. Of those only 49 are averaged over: PostgreSQL adds up every window of floats
+-- The averages need candles from before "from", and the VWAP those of its day. A market that is open 6.5 hours on weekdays
+-- fills a fifth of the hours, and may have been closed for four days; coins are traded all the time. Of those only 49 are averaged over: PostgreSQL adds up every window of floats
 -- anew (6,000 candles: 60 ms).
 CREATE FUNCTION dashboards.candles(
     symbol text, width interval, "from" timestamptz, "to" timestamptz, price text
@@ -53,6 +53,9 @@ LANGUAGE plpgsql STABLE AS $$
 DECLARE
     side record := candleworks.price_side(price);
     start timestamptz := public.time_bucket(width, "from");
+    always_open boolean := strpos(symbol, '/') > 0 AND NOT candleworks.is_currency_pair(symbol);
+    earlier timestamptz := CASE WHEN always_open THEN least(start - 100 * width, public.time_bucket('24 hours', start))
+        ELSE start - 250 * width - interval '96 hours' END;
 BEGIN
     RETURN QUERY EXECUTE format($sql$
         WITH candle AS (
@@ -78,7 +81,7 @@ BEGIN
     $sql$,
         CASE side.family WHEN 'trade' THEN 'vwap * volume' ELSE 'NULL::double precision' END,
         side.columns, side.prefix || 'candles_' || dashboards.level(width))
-    USING symbol, start - 250 * width - interval '96 hours', "to", start;
+    USING symbol, earlier, "to", start;
 END $$;
 
 -- Every symbol that was traded in the seven days before a moment, as it stood then: its last tick, the change against the

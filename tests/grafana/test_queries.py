@@ -1,7 +1,7 @@
 """Every query of every panel, variable, annotation and alert rule, as Grafana sends it and as its role reads."""
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -149,15 +149,26 @@ def test_sql_in_panels_is_short() -> None:
     assert [query.where for query in ASKED if len(query.sql.strip().splitlines()) > 15] == []
 
 
-def test_the_averages_of_the_first_candle_are_whole(reader: Connection) -> None:
+@pytest.mark.parametrize("symbol", ["AAPL", "BTC/USD"])
+def test_the_averages_of_the_first_candle_are_whole(reader: Connection, symbol: str) -> None:
     """Candles from before the visible range count, also over a night."""
-    query = next(query for query in ASKED if query.kind == "candlestick")
+    query = next(query for query in queries(NOW, {**CHOSEN, "symbol": symbol}) if query.kind == "candlestick")
     columns, _, rows = run(reader, query)
     shown = [dict(zip(columns, row, strict=True)) for row in rows]
     assert all(candle["SMA 20"] and candle["SMA 50"] for candle in shown)
+    day = next(index for index, candle in enumerate(shown) if candle["time"] >= NOW.replace(hour=12, minute=0))
+    assert shown[day]["VWAP"] == pytest.approx(vwap_since_midnight(reader, symbol, shown[day]["time"]))
     closes = [candle["close"] for candle in shown]
     assert shown[-1]["SMA 20"] == pytest.approx(sum(closes[-20:]) / 20)
     assert shown[-1]["SMA 50"] == pytest.approx(sum(closes[-50:]) / 50)
+
+
+def vwap_since_midnight(reader: Connection, symbol: str, moment: datetime) -> float:
+    rows = reader.execute(
+        "SELECT sum(price * volume) / sum(volume) FROM stocks_real_time WHERE symbol = %s AND time >= %s AND time < %s",
+        [symbol, moment.replace(hour=0, minute=0), moment + timedelta(minutes=1)],
+    ).fetchall()
+    return float(rows[0][0])
 
 
 def test_the_change_is_against_the_last_regular_close(reader: Connection) -> None:
