@@ -2,12 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from candleworks import alerts, clock
 from candleworks.candles.refresh import refresh
+from candleworks.errors import TransientError
 from candleworks.model.notices import Notify, ignore
 from candleworks.model.quality import QualityResult, Status
 from candleworks.quality.limits import SAMPLE_ROWS, facts, limits, sampled, suite_limits
@@ -57,6 +59,8 @@ def run_checks(
         checked = {} if since else dict.fromkeys(run.looked, run.until)
         save_results(connection, run.results, checked)
     alerts.update(dsn, settings, [_told(result) for result in run.results], notify)
+    with suppress(TransientError):  # the outbox keeps what is due
+        alerts.deliver(settings, dsn)
     return Report(run.results, run.idle, clock.monotonic() - began)
 
 
