@@ -12,7 +12,7 @@ import polars as pl
 from candleworks.history.formats import Layout, Relation
 from candleworks.history.local_time import Clock, resolve
 from candleworks.history.stamps import read_times
-from candleworks.model.trades import STAMP_MIN_US, Rejection
+from candleworks.model.trades import LARGEST, SMALLEST, STAMP_MIN_US, Rejection
 
 MILLISECOND = 1_000
 SIGNIFICANT_DIGITS = 10
@@ -258,4 +258,5 @@ def _number_faults(name: str, is_given: pl.Expr) -> list[tuple[pl.Expr, pl.Expr]
     return [
         (is_given & (value.is_null() | ~value.is_finite()), pl.format(f"{name} '{{}}' is no number", name)),
         (value < 0, pl.format(f"{name} '{{}}' is negative", name)),
+        ((value != 0) & ~value.is_between(SMALLEST, LARGEST), pl.format(f"{name} '{{}}' is out of range", name)),
     ]

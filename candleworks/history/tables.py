@@ -15,7 +15,7 @@ from candleworks.history.formats import Relation
 from candleworks.history.readers import Chunk, State
 from candleworks.history.rows import MILLISECOND, SYMBOL, Bounds
 from candleworks.history.sources import Content
-from candleworks.model.trades import STAMP_MIN_US, Rejection
+from candleworks.model.trades import LARGEST, SMALLEST, STAMP_MIN_US, Rejection
 
 RELATION_KEY = b"candleworks.relation"
 BATCH_ROWS = 100_000
@@ -115,6 +115,8 @@ class TableReader:
                 missing = pl.lit(name.endswith("_volume"))
                 faults.append((~pl.col(name).is_finite().fill_null(missing), f"{name} is no number"))
                 faults.append((pl.col(name) < 0, f"{name} is negative"))
+                beyond = (pl.col(name) != 0) & ~pl.col(name).is_between(SMALLEST, LARGEST)
+                faults.append((beyond, f"{name} is out of range"))
         if self.relation is Relation.QUOTES:
             faults.append((pl.col("ask") < pl.col("bid"), "ask is below bid"))
         faults += [(pl.col(name).is_null(), f"{name} is null") for name in _SOURCES if name in self.names]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from candleworks.ingest.protocol import PriceEvent
-from candleworks.model.trades import MICROSECONDS, STAMP_MIN_US, Rejection, Trades
+from candleworks.model.trades import LARGEST, MICROSECONDS, SMALLEST, STAMP_MIN_US, Rejection, Trades
 from candleworks.model.trading_day import trading_day_us
 from candleworks.storage.trades import Position
 
@@ -107,8 +107,8 @@ class Sequencer:
             if (
                 symbol is None
                 or not STAMP_MIN_US <= stamp_us <= received + self._max_future_us
-                or event.price < 0
-                or (event.day_volume is not None and event.day_volume < 0)
+                or not (SMALLEST <= event.price <= LARGEST or event.price == 0)
+                or not (not event.day_volume or SMALLEST <= event.day_volume <= LARGEST)
             ):
                 self._reject(placed, received, self._reason(event, received), payload)
                 continue
@@ -161,6 +161,9 @@ class Sequencer:
             return f"price {event.price!r} is negative"
         if event.day_volume is not None and event.day_volume < 0:
             return f"day_volume {event.day_volume!r} is negative"
+        for name, value in (("price", event.price), ("day_volume", event.day_volume or 0.0)):
+            if value and not SMALLEST <= value <= LARGEST:
+                return f"{name} {value!r} is out of range"
         if event.timestamp * MICROSECONDS < STAMP_MIN_US:
             return f"stamp {event.timestamp} is before 1990"
         ahead = event.timestamp - received_us // MICROSECONDS

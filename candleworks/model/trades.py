@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 MICROSECONDS = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STAMP_MIN_US = 631_152_000 * MICROSECONDS  # 1990-01-01: no vendor has older ticks, a smaller stamp is a broken one
+# Products of a price and a volume, which vwap needs, would leave what a double can hold; PostgreSQL then computes nothing.
+SMALLEST, LARGEST = 1e-100, 1e100
 
 
 @dataclass(slots=True)

@@ -230,3 +230,10 @@ def test_a_late_total_raises_what_the_next_one_is_compared_with() -> None:
         target, tick(NOON, day_volume=100.0), tick(NOON - 5, day_volume=120.0), tick(NOON - 86_400, day_volume=999.0)
     )
     assert placed(target, tick(NOON + 1, day_volume=121.0)).trades.volume == [1.0]
+
+
+@pytest.mark.parametrize(("price", "day_volume"), [(5e-324, 1.0), (1e200, None), (1.0, 1e-200), (1.0, 1e300)])
+def test_numbers_that_no_candle_can_be_computed_from_are_refused(price: float, day_volume: float | None) -> None:
+    """One of them would stop the refresh of all candles: its price times its volume is no double any more."""
+    (refused,) = placed(sequencer(), tick(price=price, day_volume=day_volume)).rejections
+    assert refused.reason in (f"price {price!r} is out of range", f"day_volume {day_volume!r} is out of range")
