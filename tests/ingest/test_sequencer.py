@@ -203,10 +203,18 @@ def test_a_restart_continues_where_the_table_ends() -> None:
     """Ordinal, running maximum and last known tick come from the stored position."""
     position = Position(NOON * MICROSECONDS, 3, price=1.0, day_volume=90.0, highest_day_volume=100.0)
     target = sequencer({"AAPL": position})
-    result = placed(target, tick(day_volume=90.0), tick(day_volume=95.0), tick(NOON + 1, day_volume=104.0))
+    events = [tick(day_volume=90.0), tick(day_volume=95.0), tick(NOON + 1, day_volume=104.0)]
+    result = placed(target, *events, connections=(0,))
     assert result.snapshots == 1
     assert result.trades.ordinal == [3, 0]
     assert result.trades.volume == [0.0, 4.0]
+
+
+def test_a_restart_takes_no_tick_of_the_same_connection_for_a_repetition() -> None:
+    """What waited on disk goes on with a connection that streamed before: an equal tick is another trade."""
+    position = Position(NOON * MICROSECONDS, 1, price=1.0, day_volume=None, highest_day_volume=None)
+    result = placed(sequencer({"AAPL": position}), tick())
+    assert (result.snapshots, result.trades.ordinal) == (0, [1])
 
 
 def test_a_restart_on_another_day_starts_from_zero() -> None:
