@@ -36,6 +36,8 @@ from candleworks.storage.statistics import read_status
 STOP_SECONDS = 3.5
 WORKER_STOP_SECONDS = 9.5
 REFRESH_SECONDS = 1.0
+ALERTS = "alerts"
+MAY_END = (GRAFANA, ALERTS)  # the platform goes on without them, and says so
 
 
 Orchestrated = Annotated[
@@ -108,8 +110,8 @@ async def _watch(
 
 
 def _raise_for_ended(children: list[Child]) -> None:
-    """A feed may end alone, and Grafana; when the last feed does, or another part, there is nothing left to show."""
-    ended = [child for child in children if child.exit_status is not None and child.name != GRAFANA]
+    """A feed may end alone; when the last one does, or another part, there is nothing left to show."""
+    ended = [child for child in children if child.exit_status is not None and child.name not in MAY_END]
     feeds = [child for child in children if child.name.startswith("ingest")]
     for child in ended:
         if child not in feeds or all(feed in ended for feed in feeds):
@@ -148,6 +150,7 @@ def _children(settings: Settings, *, prefect: bool) -> list[Child]:
     else:
         children += [_ingest(feed.name, environment, logs) for feed in settings.feeds]
     children.append(Child("chart page", ["serve"], environment, logs / "serve.log"))
+    children.append(Child(ALERTS, ["alerts", "watch"], environment, logs / "alerts.log"))
     if find_grafana(settings):
         children.append(Child(GRAFANA, ["grafana"], {}, logs / "grafana.log"))
     return children
