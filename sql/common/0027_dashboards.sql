@@ -41,8 +41,9 @@ LEFT JOIN public.company c ON c.symbol = s.symbol;
 -- Candles of a stored width that hold any moment of ["from", "to"], oldest first, with the averages of the last 20 and 50
 -- closes (null while there are not as many) and the volume-weighted average price since 00:00 UTC (trades only).
 -- The averages need candles from before "from", and the VWAP those of its day. A market that is open 6.5 hours on weekdays
--- fills a fifth of the hours, and may have been closed for four days; coins are traded all the time. Of those only 49 are averaged over: PostgreSQL adds up every window of floats
--- anew (6,000 candles: 60 ms); and days are cut by date_trunc(), because the time_bucket() of plain PostgreSQL takes 5 µs.
+-- fills a fifth of the hours, and may have been closed for four days; coins are traded all the time. Only 49 of them are
+-- averaged over, because PostgreSQL adds up every window of floats anew (6,000 candles: 60 ms), and days are cut by
+-- date_trunc(), because the time_bucket() of plain PostgreSQL takes 5 µs (34 ms).
 CREATE FUNCTION dashboards.candles(
     symbol text, width interval, "from" timestamptz, "to" timestamptz, price text
 ) RETURNS TABLE (
