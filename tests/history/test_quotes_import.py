@@ -9,11 +9,11 @@ import pytest
 from candleworks.history import blocks
 from candleworks.storage.engine import Engine
 from tests.history.conftest import Desk
-from tests.storage.conftest import at
 
 HEADER = "Gmt time,Ask,Bid,AskVolume,BidVolume\n"
 NAME = "EURUSD_Ticks_x.csv"
-NOON = at("2016-11-08 12:00:00")
+# Some days ago: TimescaleDB's first refresh takes a step for each ten days from the oldest tick on.
+NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=3)
 MILLISECOND = timedelta(milliseconds=1)
 on_postgres = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
 Quote = tuple[datetime, float, float, float | None, float | None]
