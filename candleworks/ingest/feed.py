@@ -56,6 +56,7 @@ class Feed:
         self._listener = listener
         self._connection: ClientConnection | None = None
         self._given_up: Reason | None = None
+        self._streaming: set[str] = set()
 
     async def run(self) -> None:
         """Stream until the connection ends: ConnectionEndedError; TerminalError when trying again is useless."""
@@ -123,6 +124,7 @@ class Feed:
 
     async def _stream(self, connection: ClientConnection) -> None:
         self._batcher.connected()
+        self._streaming.clear()
         await self.ask(self._roster.wanted)
         tasks = [asyncio.create_task(self._keep_alive(connection)), asyncio.create_task(self._retry_refused())]
         try:
@@ -160,7 +162,9 @@ class Feed:
 
     def _report(self, status: protocol.SubscribeStatus) -> None:
         streaming = [name for listing in status.success or () if (name := self._roster.accept(listing))]
-        log.info("Feed %s streams %d of %d symbols.", self.name, len(streaming), len(self._roster.wanted))
+        self._streaming.update(streaming)
+        wanted = self._roster.wanted
+        log.info("Feed %s streams %d of %d symbols.", self.name, len(self._streaming.intersection(wanted)), len(wanted))
         for listing in status.fails or ():
             if name := self._roster.refuse(listing):
                 log.warning("Feed %s: the vendor refused %s (%s).", self.name, name, listing.message)

@@ -22,19 +22,24 @@ class Roster:
         self._listings: dict[tuple[str, str], str] = {}
         self.replace(instruments)
 
-    def replace(self, instruments: Mapping[str, str | Instrument]) -> tuple[list[str], list[str]]:
-        """Take the symbols of a new configuration; return the names that came and those that went."""
-        came = [name for name, wanted in instruments.items() if self._instruments.get(name) != wanted]
-        went = [name for name in self._instruments if name not in instruments]
+    def replace(self, instruments: Mapping[str, str | Instrument]) -> tuple[list[str], list[Request]]:
+        """Take the symbols of a new configuration; return the names to ask for, and what to ask for no longer.
+
+        Ticks of symbols that went may still come, and keep their names.
+        """
+        asked = {name: self._instruments[name] for name in self.states}
+        came = [name for name, wanted in instruments.items() if asked.get(name) != wanted]
+        went = [name for name, wanted in asked.items() if instruments.get(name) != wanted]
+        leaving = self.requests(went)
+        for name in went:
+            self.states.pop(name)
         self._instruments |= instruments
         for name in came:
             self.states[name] = SymbolStatus("asked")
             for detail in _details(instruments[name]):
                 self._listings[_ticker(instruments[name]), detail.upper()] = name
-        for name in went:
-            self.states.pop(name, None)
         self.changed = True
-        return came, went
+        return came, leaving
 
     def requests(self, names: Iterable[str]) -> list[Request]:
         """Return the symbols as the vendor is asked for them."""
@@ -75,7 +80,8 @@ class Roster:
 
     def _find(self, listing: Listing) -> str | None:
         ticker = listing.symbol.upper()
-        by_detail = (self._listings.get((ticker, detail.upper())) for detail in _details(listing))
+        details = filter(None, (listing.mic_code, listing.exchange, listing.type))
+        by_detail = (self._listings.get((ticker, detail.upper())) for detail in details)
         name = next(filter(None, by_detail), ticker if isinstance(self._instruments.get(ticker), str) else None)
         if name is None:  # the one object with this ticker, where the answer tells nothing more
             same = [name for name, wanted in self._instruments.items() if _ticker(wanted) == ticker]
@@ -91,7 +97,7 @@ class Roster:
         return event.symbol
 
 
-def _details(wanted: str | Instrument | Listing) -> list[str]:
+def _details(wanted: str | Instrument) -> list[str]:
     """What singles out a listing: its market, which `RY:TSX` names itself, or its type where no market is named."""
     if isinstance(wanted, str):
         return [part for part in wanted.split(":")[1:] if part]

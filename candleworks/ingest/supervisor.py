@@ -60,10 +60,10 @@ class Supervisor:
                     await self._wait(error)
             finally:
                 self._collector.flush()
-                self._watchdog.deaf()
 
     def _note_end(self, error: TransientError, lived_seconds: float) -> None:
         self._collector.flush()
+        self._watchdog.deaf()
         if self._stop.is_set():
             return
         self._book.lost(error.reason if isinstance(error, ConnectionEndedError) else "dropped")
@@ -94,7 +94,8 @@ class Supervisor:
             for symbol in self._book.silent:
                 if not self._watchdog.expects(symbol, now_us):
                     self._book.spoke(symbol, now_us)
-            if self._watchdog.all_silent(now_us):
+            if (since_us := self._watchdog.all_silent(now_us)) is not None:
+                self._book.lost("silent", since_us)
                 await self._feed.hang_up("silent")
                 continue
             for symbol, since_us in self._watchdog.silent(now_us):
