@@ -47,7 +47,7 @@ class GapBook:
 
     def lost(self, reason: Reason, since_us: int | None = None) -> None:
         """Open the gap of all symbols, by default from the last sign of life on."""
-        self._begin(None, self.last_good_us if since_us is None else since_us, reason)
+        self._begin(None, self.last_good_us if since_us is None else since_us // SECOND_US * SECOND_US, reason)
 
     def slowed(self, now_us: int) -> None:
         """Note that memory and disk are full and the feed is not read: the vendor may drop what it cannot send."""
