@@ -97,8 +97,9 @@ def _refresh(connection: Connection, aggregate: Aggregate) -> None:
     # Upper levels are computed from candles, which outlive their ticks.
     horizon = retention_horizon(connection, aggregate.ticks) if aggregate.on_ticks else None
     if reached is None:
-        begin = _ticks_begin(connection, aggregate)
-        if begin is not None and end is not None:
+        spans = _ticks_spans(connection, aggregate)
+        if spans and end is not None:
+            begin = spans[0][0]
             _refresh_tail(connection, aggregate, max(begin, horizon or begin), end, None if horizon else begin)
         return
     for start, stop in connection.execute(query("aggregate_pending"), parameters).fetchall():
@@ -106,9 +107,9 @@ def _refresh(connection: Connection, aggregate: Aggregate) -> None:
     _refresh_tail(connection, aggregate, max(reached, horizon or reached), end, None)
 
 
-def _ticks_begin(connection: Connection, aggregate: Aggregate) -> datetime | None:
-    row = connection.execute(query("ticks_begin"), {"ticks": aggregate.ticks}).fetchone()
-    return row[0] if row else None
+def _ticks_spans(connection: Connection, aggregate: Aggregate) -> list[tuple[datetime, datetime]]:
+    """Return where there are chunks of ticks, oldest first."""
+    return connection.execute(query("ticks_spans"), {"ticks": aggregate.ticks}).fetchall()
 
 
 def _refresh_window(connection: Connection, aggregate: Aggregate, start: datetime, stop: datetime) -> None:
@@ -119,9 +120,14 @@ def _refresh_window(connection: Connection, aggregate: Aggregate, start: datetim
 def _refresh_tail(
     connection: Connection, aggregate: Aggregate, start: datetime, end: datetime, begin: datetime | None
 ) -> None:
-    """Advance to `end` in bounded steps; a level on ticks waits for a moment in which none is being inserted."""
+    """Advance to `end` in bounded steps; a level on ticks waits for a moment in which none is being inserted.
+
+    A step takes the years without chunks that lie before it along: ten empty years in steps took a minute.
+    """
+    spans = _ticks_spans(connection, aggregate) if end - start > FIRST_STEP else [(start, end)]
     while start < end:
-        stop = min(start + FIRST_STEP, end)
+        ticks_from = next((max(first, start) for first, last in spans if last > start), end)
+        stop = min(ticks_from + FIRST_STEP, end)
         if stop - start < aggregate.width:
             return
         # The first step of all reaches back for ever, so that nothing before it stays noted as changed.

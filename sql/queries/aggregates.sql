@@ -14,14 +14,15 @@ FROM _timescaledb_catalog.continuous_agg c
 LEFT JOIN _timescaledb_catalog.continuous_aggs_invalidation_threshold t ON t.hypertable_id = c.raw_hypertable_id
 WHERE c.user_view_schema = 'public' AND c.user_view_name = %(relation)s
 
--- name: ticks_begin
--- Where the oldest chunk of ticks begins, null when there is none. From the catalog, because the view of chunks takes time
--- for every chunk of the database.
-SELECT _timescaledb_functions.to_timestamp(min(s.range_start))
+-- name: ticks_spans
+-- Where the chunks of ticks begin and end, oldest first. From the catalog, because the view of chunks takes time for every
+-- chunk of the database.
+SELECT _timescaledb_functions.to_timestamp(s.range_start), _timescaledb_functions.to_timestamp(s.range_end)
 FROM _timescaledb_catalog.hypertable h
 JOIN _timescaledb_catalog.dimension d ON d.hypertable_id = h.id
 JOIN _timescaledb_catalog.dimension_slice s ON s.dimension_id = d.id
 WHERE h.schema_name = 'public' AND h.table_name = %(ticks)s
+ORDER BY s.range_start
 
 -- name: aggregate_pending
 -- The ranges of an aggregate that were changed since they were refreshed, whole buckets, oldest first. Two logs: what
