@@ -1,16 +1,21 @@
 """A real Prefect server and real workers, looked at through Prefect's API as people and programs do."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import psutil
@@ -80,9 +85,11 @@ class Orchestra:
             return httpx.get(f"http://127.0.0.1:{self.port}/api/health").is_success
         return False
 
-    def ask(self, method: str, path: str, **body: object) -> Any:
+    def ask(self, method: str, path: str, json: object = None, **body: object) -> Any:
         def request() -> httpx.Response:
-            return httpx.request(method, f"http://127.0.0.1:{self.port}/api{path}", json=body or None, timeout=30)
+            return httpx.request(
+                method, f"http://127.0.0.1:{self.port}/api{path}", json=json or body or None, timeout=30
+            )
 
         answer = request()
         while (
@@ -109,6 +116,12 @@ class Orchestra:
             yield process
         finally:
             stop(process)
+
+    def tell(self, event: str, resource: str) -> None:
+        """Emit an event as a run does."""
+        found = {"prefect.resource.id": resource, "prefect.resource.name": resource.split(".", 2)[2]}
+        told = {"id": str(uuid4()), "occurred": datetime.now(UTC).isoformat(), "event": event, "resource": found}
+        self.ask("POST", "/events", json=[told | {"payload": {"observed": "99 s"}}])
 
     def deployment(self, name: str = f"stream-ticks/stream-ticks-{FEED}") -> str:
         found: str = self.ask("GET", f"/deployments/name/{name}")["id"]
@@ -210,6 +223,26 @@ def place(directory: Path, **symbols: str) -> Path:
     content["deployments"] = streams + content["deployments"][1:]
     (directory / "prefect.yaml").write_text(yaml.safe_dump(content))
     return directory
+
+
+@contextmanager
+def receiver() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """An address that JSON can be posted to, and what was."""
+    received: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - overrides
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/", received
+        server.shutdown()
 
 
 def alive(pid: int) -> bool:

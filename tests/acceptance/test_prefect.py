@@ -2,7 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -14,21 +17,21 @@ from candleworks.simulate import RunningSimulator, running_simulator
 from candleworks.storage.connection import connect
 from candleworks.storage.engine import Engine
 from tests.acceptance.orchestra import (
+    ROOT,
     Orchestra,
     Run,
     alive,
     long_proofs,
     orchestra,
     place,
+    receiver,
     stop,
 )
 from tests.conftest import clone
 from tests.ingest.streaming import read_journal, stored, trades_of, until
 
-pytestmark = [
-    pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True),
-    pytest.mark.timeout(900),
-]
+pytestmark = pytest.mark.timeout(900)
+postgres = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
 CANCELLED = "Flow run was cancelled successfully."
 long = pytest.mark.skipif(not long_proofs(), reason="takes minutes: set CANDLEWORKS_LONG_PROOFS=1 to run it")
 
@@ -70,6 +73,14 @@ class Stage:
         with connect(self.dsn) as connection:
             assert stored(connection) == trades_of(read_journal(self.journal))
 
+    def the_gap_is_booked_and_nothing_doubled(self) -> None:
+        with connect(self.dsn) as connection:
+            gaps = connection.execute(
+                "SELECT count(*) FROM feed_gaps WHERE reason = 'crashed' AND ended_at > started_at"
+            ).fetchone()
+            assert gaps == (1,)
+            assert stored(connection) - trades_of(read_journal(self.journal)) == Counter()
+
 
 @pytest.fixture
 def stage(prefect: Orchestra, dsn: str, tmp_path: Path) -> Iterator[Stage]:
@@ -79,6 +90,40 @@ def stage(prefect: Orchestra, dsn: str, tmp_path: Path) -> Iterator[Stage]:
         yield Stage(prefect, dsn, simulator, journal)
 
 
+def test_deploying_by_hand_asks_nothing(prefect: Orchestra) -> None:
+    """`prefect deploy --all`, which could ask, finds every answer in prefect.yaml."""
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "deploy", "--all"],
+        cwd=ROOT,
+        env=prefect.variables(PREFECT_CLI_PROMPT="true"),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "?" not in done.stdout
+
+
+def test_events_reach_a_webhook(prefect: Orchestra) -> None:
+    """By a block and automations that a deployment saves, once however often it is repeated."""
+    with receiver() as (address, received):
+        for _ in range(2):
+            prefect.deploy(CANDLEWORKS_EVENT_WEBHOOK=address)
+        names = {each["name"] for each in prefect.ask("POST", "/automations/filter")}
+        assert len(prefect.ask("POST", "/automations/filter")) == len(names) == 3
+        prefect.tell("candleworks.quality.failed", "candleworks.quality.stale-feed/twelvedata")
+        until(lambda: received, 30)
+    assert received[0] == {
+        "event": "candleworks.quality.failed",
+        "text": "stale-feed/twelvedata: {'observed': '99 s'}",
+        "source": "candleworks",
+    }
+    prefect.deploy()
+    assert prefect.ask("POST", "/automations/filter") == []
+
+
+@postgres
 def test_a_cancelled_run_ends_with_every_tick_committed(stage: Stage) -> None:
     """Within ten seconds, as Cancelled; it stays cancelled, and a second run is refused while it goes on."""
     with stage.prefect.worker(stage.dsn, stage.simulator.feed_url):
@@ -95,6 +140,7 @@ def test_a_cancelled_run_ends_with_every_tick_committed(stage: Stage) -> None:
         assert stage.prefect.runs(stage.deployment)[0].id in {run.id, second.id}
 
 
+@postgres
 def test_a_stopped_worker_leaves_nothing_behind(stage: Stage) -> None:
     """Within ten seconds: every tick committed, the run Cancelled, its process gone. The next worker continues."""
     with stage.prefect.worker(stage.dsn, stage.simulator.feed_url) as worker:
@@ -109,6 +155,7 @@ def test_a_stopped_worker_leaves_nothing_behind(stage: Stage) -> None:
         stage.flows()
 
 
+@postgres
 def test_a_killed_run_is_replaced(stage: Stage) -> None:
     """Within thirty seconds, by nobody's hand."""
     with stage.prefect.worker(stage.dsn, stage.simulator.feed_url):
@@ -119,8 +166,10 @@ def test_a_killed_run_is_replaced(stage: Stage) -> None:
         stage.prefect.running(stage.deployment, but=run.id, seconds=30)
         stage.flows(max(1.0, 30 - (time.monotonic() - began)))
         assert stage.prefect.run(run.id).state == "Crashed"
+    stage.the_gap_is_booked_and_nothing_doubled()
 
 
+@postgres
 def test_a_run_ends_with_its_killed_worker(stage: Stage) -> None:
     """Without its worker nobody could stop it; the next worker starts another one."""
     with stage.prefect.worker(stage.dsn, stage.simulator.feed_url) as worker:
@@ -131,6 +180,7 @@ def test_a_run_ends_with_its_killed_worker(stage: Stage) -> None:
         stage.everything_is_stored()
 
 
+@postgres
 @long
 def test_a_worker_and_its_run_killed_together_are_replaced(stage: Stage) -> None:
     """Within two minutes after the worker was started anew, which `up`, systemd and Docker do within seconds."""
@@ -144,6 +194,7 @@ def test_a_worker_and_its_run_killed_together_are_replaced(stage: Stage) -> None
         stage.prefect.running(stage.deployment, but=run.id, seconds=120)
         stage.flows(max(1.0, 120 - (time.monotonic() - began)))
         assert stage.prefect.run(run.id).state == "Crashed"
+    stage.the_gap_is_booked_and_nothing_doubled()
 
 
 def absence(stage: Stage, seconds: float) -> None:
@@ -166,17 +217,20 @@ def absence(stage: Stage, seconds: float) -> None:
         stage.everything_is_stored()
 
 
+@postgres
 def test_ingest_does_not_care_whether_the_server_is_there(stage: Stage) -> None:
     """Half a minute."""
     absence(stage, 30)
 
 
+@postgres
 @long
 def test_ingest_does_not_care_for_minutes_either(stage: Stage) -> None:
     """Five: longer than a lease lasts."""
     absence(stage, 300)
 
 
+@postgres
 def test_workers_in_different_directories_share_the_feeds_of_one_server(
     stage: Stage, tmp_path: Path, server_dsn: str, template: str
 ) -> None:
@@ -204,6 +258,7 @@ def _holds_only(dsn: str, symbol: str) -> bool:
     return bool(found)
 
 
+@postgres
 def test_a_schedule_fires(prefect: Orchestra, stage: Stage) -> None:
     """The minutely refresh completes without anybody asking for it."""
     deployment = prefect.deployment("refresh-candles/refresh-candles")
