@@ -110,7 +110,8 @@ class Feed:
                 raise self._key_refused(f"HTTP {status}") from None
             raise TransientError(f"Feed {self.name}: {self._url} answered HTTP {status} to the handshake.") from None
         except (OSError, TimeoutError, InvalidHandshake) as error:
-            raise TransientError(f"Feed {self.name}: {self._url} cannot be reached ({error}).") from None
+            reason = str(error) or type(error).__name__
+            raise TransientError(f"Feed {self.name}: {self._url} cannot be reached ({reason}).") from None
         except (InvalidURI, ValueError):
             raise TerminalError(
                 f"Feed {self.name}: {self._url} is no websocket address: correct CANDLEWORKS_FEED_URL, for example"

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from ssl import SSLContext
 
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
@@ -58,10 +59,12 @@ class Vendor:
 
     @contextmanager
     def listening(
-        self, process_request: Callable[[ServerConnection, Request], Response | None] | None = None
+        self,
+        process_request: Callable[[ServerConnection, Request], Response | None] | None = None,
+        tls: SSLContext | None = None,
     ) -> Iterator["Vendor"]:
-        with serve(self.serve, "127.0.0.1", 0, compression=None, process_request=process_request) as server:
-            self.url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}/v1/quotes/price"
+        with serve(self.serve, "127.0.0.1", 0, compression=None, process_request=process_request, ssl=tls) as server:
+            self.url = f"{'wss' if tls else 'ws'}://127.0.0.1:{server.socket.getsockname()[1]}/v1/quotes/price"
             thread = threading.Thread(target=server.serve_forever)
             thread.start()
             try:
