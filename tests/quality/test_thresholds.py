@@ -52,8 +52,10 @@ def test_a_calendar_of_ones_own_changes_the_class(tmp_path: Path) -> None:
         ),
         (
             "{candles: {classes: {crypto: {max_empty: 3}}}}",
-            "quality.candles.classes.crypto.max_empty is no known key,"
-            " allowed here are bar_tolerance_percent, max_empty_minutes.",
+            (
+                "quality.candles.classes.crypto.max_empty is no known key,"
+                " allowed here are bar_tolerance_percent, max_empty_minutes."
+            ),
         ),
         (
             "{ticks: {classes: {bond: {jump_percent: 1}}}}",
