@@ -12,6 +12,8 @@ from candleworks.model.trades import moment_of
 from candleworks.storage.connection import Connection
 from candleworks.storage.queries import query
 
+HOLD_WAIT_MS = 3_000  # somebody may just be leaving
+
 Status = Literal["asked", "streaming", "refused", "removed"]
 
 
@@ -33,7 +35,7 @@ def hold_feed(connection: Connection, feed: str, former_backend: int | None) -> 
     connection.execute(query("notice_our_death"))
     try:
         with connection.transaction():
-            connection.execute("SET LOCAL lock_timeout = '3s'")  # somebody may just be leaving
+            connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{HOLD_WAIT_MS}ms"])
             connection.execute(query("hold_feed"), {"feed": feed})
     except errors.LockNotAvailable:
         holder = connection.execute(query("feed_holder"), {"feed": feed}).fetchone()

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from candleworks.ingest.service import ingest
+from candleworks.ingest.service import Updates, ingest
+from candleworks.model.notices import Notice
 from candleworks.settings import Feed, Settings
 from candleworks.storage.connection import Connection
 
@@ -25,11 +26,12 @@ class Trade(NamedTuple):
 
 
 class Ingest:
-    """The service of one feed in a thread of its own."""
+    """The service of one feed in a thread of its own; `notices` are what it told."""
 
     def __init__(self, settings: Settings, dsn: str) -> None:
         self._settings = settings
         self._dsn = dsn
+        self.notices: list[Notice] = []
         self._ready = threading.Event()
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="ingest")
@@ -47,8 +49,22 @@ class Ingest:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
+        self._updates: Updates = asyncio.Queue()
         self._ready.set()
-        await ingest(self._settings, self._settings.feeds[0], self._dsn, stop=self._stop)
+        await ingest(
+            self._settings,
+            self._settings.feeds[0],
+            self._dsn,
+            stop=self._stop,
+            notify=self.notices.append,
+            updates=self._updates,
+        )
+
+    def follow(self, *symbols: object) -> None:
+        """Tell it of a new configuration with these symbols."""
+        feed = Feed.model_validate({"symbols": symbols})
+        settings = self._settings.model_copy(update={"feeds": (feed,)})
+        self._loop.call_soon_threadsafe(self._updates.put_nowait, settings)
 
     def wait(self) -> None:
         """Wait for its end, and raise what ended it, once."""
@@ -66,12 +82,12 @@ class Ingest:
 
 
 @contextmanager
-def streaming(settings: Settings, feed_url: str, *symbols: str, **changes: Any) -> Iterator[Ingest]:
+def streaming(settings: Settings, feed_url: str, *symbols: object, **changes: Any) -> Iterator[Ingest]:
     """Stream for the length of a `with` block; `changes` are keys of the section `ingest`."""
     chosen = settings.model_copy(
         update={
             "feed_url": feed_url,
-            "feeds": (Feed(symbols=symbols),),
+            "feeds": (Feed.model_validate({"symbols": symbols}),),
             "ingest": settings.ingest.model_copy(update=changes),
         }
     )
