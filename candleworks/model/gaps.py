@@ -13,9 +13,9 @@ Reason = Literal["stopped", "crashed", "closed", "dropped", "silent", "overflow"
 class GapNote(msgspec.Struct, frozen=True, array_like=True):
     """One entry of the gap book, in the order in which they were made.
 
-    `opened` begins at `at_us`, null where only the database knows: at the last stored tick. It is ignored while a gap of
-    the same symbol (null: of all) is open. `started` tells when a process began, and opens the gap of a crash if the feed
-    ran before and did not stop in order. `closed` ends what is open.
+    `opened` begins at `at_us`, null where only the database knows: at the last stored tick. It is ignored while a gap
+    of the same symbol (null: of all) is open. `started` tells when a process began, and opens the gap of a crash if the
+    feed ran before and did not stop in order. `closed` ends what is open.
     """
 
     kind: Literal["opened", "closed", "started"]

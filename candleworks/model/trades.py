@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 MICROSECONDS = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STAMP_MIN_US = 631_152_000 * MICROSECONDS  # 1990-01-01: no vendor has older ticks, a smaller stamp is a broken one
-# Products of a price and a volume, which vwap needs, would leave what a double can hold; PostgreSQL then computes nothing.
+# Beyond these the product of a price and a volume, which vwap needs, may be no double, and one tick stops a refresh.
 SMALLEST, LARGEST = 1e-100, 1e100
 
 

@@ -19,7 +19,16 @@ def utc(text: str) -> datetime:
 
 @pytest.mark.parametrize(
     ("symbol", "calendar"),
-    [("AAPL", "XNYS"), ("VOD:LSE", "XNYS"), ("BTC/USD", "24/7"), ("SAP", "XFRA"), ("EUR/USD", "XNYS"), ("USD", "XNYS"), ("GBP/JPY", "FX"), ("BTC/EUR", "24/7")],
+    [
+        ("AAPL", "XNYS"),
+        ("VOD:LSE", "XNYS"),
+        ("BTC/USD", "24/7"),
+        ("SAP", "XFRA"),
+        ("EUR/USD", "XNYS"),
+        ("USD", "XNYS"),
+        ("GBP/JPY", "FX"),
+        ("BTC/EUR", "24/7"),
+    ],
 )
 def test_a_symbol_follows_its_calendar(symbol: str, calendar: str) -> None:
     """The configured one, else FX for currencies, around the clock for other pairs, that of stocks for the rest."""
