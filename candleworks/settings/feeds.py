@@ -1,0 +1,80 @@
+"""Feeds and the symbols asked of them."""
+
+from typing import Annotated
+
+from pydantic import (
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+)
+
+from candleworks.settings.kinds import DEFAULT_SYMBOLS, FeedUrl, Name, Section, Symbol, VendorSymbol, Word
+
+
+class Instrument(Section):
+    """A symbol that needs more than its name to be found at the vendor.
+
+    It is stored as `store_as`, by default the symbol with the exchange that was named: `RY:XTSE`.
+    """
+
+    symbol: VendorSymbol
+    mic_code: Word | None = None
+    exchange: Word | None = None
+    type: Word | None = None
+    store_as: Symbol | None = None
+
+    @property
+    def name(self) -> str:
+        exchange = self.mic_code or self.exchange
+        plain = f"{self.symbol}:{exchange}".replace(" ", "_") if exchange else self.symbol
+        return self.store_as or plain
+
+
+def _plain_or_object(value: object) -> str:
+    return OBJECT if isinstance(value, dict | Instrument) else PLAIN
+
+
+PLAIN, OBJECT = "[plain]", "[object]"  # pydantic shows them in the path of an error
+Subscription = Annotated[
+    Annotated[VendorSymbol, Tag(PLAIN)] | Annotated[Instrument, Tag(OBJECT)], Discriminator(_plain_or_object)
+]
+
+
+class Feed(Section):
+    """One websocket connection and the symbols asked of it.
+
+    `url` is where it connects to when that is not CANDLEWORKS_FEED_URL.
+    """
+
+    name: Name = "twelvedata"
+    symbols: tuple[Subscription, ...] = Field(default=DEFAULT_SYMBOLS, min_length=1)
+    url: FeedUrl | None = None
+
+    @field_validator("symbols")
+    @classmethod
+    def _each_symbol_once(cls, symbols: tuple[str | Instrument, ...]) -> tuple[str | Instrument, ...]:
+        names = [_stored_name(symbol) for symbol in symbols]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"each symbol once ({', '.join(repeated)} is repeated)")
+        return symbols
+
+    @property
+    def instruments(self) -> dict[str, str | Instrument]:
+        """What to ask the vendor for, by the name under which its ticks are stored."""
+        return {_stored_name(symbol): symbol for symbol in self.symbols}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The symbols as they are stored."""
+        return tuple(self.instruments)
+
+    @property
+    def tickers(self) -> tuple[str, ...]:
+        """The symbols as the vendor lists them, without what singles them out."""
+        return tuple(symbol if isinstance(symbol, str) else symbol.symbol for symbol in self.symbols)
+
+
+def _stored_name(symbol: str | Instrument) -> str:
+    return symbol if isinstance(symbol, str) else symbol.name

@@ -1,0 +1,63 @@
+"""The kinds of values that settings have, and what is allowed for each."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+)
+
+VENDOR_FEED_URL = "wss://ws.twelvedata.com/v1/quotes/price"
+VENDOR_REST_URL = "https://api.twelvedata.com"
+DEFAULT_SYMBOLS = ("AAPL", "MSFT", "TSLA", "AMZN", "BTC/USD", "ETH/USD", "EUR/USD")
+
+
+def matching(pattern: str, allowed: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(allowed)
+        return text
+
+    return AfterValidator(check)
+
+
+def _known_calendar(name: str) -> str:
+    if name not in ("XNYS", "24/7", "FX"):
+        import exchange_calendars  # noqa: PLC0415 - 0.5 s to import, and most configurations name no calendar
+
+        if name not in exchange_calendars.get_calendar_names():
+            raise ValueError("FX, or a calendar of exchange_calendars such as XNYS, XLON or 24/7")
+    return name
+
+
+def _silence_seconds(value: object) -> int:
+    if type(value) is not int or not 5 <= value <= 86_400:
+        raise ValueError("a whole number from 5 to 86,400")
+    return value
+
+
+Name = Annotated[str, matching("[a-z0-9][a-z0-9-]{0,39}", "up to 40 of a-z, 0-9 and -, not beginning with -")]
+Symbol = Annotated[
+    str,
+    matching(
+        "[A-Za-z0-9][A-Za-z0-9./:^_-]{0,31}",
+        "up to 32 letters, digits and . / : ^ _ -, beginning with a letter or digit",
+    ),
+]
+VendorSymbol = Annotated[Symbol, AfterValidator(str.upper)]  # as the vendor writes them; it knows no others
+Word = Annotated[str, matching("[A-Za-z0-9][A-Za-z0-9 ._-]{0,31}", "up to 32 letters, digits, spaces and . _ -")]
+SilenceSeconds = Annotated[int, BeforeValidator(_silence_seconds)]
+CalendarName = Annotated[str, AfterValidator(_known_calendar)]
+SymbolClass = Literal["stock", "crypto", "forex"]
+RequiredField = Literal["time", "symbol", "price", "received_at", "day_volume", "volume", "bid", "ask"]
+Port = Annotated[int, Field(ge=1, le=65535)]
+FeedUrl = Annotated[str, matching("wss?://[^/].*", "an address that begins with ws:// or wss://")]
+RestUrl = Annotated[str, matching("https?://[^/].*", "an address that begins with http:// or https://")]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
