@@ -104,6 +104,11 @@ class Orchestra:
         done = self.module("deploy", log="deploy.log", cwd=cwd, **more).wait(PATIENCE_SECONDS)
         assert done == 0, (self.directory / "deploy.log").read_text()
 
+    def automate(self, **more: object) -> None:
+        """Save the automations alone, as a deployment does at its end."""
+        program = "from flows.support.automations import automate; automate()"
+        subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=self.variables(**more), check=True)
+
     @contextmanager
     def worker(
         self, dsn: str, feed_url: str, *arguments: str, cwd: Path = ROOT, **more: object

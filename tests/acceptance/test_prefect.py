@@ -109,7 +109,7 @@ def test_events_reach_a_webhook(prefect: Orchestra) -> None:
     """By a block and automations that a deployment saves, once however often it is repeated."""
     with receiver() as (address, received):
         for _ in range(2):
-            prefect.deploy(CANDLEWORKS_EVENT_WEBHOOK=address)
+            prefect.automate(CANDLEWORKS_EVENT_WEBHOOK=address)
         names = {each["name"] for each in prefect.ask("POST", "/automations/filter")}
         assert len(prefect.ask("POST", "/automations/filter")) == len(names) == 3
         prefect.tell("candleworks.quality.failed", "candleworks.quality.stale-feed/twelvedata")
@@ -119,7 +119,7 @@ def test_events_reach_a_webhook(prefect: Orchestra) -> None:
         "text": "stale-feed/twelvedata: {'observed': '99 s'}",
         "source": "candleworks",
     }
-    prefect.deploy()
+    prefect.automate()
     assert prefect.ask("POST", "/automations/filter") == []
 
 
@@ -170,6 +170,7 @@ def test_a_killed_run_is_replaced(stage: Stage) -> None:
 
 
 @postgres
+@long
 def test_a_run_ends_with_its_killed_worker(stage: Stage) -> None:
     """Without its worker nobody could stop it; the next worker starts another one."""
     with stage.prefect.worker(stage.dsn, stage.simulator.feed_url) as worker:
@@ -231,6 +232,7 @@ def test_ingest_does_not_care_for_minutes_either(stage: Stage) -> None:
 
 
 @postgres
+@long
 def test_workers_in_different_directories_share_the_feeds_of_one_server(
     stage: Stage, tmp_path: Path, server_dsn: str, template: str
 ) -> None:
@@ -247,7 +249,7 @@ def test_workers_in_different_directories_share_the_feeds_of_one_server(
             stack.enter_context(worker)
             runs[feed] = prefect.running(prefect.deployment(f"stream-ticks/stream-ticks-{feed}"))
             until(partial(_holds_only, dsn, symbol))
-        time.sleep(40 if long_proofs() else 6)  # a feed may be without a holder for half a minute
+        time.sleep(40)  # a feed may be without a holder for half a minute
         assert {feed: prefect.run(run.id).state for feed, run in runs.items()} == dict.fromkeys(feeds, "Running")
 
 
