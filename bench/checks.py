@@ -21,7 +21,7 @@ INSERT INTO stocks_real_time (time, symbol, price, day_volume, volume, bid, ask,
 SELECT t.time, 'S' || n %% %(symbols)s || '/X', 100 + (n %% 101) * 0.01, 1000000 + n %% 1000, 1, 99.99, 101.02,
     t.time + interval '200 milliseconds', 'twelvedata'
 FROM generate_series(%(ticks)s::bigint, 1, -1) n
-CROSS JOIN LATERAL (SELECT %(end)s - n * %(step)s AS time) t
+CROSS JOIN LATERAL (SELECT date_trunc('milliseconds', %(end)s - n * %(step)s) AS time) t
 """
 FEED = """
 INSERT INTO feed_symbols SELECT 'bench', 'S' || n || '/X', 'streaming', NULL, now() - interval '30 days'

@@ -133,6 +133,7 @@ class _Run:
             **self._facts,
             "limits": limits({*batch, *self._streamed}, self.settings),
             "symbols": sorted(batch),
+            "streamed": self._streamed,
             "audited": sampled(batch, quality.audited_symbols, span.until),
             "sample": SAMPLE_ROWS,
         }

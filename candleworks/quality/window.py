@@ -8,6 +8,7 @@ FIRST = timedelta(hours=1)  # what the first run looks back
 LONGEST = timedelta(hours=24)  # and any other one, after an outage of the checks
 OVERLAP = timedelta(minutes=1)  # a tick is stored a moment after its arrival
 LATE = timedelta(hours=24)  # ticks with older stamps are left to `stamp-old`, and to runs that ask for their time
+REFERENCE = timedelta(days=8)  # as far as a tick's predecessors are looked for
 _EVER = ("-infinity", "infinity")
 
 
@@ -23,6 +24,7 @@ class Window:
     def parameters(self) -> dict[str, Any]:
         """The bounds as the SQL of the checks names them."""
         received: tuple[object, object]
+        hour = self.until.replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)  # the last whole one
         if self.by_time:
             received, time_from = _EVER, self.start
         else:
@@ -31,9 +33,12 @@ class Window:
             "received_from": received[0],
             "received_until": received[1],
             "time_from": time_from,
+            "reference_from": time_from - REFERENCE,
             "arrived_from": self.start,
             "stats_from": self.start,
             "candles_from": self.start.replace(second=0, microsecond=0),
+            "hour": hour,
+            "hour_first": hour - timedelta(days=14),
             "until": self.until,
         }
 

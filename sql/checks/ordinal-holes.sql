@@ -14,6 +14,7 @@ WITH suspects AS (
             max(mod(extract(microseconds FROM t.time)::bigint, 1000)) >= count(*) AS has_hole
         FROM public.stocks_real_time t
         WHERE t.symbol = s.symbol AND t.time >= s.stamp AND t.time < s.stamp + interval '1 millisecond'
+            AND t.time >= %(reference_from)s -- says nothing new, but leaves out chunks before they are opened
     ) c
     WHERE c.has_hole
 )

@@ -22,7 +22,7 @@ WITH ticks AS MATERIALIZED (
             percentile_cont(0.5) WITHIN GROUP (ORDER BY p.price) AS median
         FROM (
             SELECT p.time, p.price FROM public.stocks_real_time p
-            WHERE p.symbol = q.symbol AND p.time < q.quarter AND p.time >= q.quarter - interval '8 days' AND p.price > 0
+            WHERE p.symbol = q.symbol AND p.time < q.quarter AND p.time >= %(reference_from)s AND p.price > 0
             ORDER BY p.time DESC LIMIT 200
         ) p
     ) b
@@ -38,7 +38,7 @@ WITH ticks AS MATERIALIZED (
     SELECT j.*, row_number() OVER (PARTITION BY j.symbol ORDER BY abs(j.percent) DESC, j.time) AS n
     FROM judged j
     WHERE abs(j.percent) > j.allowed_percent
-        OR (j.mad > 0 AND abs(j.price - j.median) > j.allowed_mad * j.mad AND abs(j.percent) > j.jump_mad_percent)
+        OR (abs(j.price - j.median) > j.allowed_mad * j.mad AND abs(j.percent) > j.jump_mad_percent)
 ), worst AS (
     SELECT o.symbol, count(*) AS ticks,
         max(o.price) FILTER (WHERE o.n = 1) AS price, max(o.median) FILTER (WHERE o.n = 1) AS median,

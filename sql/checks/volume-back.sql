@@ -17,6 +17,7 @@ WITH seconds AS (
         SELECT max(p.day_volume) AS total FROM (
             SELECT p.day_volume FROM public.stocks_real_time p
             WHERE p.symbol = d.symbol AND p.time < d.first AND p.time >= d.day::timestamp AT TIME ZONE d.zone
+                AND p.time >= %(reference_from)s -- says nothing new, but leaves out chunks before they are opened
             ORDER BY p.time DESC LIMIT 50
         ) p
     ) b

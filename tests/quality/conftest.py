@@ -82,13 +82,11 @@ def healthy(connection: Connection) -> None:
             last, total = price, 1_000_000.0
             for second in range(0, HOURS * 3600, TICK_SECONDS):
                 for ordinal in range(2 if second % 60 == 0 else 1):
-                    last *= 1 + chance.uniform(-0.0004, 0.0004)
+                    last *= 1 + chance.uniform(-0.0001, 0.0001)
                     total += chance.randrange(1, 500)
                     moment = start + timedelta(seconds=second, microseconds=ordinal)
                     sides = (last * 0.9999, last * 1.0001)
-                    copy.write_row(
-                        (moment, symbol, price, total, 1, *sides, moment + timedelta(milliseconds=200), FEED)
-                    )
+                    copy.write_row((moment, symbol, last, total, 1, *sides, moment + timedelta(milliseconds=200), FEED))
     for symbol in PRICES:
         connection.execute(
             "INSERT INTO feed_symbols VALUES (%s, %s, 'streaming', NULL, %s)",

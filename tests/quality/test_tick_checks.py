@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from candleworks.settings import TickThresholds
 from candleworks.storage.engine import Engine
 from tests.quality.conftest import FEED, NOW, PRICES, Watched, failing, stats
 
@@ -34,12 +35,8 @@ def empty_symbol(watched: Watched) -> None:
 
 
 def missing_volume(watched: Watched) -> None:
-    required = ("time", "symbol", "price", "day_volume")
-    ticks = watched.settings.quality.ticks.model_copy(update={"required": required, "classes": {}})
-    watched.settings = watched.settings.model_copy(
-        update={"quality": watched.settings.quality.model_copy(update={"ticks": ticks})}
-    )
-    ticks.model_fields_set.add("required")
+    required = TickThresholds(required=("time", "symbol", "price", "day_volume"))
+    watched.configured(ticks={"symbols": {"AAPL": required}})
     watched.tick("AAPL", NOW - MINUTE + timedelta(seconds=1))
 
 
@@ -52,7 +49,7 @@ def split(watched: Watched) -> None:
 
 
 def fast_move(watched: Watched) -> None:
-    watched.tick("AAPL", NOW - MINUTE + timedelta(seconds=1), 291.2)
+    watched.tick("AAPL", NOW - MINUTE + timedelta(seconds=3), 291.2)
 
 
 def volume_restart(watched: Watched) -> None:
@@ -108,11 +105,11 @@ def quiet_hour(watched: Watched) -> None:
 
 FAULTS: dict[str, list[Fault]] = {
     "required-fields": [
-        Fault(empty_symbol, "(empty)", "1 rows: symbol is empty", {"relation": "stocks_real_time"}),
+        Fault(empty_symbol, "(empty)", "1 rows: symbol is empty", {"symbol": ""}),
         Fault(missing_volume, "AAPL", "1 rows: day_volume is missing", {"symbol": "AAPL", "day_volume": None}),
     ],
     "price-positive": [
-        Fault(lambda w: w.tick("AAPL", NOW - MINUTE + timedelta(seconds=1), 0.0), "AAPL",
+        Fault(lambda w: w.tick("AAPL", NOW - MINUTE + timedelta(seconds=2), 0.0), "AAPL",
             "1 rows: price is not above zero", {"symbol": "AAPL", "price": 0.0}),
     ],
     "stamp-future": [
@@ -136,7 +133,7 @@ FAULTS: dict[str, list[Fault]] = {
             "1 ticks with a bid above their ask", {"bid": 1.09, "ask": 1.08}),
     ],
     "wide-spread": [
-        Fault(lambda w: w.tick("EUR/USD", NOW - MINUTE + timedelta(seconds=1), bid=1.0, ask=1.2), "EUR/USD",
+        Fault(lambda w: w.tick("EUR/USD", NOW - MINUTE + timedelta(seconds=2), bid=1.0, ask=1.2), "EUR/USD",
             "1 quotes with a spread of up to 18.18 %", {"bid": 1.0, "ask": 1.2}),
     ],
     "ordinal-holes": [
