@@ -14,7 +14,8 @@ from collections import deque
 
 from candleworks import clock
 from candleworks.ingest.batcher import Batch
-from candleworks.ingest.spool import Entry, Spool, SpoolFullError
+from candleworks.ingest.segments import Entry
+from candleworks.ingest.spool import Spool, SpoolFullError
 from candleworks.model.gaps import GapNote
 
 WRITING_MS = 60  # what a commit may take before its entry is copied to disk; most take 5 to 20

@@ -1,94 +1,29 @@
-"""Batches on disk while the database is away: append-only files with checksums, read back in order.
-
-A file belongs to one run of one feed. Each record is a header (length, ticks, sequence, CRC-32 of the payload; CRC-32
-of these) and a payload. A record that a crash tore was never promised to anybody and is cut off; one whose bytes were
-changed was, so what it costs is booked. docs/reliability.md.
-"""
+"""Batches on disk while the database is away: files appended to and read back in order; docs/reliability.md."""
 
 import contextlib
 import fcntl
 import logging
 import os
-import re
-import struct
 import threading
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 from uuid import UUID, uuid4
-
-import msgspec
 
 from candleworks import clock
 from candleworks.errors import TerminalError
 from candleworks.ingest.batcher import Batch
+from candleworks.ingest.segments import Entry, Place, Segment, encode, read_record, scan
 from candleworks.model.gaps import GapNote
 
 SEGMENT_BYTES = 16_777_216
-_FIELDS = struct.Struct("<IIQI")
-_CHECK = struct.Struct("<I")
-_HEADER_BYTES = _FIELDS.size + _CHECK.size
-_NAME = re.compile(r"[0-9]{20}-(?P<run>[0-9a-f-]{36})\.(?P<first>[0-9]{16})\.spool")
 
 log = logging.getLogger(__name__)
 
 
 class SpoolFullError(Exception):
     """The disk, or the share of it that the spool may use, is full."""
-
-
-@dataclass(slots=True, eq=False)
-class Entry:
-    """What is written in one transaction: frames as they came, and notes for the gap book.
-
-    `sequence` counts the entries of a run. `place` is where the entry is on disk, null while it is only in memory.
-    """
-
-    run: UUID
-    sequence: int
-    batch: Batch
-    notes: tuple[GapNote, ...] = ()
-    place: "Place | None" = None
-
-
-@dataclass(slots=True, eq=False)
-class Segment:
-    """One file: its records, `last` being the sequence of the last of them.
-
-    Where its bytes were changed, all that can no longer be told apart counts as one record.
-    """
-
-    path: Path
-    run: UUID
-    size: int = 0
-    records: int = 0
-    ticks: int = 0
-    last: int = 0
-    damaged: bool = False
-
-
-@dataclass(slots=True, frozen=True)
-class Place:
-    """Where a record begins."""
-
-    segment: Segment
-    offset: int
-
-
-class _Header(NamedTuple):
-    length: int
-    ticks: int
-    sequence: int
-    checksum: int
-
-
-class _Payload(msgspec.Struct, array_like=True):
-    frames: list[bytes]
-    received_us: list[int]
-    connections: list[int]
-    notes: tuple[GapNote, ...]
 
 
 @dataclass
@@ -111,7 +46,7 @@ class Spool:
         self._cursor: Place | None = None
         self._writing: IO[bytes] | None = None
         self._prefix = f"{clock.now_us():020d}-{self.run}"
-        self._segments = [segment for path in sorted(self.directory.glob("*.spool")) if (segment := _scan(path))]
+        self._segments = [segment for path in sorted(self.directory.glob("*.spool")) if (segment := scan(path))]
         self.unread = sum(segment.records for segment in self._segments)
         self.unread_ticks = sum(segment.ticks for segment in self._segments)
         if self._segments:
@@ -152,7 +87,7 @@ class Spool:
         `keep_unread` leaves them to be read back later; otherwise the caller keeps them in memory too.
         """
         with self._guard:
-            records = [(entry, _encode(entry)) for entry in entries]
+            records = [(entry, encode(entry)) for entry in entries]
             wanted = sum(len(record) for _, record in records)
             if self.size_bytes + wanted > self.max_bytes:
                 raise SpoolFullError(f"{self.size_bytes + wanted:,} of {self.max_bytes:,} bytes")
@@ -217,7 +152,7 @@ class Spool:
                 if offset >= segment.size:
                     self._cursor = self._next(segment)
                     continue
-                found = _read_record(segment, offset)
+                found = read_record(segment, offset)
                 if found is None:
                     entries.append(self._give_up(segment, offset))
                     continue
@@ -296,71 +231,3 @@ class Spool:
             self._close_writing()
             with contextlib.suppress(OSError):
                 self._hold.close()
-
-
-def _encode(entry: Entry) -> bytes:
-    batch = entry.batch
-    payload = msgspec.msgpack.encode(_Payload(batch.frames, batch.received_us, batch.connections, entry.notes))
-    fields = _FIELDS.pack(len(payload), len(batch), entry.sequence, zlib.crc32(payload))
-    return fields + _CHECK.pack(zlib.crc32(fields)) + payload
-
-
-def _scan(path: Path) -> Segment | None:
-    """Count the records of a file and cut off a torn last one; None when nothing is left of it, or it is not ours."""
-    named = _NAME.fullmatch(path.name)
-    if named is None:
-        log.warning("%s is no spool file of ours and is left alone.", path)
-        return None
-    segment = Segment(path, UUID(named["run"]), last=int(named["first"]) - 1)
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        while not _is_torn(file, segment.size, size):
-            header = _read_header(file, segment.size) or _Header(size, 0, segment.last + 1, 0)
-            segment.size = min(segment.size + _HEADER_BYTES + header.length, size)
-            segment.last = header.sequence
-            segment.records += 1
-            segment.ticks += header.ticks
-    if segment.size < size:
-        log.warning("%s: %d bytes of a torn record were cut off.", path, size - segment.size)
-        os.truncate(path, segment.size)
-    if not segment.records:
-        path.unlink()
-        return None
-    return segment
-
-
-def _is_torn(file: IO[bytes], offset: int, size: int) -> bool:
-    """Whether what follows is nothing, or ends before the record does, or is blocks that were never written."""
-    if offset + _HEADER_BYTES > size:
-        return True
-    header = _read_header(file, offset)
-    if header is not None:
-        return offset + _HEADER_BYTES + header.length > size
-    file.seek(offset)
-    return not any(any(part) for part in iter(lambda: file.read(SEGMENT_BYTES), b""))
-
-
-def _read_header(file: IO[bytes], offset: int) -> _Header | None:
-    """Return what the header at `offset` says; None when its bytes are missing or were changed."""
-    file.seek(offset)
-    found = file.read(_HEADER_BYTES)
-    fields = found[: _FIELDS.size]
-    if len(found) < _HEADER_BYTES or _CHECK.pack(zlib.crc32(fields)) != found[_FIELDS.size :]:
-        return None
-    return _Header(*_FIELDS.unpack(fields))
-
-
-def _read_record(segment: Segment, offset: int) -> tuple[Entry, int] | None:
-    """Return the entry that begins at `offset` and its record's length; None when its bytes were changed."""
-    with segment.path.open("rb") as file:
-        header = _read_header(file, offset)
-        payload = file.read(header.length) if header else b""
-    if header is None or zlib.crc32(payload) != header.checksum:
-        return None
-    try:
-        content = msgspec.msgpack.decode(payload, type=_Payload)
-    except msgspec.DecodeError:  # another version's
-        return None
-    batch = Batch(content.frames, content.received_us, content.connections)
-    entry = Entry(segment.run, header.sequence, batch, content.notes, Place(segment, offset))
-    return entry, _HEADER_BYTES + header.length

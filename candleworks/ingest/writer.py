@@ -22,8 +22,8 @@ from candleworks import clock
 from candleworks.errors import TransientError
 from candleworks.ingest.protocol import decode_prices
 from candleworks.ingest.roster import Roster
+from candleworks.ingest.segments import Entry
 from candleworks.ingest.sequencer import Placed, Sequencer
-from candleworks.ingest.spool import Entry
 from candleworks.ingest.statistics import Counters
 from candleworks.storage.connection import connect, transient_errors
 from candleworks.storage.feeds import book, hold_feed, save_mark, stored_marks

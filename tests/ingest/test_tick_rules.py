@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from candleworks.ingest.batcher import Batch
 from candleworks.ingest.roster import Roster
-from candleworks.ingest.spool import Entry
+from candleworks.ingest.segments import Entry
 from candleworks.ingest.writer import Writer
 from candleworks.model.trades import MICROSECONDS
 from candleworks.storage.connection import Connection
