@@ -4,7 +4,6 @@ import logging
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import URL
 
 from candleworks.storage.connection import Connection, connect
 from candleworks.storage.queries import query
@@ -39,6 +38,8 @@ def _address(connection: Connection, name: str) -> str:
     options = {"host": info.host} if info.host.startswith("/") else {}
     if mode := given.get("sslmode"):
         options["ssl"] = mode
+    from sqlalchemy import URL  # noqa: PLC0415 - 0.5 s to import, and every command would pay them
+
     return URL.create(
         "postgresql+asyncpg",
         username=info.user,
