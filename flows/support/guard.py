@@ -12,6 +12,7 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.exceptions import ObjectNotFound, PrefectException
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from flows.support.names import WITH_PARENT, WITH_WORKER
 
@@ -29,6 +30,11 @@ class RunGuard:
         self.why: str | None = None
 
     async def watch(self) -> None:
+        # The client's own repetitions wait up to minutes, and would go on doing so when the server is back.
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+            await self._watch()
+
+    async def _watch(self) -> None:
         async with get_client(httpx_settings={"timeout": 5}) as client:
             asking = asyncio.create_task(self._ask(client))
             while not self._stop.is_set():

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import signal
+import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from typing import Any
 from uuid import UUID
@@ -30,6 +31,7 @@ from flows.support.minutes import report_minutes
 from flows.support.names import DATABASE_LABEL, REFUSED, WITH_WORKER
 
 LABEL_SECONDS = 2
+LEAVE_SECONDS = 5
 
 log = logging.getLogger("candleworks.flows")
 
@@ -94,7 +96,13 @@ def _database(dsn: str) -> str:
 
 
 async def _final(run_id: UUID, state: State) -> State:
-    """Return the state for Prefect to save, unless Prefect has cancelled the run: it would then save Crashed."""
+    """Return the state for Prefect to save, unless Prefect has cancelled the run: it would then save Crashed.
+
+    After an absence of the server Prefect may wait for its own connections when all is done; we do not.
+    """
+    leaving = threading.Timer(LEAVE_SECONDS, os._exit, [0])
+    leaving.daemon = True
+    leaving.start()
     try:
         await anyio.lowlevel.checkpoint()
     except asyncio.CancelledError:
