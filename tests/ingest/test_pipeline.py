@@ -31,7 +31,8 @@ Content = tuple[UUID, int, list[bytes], int]
 
 STEPS = st.one_of(
     st.tuples(st.just("put"), st.integers(0, LARGEST_BATCH)),  # so many ticks; without any a note
-    st.tuples(st.just("write"), st.integers(1, 5)),  # so many entries
+    st.tuples(st.just("pile"), st.integers(3, 12)),  # so many batches, while the writer stands still
+    st.tuples(st.just("write"), st.integers(1, 9)),  # so many entries
     st.tuples(st.just("save"), st.just(0)),
     st.tuples(st.just("save_meanwhile"), st.integers(1, 4)),
     st.tuples(st.just("disk"), st.sampled_from([0, DISK])),  # so many bytes may be used
@@ -70,6 +71,11 @@ class Traffic:
         notes = () if ticks else (NOTE,)
         self.pipeline.put(batch, *notes)
         self.owed.append((self.spool.run, self._puts, batch.frames, len(notes)))
+
+    async def pile(self, batches: int) -> None:
+        for _ in range(batches):
+            self.put(1 + self._puts % LARGEST_BATCH)
+            await self.save()
 
     async def write(self, entries: int) -> None:
         """As the writer does: the same entry until it is done."""
