@@ -85,7 +85,7 @@ class GapBook:
         self._open[symbol] = reason
         self._put(GapNote("opened", at_us, symbol, reason))
         since = _text(at_us) or "the last stored tick"
-        level = logging.INFO if reason in ("stopped", "closed", "dropped") else logging.WARNING  # or it has been said
+        level = logging.DEBUG if reason in ("stopped", "closed", "dropped") else logging.WARNING  # or it has been said
         log.log(level, "Feed %s: a gap begins (%s%s) from %s on.", self._feed, reason, _of(symbol), since)
         self._tell("feed.gap-opened", symbol, {"reason": reason, "started_at": _text(at_us)})
 

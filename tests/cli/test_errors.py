@@ -34,10 +34,10 @@ def test_debugging_shows_where_it_failed(invoke: Invoke, arguments: tuple[str, .
     assert ended.errors.endswith(NO_KEY)
 
 
-@pytest.mark.parametrize("command", ["migrate", "status", "up", "doctor"])
+@pytest.mark.parametrize("command", ["migrate", "status", "up --no-prefect", "doctor"])
 def test_a_database_that_does_not_answer_is_named(invoke: Invoke, command: str) -> None:
     """With its address, without the password."""
-    ended = invoke(command, CANDLEWORKS_DSN=UNREACHABLE, CANDLEWORKS_WEB_PORT=18059)
+    ended = invoke(*command.split(), CANDLEWORKS_DSN=UNREACHABLE, CANDLEWORKS_WEB_PORT=18059)
     assert (ended.status, ended.output) == (1, "")
     assert ended.errors.startswith("The database market on 127.0.0.1:1 cannot be reached (")
     assert ended.errors.endswith("): start it, or correct CANDLEWORKS_DSN.\n")
@@ -100,10 +100,10 @@ def test_a_feed_that_is_not_configured_is_refused(invoke: Invoke) -> None:
     assert ended == (2, "", sentence)
 
 
-@pytest.mark.parametrize("command", ["up", "dsn"])
+@pytest.mark.parametrize("command", ["up --no-prefect", "dsn"])
 def test_a_home_that_cannot_be_used_is_named(invoke: Invoke, tmp_path: Path, command: str) -> None:
     """Here it is a file."""
     home = tmp_path / "home"
     home.touch()
     sentence = f"{home} cannot be used (File exists): correct its permissions, or name another place.\n"
-    assert invoke(command) == (1, "", sentence)
+    assert invoke(*command.split()) == (1, "", sentence)

@@ -149,12 +149,12 @@ def test_whether_there_was_a_crash_only_the_database_knows(caplog: pytest.LogCap
 @pytest.mark.parametrize("reason", ["dropped", "silent", "overflow"])
 def test_gaps_are_said(diary: Diary, reason: Reason, caplog: pytest.LogCaptureFixture) -> None:
     """With the time; those that nothing else says, as warnings."""
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG)
     diary.book.lost(reason)
     diary.book.recovered(T + SECOND_US)
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         (
-            "INFO" if reason == "dropped" else "WARNING",
+            "DEBUG" if reason == "dropped" else "WARNING",
             f"Feed twelvedata: a gap begins ({reason}) from 2027-01-15T08:00:00+00:00 on.",
         ),
         ("INFO", f"Feed twelvedata: the gap ends ({reason}) at 2027-01-15T08:00:02+00:00."),

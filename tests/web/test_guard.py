@@ -77,7 +77,7 @@ def test_only_reading_is_allowed(client: httpx.Client) -> None:
 def test_serving_does_not_import_what_the_charting_package_needs() -> None:
     """The package brings one JavaScript file; importing it would load pandas and pywebview."""
     program = (
-        "import sys; from candleworks.web import app, page; page._version();"
+        "import sys; from candleworks.web import app, page; page.asset_version();"
         " print([name for name in ('lightweight_charts', 'pandas', 'webview') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
