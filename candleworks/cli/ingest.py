@@ -76,6 +76,9 @@ def _reread(updates: dict[str, Updates]) -> None:
         return
     for queue in updates.values():
         queue.put_nowait(settings)
+    for feed in settings.feeds:
+        if feed.name not in updates:
+            log.info("Feed %s is not streamed here: start `candleworks ingest --feed %s`.", feed.name, feed.name)
 
 
 def check_key(settings: Settings, feeds: Sequence[Feed]) -> None:

@@ -1,6 +1,6 @@
 """What placing trades and quotes has in common: which of them are looked at, and in which order they are stored."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -52,6 +52,15 @@ class Parts(Protocol):
     """Gives parts to be merged, from the beginning each time that it is called."""
 
     def __call__(self) -> Iterable[Staged]: ...
+
+
+def stage_all(parts: Parts, stage: Callable[[Staged, int], None]) -> int:
+    """Stage every part with the count of ticks before it that are not known; return the count of all of these."""
+    count = 0
+    for part in parts():
+        stage(part, count)
+        count += 0 if part.known else len(part.frame)
+    return count
 
 
 @dataclass

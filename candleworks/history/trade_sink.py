@@ -15,6 +15,7 @@ from candleworks.history.placing import (
     combined,
     extents,
     may_crowd,
+    stage_all,
     staging_csv,
     texts,
     times,
@@ -100,14 +101,7 @@ class TradeSink:
         return by_row(self.merge(lambda: [Staged(frame, known=False)]), frame)
 
     def merge(self, parts: Parts) -> Meeting:
-        def staged() -> int:
-            count = 0
-            for part in parts():
-                self._stage(part, count)
-                count += 0 if part.known else len(part.frame)
-            return count
-
-        return self.store.merge_staged(staged)
+        return self.store.merge_staged(lambda: stage_all(parts, self._stage))
 
     def _stage(self, part: Staged, arrival: int) -> None:
         frame = self._with_day(with_sources(part.frame, self.received_us, self.store.origin))

@@ -5,6 +5,7 @@ import contextlib
 from dataclasses import dataclass, field
 
 from candleworks.ingest.protocol import PriceEvent
+from candleworks.ingest.room import Room
 
 
 @dataclass(slots=True)
@@ -24,7 +25,7 @@ class Batch:
         return len(self.frames)
 
 
-class Batcher:
+class Batcher(Room):
     """Between the socket and the writer; belongs to one event loop.
 
     At most `max_buffered` frames wait. Then `room()` blocks, the socket is no longer read, and TCP slows the sender:
@@ -32,14 +33,13 @@ class Batcher:
     """
 
     def __init__(self, max_rows: int, max_age_seconds: float, max_buffered: int) -> None:
+        super().__init__()
         self._max_rows = max_rows
         self._max_age_seconds = max_age_seconds
         self._max_buffered = max_buffered
         self._waiting = Batch()
         self._some = asyncio.Event()
         self._full = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
         self._closed = False
 
     def __len__(self) -> int:
@@ -62,15 +62,7 @@ class Batcher:
         if count >= self._max_rows:
             self._full.set()
             if count >= self._max_buffered:
-                self._room.clear()
-
-    @property
-    def crowded(self) -> bool:
-        """Whether the feed has to wait for `room()`; asking is cheaper than awaiting."""
-        return not self._room.is_set()
-
-    async def room(self) -> None:
-        await self._room.wait()
+                self._set_room(free=False)
 
     def take_all(self) -> Batch:
         """Hand out everything at once, out of turn."""
@@ -78,7 +70,7 @@ class Batcher:
         if not self._closed:
             self._some.clear()
             self._full.clear()
-        self._room.set()
+        self._set_room(free=True)
         return taken
 
     def close(self) -> None:
@@ -112,5 +104,5 @@ class Batcher:
         if not self._waiting and not self._closed:
             self._some.clear()
         if len(self._waiting) < self._max_buffered:
-            self._room.set()
+            self._set_room(free=True)
         return taken

@@ -14,6 +14,7 @@ from collections import deque
 
 from candleworks import clock
 from candleworks.ingest.batcher import Batch
+from candleworks.ingest.room import Room
 from candleworks.ingest.segments import Entry
 from candleworks.ingest.spool import Spool, SpoolFullError
 from candleworks.model.gaps import GapNote
@@ -26,13 +27,14 @@ KEPT_TICKS = 20_000  # in memory, besides on disk, while the database is slow; h
 log = logging.getLogger(__name__)
 
 
-class Pipeline:
+class Pipeline(Room):
     """`max_ticks` bounds what is in memory; beyond that `room` waits until the writer or the disk took some.
 
     An entry whose first tick arrived `batching_ms` before it was put is on its way as it should be.
     """
 
     def __init__(self, spool: Spool, max_ticks: int, batching_ms: int) -> None:
+        super().__init__()
         self._spool = spool
         self._max_ticks = max_ticks
         self._kept_ticks = min(KEPT_TICKS, max_ticks // 2)  # or the disk would never make room
@@ -43,8 +45,6 @@ class Pipeline:
         self._sequences = itertools.count(1)
         self._ticks = 0
         self._some = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
         self._disk = asyncio.Lock()
         self._closed = False
         self.full: str | None = None
@@ -78,17 +78,7 @@ class Pipeline:
 
     def _count(self, ticks: int) -> None:
         self._ticks += ticks
-        if self._ticks < self._max_ticks:
-            self._room.set()
-        else:
-            self._room.clear()
-
-    @property
-    def crowded(self) -> bool:
-        return not self._room.is_set()
-
-    async def room(self) -> None:
-        await self._room.wait()
+        self._set_room(free=self._ticks < self._max_ticks)
 
     def close(self) -> None:
         """Let `next_entry` end once everything that was put is done."""

@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from candleworks import clock
+from candleworks.candles.calendars import sync_calendars
 from candleworks.candles.refresh import refresh
 from candleworks.errors import TransientError, UsageError
 from candleworks.ingest.batcher import Batch, Batcher
@@ -195,7 +196,7 @@ def _beside(run: _Run, pool: ConnectionPool, updates: Updates) -> list[Coroutine
     return [
         run.supervisor.watch(),
         run.pipeline.keep_safe(run.written),
-        _follow(run, updates),
+        _follow(run, pool, updates),
         _every(refresh_seconds, _refresh, run, pool),
         _every(STATISTICS_INTERVAL_SECONDS, _save_statistics, run, pool),
         _every(SESSIONS_INTERVAL_SECONDS, _load_sessions, run, pool, at_once=True),
@@ -209,7 +210,7 @@ async def _write(run: _Run) -> None:
         run.pipeline.done()
 
 
-async def _follow(run: _Run, updates: Updates) -> None:
+async def _follow(run: _Run, pool: ConnectionPool, updates: Updates) -> None:
     """Take over what a new configuration says about the feed's symbols and their silence, until the stop."""
     while not run.stop.is_set():
         with contextlib.suppress(TimeoutError):
@@ -226,6 +227,17 @@ async def _follow(run: _Run, updates: Updates) -> None:
                      run.feed.name, len(came), len(leaving))  # fmt: skip
             await run.feed.leave(leaving)
             await run.feed.ask(came)
+            await asyncio.to_thread(_learn_calendars, run, pool, settings)
+
+
+def _learn_calendars(run: _Run, pool: ConnectionPool, settings: Settings) -> None:
+    """Store the sessions of calendars that are new; without a database they are learnt at the next start."""
+    try:
+        with transient_errors(run.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
+            sync_calendars(connection, settings)
+        _load_sessions(run, pool)
+    except (TransientError, UsageError) as error:
+        log.warning("%s", error)
 
 
 async def _every(
