@@ -149,7 +149,7 @@ def test_whether_there_was_a_crash_only_the_database_knows(caplog: pytest.LogCap
 @pytest.mark.parametrize("reason", ["dropped", "silent", "overflow"])
 def test_gaps_are_said(diary: Diary, reason: Reason, caplog: pytest.LogCaptureFixture) -> None:
     """With the time; those that nothing else says, as warnings."""
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "candleworks.ingest.gaps")
     diary.book.lost(reason)
     diary.book.recovered(T + SECOND_US)
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
