@@ -10,9 +10,10 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import anyio.to_thread
 import httpx
@@ -21,7 +22,7 @@ from anyio.abc import TaskStatus
 from prefect.client.schemas.objects import FlowRun
 from prefect.flow_engine import run_flow
 from prefect.flows import load_flow_from_flow_run
-from prefect.settings import PREFECT_API_URL
+from prefect.settings import PREFECT_API_URL, get_current_settings
 from prefect.utilities.processutils import command_to_string
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
@@ -66,6 +67,16 @@ class PlatformWorker(ProcessWorker):
     @classmethod
     def __dispatch_key__(cls) -> str:
         return "candleworks-process"  # beside Prefect's own process worker
+
+    async def __aenter__(self) -> Self:
+        """Keep files in Prefect's home: its runner's directory in /tmp belongs to whoever came first."""
+        home, shared = get_current_settings().home, tempfile.tempdir
+        home.mkdir(parents=True, exist_ok=True)
+        tempfile.tempdir = str(home)
+        try:
+            return await super().__aenter__()
+        finally:
+            tempfile.tempdir = shared
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
         return [] if self.stopping else await super().get_and_submit_flow_runs()
