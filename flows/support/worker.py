@@ -13,7 +13,7 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import anyio.to_thread
 import httpx
@@ -68,7 +68,7 @@ class PlatformWorker(ProcessWorker):
     def __dispatch_key__(cls) -> str:
         return "candleworks-process"  # beside Prefect's own process worker
 
-    async def __aenter__(self) -> Self:
+    async def __aenter__(self) -> ProcessWorker:
         """Keep files in Prefect's home: its runner's directory in /tmp belongs to whoever came first."""
         home, shared = get_current_settings().home, tempfile.tempdir
         home.mkdir(parents=True, exist_ok=True)
