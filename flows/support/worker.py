@@ -13,7 +13,7 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import anyio.to_thread
 import httpx
@@ -68,15 +68,16 @@ class PlatformWorker(ProcessWorker):
     def __dispatch_key__(cls) -> str:
         return "candleworks-process"  # beside Prefect's own process worker
 
-    async def __aenter__(self) -> ProcessWorker:
+    async def __aenter__(self) -> Self:
         """Keep files in Prefect's home: its runner's directory in /tmp belongs to whoever came first."""
         home, shared = get_current_settings().home, tempfile.tempdir
         home.mkdir(parents=True, exist_ok=True)
         tempfile.tempdir = str(home)
         try:
-            return await super().__aenter__()
+            await super().__aenter__()
         finally:
             tempfile.tempdir = shared
+        return self
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
         return [] if self.stopping else await super().get_and_submit_flow_runs()
