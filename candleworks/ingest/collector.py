@@ -1,11 +1,12 @@
 """Moves batches from the feed into the pipeline, and looks at what comes."""
 
 from candleworks.ingest.batcher import Batch, Batcher
-from candleworks.ingest.gaps import SECOND_US, GapBook
+from candleworks.ingest.gaps import GapBook
 from candleworks.ingest.pipeline import Pipeline
 from candleworks.ingest.protocol import decode_prices
 from candleworks.ingest.roster import Roster
 from candleworks.ingest.watchdog import Watchdog
+from candleworks.model.trades import MICROSECONDS
 
 
 class Collector:
@@ -35,7 +36,7 @@ class Collector:
         prices = [event for event in batch.events if not isinstance(event, str)]
         if prices:
             self._look_at({self._roster.name_of(event) for event in prices}, batch.received_us[-1])
-            self._book.heard(batch.received_us[-1], max(event.timestamp for event in prices) * SECOND_US)
+            self._book.heard(batch.received_us[-1], max(event.timestamp for event in prices) * MICROSECONDS)
         self._pipeline.put(batch)
 
     def _look_at(self, symbols: set[str], received_us: int) -> None:

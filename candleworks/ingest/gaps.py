@@ -2,15 +2,14 @@
 
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from candleworks import clock
 from candleworks.model.gaps import GapNote, Reason
 from candleworks.model.notices import Notice, Notify
+from candleworks.model.trades import MICROSECONDS, moment_of
 
-SECOND_US = 1_000_000
-HEARD_BEFORE_US = 5 * SECOND_US  # what was sent this long before the last sign of life has arrived
-CALM_US = 5 * SECOND_US
+HEARD_BEFORE_US = 5 * MICROSECONDS  # what was sent this long before the last sign of life has arrived
+CALM_US = 5 * MICROSECONDS
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ class GapBook:
     def heard(self, received_us: int, stamp_us: int | None = None) -> None:
         """Note a sign of life of the connection, and the stamp of a tick that came."""
         self._heard_us = received_us
-        if stamp_us is not None and stamp_us <= received_us + SECOND_US:
+        if stamp_us is not None and stamp_us <= received_us + MICROSECONDS:
             self._stamp_us = max(self._stamp_us or 0, stamp_us)
 
     @property
@@ -43,11 +42,11 @@ class GapBook:
         """The second from which ticks may be missing if the feed ended now; null when none came since the start."""
         heard = self._heard_us - HEARD_BEFORE_US if self._heard_us is not None else None
         known = max(filter(None, (self._stamp_us, heard)), default=None)
-        return known and known // SECOND_US * SECOND_US
+        return known and known // MICROSECONDS * MICROSECONDS
 
     def lost(self, reason: Reason, since_us: int | None = None) -> None:
         """Open the gap of all symbols, by default from the last sign of life on."""
-        self._begin(None, self.last_good_us if since_us is None else since_us // SECOND_US * SECOND_US, reason)
+        self._begin(None, self.last_good_us if since_us is None else since_us // MICROSECONDS * MICROSECONDS, reason)
 
     def slowed(self, now_us: int) -> None:
         """Note that memory and disk are full and the feed is not read: the vendor may drop what it cannot send."""
@@ -61,7 +60,7 @@ class GapBook:
 
     def recovered(self, received_us: int) -> None:
         """Close the gap of all symbols: from the second after this one on everything arrives."""
-        self._end(None, received_us // SECOND_US * SECOND_US + SECOND_US)
+        self._end(None, received_us // MICROSECONDS * MICROSECONDS + MICROSECONDS)
 
     @property
     def reason(self) -> Reason | None:
@@ -74,7 +73,7 @@ class GapBook:
         return {symbol for symbol in self._open if symbol is not None}
 
     def fell_silent(self, symbol: str, since_us: int) -> None:
-        self._begin(symbol, since_us // SECOND_US * SECOND_US, "silent")
+        self._begin(symbol, since_us // MICROSECONDS * MICROSECONDS, "silent")
 
     def spoke(self, symbol: str, at_us: int) -> None:
         self._end(symbol, at_us)
@@ -108,4 +107,4 @@ def _of(symbol: str | None) -> str:
 
 
 def _text(at_us: int | None) -> str | None:
-    return None if at_us is None else datetime.fromtimestamp(at_us / SECOND_US, UTC).isoformat()
+    return None if at_us is None else moment_of(at_us).isoformat()

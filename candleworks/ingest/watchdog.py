@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from candleworks.model.trades import MICROSECONDS
 from candleworks.model.trading_day import AROUND_THE_CLOCK, calendar_of
 from candleworks.settings import Settings
-
-SECOND_US = 1_000_000
 
 Sessions = Mapping[str, Sequence[tuple[int, int]]]
 
@@ -46,7 +45,7 @@ class Watchdog:
         silence = self._settings.silence
         around_the_clock = self._calendars[symbol] == AROUND_THE_CLOCK
         seconds = silence.around_the_clock_seconds if around_the_clock else silence.session_seconds
-        return silence.symbols.get(symbol, seconds) * SECOND_US
+        return silence.symbols.get(symbol, seconds) * MICROSECONDS
 
     @property
     def calendars(self) -> set[str]:

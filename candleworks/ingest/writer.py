@@ -1,5 +1,6 @@
 """Turns entries of the pipeline into committed rows, however often the database has to be reached again."""
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -147,13 +148,12 @@ class Writer:
             if self._prepare is not None:
                 self._prepare()
                 self._prepare = None
-            connection = connect(self._dsn, f"candleworks ingest {self._feed}")
-            try:
+            with contextlib.ExitStack() as failure:
+                connection = connect(self._dsn, f"candleworks ingest {self._feed}")
+                failure.callback(connection.close)
                 self._backend = hold_feed(connection, self._feed, self._backend)
                 marks = stored_marks(connection, self._feed)
-            except BaseException:
-                connection.close()
-                raise
+                failure.pop_all()
             store = TradeStore(connection, ORIGIN, self._zones.__getitem__)
             self._session = _Session(store, LiveTrades(store, self._feed, self._recent), marks)
             self.ready = True

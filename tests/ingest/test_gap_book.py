@@ -6,14 +6,15 @@ from collections.abc import Callable
 
 import pytest
 
-from candleworks.ingest.gaps import SECOND_US, GapBook
+from candleworks.ingest.gaps import GapBook
 from candleworks.model.gaps import GapNote, Reason
 from candleworks.model.notices import Notice
+from candleworks.model.trades import MICROSECONDS
 from candleworks.storage.connection import Connection
 from candleworks.storage.engine import Engine
 from candleworks.storage.feeds import book as write
 
-T = 1_800_000_000 * SECOND_US  # 2027-01-15T08:00:00Z
+T = 1_800_000_000 * MICROSECONDS  # 2027-01-15T08:00:00Z
 NOW = int(time.time()) - 100
 
 
@@ -42,7 +43,7 @@ def test_a_gap_begins_with_the_last_tick(diary: Diary) -> None:
     diary.book.recovered(T + 9_400_000)
     assert diary.notes == [
         GapNote("opened", T, None, "dropped"),
-        GapNote("closed", T + 10 * SECOND_US, None, "dropped"),
+        GapNote("closed", T + 10 * MICROSECONDS, None, "dropped"),
     ]
     assert [(notice.name, notice.subject, dict(notice.facts)) for notice in diary.notices] == [
         (
@@ -60,23 +61,23 @@ def test_a_gap_begins_with_the_last_tick(diary: Diary) -> None:
 
 def test_a_quiet_connection_is_no_gap(diary: Diary) -> None:
     """What was sent some seconds before the last sign of life has arrived."""
-    diary.book.heard(T + 100 * SECOND_US)
+    diary.book.heard(T + 100 * MICROSECONDS)
     diary.book.lost("closed")
-    assert diary.notes == [GapNote("opened", T + 95 * SECOND_US, None, "closed")]
+    assert diary.notes == [GapNote("opened", T + 95 * MICROSECONDS, None, "closed")]
 
 
 def test_a_stamp_of_the_future_does_not_shorten_a_gap(diary: Diary) -> None:
     """The vendor's clock, or nonsense."""
-    diary.book.heard(T + SECOND_US, T + 3_600 * SECOND_US)
+    diary.book.heard(T + MICROSECONDS, T + 3_600 * MICROSECONDS)
     diary.book.lost("dropped")
     assert diary.notes == [GapNote("opened", T, None, "dropped")]
 
 
 def test_silence_is_a_gap_from_where_it_began(diary: Diary) -> None:
     """Though the connection gave signs of life since."""
-    diary.book.heard(T + 100 * SECOND_US)
-    diary.book.lost("silent", T + 40 * SECOND_US + 700_000)
-    assert diary.notes == [GapNote("opened", T + 40 * SECOND_US, None, "silent")]
+    diary.book.heard(T + 100 * MICROSECONDS)
+    diary.book.lost("silent", T + 40 * MICROSECONDS + 700_000)
+    assert diary.notes == [GapNote("opened", T + 40 * MICROSECONDS, None, "silent")]
 
 
 def test_one_gap_at_a_time(diary: Diary) -> None:
@@ -84,8 +85,8 @@ def test_one_gap_at_a_time(diary: Diary) -> None:
     diary.book.lost("dropped")
     diary.book.lost("silent")
     assert diary.book.reason == "dropped"
-    diary.book.recovered(T + SECOND_US)
-    diary.book.recovered(T + 2 * SECOND_US)
+    diary.book.recovered(T + MICROSECONDS)
+    diary.book.recovered(T + 2 * MICROSECONDS)
     assert [note.kind for note in diary.notes] == ["opened", "closed"]
     assert len(diary.notices) == 2
     assert diary.book.reason is None
@@ -94,8 +95,8 @@ def test_one_gap_at_a_time(diary: Diary) -> None:
 def test_symbols_have_gaps_of_their_own(diary: Diary) -> None:
     """Beside each other and beside that of all; they end when the symbol speaks."""
     diary.book.fell_silent("BTC/USD", T)
-    diary.book.fell_silent("ETH/USD", T + SECOND_US)
-    diary.book.fell_silent("BTC/USD", T + SECOND_US)
+    diary.book.fell_silent("ETH/USD", T + MICROSECONDS)
+    diary.book.fell_silent("BTC/USD", T + MICROSECONDS)
     diary.book.lost("dropped")
     assert diary.book.silent == {"BTC/USD", "ETH/USD"}
     diary.book.spoke("BTC/USD", T + 5_500_000)
@@ -103,7 +104,7 @@ def test_symbols_have_gaps_of_their_own(diary: Diary) -> None:
     assert diary.book.silent == {"ETH/USD"}
     assert diary.notes == [
         GapNote("opened", T, "BTC/USD", "silent"),
-        GapNote("opened", T + SECOND_US, "ETH/USD", "silent"),
+        GapNote("opened", T + MICROSECONDS, "ETH/USD", "silent"),
         GapNote("opened", T, None, "dropped"),
         GapNote("closed", T + 5_500_000, "BTC/USD", "silent"),
     ]
@@ -117,15 +118,15 @@ def test_symbols_have_gaps_of_their_own(diary: Diary) -> None:
 
 def test_slow_times_end_when_they_are_over_for_good(diary: Diary) -> None:
     """Not between two of them; the gap ends with the last."""
-    diary.book.slowed(T + 10 * SECOND_US)
-    diary.book.settle(T + 14 * SECOND_US)
-    diary.book.slowed(T + 14 * SECOND_US)
-    diary.book.settle(T + 19 * SECOND_US)
+    diary.book.slowed(T + 10 * MICROSECONDS)
+    diary.book.settle(T + 14 * MICROSECONDS)
+    diary.book.slowed(T + 14 * MICROSECONDS)
+    diary.book.settle(T + 19 * MICROSECONDS)
     assert diary.book.reason == "overflow"
-    diary.book.settle(T + 20 * SECOND_US)
+    diary.book.settle(T + 20 * MICROSECONDS)
     assert diary.notes == [
         GapNote("opened", T, None, "overflow"),
-        GapNote("closed", T + 15 * SECOND_US, None, "overflow"),
+        GapNote("closed", T + 15 * MICROSECONDS, None, "overflow"),
     ]
 
 
@@ -138,7 +139,7 @@ def test_whether_there_was_a_crash_only_the_database_knows(caplog: pytest.LogCap
     book.started()
     assert (notes[0].kind, book.reason) == ("started", "crashed")
     book.recovered(T)
-    assert notes[1:] == [GapNote("closed", T + SECOND_US, None, "crashed")]
+    assert notes[1:] == [GapNote("closed", T + MICROSECONDS, None, "crashed")]
     assert (notices, caplog.records) == ([], [])
 
     book.started()
@@ -151,7 +152,7 @@ def test_gaps_are_said(diary: Diary, reason: Reason, caplog: pytest.LogCaptureFi
     """With the time; those that nothing else says, as warnings."""
     caplog.set_level(logging.DEBUG, "candleworks.ingest.gaps")
     diary.book.lost(reason)
-    diary.book.recovered(T + SECOND_US)
+    diary.book.recovered(T + MICROSECONDS)
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         (
             "DEBUG" if reason == "dropped" else "WARNING",
@@ -181,7 +182,7 @@ def booked(connection: Connection) -> Callable[..., list[Gap]]:
 
 
 def at(seconds: int) -> int:
-    return (NOW + seconds) * SECOND_US
+    return (NOW + seconds) * MICROSECONDS
 
 
 @pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)  # nothing here depends on it

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from candleworks.candles.calendars import sync_calendars
-from candleworks.ingest.watchdog import SECOND_US, Silent, Watchdog
+from candleworks.ingest.watchdog import Silent, Watchdog
+from candleworks.model.trades import MICROSECONDS
 from candleworks.settings import Calendars, Settings, Silence
 from candleworks.storage.calendars import sessions_around
 from candleworks.storage.connection import Connection
@@ -17,7 +18,7 @@ def us(text: str) -> int:
     day, time = text.split()
     number = 16 + ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].index(day)
     hour, minute, *second = map(int, time.split(":"))
-    return int(datetime(2026, 11, number, hour, minute, *second, tzinfo=UTC).timestamp()) * SECOND_US
+    return int(datetime(2026, 11, number, hour, minute, *second, tzinfo=UTC).timestamp()) * MICROSECONDS
 
 
 SESSIONS = {
@@ -149,8 +150,8 @@ def test_the_sessions_come_from_the_database(connection: Connection) -> None:
     watchdog = watching("AAPL", "EUR/USD")
     sync_calendars(connection, Settings())
     watchdog.sessions = sessions_around(connection, watchdog.calendars, thanksgiving)
-    now_us = int(thanksgiving.timestamp()) * SECOND_US
+    now_us = int(thanksgiving.timestamp()) * MICROSECONDS
     assert [watchdog.expects(symbol, now_us) for symbol in ("AAPL", "EUR/USD")] == [False, True]
-    day_us = 86_400 * SECOND_US
+    day_us = 86_400 * MICROSECONDS
     assert watchdog.expects("AAPL", now_us - day_us)
     assert not watchdog.expects("EUR/USD", now_us + 2 * day_us)
