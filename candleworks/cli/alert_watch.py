@@ -2,14 +2,10 @@
 
 import asyncio
 import contextlib
-import fcntl
 import logging
-from collections.abc import Iterator
-from pathlib import Path
 
 from candleworks.alerts.watch import Watch
-from candleworks.cli.running import Duration, log_to_stderr, stop_on_signal
-from candleworks.errors import UsageError
+from candleworks.cli.running import Duration, log_to_stderr, only_one, stop_on_signal
 from candleworks.settings import Settings, load_settings
 from candleworks.storage.connection import database
 
@@ -23,7 +19,8 @@ def watch(duration: Duration = None) -> None:
     """
     settings = load_settings()
     log_to_stderr(settings)
-    with _only_one(settings.home), database(settings) as dsn:
+    refusal = f"candleworks alerts watch is already running in {settings.home}: one is enough."
+    with only_one(settings.home / "alerts-watch.lock", refusal), database(settings) as dsn:
         asyncio.run(_watch(settings, dsn, duration))
 
 
@@ -37,14 +34,3 @@ async def _watch(settings: Settings, dsn: str, duration: float | None) -> None:
             log.exception("A round of the watch broke.")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), settings.alerts.watch.interval_seconds)
-
-
-@contextlib.contextmanager
-def _only_one(home: Path) -> Iterator[None]:
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "alerts-watch.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"candleworks alerts watch is already running in {home}: one is enough.") from None
-        yield

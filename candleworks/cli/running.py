@@ -1,13 +1,19 @@
 """What long-running commands share: when they stop, and how they speak."""
 
 import asyncio
+import contextlib
+import fcntl
 import logging
+import os
 import signal
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from candleworks.errors import UsageError
 from candleworks.settings import Settings
 
 Duration = Annotated[float | None, typer.Option(min=0, help="End after so many seconds instead of on a signal.")]
@@ -22,6 +28,22 @@ def stop_on_signal(duration_seconds: float | None) -> asyncio.Event:
     if duration_seconds is not None:
         loop.call_later(duration_seconds, stop.set)
     return stop
+
+
+@contextlib.contextmanager
+def only_one(lock: Path, refusal: str) -> Iterator[None]:
+    """Hold a lock file; UsageError with `refusal`, its {holder} being a process number, when another process does."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise UsageError(refusal.replace("{holder}", file.read().strip())) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
 
 
 def log_to_stderr(settings: Settings) -> None:

@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import fcntl
-import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,7 +24,7 @@ from candleworks.cli.orchestration import (
     stopped_feeds,
 )
 from candleworks.cli.processes import Child, stop_all
-from candleworks.cli.running import Duration, stop_on_signal
+from candleworks.cli.running import Duration, only_one, stop_on_signal
 from candleworks.errors import CandleworksError, TerminalError, TransientError, UsageError
 from candleworks.settings import Settings, load_settings
 from candleworks.simulate import RunningSimulator
@@ -55,7 +53,11 @@ def up(duration: Duration = None, prefect: Orchestrated = True) -> None:
         raise UsageError(
             f"There is no {PREFECT_FILE} in {Path.cwd()}: start in the directory that was cloned, or use --no-prefect."
         )
-    with _only_one(settings.home):
+    refusal = (
+        f"candleworks is already up in {settings.home} (process {{holder}}):"
+        " stop it first, or set CANDLEWORKS_HOME to another directory."
+    )
+    with only_one(settings.home / "up.lock", refusal):
         _check_port(settings.web_port, "the chart page", "CANDLEWORKS_WEB_PORT")
         if prefect:
             _check_port(settings.prefect_port, "Prefect", "CANDLEWORKS_PREFECT_PORT")
@@ -171,24 +173,6 @@ def _heading(settings: Settings, dsn: str, *, prefect: bool) -> list[str]:
         f"Feed        {source}",
         f"Logs        {settings.home / 'logs'}   Ctrl-C stops everything.",
     ]
-
-
-@contextlib.contextmanager
-def _only_one(home: Path) -> Iterator[None]:
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "up.lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise UsageError(
-                f"candleworks is already up in {home} (process {lock.read().strip()}):"
-                " stop it first, or set CANDLEWORKS_HOME to another directory."
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
 
 
 def _check_port(port: int, purpose: str, variable: str) -> None:
