@@ -18,12 +18,10 @@ from bench.live import client
 from bench.paced_feed import SYMBOLS, burst_size
 from bench.report import Measurement, Options
 from candleworks import clock
-from candleworks.settings import Ingest
 from candleworks.storage.connection import connect
 
 BUDGET_MS = 50.0
 TICKS_PER_SECOND = 10_000
-FLUSH_INTERVALS_MS = (Ingest().flush_interval_ms, 20)
 POLL_SECONDS = 0.002
 GRACE_SECONDS = 30
 NEWEST = """
@@ -33,28 +31,27 @@ CROSS JOIN LATERAL (SELECT price FROM stocks_real_time t WHERE t.symbol = s.symb
 
 
 def measure(databases: Databases, options: Options) -> Iterator[Measurement]:
-    for flush_interval_ms in FLUSH_INTERVALS_MS:
-        latencies_ms = _latencies_ms(databases, options.seconds, flush_interval_ms)
-        p50, p99, highest = (float(value) for value in np.percentile(latencies_ms, (50, 99, 100)))
-        yield Measurement(
-            f"latency: sent to queryable, flush_interval_ms {flush_interval_ms}",
-            f"p50 {p50:.0f} ms, p99 {p99:.0f} ms, max {highest:.0f} ms",
-            f"{TICKS_PER_SECOND:,} ticks/s, {len(latencies_ms):,} samples",
-            p99,
-            unit="ms",
-            budget=BUDGET_MS,
-            details={"p50_ms": p50, "p99_ms": p99, "max_ms": highest, "flush_interval_ms": flush_interval_ms},
-        )
+    latencies_ms = _latencies_ms(databases, options.seconds)
+    p50, p99, highest = (float(value) for value in np.percentile(latencies_ms, (50, 99, 100)))
+    yield Measurement(
+        "latency: sent to queryable",
+        f"p50 {p50:.0f} ms, p99 {p99:.0f} ms, max {highest:.0f} ms",
+        f"{TICKS_PER_SECOND:,} ticks/s, {len(latencies_ms):,} samples",
+        p99,
+        unit="ms",
+        budget=BUDGET_MS,
+        details={"p50_ms": p50, "p99_ms": p99, "max_ms": highest},
+    )
 
 
-def _latencies_ms(databases: Databases, seconds: float, flush_interval_ms: int) -> NDArray[np.float64]:
+def _latencies_ms(databases: Databases, seconds: float) -> NDArray[np.float64]:
     feed = subprocess.Popen(
         [sys.executable, "-m", "bench.paced_feed", str(TICKS_PER_SECOND), str(seconds)], stdout=subprocess.PIPE
     )
     try:
         with databases.fresh(migrated=True) as dsn:
             url = f"ws://127.0.0.1:{int(feed.stdout.readline())}"
-            with client("bench.candleworks_client", dsn, url, ",".join(SYMBOLS), str(flush_interval_ms)):
+            with client("bench.candleworks_client", dsn, url, ",".join(SYMBOLS)):
                 seen_at, highest = _observe(dsn, int(seconds * TICKS_PER_SECOND) - 1)
             sent_at = np.repeat(json.loads(feed.stdout.readline()), burst_size(TICKS_PER_SECOND))
     finally:

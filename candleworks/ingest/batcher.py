@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from dataclasses import dataclass, field
 
+from candleworks.ingest.pace import Pace
 from candleworks.ingest.protocol import PriceEvent
 from candleworks.ingest.room import Room
 
@@ -32,11 +33,11 @@ class Batcher(Room):
     memory stays bounded whatever the database does.
     """
 
-    def __init__(self, max_rows: int, max_age_seconds: float, max_buffered: int) -> None:
+    def __init__(self, max_rows: int, max_buffered: int, pace: Pace) -> None:
         super().__init__()
         self._max_rows = max_rows
-        self._max_age_seconds = max_age_seconds
         self._max_buffered = max_buffered
+        self._pace = pace
         self._waiting = Batch()
         self._some = asyncio.Event()
         self._full = asyncio.Event()
@@ -80,12 +81,12 @@ class Batcher(Room):
         self._full.set()
 
     async def next_batch(self) -> Batch | None:
-        """Return up to `max_rows` frames, once there are so many or the first has waited for the longest age."""
+        """Return up to `max_rows` frames, once there are so many or the first has waited as long as the pace says."""
         while True:
             await self._some.wait()
             if not self._closed and not self._full.is_set():
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._full.wait(), self._max_age_seconds)
+                    await asyncio.wait_for(self._full.wait(), self._pace.seconds)
             if (batch := self._take()) or self._closed:
                 return batch
 

@@ -3,7 +3,6 @@
 from candleworks.ingest.batcher import Batch, Batcher
 from candleworks.ingest.gaps import GapBook
 from candleworks.ingest.pipeline import Pipeline
-from candleworks.ingest.protocol import decode_prices
 from candleworks.ingest.roster import Roster
 from candleworks.ingest.watchdog import Watchdog
 from candleworks.model.trades import MICROSECONDS
@@ -24,7 +23,7 @@ class Collector:
         await self._pipeline.room()
         while (batch := await self._batcher.next_batch()) is not None:
             self._take(batch)
-            await self._pipeline.room()
+            await self._pipeline.turn(len(batch))
 
     def flush(self) -> None:
         """Move what has come so far at once, so that what is noted next comes behind it."""
@@ -32,11 +31,11 @@ class Collector:
             self._take(batch)
 
     def _take(self, batch: Batch) -> None:
-        batch.events = decode_prices(batch.frames)
+        batch.events = self._roster.decode(batch.frames)
         prices = [event for event in batch.events if not isinstance(event, str)]
         if prices:
-            self._look_at({self._roster.name_of(event) for event in prices}, batch.received_us[-1])
-            self._book.heard(batch.received_us[-1], max(event.timestamp for event in prices) * MICROSECONDS)
+            self._look_at({event.symbol for event in prices}, batch.received_us[-1])
+            self._book.heard(batch.received_us[-1], max([event.timestamp for event in prices]) * MICROSECONDS)
         self._pipeline.put(batch)
 
     def _look_at(self, symbols: set[str], received_us: int) -> None:

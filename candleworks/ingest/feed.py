@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import cast
 from urllib.parse import urlencode
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from picows import WSInvalidURL
+from picows.websockets.asyncio.client import ClientConnection, connect
+from picows.websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from candleworks import clock
 from candleworks.errors import TerminalError, TransientError
@@ -20,10 +22,13 @@ from candleworks.model.gaps import Reason
 MAX_FRAME_BYTES = 2**20  # the vendor's own limit
 OPEN_TIMEOUT_SECONDS = 10
 RETRY_REFUSED_SECONDS = 900
+SHORT_REST_SECONDS = 1
 # Twelve Data writes keys in this order without spaces. Frames that start otherwise are looked at one by one.
 _PRICE_PREFIX = b'{"event":"price"'
 
 log = logging.getLogger(__name__)
+_wire_log = logging.getLogger(f"{__name__}.wire")
+_wire_log.setLevel(logging.WARNING)  # below, it tells of sockets what this module tells of the feed
 
 
 class ConnectionEndedError(TransientError):
@@ -69,7 +74,8 @@ class Feed:
                 in_order = error.rcvd is not None and error.rcvd.code in (1000, 1001)
                 reason: Reason = self._given_up or ("closed" if in_order else "dropped")
                 raise ConnectionEndedError(
-                    f"Feed {self.name}: the connection to {self._url} ended ({self._given_up or error}).", reason
+                    f"Feed {self.name}: the connection to {self._url} ended ({self._given_up or _words(error)}).",
+                    reason,
                 ) from None
             finally:
                 self._connection = None
@@ -96,13 +102,15 @@ class Feed:
     async def _connect(self) -> ClientConnection:
         separator = "&" if "?" in self._url else "?"
         try:
-            return await connect(
-                f"{self._url}{separator}{urlencode({'apikey': self._api_key})}",
-                compression=None,
-                max_size=MAX_FRAME_BYTES,
-                open_timeout=OPEN_TIMEOUT_SECONDS,
-                close_timeout=1,
-            )
+            async with asyncio.timeout(OPEN_TIMEOUT_SECONDS):
+                return await connect(
+                    f"{self._url}{separator}{urlencode({'apikey': self._api_key})}",
+                    compression=None,
+                    max_size=MAX_FRAME_BYTES,
+                    open_timeout=None,
+                    close_timeout=1,
+                    logger=_wire_log,
+                )
         except InvalidStatus as error:
             status = error.response.status_code
             # The vendor answers a wrong key with 401, and at times with a plain 200 or 400 instead of the upgrade.
@@ -112,7 +120,7 @@ class Feed:
         except (OSError, TimeoutError, InvalidHandshake) as error:
             reason = str(error) or type(error).__name__
             raise TransientError(f"Feed {self.name}: {self._url} cannot be reached ({reason}).") from None
-        except (InvalidURI, ValueError):
+        except (WSInvalidURL, ValueError):
             raise TerminalError(
                 f"Feed {self.name}: {self._url} is no websocket address: correct CANDLEWORKS_FEED_URL, for example"
                 " ws://127.0.0.1:8765/v1/quotes/price."
@@ -136,15 +144,25 @@ class Feed:
 
     async def _read(self, connection: ClientConnection) -> None:
         batcher, add, now_us = self._batcher, self._batcher.add, clock.now_us
-        async for message in _messages(connection):
+        receive = cast("Callable[..., Awaitable[bytes]]", connection.recv)
+        while True:  # until ConnectionClosed
+            message = await receive(decode=False)  # text as bytes
             if message.startswith(_PRICE_PREFIX):
                 add(message, now_us())
             else:
                 self._handle_other(message)
             if batcher.crowded:
-                self._listener.slowed()
-                await batcher.room()
-                self._listener.slowed()  # until now
+                await self._wait_for_room()
+
+    async def _wait_for_room(self) -> None:
+        """Leave what comes to the socket's buffers, and say so when that takes longer than they may last."""
+        try:
+            async with asyncio.timeout(SHORT_REST_SECONDS):
+                await self._batcher.room()
+        except TimeoutError:
+            self._listener.slowed()
+            await self._batcher.room()
+            self._listener.slowed()  # until now
 
     def _handle_other(self, frame: bytes) -> None:
         self._listener.alive()
@@ -191,7 +209,9 @@ class Feed:
                 await connection.send(protocol.HEARTBEAT, text=True)
 
 
-async def _messages(connection: ClientConnection) -> AsyncIterator[bytes]:
-    """Yield text frames undecoded, which spares a pass over every byte; ends by ConnectionClosed only."""
-    while True:
-        yield await connection.recv(decode=False)
+def _words(end: ConnectionClosed) -> str:
+    """Say how a connection ended, with the codes of RFC 6455, 7.4."""
+    for who, close in (("the vendor", end.rcvd), ("candleworks", end.sent)):
+        if close is not None:
+            return f"{who} closed it with code {int(close.code)}{f', {close.reason}' if close.reason else ''}"
+    return "it broke off"

@@ -7,6 +7,7 @@ nothing that arrived longer ago; what does not fit into memory is on disk alone.
 """
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import sys
@@ -22,6 +23,7 @@ from candleworks.model.gaps import GapNote
 WRITING_MS = 60  # what a commit may take before its entry is copied to disk; most take 5 to 20
 SAVE_INTERVAL_SECONDS = 0.02
 FULL_INTERVAL_SECONDS = 0.5  # every try puts all that is in memory into records, and room is made in files of 16 MB
+UNHURRIED_TICKS_PER_SECOND = 50_000  # how fast ticks are taken while the writer is behind; no vendor sends so many
 KEPT_TICKS = 20_000  # in memory, besides on disk, while the database is slow; half a second of work for the writer
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,8 @@ class Pipeline(Room):
         self._some = asyncio.Event()
         self._disk = asyncio.Lock()
         self._closed = False
+        self._hurried = False
+        self._progress = asyncio.Event()
         self.full: str | None = None
 
     @property
@@ -71,9 +75,24 @@ class Pipeline(Room):
         self._count(len(batch))
         self._some.set()
 
+    async def turn(self, taken: int) -> None:
+        """Wait for room, and while the writer is behind for as long as `taken` ticks may last.
+
+        Reading costs the writer the interpreter: unhurried, 100,000 ticks a second are stored of a stream without end;
+        otherwise 230,000 are read, 16,000 of them are stored, and the rest goes to disk.
+        """
+        await self.room()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(taken / UNHURRIED_TICKS_PER_SECOND):
+                while not self._hurried and (self._behind or len(self._head) > 1):
+                    self._progress.clear()
+                    await self._progress.wait()
+
     def let_all_in(self) -> None:
-        """Take without a bound what is left at the end."""
+        """Take without a bound, and without waiting, what is left at the end."""
         self._max_ticks = sys.maxsize
+        self._hurried = True
+        self._progress.set()
         self._count(0)
 
     def _count(self, ticks: int) -> None:
@@ -102,6 +121,7 @@ class Pipeline(Room):
         entry = self._head.popleft()
         self._count(-len(entry.batch))
         self._spool.done(entry)
+        self._progress.set()
 
     async def _load(self) -> None:
         async with self._disk:

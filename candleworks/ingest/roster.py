@@ -1,8 +1,8 @@
 """The symbols of a feed: what is asked of the vendor, what it answers, and under which name a tick is stored."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from candleworks.ingest.protocol import Listing, PriceEvent
+from candleworks.ingest.protocol import Listing, PriceEvent, decode_prices
 from candleworks.settings import Instrument
 from candleworks.storage.feeds import SymbolStatus
 
@@ -10,7 +10,7 @@ Request = str | dict[str, str]
 
 
 class Roster:
-    """Belongs to the event loop, except for `name_of`, which the writer's thread asks.
+    """Belongs to the event loop, except for `decode`, which the writer's thread asks, too.
 
     `changed` tells that the states should be stored.
     """
@@ -88,12 +88,20 @@ class Roster:
             name = same[0] if len(same) == 1 else None
         return name if name in self.states else None
 
+    def decode(self, frames: Sequence[bytes]) -> list[PriceEvent | str]:
+        """Decode price frames, and give each the symbol under which it is stored; see `decode_prices`."""
+        events = decode_prices(frames)
+        if self._listings:
+            for event in events:
+                if not isinstance(event, str):
+                    event.symbol = self.name_of(event)
+        return events
+
     def name_of(self, event: PriceEvent) -> str:
         """Return the name under which a tick is stored: its symbol, unless that listing was singled out."""
-        if self._listings:
-            for detail in (event.exchange, event.mic_code, event.type):
-                if detail and (name := self._listings.get((event.symbol.upper(), detail.upper()))):
-                    return name
+        for detail in (event.exchange, event.mic_code, event.type):
+            if detail and (name := self._listings.get((event.symbol.upper(), detail.upper()))):
+                return name
         return event.symbol
 
 

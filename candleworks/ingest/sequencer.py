@@ -4,7 +4,7 @@ All state that the rules of tick identity and volume need between two ticks of a
 tick needs no look at the database.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
@@ -42,11 +42,10 @@ class _Symbol:
 
 
 class Sequencer:
-    """Places the ticks of one feed. `name_of` tells under which name a tick is stored."""
+    """Places the ticks of one feed."""
 
-    def __init__(self, max_future_seconds: int, name_of: Callable[[PriceEvent], str]) -> None:
+    def __init__(self, max_future_seconds: int) -> None:
         self._max_future_us = max_future_seconds * MICROSECONDS
-        self._name_of = name_of
         self._symbols: dict[str, _Symbol] = {}
 
     def follow(self, zones: Mapping[str, ZoneInfo], positions: Mapping[str, Position]) -> None:
@@ -96,12 +95,10 @@ class Sequencer:
     def _place_part(
         self, placed: Placed, events: Sequence[PriceEvent | str], received_us: Sequence[int], payloads: Sequence[bytes]
     ) -> None:
-        name_of = self._name_of
         for event, received, payload in zip(events, received_us, payloads, strict=True):
             if isinstance(event, str):
                 self._reject(placed, received, event, payload)
                 continue
-            event.symbol = name_of(event)
             symbol = self._symbols.get(event.symbol)
             stamp_us = event.timestamp * MICROSECONDS
             if (

@@ -17,6 +17,7 @@ from candleworks.ingest.batcher import Batch, Batcher
 from candleworks.ingest.collector import Collector
 from candleworks.ingest.feed import Feed, Listener
 from candleworks.ingest.gaps import GapBook
+from candleworks.ingest.pace import Pace
 from candleworks.ingest.pipeline import Pipeline
 from candleworks.ingest.roster import Roster
 from candleworks.ingest.spool import Spool
@@ -58,9 +59,10 @@ class _Run:
     def __post_init__(self) -> None:
         name, ingest = self.feed_settings.name, self.settings.ingest
         self.spool = Spool(self.settings.home / "spool" / name, name, ingest.max_spool_bytes)
-        half = ingest.max_buffered_ticks // 2  # before and after the frames are put together to batches
-        self.pipeline = Pipeline(self.spool, half, ingest.flush_interval_ms)
-        self.batcher = Batcher(ingest.max_batch_rows, ingest.flush_interval_ms / 1_000, half)
+        unbatched = min(2 * ingest.max_batch_rows, ingest.max_buffered_ticks // 2)
+        self.pipeline = Pipeline(self.spool, ingest.max_buffered_ticks - unbatched, ingest.flush_interval_ms)
+        self.pace = Pace(ingest.flush_interval_ms / 1_000)
+        self.batcher = Batcher(ingest.max_batch_rows, unbatched, self.pace)
         self.roster = Roster(self.feed_settings.instruments)
         self.watchdog = Watchdog(self.settings, self.roster.wanted)
         self.book = GapBook(name, lambda note: self.pipeline.put(Batch(), note), self.notify)
@@ -157,9 +159,9 @@ async def _run(run: _Run, pool: ConnectionPool, updates: Updates) -> None:
         await asyncio.wait({streaming, collecting, writing, stopped, *beside}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         run.stop.set()
+        run.pipeline.let_all_in()
         await run.supervisor.hang_up(streaming)
         run.batcher.close()
-        run.pipeline.let_all_in()
         await asyncio.wait({collecting})
         run.book.lost("stopped")
         run.pipeline.close()
@@ -206,7 +208,8 @@ def _beside(run: _Run, pool: ConnectionPool, updates: Updates) -> list[Coroutine
 async def _write(run: _Run) -> None:
     """Store entry after entry; TransientError when the database stays away at the end."""
     while (entry := await run.pipeline.next_entry()) is not None:
-        await asyncio.to_thread(run.writer.write, entry)
+        with run.pace.commit():
+            await asyncio.to_thread(run.writer.write, entry)
         run.pipeline.done()
 
 

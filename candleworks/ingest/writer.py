@@ -21,7 +21,6 @@ from tenacity import (
 
 from candleworks import clock
 from candleworks.errors import TransientError
-from candleworks.ingest.protocol import decode_prices
 from candleworks.ingest.roster import Roster
 from candleworks.ingest.segments import Entry
 from candleworks.ingest.sequencer import Placed, Sequencer
@@ -72,7 +71,7 @@ class Writer:
         self._roster = roster
         self._zones = dict(zones)
         self._joining = dict(zones)
-        self._sequencer = Sequencer(max_future_seconds, roster.name_of)
+        self._sequencer = Sequencer(max_future_seconds)
         self._prepare = prepare
         self._recent = RecentTrades()
         self._session: _Session | None = None
@@ -126,7 +125,7 @@ class Writer:
             self._joining = {name: zone for name, zone in self._joining.items() if name not in joining}
         if self._placed is None or self._placed[0] is not entry:
             batch = entry.batch
-            events = batch.events if batch.events is not None else decode_prices(batch.frames)
+            events = batch.events if batch.events is not None else self._roster.decode(batch.frames)
             placed = self._sequencer.place(events, batch.received_us, batch.frames, batch.connections)
             self._placed = (entry, placed)
         return self._placed[1]

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from candleworks.ingest.protocol import decode_prices
 from candleworks.ingest.roster import Roster
 from candleworks.ingest.sequencer import Sequencer
 from candleworks.ingest.writer import ORIGIN
@@ -88,10 +87,10 @@ class LiveTicks:
         feed = next((feed for feed in self.settings.feeds if feed.name == tick.feed), None)
         if feed is None:
             return Trades(), f"no feed named {tick.feed!r} is configured"
-        sequencer = Sequencer(self.settings.ingest.max_future_seconds, Roster(feed.instruments).name_of)
+        sequencer = Sequencer(self.settings.ingest.max_future_seconds)
         sequencer.follow({name: self._zone(name) for name in feed.names}, {})
         payload = frame.encode()
-        placed = sequencer.place(decode_prices([payload]), [self.now_us], [payload])
+        placed = sequencer.place(Roster(feed.instruments).decode([payload]), [self.now_us], [payload])
         if placed.rejections:
             return Trades(), placed.rejections[0].reason
         placed.trades.received_us = [microseconds_of(tick.received_at)]

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from candleworks.ingest.batcher import Batch, Batcher
+from candleworks.ingest.pace import Pace
 
 NEVER_SECONDS = 1_000.0
 PATIENCE_SECONDS = 30.0
@@ -32,7 +33,7 @@ def test_a_full_batch_comes_at_once() -> None:
     """Size alone is enough: the age would not be reached within the test. The rest stays for the next batch."""
 
     async def story() -> None:
-        batcher = Batcher(max_rows=3, max_age_seconds=NEVER_SECONDS, max_buffered=100)
+        batcher = Batcher(max_rows=3, max_buffered=100, pace=Pace(NEVER_SECONDS, NEVER_SECONDS))
         filled(batcher, 7)
         assert (await taken(batcher)).frames == [b"0", b"1", b"2"]
         assert (await taken(batcher)).received_us == [3, 4, 5]
@@ -45,7 +46,7 @@ def test_an_old_batch_comes_though_it_is_not_full() -> None:
     """Age alone is enough, and it counts from the first frame."""
 
     async def story() -> None:
-        batcher = Batcher(max_rows=1_000_000, max_age_seconds=0.01, max_buffered=2_000_000)
+        batcher = Batcher(max_rows=1_000_000, max_buffered=2_000_000, pace=Pace(0.01))
         filled(batcher, 2)
         assert len(await taken(batcher)) == 2
 
@@ -56,7 +57,7 @@ def test_a_batch_that_fills_while_it_waits_comes_early() -> None:
     """The one who waits for the age is woken by the size."""
 
     async def story() -> None:
-        batcher = Batcher(max_rows=2, max_age_seconds=NEVER_SECONDS, max_buffered=100)
+        batcher = Batcher(max_rows=2, max_buffered=100, pace=Pace(NEVER_SECONDS, NEVER_SECONDS))
         filled(batcher, 1)
         waiting = asyncio.create_task(batcher.next_batch())
         await asyncio.sleep(0.01)
@@ -73,7 +74,7 @@ def test_closing_hands_out_what_is_left() -> None:
     """In batches of at most the size, without waiting for the age; then None, again and again."""
 
     async def story() -> None:
-        batcher = Batcher(max_rows=2, max_age_seconds=NEVER_SECONDS, max_buffered=100)
+        batcher = Batcher(max_rows=2, max_buffered=100, pace=Pace(NEVER_SECONDS, NEVER_SECONDS))
         waiting = asyncio.create_task(batcher.next_batch())
         filled(batcher, 3)
         batcher.close()
@@ -88,7 +89,7 @@ def test_closing_an_empty_batcher_wakes_who_waits() -> None:
     """With None."""
 
     async def story() -> None:
-        batcher = Batcher(max_rows=2, max_age_seconds=NEVER_SECONDS, max_buffered=100)
+        batcher = Batcher(max_rows=2, max_buffered=100, pace=Pace(NEVER_SECONDS, NEVER_SECONDS))
         waiting = asyncio.create_task(batcher.next_batch())
         await asyncio.sleep(0)
         batcher.close()
@@ -101,7 +102,7 @@ def test_the_feed_waits_while_too_much_has_gathered() -> None:
     """From `max_buffered` frames on it is crowded, and room comes when enough was taken."""
 
     async def story() -> None:
-        batcher = Batcher(max_rows=4, max_age_seconds=NEVER_SECONDS, max_buffered=8)
+        batcher = Batcher(max_rows=4, max_buffered=8, pace=Pace(NEVER_SECONDS, NEVER_SECONDS))
         filled(batcher, 7)
         assert not batcher.crowded
         filled(batcher, 2, start=7)
@@ -122,7 +123,7 @@ def test_nothing_is_lost_or_moved(events: list[str], max_rows: int) -> None:
     """Frames come out once and in order, and each new connection stands before the frame that came after it."""
 
     async def story() -> None:
-        batcher = Batcher(max_rows, max_age_seconds=0, max_buffered=1_000)
+        batcher = Batcher(max_rows, max_buffered=1_000, pace=Pace(0))
         came: list[str] = []
         went: list[str] = []
         for number, event in enumerate(events):
@@ -158,7 +159,7 @@ def test_taking_all_out_of_turn_does_not_end_the_batches() -> None:
     """Whoever waits for the age of what was taken goes on waiting for what comes next."""
 
     async def story() -> list[int]:
-        batcher = Batcher(max_rows=10, max_age_seconds=0.05, max_buffered=100)
+        batcher = Batcher(max_rows=10, max_buffered=100, pace=Pace(0.05, 0.05))
         batcher.add(b"first", 1)
         waiting = asyncio.create_task(batcher.next_batch())
         await asyncio.sleep(0.01)

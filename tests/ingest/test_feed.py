@@ -3,6 +3,7 @@
 import json
 import logging
 import socket
+import ssl
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection
 
 from candleworks.errors import TerminalError
-from candleworks.ingest import protocol
+from candleworks.ingest import feed, protocol
 from candleworks.settings import Settings
 from candleworks.simulate import running_simulator
 from candleworks.storage.connection import Connection
@@ -242,7 +243,7 @@ def test_after_a_clean_close_the_feed_goes_on(
     assert stored(connection) == trades_of(sent)
     assert counted(connection, "duplicates") == len(sent) - trades_of(sent).total()
     assert counted(connection, "reconnects") == 2
-    assert "ended (received 1001 (going away); then sent 1001 (going away))." in "".join(messages(caplog))
+    assert "ended (the vendor closed it with code 1001)." in "".join(messages(caplog))
 
 
 @pytest.mark.usefixtures("impatient")
@@ -298,6 +299,41 @@ def test_a_frame_above_the_vendors_limit_costs_a_reconnect(
         until(lambda: count(connection) == 1)
 
 
+def test_a_vendor_behind_tls_is_read(
+    settings: Settings, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the real one is, with the certificates that the machine trusts."""
+    certificate = Path(__file__).with_name("untrusted.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    with Vendor().listening(tls=tls) as vendor, streaming(settings, vendor.url, "AAPL"):
+        until(lambda: vendor.heard)
+        vendor.send(*(price(NOW, float(number)) for number in range(1_000)))
+        until(lambda: count(connection) == 1_000)
+
+
+def test_a_message_in_pieces_is_read(settings: Settings, vendor: Vendor, connection: Connection) -> None:
+    """The websocket protocol lets a sender split a message; the next ones come whole."""
+    frame = price(NOW)
+    with streaming(settings, vendor.url, "AAPL"):
+        until(lambda: vendor.heard)
+        vendor.send_in_pieces(frame[:20], frame[20:50], frame[50:])
+        vendor.send(price(NOW, 2.0))
+        until(lambda: count(connection) == 2)
+    assert not rejected(connection)
+
+
+def test_a_short_rest_is_no_gap(settings: Settings, vendor: Vendor, connection: Connection) -> None:
+    """What the socket's buffers hold for a moment is not lost, so nothing is booked."""
+    total = 5_000
+    with streaming(settings, vendor.url, "AAPL", max_buffered_ticks=1_000, max_batch_rows=100, max_spool_bytes=1):
+        until(lambda: vendor.heard)
+        vendor.send(*(price(NOW, float(number)) for number in range(total)))
+        until(lambda: count(connection) == total)
+    assert connection.execute("SELECT count(*) FROM feed_gaps WHERE reason = 'overflow'").fetchone() == (0,)
+
+
 def most_waiting(connection: Connection) -> int:
     row = connection.execute("SELECT coalesce(max(spool_depth), 0) FROM ingest_stats").fetchone()
     assert row
@@ -306,12 +342,13 @@ def most_waiting(connection: Connection) -> int:
 
 @pytest.mark.parametrize("opening", [b'{"event":"price"', b'{ "event":"price"'], ids=["usual", "unusual"])
 def test_the_feed_is_slowed_while_the_database_does_not_take_more(
-    settings: Settings, vendor: Vendor, connection: Connection, opening: bytes
+    settings: Settings, vendor: Vendor, connection: Connection, monkeypatch: pytest.MonkeyPatch, opening: bytes
 ) -> None:
     """With no room on disk no more than the limit gathers in memory, however a frame is spelled; nothing is lost.
 
     The slowness is booked: the vendor may have dropped what it could not send.
     """
+    monkeypatch.setattr(feed, "SHORT_REST_SECONDS", 0.1)
     limit, total = 1_000, 10_000
     overflow = "SELECT count(*), count(ended_at) FROM feed_gaps WHERE reason = 'overflow' AND started_at <= now()"
     frames = [price(NOW, float(number)).replace(b'{"event":"price"', opening) for number in range(total)]

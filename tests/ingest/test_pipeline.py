@@ -217,6 +217,49 @@ def test_the_feed_waits_while_memory_and_disk_are_full(tmp_path: Path, caplog: p
     assert record.getMessage().endswith(" of 0 bytes): make room, or raise ingest.max_spool_bytes.")
 
 
+def test_who_reads_waits_for_a_writer_that_is_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until one entry is left in memory, and none on disk; and not at all at the end."""
+    monkeypatch.setattr(pipeline_module, "UNHURRIED_TICKS_PER_SECOND", 0.001)
+
+    async def run() -> None:
+        traffic = Traffic(tmp_path)
+        pipeline = traffic.pipeline
+        for on_disk, enough in ((False, 3), (True, 4)):
+            for _ in range(4):
+                traffic.put(1)
+            if on_disk:
+                pipeline._kept_ticks = 1
+                await traffic.save()
+            waiting = asyncio.create_task(pipeline.turn(1))
+            await traffic.write(enough - 1)
+            await asyncio.sleep(0.01)
+            assert not waiting.done()
+            await traffic.write(1)
+            await asyncio.wait_for(waiting, 10)
+            await traffic.write(4 - enough)
+        for _ in range(2):
+            traffic.put(1)
+        waiting = asyncio.create_task(pipeline.turn(1))
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        pipeline.let_all_in()
+        await asyncio.wait_for(waiting, 10)
+
+    asyncio.run(run())
+
+
+def test_who_reads_does_not_wait_longer_than_its_ticks_may_last(tmp_path: Path) -> None:
+    """A writer that stands still costs a pace that no vendor reaches, and no more."""
+
+    async def run() -> None:
+        traffic = Traffic(tmp_path)
+        for _ in range(3):
+            traffic.put(1)
+        await asyncio.wait_for(traffic.pipeline.turn(500), 10)
+
+    asyncio.run(run())
+
+
 def test_a_full_disk_is_not_asked_all_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every try puts everything in memory into records."""
     assert pipeline_module.FULL_INTERVAL_SECONDS >= 10 * pipeline_module.SAVE_INTERVAL_SECONDS

@@ -82,6 +82,15 @@ def test_ticks_may_name_the_exchange_where_its_code_was_asked_for() -> None:
     assert asked.name_of(event("RY", mic_code="XTSE")) == "RY:XTSE"
 
 
+def test_frames_get_the_names_under_which_their_ticks_are_stored() -> None:
+    """`RY:TSX` was asked for, `RY` and the exchange come; what is no price event stays the reason."""
+    details = (b',"exchange":"TSX"', b',"exchange":"NYSE"', b"", b',"exchange":"tsx"')
+    frames = [b'{"event":"price","symbol":"RY","timestamp":1,"price":1.0%b}' % detail for detail in details]
+    *prices, reason = roster("RY", "RY:TSX").decode([*frames, b"{"])
+    assert [event.symbol for event in prices if isinstance(event, PriceEvent)] == ["RY:TSX", "RY", "RY", "RY:TSX"]
+    assert isinstance(reason, str)
+
+
 def test_a_refusal_is_news_once() -> None:
     """Until the vendor says something else; its words are kept."""
     asked = roster("NOPE", "AAPL")

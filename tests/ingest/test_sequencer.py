@@ -6,7 +6,6 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from candleworks.ingest.protocol import PriceEvent
-from candleworks.ingest.roster import Roster
 from candleworks.ingest.sequencer import Placed, Sequencer
 from candleworks.model.trades import MICROSECONDS
 from candleworks.storage.trades import Position
@@ -29,7 +28,7 @@ def tick(stamp: int = NOON, price: float = 1.0, day_volume: float | None = None,
 
 
 def sequencer(positions: dict[str, Position] | None = None, zones: dict[str, ZoneInfo] = ZONES) -> Sequencer:
-    target = Sequencer(MAX_FUTURE_SECONDS, Roster({name: name for name in zones}).name_of)
+    target = Sequencer(MAX_FUTURE_SECONDS)
     target.follow(zones, positions or {})
     return target
 
@@ -159,16 +158,6 @@ def test_a_first_total_after_ticks_without_one_has_no_volume() -> None:
     """Within the first known day; the next day starts from zero."""
     steps = [("2026-03-02 15:00", None), ("2026-03-02 15:01", 100.0), ("2026-03-03 15:00", 40.0)]
     assert volumes(sequencer(), *steps) == [None, None, 40.0]
-
-
-def test_a_symbol_with_its_exchange_is_told_from_the_plain_one() -> None:
-    """`RY:TSX` was asked for, `RY` and the exchange come; the trade has the name that was asked for."""
-    zone = ZoneInfo("America/New_York")
-    target = sequencer(zones={"RY": zone, "RY:TSX": zone})
-    events = [PriceEvent("price", "RY", NOON, 1.0, exchange=exchange) for exchange in ("TSX", "NYSE", None, "tsx")]
-    result = placed(target, *events)
-    assert result.trades.symbol == ["RY:TSX", "RY", "RY", "RY:TSX"]
-    assert result.trades.ordinal == [0, 0, 1, 1]
 
 
 def test_a_symbol_of_another_exchange_was_not_asked_for() -> None:

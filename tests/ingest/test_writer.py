@@ -15,6 +15,7 @@ import pytest
 from candleworks.errors import TransientError
 from candleworks.history.importer import import_file
 from candleworks.ingest import service
+from candleworks.ingest.pace import Pace
 from candleworks.settings import Settings, load_settings
 from candleworks.simulate import running_simulator
 from candleworks.storage.connection import Connection, connect
@@ -123,12 +124,13 @@ def csv_of(sent: list[Sent]) -> str:
 
 
 def test_an_import_of_the_same_ticks_beside_the_stream_doubles_nothing(
-    settings: Settings, connection: Connection, journal: Path, tmp_path: Path
+    settings: Settings, connection: Connection, journal: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever of the two stores a tick first."""
+    monkeypatch.setattr(Pace, "seconds", 0.3)  # or the stream would always be first
     with (
         running_simulator(rate=1_000, symbols=SYMBOLS, journal=journal) as simulator,
-        streaming(settings, simulator.feed_url, *SYMBOLS, flush_interval_ms=300),
+        streaming(settings, simulator.feed_url, *SYMBOLS),
     ):
         for number in range(3):
             before = count(connection)

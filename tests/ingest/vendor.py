@@ -36,6 +36,11 @@ class Vendor:
             return False
         return bool(clients)
 
+    def send_in_pieces(self, *pieces: bytes) -> None:
+        """Send one text message as several frames."""
+        for client in list(self._clients):
+            client.send(iter(pieces), text=True)
+
     def close(self) -> None:
         """End every connection with the closing handshake, after everything that was sent."""
         for client in list(self._clients):
