@@ -16,6 +16,7 @@ import great_expectations as gx
 from great_expectations import ExpectationSuite
 from great_expectations.data_context.types.base import ProgressBarsConfig
 from great_expectations.datasource.fluent import GxDatasourceWarning
+from great_expectations.datasource.fluent.interfaces import TestConnectionError
 from great_expectations.expectations.core import (
     ExpectColumnPairValuesAToBeGreaterThanB,
     ExpectColumnValueLengthsToBeBetween,
@@ -25,6 +26,8 @@ from great_expectations.expectations.core import (
 )
 from great_expectations.expectations.row_conditions import Column
 
+from candleworks.errors import TerminalError
+from candleworks.quality.guard import Guard
 from candleworks.storage.quality import sqlalchemy_url
 
 SHOWN_ROWS = 200  # of a native expectation; when more offend, who offends is known in part
@@ -53,14 +56,26 @@ class Outcome:
     error: str | None = None
 
 
-class Database:
-    """One context of Great Expectations with one data source, whose sessions only read."""
+class BrokenBatchError(TerminalError):
+    """The rows that a check is to look at cannot be read."""
 
-    def __init__(self, context: Any, source: Any) -> None:
-        self._context = context
+
+class Database:
+    """One context of Great Expectations with one data source, whose sessions only read.
+
+    A check ends at its first statement that fails: call `next_check` before each.
+    """
+
+    def __init__(self, source: Any) -> None:
         self._source = source
         self._numbers = itertools.count()
+        self._guard = Guard()
+        for engine in (source.get_engine(), source.get_execution_engine().engine):
+            self._guard.watch(engine)
         self._run = self.result("SELECT 1 AS run")
+
+    def next_check(self) -> None:
+        self._guard.next_check()
 
     def rows(self, statement: str) -> Outcome:
         """Expect a statement to find nothing."""
@@ -70,7 +85,8 @@ class Database:
             return Outcome()
         if error := _error(result.exception_info):
             return Outcome(error=error)
-        return Outcome(result.result["details"]["unexpected_rows"][0]["found"])
+        found = result.result["details"]["unexpected_rows"]  # read after they were counted: they may have gone
+        return Outcome(found[0]["found"] if found else [])
 
     def native(
         self, batch: Any, expectations: Mapping[str, Any], identity: Sequence[str]
@@ -94,8 +110,14 @@ class Database:
             yield problem, Outcome(rows, partial=partial, error=error)
 
     def table(self, name: str) -> Any:
-        """Return a table of the schema public as a batch; what is expected of it has to bound itself."""
-        asset = self._source.add_table_asset(f"table {next(self._numbers)}", table_name=name)
+        """Return a table of the schema public as a batch; what is expected of it has to bound itself.
+
+        BrokenBatchError when it cannot be read.
+        """
+        try:
+            asset = self._source.add_table_asset(f"table {next(self._numbers)}", table_name=name)
+        except TestConnectionError as error:
+            raise BrokenBatchError(_sentence(str(error.__cause__ or error))) from error
         return asset.add_batch_definition_whole_table("all")
 
     def result(self, statement: str) -> Any:
@@ -120,7 +142,7 @@ def expecting(dsn: str) -> Iterator[Database]:
         warnings.simplefilter("ignore", GxDatasourceWarning)
         source = context.data_sources.add_sql("candleworks", connection_string=sqlalchemy_url(dsn))
     try:
-        yield Database(context, source)
+        yield Database(source)
     finally:
         source.get_execution_engine().close()
         source.get_engine().dispose()
@@ -183,4 +205,8 @@ def _error(info: Mapping[str, Any]) -> str | None:
         message = info.get("exception_message") if info["raised_exception"] else None
     else:
         message = next((part["exception_message"] for part in info.values() if part.get("raised_exception")), None)
-    return re.sub(r"\s+", " ", message.split("\n[SQL:")[0]).strip() if message else None
+    return _sentence(message) if message else None
+
+
+def _sentence(message: str) -> str:
+    return re.sub(r"\s+", " ", message.split("\n[SQL:", maxsplit=1)[0]).strip()

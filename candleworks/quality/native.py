@@ -5,6 +5,7 @@ from typing import Any
 
 from candleworks.quality.expectations import (
     SHOWN_ROWS,
+    BrokenBatchError,
     Database,
     Outcome,
     candle_shape,
@@ -29,11 +30,15 @@ def native_outcome(
     """Judge the expectations of a check; those that offend are grouped by symbol."""
     offences: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     partial = False
+    try:
+        batch = database.result(render(name)) if name == "candle-shape" else database.table(_TICKS)
+    except BrokenBatchError as error:
+        return Outcome(error=str(error))
     if name == "candle-shape":
-        batch, identity, expectations = database.result(render(name)), _CANDLE, candle_shape()
+        identity, expectations = _CANDLE, candle_shape()
     else:
         made = {"required-fields": required_fields, "price-positive": price_positive}[name]
-        batch, identity, expectations = database.table(_TICKS), _TICK, made(parameters["limits"], parameters)
+        identity, expectations = _TICK, made(parameters["limits"], parameters)
     for problem, outcome in database.native(batch, expectations, identity):
         if outcome.error is not None:
             return outcome

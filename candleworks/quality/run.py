@@ -142,6 +142,7 @@ class _Run:
         def render(name: str) -> str:
             return rendered(self.connection, check_sql(name), parameters)
 
+        self.database.next_check()
         if check.native:
             from candleworks.quality.native import native_outcome  # noqa: PLC0415 - see run_checks
 

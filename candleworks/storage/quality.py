@@ -17,10 +17,7 @@ from candleworks.storage.queries import query, sql_directory
 
 STATEMENT_SECONDS = 15
 # A check never writes and never waits; compiling its statements took longer than running them.
-_SESSION = (
-    f"-c default_transaction_read_only=on -c statement_timeout={STATEMENT_SECONDS}s -c TimeZone=UTC -c jit=off"
-    " -c random_page_cost=1.1"
-)
+_SESSION = "-c default_transaction_read_only=on -c TimeZone=UTC -c jit=off -c random_page_cost=1.1"
 Subject = tuple[str, str]
 
 
@@ -46,7 +43,8 @@ def sqlalchemy_url(dsn: str) -> str:
 
     given = {key: str(value) for key, value in conninfo_to_dict(dsn).items() if value is not None}
     given.setdefault("connect_timeout", str(CONNECT_TIMEOUT_SECONDS))
-    given["options"] = f"{given.get('options', '')} {_SESSION}".strip()
+    limit = f"-c statement_timeout={STATEMENT_SECONDS}s"
+    given["options"] = f"{given.get('options', '')} {_SESSION} {limit}".strip()
     given["application_name"] = "candleworks check"
     user, password, database = (given.pop(key, None) for key in ("user", "password", "dbname"))
     return URL.create(
