@@ -28,7 +28,7 @@ from candleworks.cli.running import Duration, only_one, stop_on_signal
 from candleworks.errors import CandleworksError, TerminalError, TransientError, UsageError
 from candleworks.settings import Settings, load_settings
 from candleworks.simulate import RunningSimulator
-from candleworks.storage.connection import ConnectionPool, describe, open_pool, transient_errors
+from candleworks.storage.connection import ConnectionPool, describe, open_pool, revive_database, transient_errors
 from candleworks.storage.statistics import read_status
 
 STOP_SECONDS = 3.5
@@ -100,6 +100,9 @@ async def _watch(
         for child in children:
             if child.revive():
                 screen.say(f"{child.name} had died and was started again.")
+        with contextlib.suppress(TransientError):  # it is still recovering
+            if await asyncio.to_thread(revive_database, settings):
+                screen.say("The database had died and was started again.")
         _raise_for_ended(children)
         _raise_for_refused(children, settings)
         status = await asyncio.to_thread(_status, pool, settings)

@@ -60,6 +60,16 @@ def _embedded(settings: Settings, *, keep_running: bool) -> Iterator[str]:
         yield dsn
 
 
+def revive_database(settings: Settings) -> bool:
+    """Start an embedded server again that died while it is in use; return whether that was so.
+
+    TransientError when it takes longer than a minute, TerminalError when it cannot start.
+    """
+    from candleworks.storage.embedded import EmbeddedServer  # noqa: PLC0415 - not needed with a server of one's own
+
+    return settings.dsn is None and EmbeddedServer(settings.home, settings.timescaledb).revive()
+
+
 @contextlib.contextmanager
 def _signals_held() -> Iterator[None]:
     """Let SIGINT and SIGTERM wait.

@@ -107,6 +107,15 @@ class EmbeddedServer:
         finally:
             self._leave(users, keep_running=keep_running)
 
+    def revive(self) -> bool:
+        """Start the server again if it died while somebody uses it; return whether it had."""
+        process = self._noted_process()
+        if process is not None and self._is_server(process):
+            return False
+        with self._exclusive():
+            self._start()
+        return True
+
     def _join(self) -> IO[str]:
         self._check_build()
         self.home.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from candleworks.settings import DEFAULT_SYMBOLS
@@ -106,6 +107,17 @@ def test_a_part_that_was_killed_is_started_again(running: Platform, command: str
     until(lambda: f"{name} had died and was started again.\n" in running.output, PATIENCE_SECONDS)
     running.flows()
     assert running.child(command).pid != killed.pid
+
+
+def test_a_database_that_was_killed_is_started_again(running: Platform) -> None:
+    """All of it at once, as when memory runs out; ticks wait on disk for it."""
+    postmaster = psutil.Process(int((running.home / "postgres" / "postmaster.pid").read_text().split()[0]))
+    for process in (postmaster, *postmaster.children()):
+        process.kill()
+    until(lambda: "The database had died and was started again.\n" in running.output, PATIENCE_SECONDS)
+    running.flows()
+    logs = "".join(path.read_text() for path in (running.home / "logs").iterdir())
+    assert "Traceback" not in logs
 
 
 def test_when_it_is_killed_the_others_end_by_themselves(running: Platform) -> None:
