@@ -10,14 +10,10 @@ Request = str | dict[str, str]
 
 
 class Roster:
-    """Belongs to the event loop, except for `decode`, which the writer's thread asks, too.
-
-    `changed` tells that the states should be stored.
-    """
+    """Belongs to the event loop, except for `decode`, which the writer's thread asks, too."""
 
     def __init__(self, instruments: Mapping[str, str | Instrument]) -> None:
         self.states: dict[str, SymbolStatus] = {}
-        self.changed = True
         self._instruments: dict[str, str | Instrument] = {}
         self._listings: dict[tuple[str, str], str] = {}
         self.replace(instruments)
@@ -38,7 +34,6 @@ class Roster:
             self.states[name] = SymbolStatus("asked")
             for detail in _details(instruments[name]):
                 self._listings[_ticker(instruments[name]), detail.upper()] = name
-        self.changed = True
         return came, leaving
 
     def requests(self, names: Iterable[str]) -> list[Request]:
@@ -63,20 +58,16 @@ class Roster:
         for detail in (listing.exchange, listing.mic_code):
             if detail and not isinstance(self._instruments[name], str):
                 self._listings[listing.symbol.upper(), detail.upper()] = name
-        self._set(name, SymbolStatus("streaming"))
+        self.states[name] = SymbolStatus("streaming")
         return name
 
     def refuse(self, listing: Listing) -> str | None:
         """Note that the vendor does not stream a symbol; return its name when that is news."""
-        name = self._find(listing)
-        return name if name and self._set(name, SymbolStatus("refused", listing.message)) else None
-
-    def _set(self, name: str, state: SymbolStatus) -> bool:
-        if self.states.get(name) == state:
-            return False
+        name, state = self._find(listing), SymbolStatus("refused", listing.message)
+        if name is None or self.states[name] == state:
+            return None
         self.states[name] = state
-        self.changed = True
-        return True
+        return name
 
     def _find(self, listing: Listing) -> str | None:
         ticker = listing.symbol.upper()

@@ -30,7 +30,7 @@ from candleworks.settings import Calendars, Settings
 from candleworks.settings import Feed as FeedSettings
 from candleworks.storage.calendars import sessions_around
 from candleworks.storage.connection import Connection, ConnectionPool, open_pool, transient_errors
-from candleworks.storage.feeds import save_symbols
+from candleworks.storage.feeds import SymbolStatus, save_symbols
 from candleworks.storage.statistics import save_ingest_stats
 
 STATISTICS_INTERVAL_SECONDS = 1
@@ -55,6 +55,7 @@ class _Run:
     stop: asyncio.Event
     written: asyncio.Event = field(default_factory=asyncio.Event)
     give_up: threading.Event = field(default_factory=threading.Event)
+    saved_states: Mapping[str, SymbolStatus] | None = None
 
     def __post_init__(self) -> None:
         name, ingest = self.feed_settings.name, self.settings.ingest
@@ -270,19 +271,16 @@ def _load_sessions(run: _Run, pool: ConnectionPool) -> None:
 
 
 def _save_symbols(run: _Run, connection: Connection) -> None:
-    try:
-        save_symbols(connection, run.feed.name, dict(run.roster.states))
-    except BaseException:
-        run.roster.changed = True
-        raise
+    states = dict(run.roster.states)
+    if states != run.saved_states:
+        save_symbols(connection, run.feed.name, states)
+        run.saved_states = states
 
 
 def _save_statistics(run: _Run, pool: ConnectionPool) -> None:
     counters = run.writer.counters
     with transient_errors(run.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
-        if run.roster.changed:
-            run.roster.changed = False
-            _save_symbols(run, connection)
+        _save_symbols(run, connection)
         rows = counters.rows(run.pipeline.waiting + len(run.batcher), run.pipeline.oldest_us)
         for row in rows:
             save_ingest_stats(connection, row)
