@@ -2,12 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import (
-    Discriminator,
-    Field,
-    Tag,
-    field_validator,
-)
+from pydantic import Discriminator, Field, Tag, field_validator
 
 from candleworks.settings.kinds import DEFAULT_SYMBOLS, FeedUrl, Name, Section, Symbol, VendorSymbol, Word
 

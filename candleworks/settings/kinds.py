@@ -3,13 +3,7 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 VENDOR_FEED_URL = "wss://ws.twelvedata.com/v1/quotes/price"
 VENDOR_REST_URL = "https://api.twelvedata.com"

@@ -8,10 +8,7 @@ from typing import Any, get_args, get_origin
 
 import yaml
 from annotated_types import Ge, Gt, Le
-from pydantic import (
-    BaseModel,
-    ValidationError,
-)
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 

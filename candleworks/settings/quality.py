@@ -1,21 +1,12 @@
 """What checks expect, with exceptions per class and symbol."""
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TypeVar
 
-from pydantic import (
-    Field,
-    StrictFloat,
-    StrictInt,
-)
+from pydantic import Field, StrictFloat, StrictInt
 
-from candleworks.settings.kinds import (
-    Name,
-    RequiredField,
-    Section,
-    Symbol,
-    SymbolClass,
-)
+from candleworks.settings.kinds import Name, RequiredField, Section, Symbol, SymbolClass
+
+Thresholds = TypeVar("Thresholds", bound=Section)
 
 
 class TickThresholds(Section):
@@ -47,8 +38,7 @@ class TickQuality(TickThresholds):
 
     def of(self, symbol: str, symbol_class: SymbolClass) -> TickThresholds:
         """Return what counts for the symbol."""
-        levels = (self, self.classes.get(symbol_class), self.symbols.get(symbol))
-        return TickThresholds(**_narrowest(levels, TickThresholds))
+        return _narrowest(TickThresholds, self, self.classes.get(symbol_class), self.symbols.get(symbol))
 
 
 class CandleThresholds(Section):
@@ -68,8 +58,7 @@ class CandleQuality(CandleThresholds):
 
     def of(self, symbol: str, symbol_class: SymbolClass) -> CandleThresholds:
         """Return what counts for the symbol."""
-        levels = (self, self.classes.get(symbol_class), self.symbols.get(symbol))
-        return CandleThresholds(**_narrowest(levels, CandleThresholds))
+        return _narrowest(CandleThresholds, self, self.classes.get(symbol_class), self.symbols.get(symbol))
 
 
 class SystemQuality(Section):
@@ -93,12 +82,13 @@ class Quality(Section):
     system: SystemQuality = SystemQuality()
 
 
-def _narrowest(levels: Sequence[Section | None], kind: type[Section]) -> dict[str, Any]:
+def _narrowest(kind: type[Thresholds], *levels: Thresholds | None) -> Thresholds:
     """Merge what was set at each level, the narrowest last; the built-in defaults fill the rest."""
-    return {
+    merged = {
         name: getattr(level, name)
         for level in levels
         if level is not None
         for name in kind.model_fields
         if name in level.model_fields_set
     }
+    return kind(**merged)

@@ -1,10 +1,6 @@
 """The sections of the configuration file, but for feeds and quality."""
 
-from pydantic import (
-    Field,
-    StrictFloat,
-    StrictInt,
-)
+from pydantic import Field, StrictFloat, StrictInt
 
 from candleworks.settings.kinds import CalendarName, RestUrl, Section, SilenceSeconds, Symbol
 

@@ -4,11 +4,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import (
-    Field,
-    SecretStr,
-    field_validator,
-)
+from pydantic import Field, SecretStr, field_validator
 
 from candleworks.errors import ConfigurationError
 from candleworks.settings.feeds import Feed
