@@ -69,13 +69,16 @@ class Database:
     def __init__(self, source: Any) -> None:
         self._source = source
         self._numbers = itertools.count()
-        self._guard = Guard()
-        for engine in (source.get_engine(), source.get_execution_engine().engine):
-            self._guard.watch(engine)
+        self._guard = Guard(source.get_engine(), source.get_execution_engine().engine)
         self._run = self.result("SELECT 1 AS run")
 
     def next_check(self) -> None:
         self._guard.next_check()
+
+    def close(self) -> None:
+        self._guard.close()
+        self._source.get_execution_engine().close()
+        self._source.get_engine().dispose()
 
     def rows(self, statement: str) -> Outcome:
         """Expect a statement to find nothing."""
@@ -141,11 +144,11 @@ def expecting(dsn: str) -> Iterator[Database]:
     with warnings.catch_warnings():  # add_postgres() refuses addresses of sockets
         warnings.simplefilter("ignore", GxDatasourceWarning)
         source = context.data_sources.add_sql("candleworks", connection_string=sqlalchemy_url(dsn))
+    database = Database(source)
     try:
-        yield Database(source)
+        yield database
     finally:
-        source.get_execution_engine().close()
-        source.get_engine().dispose()
+        database.close()
 
 
 def required_fields(limits: Sequence[Mapping[str, Any]], bounds: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,12 +13,21 @@ class Guard:
     one, and counts rows by a statement of its own: SQL that ran into the time limit was run 6 times, `candle-shape` 45.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *engines: Engine) -> None:
         self._failure: BaseException | None = None
+        self._listeners = [
+            (engine, name, listener)
+            for engine in engines
+            for name, listener in (("handle_error", self._remember), ("before_cursor_execute", self._admit))
+        ]
+        for each in self._listeners:
+            event.listen(*each)
 
-    def watch(self, engine: Engine) -> None:
-        event.listen(engine, "handle_error", self._remember)
-        event.listen(engine, "before_cursor_execute", self._admit)
+    def close(self) -> None:
+        """Forget everything: SQLAlchemy keeps parts of an engine, its listeners included, beyond the engine's end."""
+        self._failure = None
+        for each in self._listeners:
+            event.remove(*each)
 
     def next_check(self) -> None:
         """Let statements pass again."""

@@ -1,6 +1,8 @@
--- One-minute candles of a sample of symbols that are not what their ticks say.
+-- One-minute candles of a sample of symbols that are not what their ticks say. A minute that is not over for ten seconds
+-- is left to the next run, which begins a minute before this one: its ticks still come.
 WITH bounds AS (
-    SELECT greatest(%(candles_from)s, candleworks.ticks_kept_from('stocks_real_time')) AS start, %(until)s::timestamptz AS stop
+    SELECT greatest(%(candles_from)s, candleworks.ticks_kept_from('stocks_real_time')) AS start,
+        date_trunc('minute', %(until)s::timestamptz - interval '10 seconds', 'UTC') AS stop
 ), expected AS (
     SELECT t.symbol, date_trunc('minute', t.time, 'UTC') AS bucket, (array_agg(t.price ORDER BY t.time))[1] AS open,
         max(t.price) AS high, min(t.price) AS low, (array_agg(t.price ORDER BY t.time DESC))[1] AS close,

@@ -75,6 +75,15 @@ def test_a_candle_that_is_not_what_its_ticks_say_is_found(watched: Watched, engi
     assert row["stored"]["volume"] == row["expected"]["volume"] + 7  # type: ignore[index]
 
 
+@pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
+def test_a_minute_whose_ticks_still_come_is_audited_by_the_next_run(watched: Watched, engine: Engine) -> None:
+    """Its candle holds ticks that came after the run had begun; a fault of it is found all the same."""
+    assert failing(watched.check("candles", until=NOW - timedelta(seconds=30))) == set()
+    corrupt(watched, engine, "1m", "AAPL", NOW - MINUTE, "volume = volume + 7")
+    assert ("candle-audit", "AAPL") not in failing(watched.check("candles", until=NOW - timedelta(seconds=20)))
+    assert ("candle-audit", "AAPL") in failing(watched.check("candles", until=NOW + timedelta(seconds=10)))
+
+
 def test_a_candle_that_only_waits_for_its_refresh_is_no_fault(watched: Watched) -> None:
     """Ticks that nobody refreshed for yet are refreshed before the check complains."""
     watched.tick("AAPL", NOW - 20 * MINUTE + timedelta(seconds=1), 259.0)
