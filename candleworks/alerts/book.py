@@ -6,16 +6,19 @@ from typing import NamedTuple
 
 from candleworks.alerts.destinations import destinations
 from candleworks.alerts.lifecycle import follow
+from candleworks.alerts.speaking import SPEAKS_FOR, Speaking, needs_speakers, speakers_first
 from candleworks.model.alerts import Alert, AlertEvent, Result
 from candleworks.model.notices import Notice, Notify, ignore
 from candleworks.settings import Settings
 from candleworks.storage.alerts import (
     Key,
+    feeds_of_symbols,
     lasting_mutes,
     lock_alerts,
     opened,
     save_alert,
     save_event,
+    told_alerts,
     unresolved_alerts,
 )
 from candleworks.storage.connection import Connection
@@ -66,18 +69,27 @@ def _follow_all(connection: Connection, settings: Settings, results: dict[Key, R
     fresh = [key for key, result in results.items() if key not in unresolved and result.status != "passed"]
     mutes = lasting_mutes(connection, fresh, min(result.at for result in results.values()))
     told_to = [destination.name for destination in destinations(settings)]
+    speaking = _speaking(connection, results)
     events = []
-    for key, result in results.items():
-        before = unresolved.get(key)
-        alert, event = follow(before, result, settings.alerts, mutes.get(key))
+    for key in speakers_first(results):
+        before, result = unresolved.get(key), results[key]
+        alert, event = follow(before, result, settings.alerts, mutes.get(key), speaking.speaker(result))
         if alert is None or alert == before:
             continue
+        speaking.note(alert)
         saved = save_alert(connection, alert)
         if event is not None:
             event = replace(event, alert=saved)
             save_event(connection, event, told_to)
             events.append(event)
     return events
+
+
+def _speaking(connection: Connection, results: dict[Key, Result]) -> Speaking:
+    if not needs_speakers(results.values()):
+        return Speaking((), {})
+    moment = max(result.at for result in results.values())
+    return Speaking(told_alerts(connection, SPEAKS_FOR, moment), feeds_of_symbols(connection))
 
 
 def _notice(event: AlertEvent) -> Notice:

@@ -15,19 +15,22 @@ class Step(NamedTuple):
     event: AlertEvent | None = None
 
 
-def follow(alert: Alert | None, result: Result, rules: Alerts, mute: Mute | None = None) -> Step:
+def follow(
+    alert: Alert | None, result: Result, rules: Alerts, mute: Mute | None = None, speaker: str | None = None
+) -> Step:
     """Return what a result makes of the unresolved alert of its check and subject, if there is one.
 
-    A result that is not newer than the last one changes nothing. `mute` is what is left of an earlier alert's.
+    A result that is not newer than the last one changes nothing. `mute` is what is left of an earlier alert's,
+    `speaker` the check whose alert tells the same trouble: this one is told when that has ended and it goes on.
     """
     if alert is not None and result.at <= alert.checked_at:
         return Step(alert)
     if result.status == "passed":
         return _passed(alert, result, rules) if alert else Step(None)
-    return _failed_again(alert, result, rules) if alert else _opened(result, mute)
+    return _failed_again(alert, result, rules, speaker) if alert else _opened(result, mute, speaker)
 
 
-def _opened(result: Result, mute: Mute | None) -> Step:
+def _opened(result: Result, mute: Mute | None, speaker: str | None) -> Step:
     alert = Alert(
         check=result.check,
         subject=result.subject,
@@ -43,10 +46,12 @@ def _opened(result: Result, mute: Mute | None) -> Step:
     )
     if alert.muted(result.at):
         return _step("opened", alert, result, told=False)
+    if speaker is not None:
+        return _step("opened", alert, result, told=False, note=f"told by {speaker}")
     return _step("opened", replace(alert, announced_at=result.at), result)
 
 
-def _failed_again(alert: Alert, result: Result, rules: Alerts) -> Step:
+def _failed_again(alert: Alert, result: Result, rules: Alerts, speaker: str | None) -> Step:
     seen = replace(
         alert,
         severity=result.severity,
@@ -58,9 +63,9 @@ def _failed_again(alert: Alert, result: Result, rules: Alerts) -> Step:
         observed=result.observed,
         expected=result.expected,
     )
-    if seen.muted(result.at):
+    if seen.muted(result.at) or speaker is not None:
         return Step(seen)
-    if seen.announced_at is None:  # it was muted when it opened, and outlived the mute
+    if seen.announced_at is None:  # it was not told when it opened, and outlived the reason
         return _step("opened", replace(seen, announced_at=result.at), result)
     if _escalates(alert, seen, rules):
         return _step("escalated", replace(seen, escalated_at=result.at), result)
@@ -85,5 +90,5 @@ def _passed(alert: Alert, result: Result, rules: Alerts) -> Step:
     return _step("resolved", ended, result, told=told)
 
 
-def _step(name: EventName, alert: Alert, result: Result, *, told: bool = True) -> Step:
-    return Step(alert, AlertEvent(name, alert, result.at, told))
+def _step(name: EventName, alert: Alert, result: Result, *, told: bool = True, note: str | None = None) -> Step:
+    return Step(alert, AlertEvent(name, alert, result.at, told, note))

@@ -71,6 +71,7 @@ class AlertEvent:
     alert: Alert
     at: datetime
     told: bool
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,17 @@ def lasting_mutes(connection: Connection, keys: Iterable[Key], moment: datetime)
     return {(check, subject): Mute(until, reason) for check, subject, until, reason in found}
 
 
+def told_alerts(connection: Connection, checks: Iterable[str], moment: datetime) -> list[Key]:
+    """Return the unresolved alerts of those checks that somebody was told of, or wanted not to hear of."""
+    found = connection.execute(query("told_alerts"), {"checks": list(checks), "moment": moment}).fetchall()
+    return [(check, subject) for check, subject in found]
+
+
+def feeds_of_symbols(connection: Connection) -> dict[str, list[str]]:
+    """Return the feeds that are asked for each symbol."""
+    return dict(connection.execute(query("feeds_of_symbols")).fetchall())
+
+
 def save_alert(connection: Connection, alert: Alert) -> Alert:
     """Write an alert, and return it with the id that it has then."""
     if alert.id is not None:
@@ -51,7 +62,8 @@ def save_event(connection: Connection, event: AlertEvent, destinations: Sequence
     alert = event.alert
     facts = {name: getattr(alert, name) for name in ("severity", "result", "count", "observed", "expected")}
     row = connection.execute(
-        query("insert_alert_event"), {"alert_id": alert.id, "event": event.name, "at": event.at, **facts}
+        query("insert_alert_event"),
+        {"alert_id": alert.id, "event": event.name, "at": event.at, "note": event.note, **facts},
     ).fetchone()
     event_id = int(row[0]) if row else 0
     if event.told:

@@ -18,6 +18,16 @@ JOIN unnest(%(checks)s::text[], %(subjects)s::text[]) w("check", subject) USING 
 WHERE a.muted_until > %(moment)s
 ORDER BY a."check", a.subject, a.opened_at DESC
 
+-- name: told_alerts
+-- Unresolved ones of the given checks that were told, or that are muted: nobody wants to hear the same from another. What
+-- was not looked at for a day is of a check that does not run any more.
+SELECT a."check", a.subject FROM public.alerts a
+WHERE a.resolved_at IS NULL AND a."check" = ANY(%(checks)s) AND a.checked_at > %(moment)s::timestamptz - interval '1 day'
+    AND (a.announced_at IS NOT NULL OR a.muted_until > %(moment)s)
+
+-- name: feeds_of_symbols
+SELECT s.symbol, array_agg(s.feed ORDER BY s.feed) FROM public.feed_symbols s WHERE s.status <> 'removed' GROUP BY s.symbol
+
 -- name: insert_alert
 INSERT INTO public.alerts (
     "check", subject, severity, status, result, opened_at, last_seen_at, count, observed, expected, escalated_at,
@@ -37,8 +47,8 @@ UPDATE public.alerts SET
 WHERE id = %(id)s
 
 -- name: insert_alert_event
-INSERT INTO public.alert_events (alert_id, event, at, severity, result, count, observed, expected)
-VALUES (%(alert_id)s, %(event)s, %(at)s, %(severity)s, %(result)s, %(count)s, %(observed)s, %(expected)s)
+INSERT INTO public.alert_events (alert_id, event, at, severity, result, count, observed, expected, note)
+VALUES (%(alert_id)s, %(event)s, %(at)s, %(severity)s, %(result)s, %(count)s, %(observed)s, %(expected)s, %(note)s)
 RETURNING id
 
 -- name: insert_alert_deliveries

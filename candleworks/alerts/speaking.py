@@ -1,0 +1,59 @@
+"""Which alert speaks for which: one trouble that several checks see is told once."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from candleworks.model.alerts import Alert, Result
+from candleworks.storage.alerts import Key
+
+_OF_A_SILENT_FEED = ("open-gaps", "freshness", "never-seen")
+# Of the same feed, or of its symbols. Where two speak for each other, the first that is told does.
+SPEAKS_FOR: Mapping[str, Sequence[str]] = {
+    "watch-ingest": ("watch-feed", "feed-silent", *_OF_A_SILENT_FEED),
+    "watch-feed": ("feed-silent", *_OF_A_SILENT_FEED),
+    "feed-silent": ("watch-feed", *_OF_A_SILENT_FEED),
+    "watch-spool": ("spool",),
+    "spool": ("watch-spool",),
+}
+_RANK = {check: rank for rank, check in enumerate(SPEAKS_FOR)}
+
+
+def speakers_first(keys: Iterable[Key]) -> list[Key]:
+    """Order the checks of one run, so that what speaks for others is known before them."""
+    return sorted(keys, key=lambda key: _RANK.get(key[0], len(_RANK)))
+
+
+def needs_speakers(results: Iterable[Result]) -> bool:
+    """Whether others could speak for any of the results."""
+    spoken_for = {check for checks in SPEAKS_FOR.values() for check in checks}
+    return any(result.status == "failed" and result.check in spoken_for for result in results)
+
+
+class Speaking:
+    """The unresolved alerts that were told, or muted, and speak for others; `feeds` names those of each symbol.
+
+    For a symbol they speak when each of its feeds is in trouble.
+    """
+
+    def __init__(self, told: Iterable[Key], feeds: Mapping[str, Sequence[str]]) -> None:
+        self._told = set(told)
+        self._feeds = feeds
+
+    def speaker(self, result: Result) -> str | None:
+        """Return the check whose alert tells the same trouble; an error is told by itself."""
+        if result.status != "failed":
+            return None
+        subjects = [f"feed/{feed}" for feed in self._feeds.get(result.subject, ())] or [result.subject]
+        speakers = [self._speaker(result.check, subject) for subject in subjects]
+        return speakers[0] if all(speakers) else None
+
+    def _speaker(self, check: str, subject: str) -> str | None:
+        speakers = (speaker for speaker, others in SPEAKS_FOR.items() if check in others)
+        return next((speaker for speaker in speakers if (speaker, subject) in self._told), None)
+
+    def note(self, alert: Alert) -> None:
+        """Take note of what became of an alert."""
+        key = (alert.check, alert.subject)
+        if alert.resolved_at is not None:
+            self._told.discard(key)
+        elif alert.check in SPEAKS_FOR and (alert.announced_at is not None or alert.muted(alert.checked_at)):
+            self._told.add(key)
