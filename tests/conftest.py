@@ -64,15 +64,10 @@ def timescaledb_build() -> Path:
 def template(engine: Engine, server_dsn: str) -> str:
     """The name of a migrated database that nobody is connected to."""
     name = f"template_{engine}"
-    with connect(server_dsn) as admin:
-        admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        admin.execute(f"CREATE DATABASE {name}")
-    migrate(_named(server_dsn, name), load_settings({}))
-    with connect(_named(server_dsn, name)) as connection:
-        assert engine_of(connection) is engine
-    with connect(server_dsn) as admin:  # TimescaleDB's own workers would count as users of the template
-        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        admin.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [name])
+    with new_template(server_dsn, name) as dsn:
+        migrate(dsn, load_settings({}))
+        with connect(dsn) as connection:
+            assert engine_of(connection) is engine
     return name
 
 
@@ -84,12 +79,25 @@ def dsn(server_dsn: str, template: str) -> Iterator[str]:
 
 
 @contextmanager
-def clone(server_dsn: str, template: str) -> Iterator[str]:
+def new_template(server_dsn: str, name: str, template: str = "template1") -> Iterator[str]:
+    """A copy of the template to fill within the context; nobody can connect to it afterwards."""
+    dsn = make_conninfo(server_dsn, dbname=name)
+    with connect(server_dsn) as admin:
+        admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        yield dsn
+        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        # TimescaleDB's own workers would count as users of the template
+        admin.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [name])
+
+
+@contextmanager
+def clone(server_dsn: str, template: str = "template1") -> Iterator[str]:
     """A copy of the template for as long as the context lasts."""
     name = f"test_{os.getpid()}_{next(_numbers)}"
     with connect(server_dsn) as admin:
         admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        yield _named(server_dsn, name)
+        yield make_conninfo(server_dsn, dbname=name)
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
@@ -104,7 +112,3 @@ def connection(dsn: str) -> Iterator[Connection]:
 def settings(dsn: str, tmp_path: Path) -> Settings:
     """The default configuration, pointed at the test's database and an empty home."""
     return load_settings({"CANDLEWORKS_DSN": dsn, "CANDLEWORKS_HOME": str(tmp_path / "home")})
-
-
-def _named(dsn: str, name: str) -> str:
-    return make_conninfo(dsn, dbname=name)

@@ -1,21 +1,17 @@
 """Ticks at chosen moments, and calendars in place."""
 
-import itertools
-import os
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from psycopg.conninfo import make_conninfo
 
 from candleworks.candles.calendars import sync_calendars
 from candleworks.settings import Settings, load_settings
 from candleworks.storage.connection import Connection, connect
 from candleworks.storage.engine import Engine
-
-_numbers = itertools.count()
+from tests.conftest import clone, new_template
 
 
 class Market:
@@ -73,23 +69,13 @@ def at(moment: str) -> datetime:
 def synced_template(engine: Engine, server_dsn: str, template: str) -> str:
     """The name of a migrated database with the default calendars, which take half a second to fill."""
     name = f"synced_{engine}"
-    with connect(server_dsn) as admin:
-        admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        with connect(make_conninfo(server_dsn, dbname=name)) as connection:
-            sync_calendars(connection, load_settings({}))
-        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        admin.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [name])
+    with new_template(server_dsn, name, template) as dsn, connect(dsn) as connection:
+        sync_calendars(connection, load_settings({}))
     return name
 
 
 @pytest.fixture
 def market(server_dsn: str, synced_template: str, tmp_path: Path) -> Iterator[Market]:
     """A database of the test's own whose calendars are those of the default configuration."""
-    name = f"market_{os.getpid()}_{next(_numbers)}"
-    dsn = make_conninfo(server_dsn, dbname=name)
-    with connect(server_dsn) as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE {synced_template}")
-        with connect(dsn, "test") as connection:
-            yield Market(connection, dsn, tmp_path)
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with clone(server_dsn, synced_template) as dsn, connect(dsn, "test") as connection:
+        yield Market(connection, dsn, tmp_path)

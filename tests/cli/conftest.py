@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from candleworks.cli.main import main
-from candleworks.storage.connection import connect
 from tests.cli.commands import Ended
+from tests.conftest import clone
 
 Invoke = Callable[..., Ended]
 
@@ -39,10 +38,7 @@ def invoke(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], t
 
 
 @pytest.fixture
-def empty_dsn(server_dsn: str, dsn: str) -> Iterator[str]:
-    """An empty database that was never migrated; `dsn` names another one of the same server."""
-    name = f"{conninfo_to_dict(dsn)['dbname']}_empty"
-    with connect(server_dsn) as admin:
-        admin.execute(f"CREATE DATABASE {name}")
-        yield make_conninfo(dsn, dbname=name)
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+def empty_dsn(server_dsn: str) -> Iterator[str]:
+    """An empty database that was never migrated."""
+    with clone(server_dsn) as dsn:
+        yield dsn

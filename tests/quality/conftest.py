@@ -1,7 +1,5 @@
 """A database in which all is well: four symbols stream, every check passes."""
 
-import itertools
-import os
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from psycopg.conninfo import make_conninfo
 
 from candleworks.candles.calendars import sync_calendars
 from candleworks.candles.refresh import refresh
@@ -17,13 +14,13 @@ from candleworks.quality import Report, run_checks
 from candleworks.settings import Settings, load_settings
 from candleworks.storage.connection import Connection, connect
 from candleworks.storage.engine import Engine
+from tests.conftest import clone, new_template
 
 NOW = datetime(2026, 3, 4, 18, tzinfo=UTC)  # a Wednesday; New York trades from 14:30 to 21:00
 PRICES = {"AAPL": 260.0, "MSFT": 410.0, "BTC/USD": 91_000.0, "ETH/USD": 3_000.0, "EUR/USD": 1.0845}
 FEED = "twelvedata"
 TICK_SECONDS = 5
 HOURS = 2
-_numbers = itertools.count()
 
 
 class Watched:
@@ -112,25 +109,15 @@ def stats(connection: Connection, at: datetime, **columns: object) -> None:
 def healthy_template(engine: Engine, server_dsn: str, template: str) -> str:
     """The name of a database in which all is well, and that nobody is connected to."""
     name = f"healthy_{engine}"
-    with connect(server_dsn) as admin:
-        admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        with connect(make_conninfo(server_dsn, dbname=name)) as connection:
-            sync_calendars(connection, load_settings({}))
-            healthy(connection)
-        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        admin.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [name])
+    with new_template(server_dsn, name, template) as dsn, connect(dsn) as connection:
+        sync_calendars(connection, load_settings({}))
+        healthy(connection)
     return name
 
 
 @pytest.fixture
 def watched(server_dsn: str, healthy_template: str, tmp_path: Path) -> Iterator[Watched]:
     """A healthy database of the test's own."""
-    name = f"watched_{os.getpid()}_{next(_numbers)}"
-    dsn = make_conninfo(server_dsn, dbname=name)
-    with connect(server_dsn) as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE {healthy_template}")
-        with connect(dsn, "test") as connection:
-            settings = load_settings({"CANDLEWORKS_DSN": dsn, "CANDLEWORKS_HOME": str(tmp_path / "home")})
-            yield Watched(connection, settings)
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with clone(server_dsn, healthy_template) as dsn, connect(dsn, "test") as connection:
+        settings = load_settings({"CANDLEWORKS_DSN": dsn, "CANDLEWORKS_HOME": str(tmp_path / "home")})
+        yield Watched(connection, settings)

@@ -1,7 +1,5 @@
 """A database that already has the tutorial's tables: every row is kept, or the error says exactly what to run."""
 
-import itertools
-import os
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -24,6 +22,7 @@ from candleworks.storage.adoption import AdoptionRefusedError
 from candleworks.storage.connection import Connection, connect
 from candleworks.storage.engine import Engine
 from candleworks.storage.migrations import migrate
+from tests.conftest import clone
 
 from .conftest import ZONES, at, volumes_of
 
@@ -36,7 +35,6 @@ on_postgres = pytest.mark.parametrize("engine", ["postgres"], indirect=True)
 
 KEPT = "stocks_real_time_before_candleworks"
 Row = tuple[datetime | str, str, float | None, int | None]
-_numbers = itertools.count()
 
 
 class Tutorial:
@@ -96,13 +94,10 @@ class Tutorial:
 
 @pytest.fixture
 def tutorial(engine: Engine, server_dsn: str) -> Iterator[Tutorial]:
-    name = f"tutorial_{os.getpid()}_{next(_numbers)}"
-    with connect(server_dsn) as admin:
-        admin.execute(f"CREATE DATABASE {name}")
-        tutorial = Tutorial(make_conninfo(server_dsn, dbname=name), engine)
+    with clone(server_dsn) as dsn:
+        tutorial = Tutorial(dsn, engine)
         yield tutorial
         tutorial.connection.close()
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @needs_sample

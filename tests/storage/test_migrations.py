@@ -1,6 +1,5 @@
 """The database's schema comes into being once and whole, whoever else tries at the same time."""
 
-import itertools
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from candleworks.settings import load_settings
 from candleworks.storage.connection import Connection, connect
 from candleworks.storage.engine import Engine
 from candleworks.storage.migrations import migrate, read_migrations
+from tests.conftest import clone
 from tests.storage.conftest import wait_for_a_lock
 
 PATIENCE_SECONDS = 60
@@ -43,7 +43,6 @@ WHERE n.nspname IN ('public', 'candleworks')
     AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
 ORDER BY 1, 2, 3, 4
 """
-_numbers = itertools.count()
 
 only_postgres = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
 
@@ -51,11 +50,8 @@ only_postgres = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=Tr
 @pytest.fixture
 def empty_dsn(server_dsn: str) -> Iterator[str]:
     """A database in which nothing was made yet."""
-    name = f"empty_{next(_numbers)}"
-    with connect(server_dsn) as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-        yield make_conninfo(server_dsn, dbname=name)
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with clone(server_dsn, "template0") as dsn:
+        yield dsn
 
 
 def start(dsn: str) -> subprocess.Popen[str]:
