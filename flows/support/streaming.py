@@ -21,10 +21,11 @@ from prefect.logging.handlers import APILogHandler
 from prefect.states import Cancelled, Failed
 
 from candleworks.errors import TerminalError, TransientError
-from candleworks.ingest.service import ingest
+from candleworks.ingest.service import Updates, ingest
 from candleworks.settings import Feed, Settings
 from candleworks.storage.connection import connect, transient_errors
 from candleworks.storage.feed_holders import read_holders
+from flows.support.configuration import follow_configuration
 from flows.support.events import tell
 from flows.support.guard import RunGuard
 from flows.support.minutes import report_minutes
@@ -61,11 +62,18 @@ async def stream(settings: Settings, feed: Feed, dsn: str, prepare_later: Callab
         loop.add_signal_handler(number, stop.set)
     run_id = UUID(str(runtime.flow_run.id))
     guard = RunGuard(run_id, stop)
-    beside = (guard.watch(), report_minutes(feed.name, dsn, stop), _label(run_id, dsn, stop))
+    updates = Updates()
+    beside = (
+        guard.watch(),
+        report_minutes(feed.name, dsn, stop),
+        follow_configuration(settings, updates, stop),
+        _label(run_id, dsn, stop),
+    )
     # When the lease of its concurrency slot cannot be renewed, as while the server is away, Prefect cancels what the
     # run awaits. That would end the feed, so it is kept out; the guard ends it when it shall end.
     with anyio.CancelScope(shield=True):
-        await _with(ingest(settings, feed, dsn, stop=stop, notify=tell, prepare=prepare_later), stop, beside)
+        work = ingest(settings, feed, dsn, stop=stop, notify=tell, updates=updates, prepare=prepare_later)
+        await _with(work, stop, beside)
     return await _final(run_id, Cancelled(message=guard.why or WITH_WORKER))
 
 

@@ -17,6 +17,7 @@ from candleworks.simulate import RunningSimulator, running_simulator
 from candleworks.storage.connection import connect
 from candleworks.storage.engine import Engine
 from tests.acceptance.orchestra import (
+    FEED,
     ROOT,
     Orchestra,
     Run,
@@ -56,6 +57,10 @@ class Stage:
             row = connection.execute("SELECT count(*) FROM stocks_real_time").fetchone()
         assert row
         return int(row[0])
+
+    def symbols(self) -> set[str]:
+        with connect(self.dsn) as connection:
+            return {name for (name,) in connection.execute("SELECT DISTINCT symbol FROM stocks_real_time").fetchall()}
 
     def flows(self, seconds: float = 60) -> None:
         before = self.ticks()
@@ -153,6 +158,20 @@ def test_a_stopped_worker_leaves_nothing_behind(stage: Stage) -> None:
     with stage.prefect.worker(stage.dsn, stage.simulator.feed_url):
         stage.prefect.running(stage.deployment, but=run.id)
         stage.flows()
+
+
+@postgres
+def test_a_stream_follows_its_configuration(stage: Stage, tmp_path: Path) -> None:
+    """A symbol that is written into the file is streamed by the same run, over the same connection."""
+    file = tmp_path / "candleworks.yaml"
+    file.write_text(f"feeds: [{{name: {FEED}, symbols: [BTC/USD]}}]\n")
+    with stage.prefect.worker(stage.dsn, stage.simulator.feed_url, CANDLEWORKS_CONFIG=file):
+        run = stage.begin()
+        assert stage.symbols() == {"BTC/USD"}
+        file.write_text(f"feeds: [{{name: {FEED}, symbols: [BTC/USD, ETH/USD]}}]\n")
+        until(lambda: stage.symbols() == {"BTC/USD", "ETH/USD"}, 60)
+        assert stage.prefect.running(stage.deployment).id == run.id
+    assert stage.simulator.stats()["accepted_connections"] == 1
 
 
 @postgres
