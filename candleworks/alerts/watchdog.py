@@ -14,6 +14,21 @@ from candleworks.storage.signs import FeedSigns, feed_signs
 WINDOW_SECONDS = 10  # of a row of ingest_stats
 GROWING_WINDOWS = 7  # a minute of ever more
 FEW = 1_000  # ticks that may wait without a word
+# What its alerts mean and what to do, for those who follow their links.
+MEANINGS = {
+    "watch-ingest": (
+        "Fails when the ingest of a feed gives no sign of life. Look at its log, and start `candleworks ingest`."
+    ),
+    "watch-feed": (
+        "Fails when the ingest of a feed runs, an exchange of its symbols is open, and no tick comes. Is the vendor up, is"
+        " the key valid, does feed_symbols show refusals?"
+    ),
+    "watch-spool": (
+        "Fails when many ticks of a feed wait for the database, or more and more. Is it slow, is its disk full?"
+    ),
+    "watch-database": "Fails when the database does not answer; this page is away then too. Start it.",
+    "watch": "Breaks when the watchdog cannot look at the feeds. Its log says why.",
+}
 
 
 def look(connection: Connection, settings: Settings, watched_since: datetime, moment: datetime) -> list[Result]:

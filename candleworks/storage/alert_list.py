@@ -19,6 +19,11 @@ def list_alerts(connection: Connection, resolved_since: datetime | None, limit: 
     return _rows(connection, query("list_alerts"), {"resolved_since": resolved_since, "limit": limit})
 
 
+def alerts_of_check(connection: Connection, check: str) -> list[Row]:
+    """Return the newest alerts of a check, the unresolved ones first."""
+    return _rows(connection, query("alerts_of_check"), {"check": check})
+
+
 def unsent_messages(connection: Connection) -> list[Row]:
     """Return how many messages wait for each destination, and why the last attempt failed."""
     return _rows(connection, query("count_unsent"), {})

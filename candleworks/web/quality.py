@@ -1,4 +1,4 @@
-"""`/quality`: what the checks say now; `/quality/CHECK`: one check with its rows and recent results.
+"""`/quality`: what the checks say now, and open alerts; `/quality/CHECK`: one check with its rows and recent results.
 
 Plain HTML that reloads itself: nothing comes from elsewhere, and no script is needed. `/quality.json` says the same.
 """
@@ -7,17 +7,25 @@ import html
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from typing import Any
 from urllib.parse import quote
 
 import orjson
 from fastapi import APIRouter, Response
 
+from candleworks.alerts.watchdog import MEANINGS
 from candleworks.model.quality import QualityResult, QualityState
+from candleworks.storage.alert_list import alerts_of_check, list_alerts
 from candleworks.storage.market import Market
+from candleworks.web.alert_table import alert_table
 from candleworks.web.page import asset_version
+from candleworks.web.tables import line, second, table
+
+Alert = Mapping[str, Any]
+
+SHOWN_ALERTS = 200
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -46,8 +54,10 @@ def quality_routes(market: Market) -> APIRouter:
     @router.api_route("/quality", methods=["GET", "HEAD"])
     def quality() -> Response:
         states = market.quality()
+        alerts = market.read(lambda connection: list_alerts(connection, None, SHOWN_ALERTS))
         back = '<a href="/">candleworks</a> quality'
-        return _page("candleworks quality", back, states, _sections(states) if states else _NOTHING)
+        body = (alert_table("Open alerts", alerts) if alerts else "") + (_sections(states) if states else _NOTHING)
+        return _page("candleworks quality", back, _summary(states, alerts), body)
 
     @router.api_route("/quality.json", methods=["GET", "HEAD"])
     def quality_json() -> Response:
@@ -57,40 +67,60 @@ def quality_routes(market: Market) -> APIRouter:
     def one_check(check: str) -> Response:
         states = [state for state in market.quality() if state.check == check]
         history = market.quality_history(check)
+        alerts = market.read(lambda connection: alerts_of_check(connection, check))
         back = f'<a href="/">candleworks</a> <a href="/quality">quality</a> {html.escape(check)}'
-        body = _details(states, history) if history else f"<p>Nothing is stored about {html.escape(check)}.</p>"
-        return _page(f"{check} - candleworks quality", back, states, body)
+        body = _explained(check, known=bool(history or alerts))
+        body += _details(states, history) if history else ""
+        body += alert_table("Alerts", alerts) if alerts else ""
+        unresolved = [alert for alert in alerts if alert["resolved_at"] is None]
+        return _page(
+            f"{check} - candleworks quality", back, _summary(states, unresolved, looked=check in MEANINGS), body
+        )
 
     return router
 
 
-def _page(title: str, heading: str, states: Sequence[QualityState], body: str) -> Response:
-    state, summary = _summary(states)
+def _explained(check: str, *, known: bool) -> str:
+    """Say where what is shown comes from, unless it is a check with results."""
+    if check in MEANINGS:
+        return (
+            f"<p>{html.escape(MEANINGS[check])}</p>"
+            "<p><code>candleworks alerts watch</code> looks every few seconds and keeps alerts, but no results.</p>"
+        )
+    return "" if known else f"<p>Nothing is stored about {html.escape(check)}.</p>"
+
+
+def _page(title: str, heading: str, status: tuple[str, str], body: str) -> Response:
+    state, summary = status
     text = _PAGE.format(
         title=html.escape(title), version=asset_version(), heading=heading, state=state, summary=summary, body=body
     )
     return Response(text, media_type="text/html; charset=utf-8", headers={"Cache-Control": "no-cache"})
 
 
-def _summary(states: Sequence[QualityState]) -> tuple[str, str]:
-    """Return the worst status and one line about all."""
-    if not states:
-        return "unknown", "nothing known"
-    count = Counter(state.status for state in states)
+def _summary(states: Sequence[QualityState], alerts: Sequence[Alert], *, looked: bool = False) -> tuple[str, str]:
+    """Return the worst status and one line about all; `looked` where no result is needed to know that all is well."""
+    checked = {state.check for state in states}
+    watched = [alert["result"] for alert in alerts if alert["check"] not in checked]  # they have no results
+    statuses = [*(state.status for state in states), *watched]
+    if not statuses:
+        return ("passed", "no alert is open") if looked else ("unknown", "nothing known")
+    count = Counter(statuses)
     troubles = [
         f"{count[status]} {_TOLD[status][count[status] != 1]}" for status in ("failed", "error") if count[status]
     ]
-    newest = max(state.at for state in states)
+    newest = max((state.at for state in states), default=None)
     text = ", ".join(troubles) if troubles else "all is well"
-    return states[0].status, f"{text} <small>checked {_moment(newest)}</small>"
+    worst = next(status for status in ("error", "failed", "passed") if count[status])
+    return worst, f"{text} <small>checked {second(newest)}</small>" if newest else text
 
 
 def _sections(states: Sequence[QualityState]) -> str:
     trouble = [state for state in states if state.status != "passed"]
-    parts = [_table("Trouble", trouble)] if trouble else []
+    parts = [_states("Trouble", trouble)] if trouble else []
     passed = sorted((s for s in states if s.status == "passed"), key=lambda s: (s.suite, s.check, s.subject))
     for suite, members in itertools.groupby(passed, key=lambda state: state.suite):
-        parts.append(_table(f"Passed: {suite}", list(members)))
+        parts.append(_states(f"Passed: {suite}", list(members)))
     return "".join(parts)
 
 
@@ -100,20 +130,20 @@ def _details(states: Sequence[QualityState], history: Sequence[QualityResult]) -
         for state in states
         if state.sample and state.status != "passed"
     )
-    lines = (_cells(_moment(r.at), r.subject, r.status, r.observed, r.expected, status=r.status) for r in history)
+    lines = (line(second(r.at), r.subject, r.status, r.observed, r.expected, status=r.status) for r in history)
     heads = ("at", "subject", "status", "observed", "expected")
-    return _table("Now", states) + rows + _rows("Recent results", heads, lines)
+    return _states("Now", states) + rows + table("Recent results", heads, lines)
 
 
-def _table(caption: str, states: Iterable[QualityState]) -> str:
+def _states(caption: str, states: Iterable[QualityState]) -> str:
     heads = ("check", "subject", "severity", "status", "since", "observed", "expected")
     lines = (
-        _cells(
+        line(
             state.check,
             state.subject,
             state.severity,
             state.status,
-            _moment(state.since),
+            second(state.since),
             state.observed,
             state.expected,
             status=state.status,
@@ -121,20 +151,4 @@ def _table(caption: str, states: Iterable[QualityState]) -> str:
         )
         for state in states
     )
-    return _rows(caption, heads, lines)
-
-
-def _rows(caption: str, heads: Iterable[str], lines: Iterable[str]) -> str:
-    head = "".join(f"<th>{name}</th>" for name in heads)
-    return f"<h2>{caption}</h2><table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
-
-
-def _cells(*values: str | None, status: str, link: str | None = None) -> str:
-    texts = [html.escape(value or "") for value in values]
-    if link:
-        texts[0] = f'<a href="{link}">{texts[0]}</a>'
-    return f'<tr class="{status}">{"".join(f"<td>{text}</td>" for text in texts)}</tr>'
-
-
-def _moment(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S}"
+    return table(caption, heads, lines)

@@ -120,6 +120,9 @@ WHERE a.resolved_at IS NULL OR %(resolved_since)s::timestamptz <= a.resolved_at
 ORDER BY a.resolved_at DESC NULLS FIRST, a.opened_at DESC
 LIMIT %(limit)s
 
+-- name: alerts_of_check
+SELECT * FROM public.alerts WHERE "check" = %(check)s ORDER BY resolved_at DESC NULLS FIRST, opened_at DESC LIMIT 50
+
 -- name: read_alert
 SELECT * FROM public.alerts WHERE id = %(id)s
 

@@ -7,9 +7,12 @@ from typing import Any
 import httpx
 import pytest
 
+from candleworks.alerts import Result, update
 from candleworks.model.quality import QualityResult
+from candleworks.settings import load_settings
 from candleworks.storage.connection import Connection
 from candleworks.storage.quality import save_results
+from tests.storage.reads import counted
 from tests.web.conftest import serving
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -111,6 +114,46 @@ def test_the_present_state_is_read_without_the_history(connection: Connection, s
 
 def scans(connection: Connection) -> int:
     """Count the sequential scans of the table so far."""
-    connection.execute("SELECT pg_stat_force_next_flush()")
-    row = connection.execute("SELECT seq_scan FROM pg_stat_all_tables WHERE relname = 'quality_results'").fetchone()
-    return int(row[0]) if row else 0
+    return counted(connection, "seq_scan", "SELECT 'quality_results'::regclass")
+
+
+def open_alert(connection: Connection, check: str, *statuses: Any, until: datetime = NOW) -> None:
+    """A result a minute, the last one a minute before `until`."""
+    at = until - timedelta(minutes=len(statuses))
+    for minute, status in enumerate(statuses):
+        moment = at + timedelta(minutes=minute)
+        result = Result(check, "feed/<b>", "critical", status, "0 ticks in 120 s", "at least 1", moment)
+        update(connection, load_settings({}), [result])
+
+
+def test_the_link_of_a_watchdogs_alert_leads_to_the_alert(client: httpx.Client, connection: Connection) -> None:
+    """It keeps no results: the page says what its alert means, since when it is open, and what was observed."""
+    page = client.get("/quality/watch-feed").text
+    assert "no tick comes. Is the vendor up" in page
+    assert "no alert is open" in page
+    open_alert(connection, "watch-feed", "failed", "failed", "passed")
+    page = client.get("/quality/watch-feed").text
+    cells = re.findall(r"<td>(?:<a [^>]*>)?([^<]*)", page)
+    assert cells[2:5] == ["feed/&lt;b&gt;", "critical", "open"]
+    assert cells[5] == f"{NOW - timedelta(minutes=3):%Y-%m-%d %H:%M:%S}"
+    assert cells[7:10] == ["2", "0 ticks in 120 s", "at least 1"]
+    assert "1 failure" in page
+    assert "<b>" not in page
+    open_alert(connection, "watch-feed", "passed", until=NOW + timedelta(minutes=1))
+    page = client.get("/quality/watch-feed").text
+    assert "no alert is open" in page
+    assert "<td>resolved " in page
+
+
+def test_open_alerts_stand_on_the_overview(client: httpx.Client, connection: Connection) -> None:
+    """Also those of the watchdog, so that it does not say that all is well; those that ended do not."""
+    keep(connection, result("price-jump", "stocks_real_time", "passed", 1))
+    open_alert(connection, "watch-spool", "failed", "passed", "passed")
+    page = client.get("/quality").text
+    assert "all is well" in page
+    assert "watch-spool" not in page
+    open_alert(connection, "watch-feed", "failed")
+    page = client.get("/quality").text
+    assert "1 failure" in page
+    assert "all is well" not in page
+    assert '<a href="/quality/watch-feed">watch-feed</a>' in page
