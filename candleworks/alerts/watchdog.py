@@ -20,8 +20,8 @@ MEANINGS = {
         "Fails when the ingest of a feed gives no sign of life. Look at its log, and start `candleworks ingest`."
     ),
     "watch-feed": (
-        "Fails when the ingest of a feed runs, an exchange of its symbols is open, and no tick comes. Is the vendor up, is"
-        " the key valid, does feed_symbols show refusals?"
+        "Fails when the ingest of a feed runs, an exchange of its symbols is open, and no tick comes. Is the vendor up,"
+        " is the key valid, does feed_symbols show refusals?"
     ),
     "watch-spool": (
         "Fails when many ticks of a feed wait for the database, or more and more. Is it slow, is its disk full?"
