@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
@@ -16,6 +16,7 @@ from candleworks.alerts import deliver as deliver_messages
 from candleworks.alerts.destinations import destinations
 from candleworks.alerts.message import Message
 from candleworks.cli.alert_watch import watch
+from candleworks.cli.console import wide_console
 from candleworks.cli.opening import migrated, prepared
 from candleworks.cli.running import log_to_stderr
 from candleworks.cli.times import moment as moment_of
@@ -52,7 +53,7 @@ def list_(
         typer.echo(json.dumps({"alerts": found, "unsent": unsent}, default=str))
         return
     if found:
-        Console().print(_table(found))
+        wide_console().print(_table(found))
     else:
         typer.echo("no alerts")
     for waiting in unsent:
@@ -72,8 +73,7 @@ def show(number: Number, as_json: AsJson = False) -> None:
     for name, value in alert.items():
         if value is not None:
             facts.add_row(name, _shown(value))
-    console = Console()
-    console.print(facts, _rows(history), *([_rows(messages)] if messages else []))
+    wide_console().print(facts, _rows(history), *([_rows(messages)] if messages else []))
 
 
 @alerts.command()
@@ -144,13 +144,16 @@ def test() -> None:
 
 
 def _table(found: list[dict[str, Any]]) -> Table:
-    table = Table("alert", "status", "severity", "check", "subject", "observed", "expected", "since (UTC)", "times")
+    table = Table(box=SIMPLE_HEAD)
+    for name in ("alert", "status", "check", "subject", "observed", "since (UTC)", "times"):
+        table.add_column(name, no_wrap=name == "check", overflow="fold")
     for alert in found:
         muted = alert["muted_until"] is not None and alert["muted_until"] > clock.now()
-        status = alert["status"] + (", muted" if muted else "") + (", unsent" if alert["unsent"] else "")
-        values = (alert[name] for name in ("severity", "check", "subject", "observed", "expected"))
-        opened = f"{alert['opened_at']:%Y-%m-%d %H:%M:%S}"
-        table.add_row(str(alert["id"]), status, *map(_shown, values), opened, f"{alert['count']:,}")
+        marks = (alert["severity"], alert["status"], "muted" if muted else "", "unsent" if alert["unsent"] else "")
+        observed = _shown(alert["observed"]) + (f", expected {_shown(alert['expected'])}" if alert["expected"] else "")
+        opened, times = f"{alert['opened_at']:%Y-%m-%d %H:%M:%S}", f"{alert['count']:,}"
+        who = (_shown(alert["check"]), _shown(alert["subject"]))
+        table.add_row(str(alert["id"]), ", ".join(filter(None, marks)), *who, observed, opened, times)
     return table
 
 

@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from candleworks import clock
+from candleworks.cli.console import wide_console
 from candleworks.cli.opening import prepared
 from candleworks.cli.times import moment, span
 from candleworks.errors import UsageError
@@ -60,7 +60,7 @@ def _print(report: Report) -> None:
     for result in sorted(report.results, key=_worst_first):
         cells = (result.check, result.subject, result.status, result.observed or "", result.expected or "")
         table.add_row(*map(escape, cells), style=_STYLES[result.status] if result.status != "passed" else None)
-    Console().print(table)
+    wide_console().print(table)
     if report.idle:
         typer.echo(f"nothing new to look at for {', '.join(report.idle)}")
     typer.echo(

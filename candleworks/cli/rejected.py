@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from candleworks import clock
 from candleworks.candles.refresh import refresh
+from candleworks.cli.console import wide_console
 from candleworks.cli.opening import migrated
 from candleworks.cli.times import span
 from candleworks.errors import UsageError
@@ -59,7 +59,7 @@ def list_(
             received = f"{tick.received_at:%Y-%m-%d %H:%M:%S}"
             texts = (tick.feed, tick.reason, _cut(tick.payload), tick.outcome or "-")
             table.add_row(str(tick.id), received, *map(escape, texts))
-        Console().print(table)
+        wide_console().print(table)
     counts = ", ".join(f"{count:,} of {name}" for name, count in waiting.items())
     typer.echo(f"refused and not stored: {counts or 'none'}")
 
