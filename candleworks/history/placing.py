@@ -158,6 +158,17 @@ def with_sources(frame: pl.DataFrame, received_us: int, origin: str) -> pl.DataF
     return frame.with_columns(value.alias(name) for name, value in sources.items() if name not in frame.columns)
 
 
+def merge_keys(part: Staged, arrival: int, resolution_us: int) -> list[pl.Expr]:
+    """Return what a staged tick is merged by; `arrival` counts the ticks before the part that are not known."""
+    place = pl.int_range(pl.len())
+    return [
+        (place - pl.len() if part.known else place + arrival).alias("arrival"),
+        pl.lit(part.known).alias("known"),
+        pl.from_epoch(pl.col("stamp_us") // resolution_us * resolution_us, time_unit="us").alias("stamp"),
+        pl.col("symbol"),
+    ]
+
+
 def times(*names: str) -> list[pl.Expr]:
     """Turn microseconds into the times of a staging table."""
     return [pl.from_epoch(name, time_unit="us").alias(name) for name in names]

@@ -14,6 +14,7 @@ from candleworks.history.placing import (
     combined,
     extents,
     may_crowd,
+    merge_keys,
     stage_all,
     staging_csv,
     texts,
@@ -83,12 +84,8 @@ class QuoteSink:
         return self.store.merge_staged(lambda: stage_all(parts, self._stage))
 
     def _stage(self, part: Staged, arrival: int) -> None:
-        place, resolution = pl.int_range(pl.len()), self.store.resolution_us
         rows = with_sources(part.frame, self.received_us, self.origin).select(
-            (place - pl.len() if part.known else place + arrival).alias("arrival"),
-            pl.lit(part.known).alias("known"),
-            pl.from_epoch(pl.col("stamp_us") // resolution * resolution, time_unit="us").alias("stamp"),
-            "symbol",
+            *merge_keys(part, arrival, self.store.resolution_us),
             "bid",
             "ask",
             "bid_volume",

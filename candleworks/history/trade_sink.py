@@ -15,6 +15,7 @@ from candleworks.history.placing import (
     combined,
     extents,
     may_crowd,
+    merge_keys,
     stage_all,
     staging_csv,
     texts,
@@ -105,13 +106,8 @@ class TradeSink:
 
     def _stage(self, part: Staged, arrival: int) -> None:
         frame = self._with_day(with_sources(part.frame, self.received_us, self.store.origin))
-        place = pl.int_range(pl.len())
-        resolution = self.store.resolution_us
         rows = frame.select(
-            (place - pl.len() if part.known else place + arrival).alias("arrival"),
-            pl.lit(part.known).alias("known"),
-            pl.from_epoch(pl.col("stamp_us") // resolution * resolution, time_unit="us").alias("stamp"),
-            "symbol",
+            *merge_keys(part, arrival, self.store.resolution_us),
             "price",
             "day_volume",
             *(pl.col(name) if name in frame.columns else pl.lit(None).alias(name) for name in ("bid", "ask")),

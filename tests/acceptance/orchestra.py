@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from candleworks.settings import load_settings
 from tests.acceptance.platform import free_port
 from tests.cli.commands import environment
 from tests.ingest.streaming import until
+from tests.serving import in_background
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 90
@@ -244,10 +244,8 @@ def receiver() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - overrides
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with HTTPServer(("127.0.0.1", 0), Handler) as server, in_background(server):
         yield f"http://127.0.0.1:{server.server_port}/", received
-        server.shutdown()
 
 
 def alive(pid: int) -> bool:

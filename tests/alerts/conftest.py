@@ -8,6 +8,7 @@ import pytest
 from candleworks.alerts import Result
 from candleworks.settings import Settings, load_settings
 from tests.alerts.receivers import Mail, Web
+from tests.cli.conftest import invoke  # noqa: F401 - the fixture
 
 NOW = datetime(2026, 1, 5, 15, tzinfo=UTC)
 

@@ -1,7 +1,6 @@
 """Real receivers of messages: an HTTP server and a mail server, on loopback."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email import message_from_bytes, policy
@@ -11,6 +10,8 @@ from typing import NamedTuple
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from tests.serving import in_background
 
 SECRET = "s3cret-token"
 
@@ -59,15 +60,9 @@ class Web:
             def log_message(self, *_: object) -> None:
                 pass
 
-        with ThreadingHTTPServer(("127.0.0.1", self.port), Handler) as server:
+        with ThreadingHTTPServer(("127.0.0.1", self.port), Handler) as server, in_background(server, 0.02):
             self.port = server.server_address[1]
-            thread = threading.Thread(target=server.serve_forever, args=[0.02])
-            thread.start()
-            try:
-                yield self
-            finally:
-                server.shutdown()
-                thread.join()
+            yield self
 
 
 class _Controller(Controller):

@@ -10,7 +10,7 @@ from candleworks.errors import ConfigurationError
 from candleworks.model.alerts import Told
 from candleworks.settings import Settings, load_settings
 from tests.alerts.receivers import Web
-from tests.cli.conftest import Invoke, invoke  # noqa: F401 - the fixture
+from tests.cli.conftest import Invoke
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 LONG = (250, 32_768)
@@ -107,7 +107,7 @@ def test_links_lead_where_they_are_configured() -> None:
     ]
 
 
-def test_receivers_are_tried_out(invoke: Invoke, web: Web) -> None:  # noqa: F811
+def test_receivers_are_tried_out(invoke: Invoke, web: Web) -> None:
     """Without a database, and with what each said."""
     done = invoke("alerts", "test", CANDLEWORKS_ALERT_URLS=f"{web.url},json://127.0.0.1:1/x")
     assert done.status == 1

@@ -10,6 +10,7 @@ from candleworks.storage.connection import Connection, connect
 from candleworks.storage.engine import Engine
 from candleworks.storage.queries import query
 from tests.conftest import clone
+from tests.storage.reads import counted, tables_of
 
 SYMBOL = "S1"
 RECENT = {"symbol": SYMBOL}
@@ -97,15 +98,7 @@ def test_candles_of_a_symbol_are_read_through_an_index(busy: Connection) -> None
 
 def _sequential_scans(connection: Connection, engine: Engine) -> int:
     """Count the sequential scans of tick tables so far, as PostgreSQL's statistics have them."""
-    tables = (
-        "SELECT format('%I.%I', chunk_schema, chunk_name)::regclass FROM timescaledb_information.chunks"
-        " WHERE hypertable_name = 'stocks_real_time'"
-        if engine is Engine.TIMESCALE
-        else "SELECT relid FROM pg_partition_tree('stocks_real_time') WHERE isleaf"
-    )
-    connection.execute("SELECT pg_stat_force_next_flush()")
-    row = connection.execute(f"SELECT sum(seq_scan) FROM pg_stat_all_tables WHERE relid IN ({tables})").fetchone()
-    return int(row[0]) if row else 0
+    return counted(connection, "seq_scan", tables_of(engine, "stocks_real_time"))
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

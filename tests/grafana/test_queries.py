@@ -11,6 +11,7 @@ from candleworks.storage.connection import Connection
 from candleworks.storage.engine import Engine
 from tests.grafana.conftest import CHOSEN, NOW
 from tests.grafana.expansion import Query, queries, variable_queries
+from tests.storage.reads import tables_of
 
 ASKED = [*variable_queries(NOW), *queries(NOW, CHOSEN)]
 # What is empty in good times.
@@ -219,12 +220,6 @@ def test_no_panel_scans_ticks(reader: Connection, engine: Engine) -> None:
 
 
 COUNTS = "SELECT relid::bigint, ARRAY[seq_scan, seq_tup_read + coalesce(idx_tup_fetch, 0)] FROM pg_stat_xact_all_tables"
-TICK_TABLES = {
-    Engine.POSTGRES: "SELECT relid::bigint FROM pg_partition_tree('stocks_real_time') UNION ALL"
-    " SELECT relid::bigint FROM pg_partition_tree('quotes')",
-    Engine.TIMESCALE: "SELECT format('%I.%I', chunk_schema, chunk_name)::regclass::bigint"
-    " FROM timescaledb_information.chunks WHERE hypertable_schema = 'public'",
-}
 # Which relation of candles a table belongs to.
 CANDLE_TABLES = {
     Engine.POSTGRES: "SELECT to_regclass(stored)::bigint, relation FROM candleworks.candle_relations",
@@ -234,16 +229,20 @@ CANDLE_TABLES = {
 }
 
 
+def tick_tables(reader: Connection, engine: Engine) -> list[int]:
+    return [table for (table,) in reader.execute(tables_of(engine, "stocks_real_time", "quotes"))]
+
+
 def ticks_read(reader: Connection, query: Query, engine: Engine) -> tuple[int, int]:
     """Return how often tables of ticks were scanned from end to end, and how many ticks were read."""
     read = tables_read(reader, query.expanded().encode(), [])
-    ticks = [read[table] for (table,) in reader.execute(TICK_TABLES[engine]) if table in read]
+    ticks = [read[table] for table in tick_tables(reader, engine) if table in read]
     return sum(scans for scans, _ in ticks), sum(rows for _, rows in ticks)
 
 
 def relations_read(reader: Connection, statement: str, parameters: list[Any], engine: Engine) -> set[str]:
     """Return the relations of candles and ticks that rows were read from."""
-    known = dict.fromkeys((table for (table,) in reader.execute(TICK_TABLES[engine])), "ticks")
+    known = dict.fromkeys(tick_tables(reader, engine), "ticks")
     known |= dict(reader.execute(CANDLE_TABLES[engine]).fetchall())
     read = tables_read(reader, statement, parameters)
     return {known[table] for table, (_, rows) in read.items() if rows and table in known}

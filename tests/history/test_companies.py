@@ -2,7 +2,6 @@
 
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +17,7 @@ from candleworks.settings import Feed, Settings
 from candleworks.simulate import running_simulator
 from candleworks.storage.connection import Connection
 from candleworks.storage.engine import Engine
+from tests.serving import in_background
 
 pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)  # company is one table everywhere
 SECRET = "s3cret-key"
@@ -88,15 +88,8 @@ class Vendor:
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, args=[0.01])
-        thread.start()
-        try:
+        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server, in_background(server, 0.01):
             yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A websocket server that says exactly what a test wants, byte for byte."""
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ssl import SSLContext
@@ -8,6 +7,8 @@ from ssl import SSLContext
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
+
+from tests.serving import in_background
 
 ACCEPTED = b'{"event":"subscribe-status","status":"ok","success":[{"symbol":"AAPL"}],"fails":null}'
 
@@ -70,10 +71,5 @@ class Vendor:
     ) -> Iterator["Vendor"]:
         with serve(self.serve, "127.0.0.1", 0, compression=None, process_request=process_request, ssl=tls) as server:
             self.url = f"{'wss' if tls else 'ws'}://127.0.0.1:{server.socket.getsockname()[1]}/v1/quotes/price"
-            thread = threading.Thread(target=server.serve_forever)
-            thread.start()
-            try:
+            with in_background(server):
                 yield self
-            finally:
-                server.shutdown()
-                thread.join()

@@ -11,6 +11,7 @@ from candleworks.settings import Settings
 from candleworks.storage.connection import Connection
 from candleworks.storage.engine import Engine
 from tests.quality.conftest import NOW
+from tests.storage.reads import counted
 
 DAYS = 16
 STEP_SECONDS = 4  # so dense that a scan of a chunk costs more than a look into its index
@@ -45,12 +46,7 @@ def rows_read(connection: Connection, engine: Engine) -> int:
         else "SELECT t.relid FROM pg_partition_tree('stocks_real_time') t WHERE t.isleaf"
         " AND to_date(right(t.relid::regclass::text, 8), 'YYYYMMDD') + 7 < %s"
     )
-    connection.execute("SELECT pg_stat_force_next_flush()")
-    row = connection.execute(
-        "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) FROM pg_stat_all_tables WHERE relid IN (" + old + ")",
-        [NOW - timedelta(days=2)],
-    ).fetchone()
-    return int(row[0]) if row else 0
+    return counted(connection, "seq_tup_read + coalesce(idx_tup_fetch, 0)", old, [NOW - timedelta(days=2)])
 
 
 def test_a_run_does_not_read_the_history(long_history: Connection, engine: Engine, settings: Settings) -> None:

@@ -10,7 +10,7 @@ from candleworks.model.trades import Rejection, microseconds_of
 from candleworks.storage.connection import Connection
 from candleworks.storage.engine import Engine
 from candleworks.storage.rejected import quarantine
-from tests.cli.conftest import Invoke, invoke  # noqa: F401 - the fixture
+from tests.cli.conftest import Invoke
 
 pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
 STAMP = int(datetime(2026, 1, 5, 15, tzinfo=UTC).timestamp())
@@ -28,7 +28,7 @@ def refused(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> Connecti
     return connection
 
 
-def test_refused_ticks_are_listed(invoke: Invoke, dsn: str, refused: Connection) -> None:  # noqa: ARG001, F811
+def test_refused_ticks_are_listed(invoke: Invoke, dsn: str, refused: Connection) -> None:  # noqa: ARG001
     """Newest first, by feed, reason or age; what they are sums up in one line."""
 
     def listed(*options: str) -> list[int]:
@@ -46,7 +46,7 @@ def test_refused_ticks_are_listed(invoke: Invoke, dsn: str, refused: Connection)
     assert text.endswith("refused and not stored: 1 of /data/old.csv, 2 of twelvedata\n")
 
 
-def test_a_refused_tick_is_shown_and_replayed(invoke: Invoke, dsn: str, refused: Connection) -> None:  # noqa: F811
+def test_a_refused_tick_is_shown_and_replayed(invoke: Invoke, dsn: str, refused: Connection) -> None:
     """Corrected, it is stored, its candles follow, and it leaves the list."""
     done = invoke("rejected", "replay", "1", "--set", "price=2.5", CANDLEWORKS_DSN=dsn)
     assert done == (0, "1 stored\n", "")
@@ -60,7 +60,7 @@ def test_a_refused_tick_is_shown_and_replayed(invoke: Invoke, dsn: str, refused:
     assert [tick["id"] for tick in found] == [2]
 
 
-def test_what_is_refused_again_is_told(invoke: Invoke, dsn: str, refused: Connection) -> None:  # noqa: ARG001, F811
+def test_what_is_refused_again_is_told(invoke: Invoke, dsn: str, refused: Connection) -> None:  # noqa: ARG001
     """With its number and reason, and status 1; the others are stored."""
     options = ("--feed", "twelvedata", "--set", "price=3")
     done = invoke("rejected", "replay", *options, "--set", "symbol=AAPL", CANDLEWORKS_DSN=dsn)
@@ -78,7 +78,7 @@ def test_what_is_refused_again_is_told(invoke: Invoke, dsn: str, refused: Connec
     ],
 )
 def test_mistakes_are_explained(
-    invoke: Invoke,  # noqa: F811
+    invoke: Invoke,
     dsn: str,
     refused: Connection,  # noqa: ARG001
     arguments: tuple[str, ...],

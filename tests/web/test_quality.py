@@ -61,6 +61,19 @@ def test_trouble_stands_first_with_what_was_seen_and_since_when(client: httpx.Cl
     ]  # fmt: skip
 
 
+def test_what_a_check_said_before_it_failed_is_not_shown_as_present(
+    client: httpx.Client, connection: Connection
+) -> None:
+    """It passed as a whole earlier; that symbols pass besides is as new as the failure."""
+    keep(connection, result("freshness", "stocks_real_time", "passed", 10, observed="old"))
+    keep(connection, result("freshness", "AAPL", "failed", 1), result("freshness", "MSFT", "passed", 1))
+    assert "Passed: ticks" in client.get("/quality").text
+    for path in ("/quality", "/quality/freshness"):
+        page = client.get(path).text.partition("Recent results")[0]
+        assert "stocks_real_time" not in page
+        assert page.count("MSFT") == 1
+
+
 def test_a_check_has_a_page_with_the_rows_that_offend(client: httpx.Client, connection: Connection) -> None:
     """Alerts lead here."""
     keep(connection, result("price-jump", "AAPL", "failed", sample=[{"price": 1.5, "median": 100}]))
