@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -53,7 +54,7 @@ def quality_routes(market: Market) -> APIRouter:
 
     @router.api_route("/quality", methods=["GET", "HEAD"])
     def quality() -> Response:
-        states = market.quality()
+        states = _present(market.quality())
         alerts = market.read(lambda connection: list_alerts(connection, None, SHOWN_ALERTS))
         back = '<a href="/">candleworks</a> quality'
         body = (alert_table("Open alerts", alerts) if alerts else "") + (_sections(states) if states else _NOTHING)
@@ -65,7 +66,7 @@ def quality_routes(market: Market) -> APIRouter:
 
     @router.api_route("/quality/{check}", methods=["GET", "HEAD"])
     def one_check(check: str) -> Response:
-        states = [state for state in market.quality() if state.check == check]
+        states = _present([state for state in market.quality() if state.check == check])
         history = market.quality_history(check)
         alerts = market.read(lambda connection: alerts_of_check(connection, check))
         back = f'<a href="/">candleworks</a> <a href="/quality">quality</a> {html.escape(check)}'
@@ -78,6 +79,19 @@ def quality_routes(market: Market) -> APIRouter:
         )
 
     return router
+
+
+def _present(states: Sequence[QualityState]) -> list[QualityState]:
+    """Leave out what a check said as a whole before it failed."""
+    failed: dict[str, datetime] = {}
+    for state in states:
+        if state.status != "passed":
+            failed[state.check] = max(state.at, failed.get(state.check, state.at))
+    return [
+        state
+        for state in states
+        if state.status != "passed" or state.check not in failed or state.at >= failed[state.check]
+    ]
 
 
 def _explained(check: str, *, known: bool) -> str:
