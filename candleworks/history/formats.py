@@ -13,7 +13,10 @@ from candleworks.history import stamps
 from candleworks.history.company_csv import is_companies
 from candleworks.history.stamps import TimeForm, read_times
 
-FORMATS = ("dukascopy", "dukascopy-node", "trades", "quotes", "truefx", "companies", "columns", "parquet", "arrow")
+FORMATS = (
+    *("dukascopy", "dukascopy-node", "trades", "quotes", "truefx", "companies", "columns", "exported"),
+    *("parquet", "arrow"),
+)
 TRADE_COLUMNS = ("time", "symbol", "price", "day_volume")
 QUOTE_COLUMNS = ("time", "symbol", "bid", "ask", "bid_volume", "ask_volume")
 _TRUEFX = re.compile(r"[A-Z0-9]{3,6}/[A-Z]{3},\d{8} \d\d:\d\d:\d\d\.\d{3},[0-9.]+,[0-9.]+")
@@ -45,6 +48,14 @@ class Relation(StrEnum):
     TRADES = "stocks_real_time"
     QUOTES = "quotes"
     COMPANIES = "company"
+
+
+# The columns of our own tables.
+REQUIRED = {Relation.TRADES: ("time", "symbol", "price"), Relation.QUOTES: ("time", "symbol", "bid", "ask")}
+OPTIONAL = {
+    Relation.TRADES: ("day_volume", "volume", "bid", "ask", "received_at", "origin"),
+    Relation.QUOTES: ("bid_volume", "ask_volume", "received_at", "origin"),
+}
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,11 @@ class Layout:
     symbol: str | None = None
     zone: str | None = None
     digits: int | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether the lines have all columns of our own table, whose values and microseconds are kept as they are."""
+        return self.format == "exported"
 
 
 def check_reading(reading: Reading) -> None:
@@ -129,6 +145,8 @@ def _candidates(header: list[str], line: str) -> list[Layout]:
             found.append(Layout("companies", Relation.COMPANIES, tuple(header), stamps.ISO))
         if {"time", "symbol", "price"} <= set(header) <= set(TRADE_COLUMNS):
             found.append(Layout("trades", Relation.TRADES, tuple(header), stamps.ISO))
+        exported = [own for own, names in REQUIRED.items() if set(header) == {*names, *OPTIONAL[own]}]
+        found += [Layout("exported", own, tuple(header), stamps.ISO) for own in exported]
         if {"time", "bid", "ask"} <= set(header) <= set(QUOTE_COLUMNS):
             found.append(Layout("quotes", Relation.QUOTES, tuple(header), stamps.LOCAL_ISO))
         if compact[:1] in (["localtime"], ["gmttime"]) and {"ask", "bid"} <= set(compact[1:]) <= set(_DUKASCOPY):

@@ -11,7 +11,7 @@ import polars as pl
 
 from candleworks.history.formats import Layout, Relation
 from candleworks.history.local_time import Clock, resolve
-from candleworks.history.stamps import read_times
+from candleworks.history.stamps import ISO, read_times
 from candleworks.model.trades import LARGEST, SMALLEST, STAMP_MIN_US, Rejection
 
 MILLISECOND = 1_000
@@ -20,6 +20,7 @@ _ARTEFACT = 1e-14  # how far binary floats are from the decimals they stand for,
 SYMBOL = r"^[A-Za-z0-9][A-Za-z0-9./:^_-]{0,31}$"
 _PRICES = {Relation.TRADES: ("price",), Relation.QUOTES: ("bid", "ask")}
 _VOLUMES = {Relation.TRADES: ("day_volume",), Relation.QUOTES: ("bid_volume", "ask_volume")}
+_KEPT = {Relation.TRADES: ("volume", "bid", "ask"), Relation.QUOTES: ()}  # of an exact layout, nulls allowed
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Rows:
     """The lines of a piece of text that hold something, in their order.
 
     `frame` has `row` (their position), `reason` (null: accepted), `stamp_us`, `symbol` and the relation's prices and
-    volumes, and marks `ambiguous` times of an hour that the clock told twice; `clock` is where it stands afterwards.
+    volumes, those of an exact layout all values, and marks `ambiguous` times of an hour that the clock told twice;
+    `clock` is where it stands afterwards.
     """
 
     text: bytes
@@ -49,20 +51,21 @@ class Rows:
 
     def leading(self) -> int:
         """Count the rows at the beginning that share the first stamp."""
-        return _run_of_one_stamp(self.frame["stamp_us"])
+        return _run_of_one_stamp(self.frame["stamp_us"] // MILLISECOND)
 
     def trailing(self) -> int:
         """Count the rows at the end that share the last stamp."""
-        return _run_of_one_stamp(self.frame["stamp_us"].reverse())
+        return _run_of_one_stamp(self.frame["stamp_us"].reverse() // MILLISECOND)
 
     def accepted(self, start: int, stop: int) -> pl.DataFrame:
         """Return what is accepted of a range of rows, in the order of arrival, stamps to the millisecond.
 
-        What is finer only orders, as in a copy of our own table.
+        What is finer only orders; an exact layout tells it as `time_us`.
         """
         part = self.frame[start:stop].filter(pl.col("reason").is_null()).drop("reason", "ambiguous")
         ordered = part if part["stamp_us"].is_sorted() else part.sort("stamp_us", maintain_order=True)
-        return ordered.with_columns(pl.col("stamp_us") // MILLISECOND * MILLISECOND)
+        exact = [pl.col("stamp_us").alias("time_us")] if self.layout.exact else []
+        return ordered.with_columns(pl.col("stamp_us") // MILLISECOND * MILLISECOND, *exact)
 
     def rejections(self, start: int, stop: int, received_us: int) -> list[Rejection]:
         """Return what is refused of a range of rows."""
@@ -117,7 +120,7 @@ def _even_fields(text: bytes, layout: Layout) -> pl.DataFrame | None:
             has_header=False,
             separator=layout.separator,
             schema=dict.fromkeys(_names(layout), pl.String),
-            quote_char=None,
+            quote_char='"' if layout.exact else None,
             empty_string_is_null=False,
         )
     except pl.exceptions.PolarsError:
@@ -158,10 +161,12 @@ def _with_values(
     texts = fields.with_columns(pl.lit("").alias(name) for name in volumes if name not in fields.columns)
     if "symbol" not in texts.columns:
         texts = texts.with_columns(pl.lit(layout.symbol).alias("symbol"))
+    kept = _KEPT[layout.relation] if layout.exact else ()
     values = texts.with_columns(
         *stamps,
-        *(_rounded(_number(name), layout.digits).alias(f"{name} value") for name in prices),
-        *(_number(name).alias(f"{name} value") for name in volumes),
+        *(_price(name, layout).alias(f"{name} value") for name in prices),
+        *(_number(name).alias(f"{name} value") for name in (*volumes, *kept)),
+        *([_received(texts["received_at"])] if layout.exact else []),
     )
     frame = _with_reasons(values, layout, bounds).select(
         "row",
@@ -169,7 +174,8 @@ def _with_values(
         "ambiguous",
         "stamp_us",
         "symbol",
-        *(pl.col(f"{name} value").alias(name) for name in (*prices, *volumes)),
+        *(pl.col(f"{name} value").alias(name) for name in (*prices, *volumes, *kept)),
+        *(("received_us", "origin") if layout.exact else ()),
     )
     return frame.with_columns(pl.when(pl.col("reason").is_null()).then("stamp_us")), clock
 
@@ -195,14 +201,23 @@ def _stamps(texts: pl.Series, layout: Layout, clock: Clock, *, backward: bool) -
     return columns, clock
 
 
+def _received(texts: pl.Series) -> pl.Series:
+    """Read when the rows arrived, null where that is no time."""
+    times = read_times(texts, ISO)
+    return pl.Series("received_us", times.us).set(pl.Series(~times.valid), None)
+
+
 def _number(name: str) -> pl.Expr:
     return pl.col(name).cast(pl.Float64, strict=False)
 
 
-def _rounded(price: pl.Expr, digits: int | None) -> pl.Expr:
+def _price(name: str, layout: Layout) -> pl.Expr:
     """Round to decimal places, or take away what a binary float added to a decimal (1.1040100000000002)."""
-    if digits is not None:
-        return price.round(digits)
+    price = _number(name)
+    if layout.digits is not None:
+        return price.round(layout.digits)
+    if layout.exact:
+        return price
     short = price.round_sig_figs(SIGNIFICANT_DIGITS)
     return pl.when((short - price).abs() <= price.abs() * _ARTEFACT).then(short).otherwise(price)
 
@@ -248,15 +263,30 @@ def _faults(layout: Layout, bounds: Bounds, strange: list[str]) -> list[tuple[pl
         faults += _number_faults(name, pl.lit(value=True))
     for name in _VOLUMES[layout.relation]:
         faults += _number_faults(name, pl.col(name) != "")
+    if layout.exact:
+        faults += _exact_faults(_KEPT[layout.relation])
     if layout.relation is Relation.QUOTES:
         faults.append((pl.col("ask value") < pl.col("bid value"), pl.format("ask {} is below bid {}", "ask", "bid")))
     return faults
 
 
+def _exact_faults(kept: Sequence[str]) -> list[tuple[pl.Expr, pl.Expr]]:
+    return [
+        *(_no_number(name, pl.col(name) != "") for name in kept),
+        (pl.col("received_us").is_null(), pl.format(f"received_at '{{}}' is no {ISO.said}", "received_at")),
+        (pl.col("origin") == "", pl.lit("origin is missing")),
+    ]
+
+
 def _number_faults(name: str, is_given: pl.Expr) -> list[tuple[pl.Expr, pl.Expr]]:
     value = pl.col(f"{name} value")
     return [
-        (is_given & (value.is_null() | ~value.is_finite()), pl.format(f"{name} '{{}}' is no number", name)),
+        _no_number(name, is_given),
         (value < 0, pl.format(f"{name} '{{}}' is negative", name)),
         ((value != 0) & ~value.is_between(SMALLEST, LARGEST), pl.format(f"{name} '{{}}' is out of range", name)),
     ]
+
+
+def _no_number(name: str, is_given: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+    value = pl.col(f"{name} value")
+    return is_given & (value.is_null() | ~value.is_finite()), pl.format(f"{name} '{{}}' is no number", name)

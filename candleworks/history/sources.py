@@ -15,12 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import pyarrow as pa
+
 from candleworks.errors import TerminalError
 
 STDIN = "-"
-_SUFFIXES = (".csv", ".txt", ".tsv", ".gz", ".zip", ".parquet", ".arrow", ".feather", ".ipc")
+_SUFFIXES = (".csv", ".txt", ".tsv", ".gz", ".zst", ".zip", ".parquet", ".arrow", ".feather", ".ipc")
 _PIECE_BYTES = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZIP_MAGIC = b"PK\x03\x04"
 _PARQUET_MAGIC = b"PAR1"
 _ARROW_MAGIC = b"ARROW1"
@@ -59,8 +62,9 @@ class Source:
             path = self.path
             if self.read is not None:
                 path = _spooled(stack, self.read)
-            while _head(path, self.name).startswith(_GZIP_MAGIC):
-                path = _spooled(stack, _gunzip(path, self.name))
+            while _head(path, self.name).startswith((_GZIP_MAGIC, _ZSTD_MAGIC)):
+                unpack = _gunzip if _head(path, self.name).startswith(_GZIP_MAGIC) else _unzstd
+                path = _spooled(stack, unpack(path, self.name))
             yield _scanned(path, self.name)
 
 
@@ -136,6 +140,23 @@ def _gunzip(path: Path, name: str) -> Callable[[IO[bytes]], None]:
             shutil.copyfileobj(inner, out, _PIECE_BYTES)
 
     return read
+
+
+def _unzstd(path: Path, name: str) -> Callable[[IO[bytes]], None]:
+    def read(out: IO[bytes]) -> None:
+        with pa.OSFile(str(path)) as packed, pa.CompressedInputStream(packed, "zstd") as inner:
+            while piece := _unpacked(inner, name):
+                out.write(piece)
+
+    return read
+
+
+def _unpacked(inner: pa.CompressedInputStream, name: str) -> bytes:
+    try:
+        return bytes(inner.read(_PIECE_BYTES))
+    except OSError as error:
+        reason = " ".join(str(error).split())
+        raise TerminalError(f"{name} is a broken zstd file ({reason}): fetch it again.") from None
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from candleworks.errors import TerminalError
-from candleworks.history.formats import Relation
+from candleworks.history.formats import OPTIONAL, REQUIRED, Relation
 from candleworks.history.readers import Chunk, State
 from candleworks.history.rows import MILLISECOND, SYMBOL, Bounds
 from candleworks.history.sources import Content
@@ -19,11 +19,6 @@ from candleworks.model.trades import LARGEST, SMALLEST, STAMP_MIN_US, Rejection
 
 RELATION_KEY = b"candleworks.relation"
 BATCH_ROWS = 100_000
-_REQUIRED = {Relation.TRADES: ("time", "symbol", "price"), Relation.QUOTES: ("time", "symbol", "bid", "ask")}
-_OPTIONAL = {
-    Relation.TRADES: ("day_volume", "volume", "bid", "ask", "received_at", "origin"),
-    Relation.QUOTES: ("bid_volume", "ask_volume", "received_at", "origin"),
-}
 _SOURCES = ("received_at", "origin")
 _TIMES = ("time", "received_at")
 _TEXTS = ("symbol", "origin")
@@ -89,7 +84,7 @@ class TableReader:
 
     def _named(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Rename as sinks call it; the exact times count only where the file has all columns of our own table."""
-        missing = [name for name in _OPTIONAL[self.relation] if name not in self.names]
+        missing = [name for name in OPTIONAL[self.relation] if name not in self.names]
         named = frame.rename(
             {"time": "stamp_us"} | {"received_at": "received_us"}
             if "received_at" in self.names
@@ -111,7 +106,7 @@ class TableReader:
             (~pl.col("symbol").str.contains(SYMBOL).fill_null(value=False), "symbol is none"),
         ]
         for name in ("price", "bid", "ask", "day_volume", "bid_volume", "ask_volume"):
-            if name in self.names and (name in _REQUIRED[self.relation] or name.endswith("_volume")):
+            if name in self.names and (name in REQUIRED[self.relation] or name.endswith("_volume")):
                 missing = pl.lit(name.endswith("_volume"))
                 faults.append((~pl.col(name).is_finite().fill_null(missing), f"{name} is no number"))
                 faults.append((pl.col(name) < 0, f"{name} is negative"))
@@ -141,13 +136,13 @@ def table_reader(content: Content, bounds: Bounds) -> TableReader:
     if relation not in (Relation.TRADES, Relation.QUOTES):
         raise TerminalError(f"{content.name} holds {relation}, which follow from ticks: import those instead.")
     found = Relation(relation)
-    missing = [name for name in _REQUIRED[found] if name not in schema.names]
+    missing = [name for name in REQUIRED[found] if name not in schema.names]
     if missing:
         raise TerminalError(
             f"{content.name} has the columns {','.join(schema.names)[:200]}:"
             " ticks have time, symbol and price, or time, symbol, bid and ask."
         )
-    names = tuple(name for name in (*_REQUIRED[found], *_OPTIONAL[found]) if name in schema.names)
+    names = tuple(name for name in (*REQUIRED[found], *OPTIONAL[found]) if name in schema.names)
     return TableReader(content, found, names, rows, bounds)
 
 

@@ -4,6 +4,7 @@ import gzip
 import zipfile
 from datetime import UTC, datetime, timedelta
 
+import pyarrow as pa
 import pytest
 
 from candleworks.storage.engine import Engine
@@ -70,6 +71,10 @@ UNREADABLE = [
         gzip.compress((HEADER + GOOD).encode()) + b"rest",
         "trades.csv is a broken gzip file (Not a gzipped file (b're')): fetch it again.",
     ),
+    (
+        pa.compress((HEADER + GOOD).encode(), "zstd", asbytes=True)[:-12],
+        "trades.csv is a broken zstd file (Truncated compressed stream): fetch it again.",
+    ),
 ]
 
 
@@ -88,7 +93,7 @@ def test_what_stands_for_no_file_is_named(desk: Desk) -> None:
     (desk.directory / "ticks" / ".hidden.csv").write_text(HEADER + GOOD)
     assert desk.refusal(desk.directory / "ticks") == (
         "ticks holds no file to import: its name has to end in"
-        " .csv, .txt, .tsv, .gz, .zip, .parquet, .arrow, .feather, .ipc."
+        " .csv, .txt, .tsv, .gz, .zst, .zip, .parquet, .arrow, .feather, .ipc."
     )
     with zipfile.ZipFile(desk.directory / "empty.zip", "w") as archive:
         archive.mkdir("folder")

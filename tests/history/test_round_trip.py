@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from candleworks.history import blocks
 from candleworks.history.export import export
 from candleworks.history.export_plan import Export, Format
 from candleworks.history.formats import Reading
@@ -101,12 +102,57 @@ def test_a_round_trip_is_the_identity(
 
 @pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
 @pytest.mark.parametrize("relation", ROWS)
-@pytest.mark.parametrize(("kind", "by_day"), [(Format.PARQUET, True), (Format.ARROW, False)])
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [(Format.PARQUET, {"by_day": True}), (Format.ARROW, {}), (Format.CSV, {}), (Format.CSV, {"zstd": True})],
+)
 def test_other_files_make_the_same_round_trip(
-    connection: Connection, other: Connection, tmp_path: Path, relation: Relation, kind: Format, by_day: bool
+    connection: Connection,
+    other: Connection,
+    tmp_path: Path,
+    relation: Relation,
+    kind: Format,
+    options: dict[str, bool],
 ) -> None:
-    """A file per day, and Arrow."""
+    """A file per day, Arrow, and CSV, plain and compressed."""
     fill(connection, relation)
-    export(connection, Export(Selection(relation), tmp_path / "out", kind, by_day=by_day))
+    export(connection, Export(Selection(relation), tmp_path / "out", kind, **options))
     import_all(tmp_path / "out", into=other)
     assert everything(other, relation) == everything(connection, relation)
+
+
+@pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
+@pytest.mark.parametrize("relation", ROWS)
+def test_pieces_of_a_table_as_csv_are_put_together(
+    connection: Connection, other: Connection, tmp_path: Path, relation: Relation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A piece never ends between ticks of one stamp."""
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 1_000)
+    fill(connection, relation)
+    export(connection, Export(Selection(relation), tmp_path / "out.csv", Format.CSV, by_day=False))
+    import_all(tmp_path / "out.csv", into=other)
+    assert everything(other, relation) == everything(connection, relation)
+
+
+@pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
+def test_bad_lines_of_a_table_as_csv_are_kept_apart(connection: Connection, tmp_path: Path) -> None:
+    """Each with what is wrong with it; the others are stored as they are."""
+    lines = (
+        "time,symbol,price,day_volume,volume,bid,ask,received_at,origin",
+        "2024-03-04 14:00:01.000001Z,AAPL,1.1040100000000002,,1e-12,,1.5,2024-03-04 14:00:02Z,bar",
+        "2024-03-04 14:00:02Z,AAPL,1,,many,,,2024-03-04 14:00:02Z,bar",
+        "2024-03-04 14:00:03Z,AAPL,1,,,,inf,2024-03-04 14:00:02Z,bar",
+        "2024-03-04 14:00:04Z,AAPL,1,,,,,2024-03-04 14:00:02,bar",
+        "2024-03-04 14:00:05Z,AAPL,1,,,,,2024-03-04 14:00:02Z,",
+    )
+    (tmp_path / "bad.csv").write_text("\n".join(lines))
+    import_all(tmp_path / "bad.csv", into=connection)
+    ((time, symbol, *values),) = everything(connection, Relation.TRADES)
+    assert (time, symbol) == (MONDAY + timedelta(seconds=1, microseconds=1), "AAPL")
+    assert values == [1.1040100000000002, None, 1e-12, None, 1.5, MONDAY + timedelta(seconds=2), "bar"]
+    assert [reason for (reason,) in connection.execute("SELECT reason FROM rejected_ticks ORDER BY id")] == [
+        "line 3: volume 'many' is no number",
+        "line 4: ask 'inf' is no number",
+        "line 5: received_at '2024-03-04 14:00:02' is no ISO time with an offset from UTC",
+        "line 6: origin is missing",
+    ]
