@@ -129,6 +129,8 @@ def _even_fields(text: bytes, layout: Layout) -> pl.DataFrame | None:
     separators = len(layout.columns) - 1
     if text.count(layout.separator.encode()) != separators * len(frame):
         return None
+    if layout.exact and text.strip().count(b"\n") + 1 != len(frame):  # a quoted value may hold the end of a line
+        return None
     return frame.with_columns(pl.lit(separators, pl.UInt32).alias("separators"))
 
 

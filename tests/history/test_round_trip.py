@@ -60,6 +60,7 @@ def quotes(chance: random.Random) -> Iterator[tuple[Any, ...]]:
         yield time, chance.choice(["EUR/USD", "XAU/USD"]), bid, bid + 1e-5, *volumes, received_at, "file"
 
 
+HEADER = "time,symbol,price,day_volume,volume,bid,ask,received_at,origin"
 ROWS = {Relation.TRADES: trades, Relation.QUOTES: quotes}
 
 
@@ -138,7 +139,7 @@ def test_pieces_of_a_table_as_csv_are_put_together(
 def test_bad_lines_of_a_table_as_csv_are_kept_apart(connection: Connection, tmp_path: Path) -> None:
     """Each with what is wrong with it; the others are stored as they are."""
     lines = (
-        "time,symbol,price,day_volume,volume,bid,ask,received_at,origin",
+        HEADER,
         "2024-03-04 14:00:01.000001Z,AAPL,1.1040100000000002,,1e-12,,1.5,2024-03-04 14:00:02Z,bar",
         "2024-03-04 14:00:02Z,AAPL,1,,many,,,2024-03-04 14:00:02Z,bar",
         "2024-03-04 14:00:03Z,AAPL,1,,,,inf,2024-03-04 14:00:02Z,bar",
@@ -156,3 +157,14 @@ def test_bad_lines_of_a_table_as_csv_are_kept_apart(connection: Connection, tmp_
         "line 5: received_at '2024-03-04 14:00:02' is no ISO time with an offset from UTC",
         "line 6: origin is missing",
     ]
+
+
+@pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
+def test_a_line_ends_within_quotes_too(connection: Connection, tmp_path: Path) -> None:
+    """Else lines would be numbered wrongly, and pieces cut in the middle of one."""
+    lines = (HEADER, '2024-03-04 14:00:01Z,"AAPL",1,,,,,2024-03-04 14:00:02Z,"b', 'ar"')
+    (tmp_path / "broken.csv").write_text("\n".join(lines))
+    import_all(tmp_path / "broken.csv", into=connection)
+    assert [row[-1] for row in everything(connection, Relation.TRADES)] == ["b"]
+    rejected = connection.execute("SELECT reason, payload FROM rejected_ticks").fetchall()
+    assert rejected == [("line 3: 1 fields instead of 9", 'ar"')]
