@@ -26,7 +26,7 @@ from great_expectations.expectations.core import (
 )
 from great_expectations.expectations.row_conditions import Column
 
-from candleworks.errors import TerminalError
+from candleworks.errors import TerminalError, TransientError
 from candleworks.quality.guard import Guard
 from candleworks.storage.quality import sqlalchemy_url
 
@@ -138,12 +138,19 @@ class Database:
 
 @contextlib.contextmanager
 def expecting(dsn: str) -> Iterator[Database]:
-    """Open a context without files, progress bars or anything that is sent anywhere."""
+    """Open a context without files, progress bars or anything that is sent anywhere.
+
+    TransientError when the database lets nobody else in.
+    """
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
     with warnings.catch_warnings():  # add_postgres() refuses addresses of sockets
         warnings.simplefilter("ignore", GxDatasourceWarning)
-        source = context.data_sources.add_sql("candleworks", connection_string=sqlalchemy_url(dsn))
+        try:
+            source = context.data_sources.add_sql("candleworks", connection_string=sqlalchemy_url(dsn))
+        except TestConnectionError as error:
+            reason = _sentence(str(error.cause or error))
+            raise TransientError(f"Great Expectations cannot connect to the database ({reason}): try again.") from error
     database = Database(source)
     try:
         yield database

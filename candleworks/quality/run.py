@@ -1,15 +1,15 @@
 """Runs checks, keeps what they find, and hands it to the alerts."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from candleworks import alerts, clock
 from candleworks.candles.refresh import refresh
-from candleworks.errors import TransientError
+from candleworks.errors import TerminalError, TransientError
 from candleworks.model.notices import Notify, ignore
 from candleworks.model.quality import QualityResult, Status
 from candleworks.quality.limits import SAMPLE_ROWS, facts, limits, sampled, suite_limits
@@ -18,9 +18,10 @@ from candleworks.quality.report import Report
 from candleworks.quality.vendor import bars_due, vendor_bars
 from candleworks.quality.window import Window, window
 from candleworks.settings import Settings
-from candleworks.storage.connection import Connection, connect, transient_errors
+from candleworks.storage.connection import Connection
 from candleworks.storage.quality import (
     Objects,
+    check_session,
     check_sql,
     checked_until,
     rendered,
@@ -32,6 +33,8 @@ from candleworks.storage.quality import (
 
 if TYPE_CHECKING:
     from candleworks.quality.expectations import Database, Outcome
+
+WHOLE_RUN = "check-run"  # its alert tells that no check of a suite could run
 
 
 def run_checks(
@@ -46,22 +49,41 @@ def run_checks(
 
     Without `since` each check looks at what came since its last run: the last hour at first, a day at most. With it,
     ticks are chosen by their time from `since` on, whenever they came. `until` is the moment that counts as now. A
-    check that breaks is an `error` of its own and disturbs no other; TransientError when the database is away.
+    check that breaks is an `error` of its own and disturbs no other. TransientError when the database is away,
+    TerminalError when no check can run for another reason, which opens an alert of its own.
     """
     began = clock.monotonic()
     checks = chosen(settings, suite)
+    try:
+        run = _run(settings, dsn, checks, since, until)
+    except TerminalError as error:
+        _tell(settings, dsn, [_whole(suite, "error", str(error))], notify)
+        raise
+    _tell(settings, dsn, [*map(_told, run.results), _whole(suite, "passed")], notify)
+    return Report(run.results, run.idle, clock.monotonic() - began)
+
+
+def _run(
+    settings: Settings, dsn: str, checks: Iterable[Check], since: datetime | None, until: datetime | None
+) -> "_Run":
     from candleworks.quality.expectations import expecting  # noqa: PLC0415 - takes seconds and 140 MB
 
-    with transient_errors(dsn), connect(dsn, "candleworks check") as connection, expecting(dsn) as database:
+    with check_session(dsn) as connection, expecting(dsn) as database:
         run = _Run(settings, connection, database, since, until or clock.now())
         for check in checks:
             run.judge(check)
-        checked = {} if since else dict.fromkeys(run.looked, run.until)
-        save_results(connection, run.results, checked)
-    alerts.update(dsn, settings, [_told(result) for result in run.results], notify)
+        save_results(connection, run.results, {} if since else dict.fromkeys(run.looked, run.until))
+    return run
+
+
+def _tell(settings: Settings, dsn: str, results: Iterable[alerts.Result], notify: Notify) -> None:
+    alerts.update(dsn, settings, results, notify)
     with suppress(TransientError):  # the outbox keeps what is due
         alerts.deliver(settings, dsn)
-    return Report(run.results, run.idle, clock.monotonic() - began)
+
+
+def _whole(suite: str, status: Literal["passed", "error"], reason: str | None = None) -> alerts.Result:
+    return alerts.Result(WHOLE_RUN, suite, "critical", status, reason, None, clock.now())
 
 
 def _told(result: QualityResult) -> alerts.Result:

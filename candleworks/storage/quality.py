@@ -1,6 +1,7 @@
 """What checks ask of the database, and where their results are kept."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from functools import cache
@@ -11,14 +12,28 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
+from candleworks.errors import TerminalError
 from candleworks.model.quality import QualityResult, QualityState
-from candleworks.storage.connection import CONNECT_TIMEOUT_SECONDS, Connection
+from candleworks.storage.connection import CONNECT_TIMEOUT_SECONDS, Connection, connect, describe, transient_errors
 from candleworks.storage.queries import query, sql_directory
 
 STATEMENT_SECONDS = 15
 # A check never writes and never waits; compiling its statements took longer than running them.
 _SESSION = "-c default_transaction_read_only=on -c TimeZone=UTC -c jit=off -c random_page_cost=1.1"
 Subject = tuple[str, str]
+
+
+@contextmanager
+def check_session(dsn: str) -> Iterator[Connection]:
+    """Connect for a run of checks; TransientError when the database is away, TerminalError when it refuses."""
+    try:
+        with transient_errors(dsn), connect(dsn, "candleworks check") as connection:
+            yield connection
+    except psycopg.Error as error:
+        reason = error.diag.message_primary or str(error)
+        raise TerminalError(
+            f"The checks cannot run: the database {describe(dsn)} refuses ({reason}): put that right."
+        ) from error
 
 
 class Objects(list[dict[str, Any]]):

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from candleworks.candles.calendars import sync_calendars
-from candleworks.errors import ConfigurationError, TransientError, UsageError
+from candleworks.errors import ConfigurationError, TerminalError, TransientError, UsageError
 from candleworks.history.importer import import_file
 from candleworks.model.notices import Notice
 from candleworks.quality import run_checks
@@ -217,11 +217,33 @@ def test_a_broken_check_reads_its_ticks_the_next_time(watched: Watched) -> None:
 
 @ON_PLAIN_POSTGRESQL
 def test_results_are_kept_all_or_not_at_all(watched: Watched) -> None:
-    """Where the last write of a run fails, nothing of it is there."""
-    watched.execute("ALTER TABLE candleworks.checked_until ADD CHECK (\"check\" <> 'company')")
-    with pytest.raises(psycopg.errors.CheckViolation):
-        watched.check()
+    """Where the last write of a run fails, nothing of it is there, and an alert says so until a suite runs again."""
+    watched.execute("ALTER TABLE candleworks.checked_until ADD CONSTRAINT no CHECK (\"check\" <> 'company')")
+    for _ in range(2):
+        with pytest.raises(
+            TerminalError, match=r'The checks cannot run: the database .* refuses \(new row for relation "'
+        ):
+            watched.check("system")
     assert watched.execute("SELECT count(*) FROM quality_results") == [(0,)]
+    alert = 'SELECT "check", subject, result, status, count FROM alerts'
+    assert watched.execute(alert) == [("check-run", "system", "error", "open", 2)]
+    watched.execute("ALTER TABLE candleworks.checked_until DROP CONSTRAINT no")
+    for _ in range(2):
+        watched.check("system")
+    assert watched.execute(alert) == [("check-run", "system", "error", "resolved", 2)]
+
+
+@ON_PLAIN_POSTGRESQL
+def test_a_server_without_a_place_for_the_checks_is_told(watched: Watched) -> None:
+    """Great Expectations connects by itself, and may find the last place taken: another try may succeed."""
+    watched.execute("CREATE ROLE lonely LOGIN CONNECTION LIMIT 1")
+    watched.execute("GRANT pg_read_all_data TO lonely")
+    dsn = watched.settings.dsn.get_secret_value() if watched.settings.dsn else ""
+    try:
+        with pytest.raises(TransientError, match=r"Great Expectations cannot connect to the database \(.*too many"):
+            run_checks(watched.settings, psycopg.conninfo.make_conninfo(dsn, user="lonely"))
+    finally:
+        watched.execute("DROP ROLE lonely")
 
 
 @ON_PLAIN_POSTGRESQL
