@@ -148,12 +148,17 @@ def _table(found: list[dict[str, Any]]) -> Table:
     for name in ("alert", "status", "check", "subject", "observed", "since (UTC)", "times"):
         table.add_column(name, no_wrap=name == "check", overflow="fold")
     for alert in found:
-        muted = alert["muted_until"] is not None and alert["muted_until"] > clock.now()
-        marks = (alert["severity"], alert["status"], "muted" if muted else "", "unsent" if alert["unsent"] else "")
+        marks = [alert["severity"], alert["status"]]
+        if alert["muted_until"] is not None and alert["muted_until"] > clock.now():
+            marks.append("muted")
+        elif alert["announced_at"] is None and alert["resolved_at"] is None:
+            marks.append("told by another")
+        if alert["unsent"]:
+            marks.append("unsent")
         observed = _shown(alert["observed"]) + (f", expected {_shown(alert['expected'])}" if alert["expected"] else "")
         opened, times = f"{alert['opened_at']:%Y-%m-%d %H:%M:%S}", f"{alert['count']:,}"
         who = (_shown(alert["check"]), _shown(alert["subject"]))
-        table.add_row(str(alert["id"]), ", ".join(filter(None, marks)), *who, observed, opened, times)
+        table.add_row(str(alert["id"]), ", ".join(marks), *who, observed, opened, times)
     return table
 
 

@@ -41,6 +41,6 @@ def _state(alert: Mapping[str, Any]) -> str:
         parts.append("the check broke")
     if alert["muted_until"] and alert["muted_until"] > clock.now():
         parts.append(f"muted until {second(alert['muted_until'])}")
-    if alert["announced_at"] is None:
-        parts.append("not told")
+    elif alert["announced_at"] is None:
+        parts.append("told by another")
     return ", ".join(parts)

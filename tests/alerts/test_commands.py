@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from candleworks.alerts import update
+from candleworks.alerts import Result, update
 from candleworks.settings import Settings
 from candleworks.storage.connection import Connection
 from candleworks.storage.engine import Engine
-from tests.alerts.conftest import results, told_to
+from tests.alerts.conftest import NOW, results, told_to
 from tests.alerts.receivers import Web
 from tests.cli.commands import ended, started
 from tests.cli.conftest import Invoke
@@ -49,6 +49,18 @@ def test_alerts_are_listed(invoke: Invoke, dsn: str, failing: Connection) -> Non
     assert "not delivered yet: 1 to log\n" in found.output
     (alert,) = json.loads(invoke("alerts", "list", "--json", CANDLEWORKS_DSN=dsn).output)["alerts"]
     assert (alert["id"], alert["status"], alert["count"]) == (1, "open", 1)
+
+
+def test_an_alert_that_another_tells_says_so(
+    invoke: Invoke, dsn: str, connection: Connection, settings: Settings
+) -> None:
+    """`show` names it."""
+    for check in ("watch-feed", "feed-silent"):
+        update(connection, settings, [Result(check, "feed/a", "critical", "failed", None, None, NOW)])
+    listed = invoke("alerts", "list", CANDLEWORKS_DSN=dsn).output
+    (line,) = [line for line in listed.splitlines() if "told by another" in line]
+    assert "feed-silent" in line
+    assert "told by watch-feed" in invoke("alerts", "show", "2", CANDLEWORKS_DSN=dsn).output
 
 
 def test_ended_alerts_are_listed_on_request(invoke: Invoke, dsn: str, failing: Connection) -> None:
