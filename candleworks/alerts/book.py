@@ -87,9 +87,10 @@ def _follow_all(connection: Connection, settings: Settings, results: dict[Key, R
 
 def _speaking(connection: Connection, results: dict[Key, Result]) -> Speaking:
     if not needs_speakers(results.values()):
-        return Speaking((), {})
+        return Speaking((), (), {})
     moment = max(result.at for result in results.values())
-    return Speaking(told_alerts(connection, SPEAKS_FOR, moment), feeds_of_symbols(connection))
+    told, ended = told_alerts(connection, SPEAKS_FOR, moment)
+    return Speaking(told, ended, feeds_of_symbols(connection))
 
 
 def _notice(event: AlertEvent) -> Notice:

@@ -1,6 +1,6 @@
 """Which alert speaks for which: one trouble that several checks see is told once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from candleworks.model.alerts import Alert, Result
 from candleworks.storage.alerts import Key
@@ -29,31 +29,37 @@ def needs_speakers(results: Iterable[Result]) -> bool:
 
 
 class Speaking:
-    """The unresolved alerts that were told, or muted, and speak for others; `feeds` names those of each symbol.
+    """The alerts that were told, or muted, and speak for others; `feeds` names those of each symbol.
 
-    For a symbol they speak when each of its feeds is in trouble.
+    For a symbol they speak when each of its feeds is in trouble, or was lately: its ticks come again one by one.
     """
 
-    def __init__(self, told: Iterable[Key], feeds: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, told: Iterable[Key], ended: Iterable[Key], feeds: Mapping[str, Sequence[str]]) -> None:
         self._told = set(told)
+        self._ended = set(ended)
         self._feeds = feeds
 
     def speaker(self, result: Result) -> str | None:
         """Return the check whose alert tells the same trouble; an error is told by itself."""
         if result.status != "failed":
             return None
-        subjects = [f"feed/{feed}" for feed in self._feeds.get(result.subject, ())] or [result.subject]
-        speakers = [self._speaker(result.check, subject) for subject in subjects]
+        feeds = self._feeds.get(result.subject)
+        if feeds is None:
+            return _speaker(result.check, result.subject, self._told)
+        speakers = [_speaker(result.check, f"feed/{feed}", self._told | self._ended) for feed in feeds]
         return speakers[0] if all(speakers) else None
-
-    def _speaker(self, check: str, subject: str) -> str | None:
-        speakers = (speaker for speaker, others in SPEAKS_FOR.items() if check in others)
-        return next((speaker for speaker in speakers if (speaker, subject) in self._told), None)
 
     def note(self, alert: Alert) -> None:
         """Take note of what became of an alert."""
         key = (alert.check, alert.subject)
         if alert.resolved_at is not None:
-            self._told.discard(key)
+            if key in self._told:
+                self._told.remove(key)
+                self._ended.add(key)
         elif alert.check in SPEAKS_FOR and (alert.announced_at is not None or alert.muted(alert.checked_at)):
             self._told.add(key)
+
+
+def _speaker(check: str, subject: str, speaking: Collection[Key]) -> str | None:
+    speakers = (speaker for speaker, others in SPEAKS_FOR.items() if check in others)
+    return next((speaker for speaker in speakers if (speaker, subject) in speaking), None)

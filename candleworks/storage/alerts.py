@@ -37,10 +37,11 @@ def lasting_mutes(connection: Connection, keys: Iterable[Key], moment: datetime)
     return {(check, subject): Mute(until, reason) for check, subject, until, reason in found}
 
 
-def told_alerts(connection: Connection, checks: Iterable[str], moment: datetime) -> list[Key]:
-    """Return the unresolved alerts of those checks that somebody was told of, or wanted not to hear of."""
+def told_alerts(connection: Connection, checks: Iterable[str], moment: datetime) -> tuple[list[Key], list[Key]]:
+    """Return the alerts of those checks that somebody was told of, or wanted not to hear of: open ones, ended ones."""
     found = connection.execute(query("told_alerts"), {"checks": list(checks), "moment": moment}).fetchall()
-    return [(check, subject) for check, subject in found]
+    opened = [(check, subject) for check, subject, ended in found if not ended]
+    return opened, [(check, subject) for check, subject, ended in found if ended]
 
 
 def feeds_of_symbols(connection: Connection) -> dict[str, list[str]]:

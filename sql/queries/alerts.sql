@@ -19,10 +19,11 @@ WHERE a.muted_until > %(moment)s
 ORDER BY a."check", a.subject, a.opened_at DESC
 
 -- name: told_alerts
--- Unresolved ones of the given checks that were told, or that are muted: nobody wants to hear the same from another. What
--- was not looked at for a day is of a check that does not run any more.
-SELECT a."check", a.subject FROM public.alerts a
-WHERE a.resolved_at IS NULL AND a."check" = ANY(%(checks)s) AND a.checked_at > %(moment)s::timestamptz - interval '1 day'
+-- Those of the given checks that are open, or ended within 15 minutes, and were told or are muted: nobody wants to hear the
+-- same from another. What was not looked at for a day is of a check that does not run any more.
+SELECT a."check", a.subject, a.resolved_at IS NOT NULL AS ended FROM public.alerts a
+WHERE (a.resolved_at IS NULL OR a.resolved_at > %(moment)s::timestamptz - interval '15 minutes')
+    AND a."check" = ANY(%(checks)s) AND a.checked_at > %(moment)s::timestamptz - interval '1 day'
     AND (a.announced_at IS NOT NULL OR a.muted_until > %(moment)s)
 
 -- name: feeds_of_symbols

@@ -103,6 +103,19 @@ def test_what_goes_on_is_told_when_its_speaker_ends(heard: Heard) -> None:
     assert heard.told == [("opened", "watch-ingest"), ("resolved", "watch-ingest"), ("opened", "feed-silent")]
 
 
+def test_symbols_of_a_feed_that_came_back_are_given_time(heard: Heard) -> None:
+    """Slow ones have no tick yet when it is told that the feed is well; what is silent for longer is told."""
+    heard.report(2, "watch-feed")
+    heard.report(15, "freshness")
+    for minute in (16, 17):
+        heard.report(minute, passed=("watch-feed",))
+    heard.report(20, "freshness")
+    heard.report(31, "freshness")
+    assert heard.told == [("opened", "watch-feed"), ("resolved", "watch-feed")]
+    heard.report(33, "freshness")
+    assert heard.told[2:] == [("opened", "freshness")]
+
+
 def test_another_feed_and_other_checks_are_told(heard: Heard, connection: Connection) -> None:
     """Nobody speaks for them, nor for a symbol that a feed streams which is well."""
     heard.report(1, "watch-feed")
