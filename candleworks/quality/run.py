@@ -136,7 +136,7 @@ class _Run:
             outcome = self._outcome(check, self._parameters(span, batch))
         if outcome.error is None:
             self.looked.append(check.name)
-        self._keep(check, span, batch, outcome, clock.monotonic() - began)
+        self._keep(check, span, _judged(check, parameters), outcome, clock.monotonic() - began)
 
     def _batch(self, span: Window) -> dict[str, int]:
         if span not in self._batches:
@@ -146,17 +146,23 @@ class _Run:
     def _bars(self, span: Window, batch: Mapping[str, int]) -> Objects:
         if not bars_due(self.settings, span, self._read_until.get("vendor-bars")):
             return Objects()
-        return vendor_bars(self.connection, self.settings, batch, span)
+        return vendor_bars(self.connection, self.settings, self._troubled["vendor-bars"] & set(batch) or batch, span)
+
+    def _audited(self, batch: Mapping[str, int], span: Window) -> list[str]:
+        """Choose symbols, and those that were found wrong lately besides: nobody else can say that they are well."""
+        troubled = self._troubled["candle-audit"] & set(batch)
+        count = self.settings.quality.candles.audited_symbols
+        return sorted({*sampled(troubled, count, span.until), *sampled(batch, count, span.until)})
 
     def _parameters(self, span: Window, batch: Mapping[str, int]) -> dict[str, Any]:
-        quality = self.settings.quality.candles
         return {
             **span.parameters,
             **self._facts,
             "limits": limits({*batch, *self._streamed}, self.settings),
+            "batch": batch,
             "symbols": sorted(batch),
             "streamed": self._streamed,
-            "audited": sampled(batch, quality.audited_symbols, span.until),
+            "audited": self._audited(batch, span),
             "sample": SAMPLE_ROWS,
         }
 
@@ -171,7 +177,7 @@ class _Run:
             return native_outcome(self.database, check.name, parameters, render)
         return self.database.rows(render(check.name))
 
-    def _keep(self, check: Check, span: Window, batch: Mapping[str, int], outcome: "Outcome", seconds: float) -> None:
+    def _keep(self, check: Check, span: Window, judged: Mapping[str, int], outcome: "Outcome", seconds: float) -> None:
         def result(subject: str, status: Status, found: Mapping[str, Any]) -> QualityResult:
             return QualityResult(
                 check=check.name,
@@ -193,18 +199,28 @@ class _Run:
             return
         failed = {row["subject"]: row for row in outcome.rows}
         self.results += [result(subject, "failed", row) for subject, row in failed.items()]
-        recovered = [] if outcome.partial else self._recovered(check, batch, failed)
+        recovered = [] if outcome.partial else self._recovered(check, judged, failed)
         self.results += [result(subject, "passed", {}) for subject in recovered]
         if not failed or check.scope in self._troubled[check.name] - {*failed, *recovered}:
-            self.results.append(result(check.scope, "passed", {"observed": _looked_at(check, batch)}))
+            self.results.append(result(check.scope, "passed", {"observed": _looked_at(check, judged)}))
 
-    def _recovered(self, check: Check, batch: Mapping[str, int], failed: Mapping[str, Any]) -> list[str]:
+    def _recovered(self, check: Check, judged: Mapping[str, int], failed: Mapping[str, Any]) -> list[str]:
         """Name the subjects in trouble that were looked at and did not fail."""
-        judged = self._troubled[check.name] - set(failed) - {check.scope}
-        return sorted(judged if check.judges == "all" else judged & set(batch))
+        troubled = self._troubled[check.name] - set(failed) - {check.scope}
+        return sorted(troubled if check.judges == "all" else troubled & set(judged))
 
 
-def _looked_at(check: Check, batch: Mapping[str, int]) -> str | None:
+def _judged(check: Check, parameters: Mapping[str, Any]) -> dict[str, int]:
+    """Return the symbols of which a check looks at rows, and how many ticks of each are new."""
+    batch: dict[str, int] = parameters["batch"]
+    if check.name == "candle-audit":
+        return {symbol: batch[symbol] for symbol in parameters["audited"]}
+    if check.name == "vendor-bars":
+        return {row["symbol"]: batch[row["symbol"]] for row in parameters["bars"]}
+    return batch
+
+
+def _looked_at(check: Check, judged: Mapping[str, int]) -> str | None:
     if check.judges == "all":
         return None
-    return f"{sum(batch.values()):,} new ticks of {len(batch):,} symbols"
+    return f"{sum(judged.values()):,} new ticks of {len(judged):,} symbols"

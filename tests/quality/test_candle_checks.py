@@ -76,6 +76,24 @@ def test_a_candle_that_is_not_what_its_ticks_say_is_found(watched: Watched, engi
 
 
 @pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
+def test_a_symbol_that_was_found_wrong_is_in_every_sample(watched: Watched, engine: Engine) -> None:
+    """Two runs that look at others do not say that it is well; nor that all are."""
+    corrupt(watched, engine, "1m", "AAPL", BUCKET, "volume = volume + 7")
+    assert ("candle-audit", "AAPL") in failing(watched.check("candles"))
+    watched.configured(candles={"audited_symbols": 1})
+    for minute in range(1, 4):
+        report = watched.check("candles", since=NOW - 30 * MINUTE, until=NOW + minute * MINUTE)
+        assert ("candle-audit", "AAPL") in failing(report)
+    watched.execute("DELETE FROM quality_results")
+    watched.configured(candles={"audited_symbols": 2})
+    watched.execute(
+        "UPDATE candleworks.stored_1m SET volume = volume - 7 WHERE (symbol, bucket) = ('AAPL', %s)", BUCKET
+    )
+    (found,) = [found for found in watched.check("candles").results if found.check == "candle-audit"]
+    assert (found.observed or "").endswith(" new ticks of 2 symbols")
+
+
+@pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
 def test_a_minute_whose_ticks_still_come_is_audited_by_the_next_run(watched: Watched, engine: Engine) -> None:
     """Its candle holds ticks that came after the run had begun; a fault of it is found all the same."""
     assert failing(watched.check("candles", until=NOW - timedelta(seconds=30))) == set()
