@@ -124,7 +124,7 @@ def _summary(states: Sequence[QualityState], alerts: Sequence[Alert], *, looked:
         f"{count[status]} {_TOLD[status][count[status] != 1]}" for status in ("failed", "error") if count[status]
     ]
     newest = max((state.at for state in states), default=None)
-    text = ", ".join(troubles) if troubles else "all is well"
+    text = ", ".join(troubles) or ("no failure, alerts end when it passes again" if alerts else "all is well")
     worst = next(status for status in ("error", "failed", "passed") if count[status])
     return worst, f"{text} <small>checked {second(newest)}</small>" if newest else text
 

@@ -86,9 +86,7 @@ def test_a_symbol_that_was_found_wrong_is_in_every_sample(watched: Watched, engi
         assert ("candle-audit", "AAPL") in failing(report)
     watched.execute("DELETE FROM quality_results")
     watched.configured(candles={"audited_symbols": 2})
-    watched.execute(
-        "UPDATE candleworks.stored_1m SET volume = volume - 7 WHERE (symbol, bucket) = ('AAPL', %s)", BUCKET
-    )
+    corrupt(watched, engine, "1m", "AAPL", BUCKET, "volume = volume - 7")
     (found,) = [found for found in watched.check("candles").results if found.check == "candle-audit"]
     assert (found.observed or "").endswith(" new ticks of 2 symbols")
 

@@ -161,6 +161,9 @@ def test_the_link_of_a_watchdogs_alert_leads_to_the_alert(client: httpx.Client, 
 def test_open_alerts_stand_on_the_overview(client: httpx.Client, connection: Connection) -> None:
     """Also those of the watchdog, so that it does not say that all is well; those that ended do not."""
     keep(connection, result("price-jump", "stocks_real_time", "passed", 1))
+    open_alert(connection, "price-jump", "failed", "passed", until=NOW - timedelta(minutes=1))
+    assert "no failure, alerts end when it passes again" in client.get("/quality").text
+    open_alert(connection, "price-jump", "passed")
     open_alert(connection, "watch-spool", "failed", "passed", "passed")
     page = client.get("/quality").text
     assert "all is well" in page
