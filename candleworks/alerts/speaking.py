@@ -18,7 +18,7 @@ _RANK = {check: rank for rank, check in enumerate(SPEAKS_FOR)}
 
 
 def speakers_first(keys: Iterable[Key]) -> list[Key]:
-    """Order the checks of one run, so that what speaks for others is known before them."""
+    """Order the checks of one run, so that what became of those that speak for others is known before them."""
     return sorted(keys, key=lambda key: _RANK.get(key[0], len(_RANK)))
 
 
@@ -50,13 +50,13 @@ class Speaking:
         return speakers[0] if all(speakers) else None
 
     def note(self, alert: Alert) -> None:
-        """Take note of what became of an alert."""
+        """Take note of what became of an alert. What one run opens is told in one message, so nothing is left out."""
         key = (alert.check, alert.subject)
         if alert.resolved_at is not None:
             if key in self._told:
                 self._told.remove(key)
                 self._ended.add(key)
-        elif alert.check in SPEAKS_FOR and (alert.announced_at is not None or alert.muted(alert.checked_at)):
+        elif alert.check in SPEAKS_FOR and alert.muted(alert.checked_at):
             self._told.add(key)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from candleworks.alerts import Result, update
+from candleworks.alerts import Delivered, Result, deliver, update
 from candleworks.alerts.watch import Watch
 from candleworks.candles import calendars
 from candleworks.clock import now
@@ -13,7 +13,7 @@ from candleworks.model.notices import Notice
 from candleworks.settings import Settings
 from candleworks.storage.connection import Connection
 from candleworks.storage.engine import Engine
-from tests.alerts.conftest import NOW, told_to
+from tests.alerts.conftest import NOW, results, told_to
 from tests.alerts.receivers import Web
 
 pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
@@ -65,13 +65,34 @@ def test_a_silent_feed_is_told_once_when_all_run(heard: Heard, connection: Conne
 
 
 def test_without_the_watchdog_the_check_tells(heard: Heard) -> None:
-    """Of one run as well: the feed, and not its symbols besides. When the watchdog comes later, it adds nothing."""
-    heard.report(5, "freshness", "open-gaps", "feed-silent")
+    """When the watchdog comes later, it adds nothing, and so do symbols."""
+    heard.report(5, "open-gaps", "feed-silent")
     heard.report(6, "watch-feed")
-    assert heard.told == [("opened", "feed-silent")]
-    for minute in (10, 15):
+    heard.report(10, "open-gaps", "feed-silent", "freshness")
+    heard.report(15, "open-gaps", "feed-silent", "freshness")
+    found = {("opened", "feed-silent"), ("opened", "open-gaps")}
+    assert set(heard.told[:2]) == found
+    assert heard.told[2:] == [("escalated", "feed-silent")]
+    for minute in (20, 25):
         heard.report(minute, passed=("feed-silent", "freshness", "open-gaps", "watch-feed"))
-    assert heard.told == [("opened", "feed-silent"), ("resolved", "feed-silent")]
+    assert sorted(heard.told[3:]) == [("resolved", "feed-silent"), ("resolved", "open-gaps")]
+
+
+def test_what_one_run_finds_is_told_in_one_message(dsn: str, connection: Connection, web: Web) -> None:
+    """The silent feed, and each of its symbols."""
+    settings = told_to(dsn, web.url)
+    symbols = [f"S{number:03}" for number in range(100)]
+    connection.execute(
+        "INSERT INTO feed_symbols SELECT 'twelvedata', symbol, 'streaming', NULL, %s FROM unnest(%s::text[]) symbol",
+        [NOW, symbols],
+    )
+    silent = Result("feed-silent", FEED, "critical", "failed", "312 s", None, NOW)
+    update(connection, settings, [silent, *results("failed", *symbols)])
+    assert deliver(settings, dsn) == Delivered(messages=1, events=101)
+    [message] = web.messages
+    assert message.title == "candleworks: 101 failed"
+    assert "feed-silent" in message.text
+    assert "freshness failed: 100 subjects (warning)" in message.text
 
 
 def test_without_the_checks_the_watchdog_tells(
