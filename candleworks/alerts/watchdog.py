@@ -1,4 +1,4 @@
-"""What the watchdog looks at besides the checks: whether each feed's ingest lives, gets ticks, and can store them."""
+"""What the watchdog looks at: whether checks run, and each feed's ingest lives, gets ticks, and can store them."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -9,11 +9,12 @@ from typing import Literal
 from candleworks.model.alerts import Result, Severity
 from candleworks.settings import Settings, Watch
 from candleworks.storage.connection import Connection
-from candleworks.storage.signs import FeedSigns, feed_signs
+from candleworks.storage.signs import CheckSigns, FeedSigns, check_signs, feed_signs
 
 WINDOW_SECONDS = 10  # of a row of ingest_stats
 GROWING_WINDOWS = 7  # a minute of ever more
 FEW = 1_000  # ticks that may wait without a word
+SCHEDULED_STRETCHES = 6  # of twelve: whoever runs checks by hand does not run them so regularly
 # What its alerts mean and what to do, for those who follow their links.
 MEANINGS = {
     "watch-ingest": (
@@ -26,20 +27,26 @@ MEANINGS = {
     "watch-spool": (
         "Fails when many ticks of a feed wait for the database, or more and more. Is it slow, is its disk full?"
     ),
+    "watch-checks": (
+        "Fails when checks ran every few minutes and do so no longer. Do Prefect's server and worker run, does the flow"
+        " check-quality fail?"
+    ),
     "watch-database": "Fails when the database does not answer; this page is away then too. Start it.",
     "watch": "Breaks when the watchdog cannot look at the feeds. Its log says why.",
 }
 
 
 def look(connection: Connection, settings: Settings, watched_since: datetime, moment: datetime) -> list[Result]:
-    """Return what can be said about each configured feed at a moment.
+    """Return what can be said about each configured feed, and about the checks, at a moment.
 
-    An ingest that is not there yet is no trouble until the watch itself is as old as an ingest may be away.
+    What is not there yet is no trouble until the watch itself is as old as that may be away.
     """
     rules = settings.alerts.watch
     feeds = {feed.name: feed.names for feed in settings.feeds}
     found = feed_signs(connection, feeds, moment, timedelta(seconds=rules.feed_silent_seconds))
-    return [result for signs in found for result in judge(signs, rules, watched_since, moment)]
+    results = [result for signs in found for result in judge(signs, rules, watched_since, moment)]
+    checks = judge_checks(check_signs(connection, moment), rules, watched_since, moment)
+    return [*results, checks] if checks else results
 
 
 def judge(signs: FeedSigns, rules: Watch, watched_since: datetime, moment: datetime) -> Iterator[Result]:
@@ -53,6 +60,19 @@ def judge(signs: FeedSigns, rules: Watch, watched_since: datetime, moment: datet
     if silent := _feed_silent(signs, rules, moment):
         yield silent
     yield _spool_growing(signs, rules, moment)
+
+
+def judge_checks(signs: CheckSigns | None, rules: Watch, watched_since: datetime, moment: datetime) -> Result | None:
+    """Say whether scheduled checks go on; nothing about those that somebody runs by hand."""
+    if signs is None:
+        return None
+    away = (moment - signs.last_run_at).total_seconds()
+    failed = away > rules.checks_away_seconds
+    watched = (moment - watched_since).total_seconds()
+    if failed and (signs.stretches < SCHEDULED_STRETCHES or watched <= rules.checks_away_seconds):
+        return None
+    seen, expected = f"last run {ceil(away):,} s ago", f"at most {rules.checks_away_seconds:,} s ago"
+    return Result("watch-checks", "checks", "warning", "failed" if failed else "passed", seen, expected, moment)
 
 
 def _away_seconds(signs: FeedSigns, moment: datetime) -> float | None:

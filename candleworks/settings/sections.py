@@ -72,12 +72,13 @@ class Storage(Section):
 class Watch(Section):
     """When `alerts watch` raises an alarm by itself, in seconds.
 
-    No statistics of a feed's ingest, no tick of a feed whose exchanges are open, no database.
+    No statistics of a feed's ingest, no tick of a feed whose exchanges are open, no scheduled checks, no database.
     """
 
     interval_seconds: StrictFloat = Field(default=5.0, ge=0.1, le=3_600)
     ingest_away_seconds: StrictInt = Field(default=60, ge=15, le=86_400)
     feed_silent_seconds: StrictInt = Field(default=120, ge=15, le=86_400)
+    checks_away_seconds: StrictInt = Field(default=1_800, ge=300, le=86_400)
     database_away_seconds: StrictFloat = Field(default=15.0, ge=0, le=86_400)
     max_spool_depth: StrictInt = Field(default=50_000, ge=1, le=1_000_000_000)
 

@@ -28,6 +28,14 @@ class FeedSigns:
     in_session: bool
 
 
+@dataclass(frozen=True, slots=True)
+class CheckSigns:
+    """When checks ran last, and in how many of the twelve stretches of five minutes up to then they did."""
+
+    last_run_at: datetime
+    stretches: int
+
+
 @contextmanager
 def impatient(dsn: str, application: str) -> Iterator[Connection]:
     """Connect to a database that has ten seconds for every answer; TransientError when it gives none.
@@ -61,13 +69,27 @@ def feed_signs(
         "moment": moment,
         "silence": silence,
     }
+    with _looking("feeds"), connection.cursor(row_factory=class_row(FeedSigns)) as cursor:
+        return cursor.execute(query("feed_signs"), parameters).fetchall()
+
+
+def check_signs(connection: Connection, moment: datetime) -> CheckSigns | None:
+    """Return what the checks showed up to `moment`; None when none ran for a day.
+
+    TerminalError when the question itself fails.
+    """
+    with _looking("checks"), connection.cursor(row_factory=class_row(CheckSigns)) as cursor:
+        return cursor.execute(query("check_signs"), {"moment": moment}).fetchone()
+
+
+@contextmanager
+def _looking(what: str) -> Iterator[None]:
     try:
-        with connection.cursor(row_factory=class_row(FeedSigns)) as cursor:
-            return cursor.execute(query("feed_signs"), parameters).fetchall()
+        yield
     except psycopg.Error as error:
         if _unanswered(error):
             raise
-        raise TerminalError(f"The feeds cannot be looked at ({_sentence(error)}): put that right.") from error
+        raise TerminalError(f"The {what} cannot be looked at ({_sentence(error)}): put that right.") from error
 
 
 def _unanswered(error: psycopg.Error) -> bool:

@@ -27,3 +27,14 @@ CROSS JOIN LATERAL (
     ) w
 ) waiting
 ORDER BY f.feed
+
+-- name: check_signs
+-- When checks ran last within a day, and in how many of the twelve stretches of five minutes up to then.
+SELECT newest.at AS last_run_at, (
+    SELECT count(DISTINCT date_bin('5 minutes', r.at, newest.at)) FROM public.quality_results r
+    WHERE r.at > newest.at - interval '1 hour' AND r.at <= newest.at
+) AS stretches
+FROM (
+    SELECT max(r.at) AS at FROM public.quality_results r WHERE r.at > %(moment)s - interval '1 day' AND r.at <= %(moment)s
+) newest
+WHERE newest.at IS NOT NULL

@@ -120,3 +120,46 @@ def test_an_ingest_that_has_just_started_is_not_silent() -> None:
 def test_a_growing_spool_is_noticed(depths: tuple[int, ...], status: str) -> None:
     """More than configured wait, or more and more for a minute; one that shrinks is on its way to be well."""
     assert verdicts(judged(signs(depths=depths)))["watch-spool"] == status
+
+
+def checked(connection: Connection, *minutes_ago: float) -> None:
+    """A run of checks so long before MONDAY_OPEN."""
+    for minutes in minutes_ago:
+        connection.execute(
+            'INSERT INTO quality_results ("check", subject, suite, severity, status, at)'
+            " SELECT name, 'system', 'system', 'warning', 'passed', %s FROM unnest(ARRAY['disk', 'spool']) name",
+            [MONDAY_OPEN - timedelta(minutes=minutes)],
+        )
+
+
+def checks(connection: Connection, settings: Settings, since: datetime = LONG_AGO) -> Result | None:
+    found = look(connection, settings, since, MONDAY_OPEN)
+    return next((result for result in found if result.check == "watch-checks"), None)
+
+
+def test_checks_that_run_are_well(connection: Connection, stocks: Settings) -> None:
+    """Their newest run counts; before the first one nothing is expected."""
+    assert checks(connection, stocks) is None
+    checked(connection, 3)
+    result = checks(connection, stocks)
+    assert result
+    assert (result.subject, result.status, result.observed) == ("checks", "passed", "last run 180 s ago")
+
+
+def test_scheduled_checks_that_stop_are_noticed(connection: Connection, stocks: Settings) -> None:
+    """As when Prefect is down. After a start they are given time to come."""
+    checked(connection, *range(31, 85, 5))
+    result = checks(connection, stocks)
+    assert result
+    assert (result.status, result.severity) == ("failed", "warning")
+    assert (result.observed, result.expected) == ("last run 1,860 s ago", "at most 1,800 s ago")
+    assert checks(connection, stocks, MONDAY_OPEN - timedelta(minutes=30)) is None
+
+
+@pytest.mark.parametrize("minutes_ago", [(31,), (31, 31.5, 32, 32.5, 33, 33.5, 34), (31, 41, 51, 61, 71), (1_441,)])
+def test_checks_by_hand_are_not_missed(
+    connection: Connection, stocks: Settings, minutes_ago: tuple[float, ...]
+) -> None:
+    """However many somebody ran within some minutes, now and then, or a day ago."""
+    checked(connection, *minutes_ago)
+    assert checks(connection, stocks) is None
