@@ -31,14 +31,13 @@ def native_outcome(
     offences: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     partial = False
     try:
-        batch = database.result(render(name)) if name == "candle-shape" else database.table(_TICKS)
+        if name == "candle-shape":
+            batch, identity, expectations = database.result(render(name)), _CANDLE, candle_shape()
+        else:
+            made = {"required-fields": required_fields, "price-positive": price_positive}[name]
+            batch, identity, expectations = database.table(_TICKS), _TICK, made(parameters["limits"], parameters)
     except BrokenBatchError as error:
         return Outcome(error=str(error))
-    if name == "candle-shape":
-        identity, expectations = _CANDLE, candle_shape()
-    else:
-        made = {"required-fields": required_fields, "price-positive": price_positive}[name]
-        identity, expectations = _TICK, made(parameters["limits"], parameters)
     for problem, outcome in database.native(batch, expectations, identity):
         if outcome.error is not None:
             return outcome

@@ -65,9 +65,11 @@ def revive_database(settings: Settings) -> bool:
 
     TransientError when it takes longer than a minute, TerminalError when it cannot start.
     """
+    if settings.dsn is not None:
+        return False
     from candleworks.storage.embedded import EmbeddedServer  # noqa: PLC0415 - not needed with a server of one's own
 
-    return settings.dsn is None and EmbeddedServer(settings.home, settings.timescaledb).revive()
+    return EmbeddedServer(settings.home, settings.timescaledb).revive()
 
 
 @contextlib.contextmanager

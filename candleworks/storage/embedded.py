@@ -109,8 +109,7 @@ class EmbeddedServer:
 
     def revive(self) -> bool:
         """Start the server again if it died while somebody uses it; return whether it had."""
-        process = self._noted_process()
-        if process is not None and self._is_server(process):
+        if self._lives():
             return False
         with self._exclusive():
             self._start()
@@ -178,8 +177,7 @@ class EmbeddedServer:
 
     def stop(self) -> None:
         """Stop the server if it runs; open transactions are rolled back."""
-        process = self._noted_process()
-        if process is not None and self._is_server(process):
+        if self._lives():
             self._run("pg_ctl", "stop", "-w", "-m", "fast", "-t", "60", "-D", self.data)
             if self.sockets != self.data:
                 with contextlib.suppress(OSError):
@@ -192,6 +190,10 @@ class EmbeddedServer:
             return None if process.status() == psutil.STATUS_ZOMBIE else process
         except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
             return None
+
+    def _lives(self) -> bool:
+        process = self._noted_process()
+        return process is not None and self._is_server(process)
 
     def _is_server(self, process: psutil.Process) -> bool:
         try:
