@@ -31,7 +31,7 @@ def check_quality(
     with prepared(settings) as dsn:
         since = clock.now() - timedelta(hours=hours) if hours else None
         report = run_checks(settings, dsn, suite, since, notify=tell)
-    table("check-quality", [quality_row(each) for each in (*report.broken, *report.failed)], "Failed and broken checks")
-    counts = {"results": len(report.results), "failed": len(report.failed), "broken": len(report.broken)}
+    table("check-quality", [quality_row(each) for each in (*report.errors, *report.failed)], "Failed checks")
+    counts = {"results": len(report.results), "failed": len(report.failed), "errors": len(report.errors)}
     get_run_logger().info("%s", counts)
     return counts

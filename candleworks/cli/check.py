@@ -17,9 +17,6 @@ from candleworks.quality import Report, run_checks
 from candleworks.quality.registry import ALL, chosen
 from candleworks.settings import load_settings
 
-_ORDER = ("error", "failed", "passed")
-_STYLES = {"error": "bold red", "failed": "red", "passed": "green"}
-
 
 def check(
     suite: Annotated[str, typer.Argument(help="ticks, candles, system, or all of them.")] = ALL,
@@ -33,8 +30,8 @@ def check(
 ) -> None:
     """Check ticks, candles and the platform; store the results, and open or end alerts.
 
-    Without --since each check looks at what came since its last run. Ends with exit status 1 when something failed or a
-    check broke; docs/checks/ has a page for each check.
+    Without --since each check looks at what came since its last run. Ends with exit status 1 when a check failed or
+    ended in an error; docs/checks/ has a page for each check.
     """
     settings = load_settings()
     start = _start(since)
@@ -56,18 +53,19 @@ def _start(text: str | None) -> datetime | None:
 
 
 def _print(report: Report) -> None:
-    table = Table("check", "subject", "status", "observed", "expected")
-    for result in sorted(report.results, key=_worst_first):
-        cells = (result.check, result.subject, result.status, result.observed or "", result.expected or "")
-        table.add_row(*map(escape, cells), style=_STYLES[result.status] if result.status != "passed" else None)
+    """Print what passed as a table, then what was idle, a line for each failure, and the counts."""
+    table = Table("check", "subject", "observed")
+    for result in report.results:
+        if result.status == "passed":
+            table.add_row(*map(escape, (result.check, result.subject, result.observed or "")))
     wide_console().print(table)
     if report.idle:
         typer.echo(f"nothing new to look at for {', '.join(report.idle)}")
-    typer.echo(
-        f"{len({result.check for result in report.results})} checks in {report.seconds:.1f} s:"
-        f" {len(report.failed):,} failed, {len(report.broken):,} broke"
-    )
+    for result in (*report.errors, *report.failed):
+        typer.echo(typer.style(_line(result), fg="red"))
+    typer.echo(f"{report.counts}, in {report.seconds:.1f} s")
 
 
-def _worst_first(result: QualityResult) -> tuple[int, str, str]:
-    return _ORDER.index(result.status), result.check, result.subject
+def _line(result: QualityResult) -> str:
+    expected = f" (expected: {result.expected})" if result.expected else ""
+    return f"{result.status}: {result.check} of {result.subject}: {result.observed}{expected}"

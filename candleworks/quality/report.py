@@ -1,9 +1,11 @@
 """What a run of checks found."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from candleworks.model.quality import QualityResult
+
+SHOWN_SUBJECTS = 3  # of each check, in a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +21,52 @@ class Report:
         return [result for result in self.results if result.status == "failed"]
 
     @property
-    def broken(self) -> list[QualityResult]:
+    def errors(self) -> list[QualityResult]:
         return [result for result in self.results if result.status == "error"]
 
     @property
     def passed(self) -> bool:
-        """Whether nothing failed and no check broke."""
-        return not self.failed and not self.broken
+        """Whether nothing failed and no check ended in an error."""
+        return not self.failed and not self.errors
+
+    @property
+    def counts(self) -> str:
+        """How many checks ended how, each counted once: `27 checks: 4 failed, 1 error, 22 passed`."""
+        failed, errors = _subjects(self.failed), _subjects(self.errors)
+        checks = {result.check for result in self.results}
+        passed = len(checks - {*failed, *errors})
+        parts = [(len(failed), "failed"), (len(set(errors) - set(failed)), "error"), (passed, "passed")]
+        told = ", ".join(f"{count} {status}" for count, status in parts if count)
+        return f"{_checks(len(checks))}: {told or 'nothing to look at'}"
+
+    @property
+    def sentence(self) -> str:
+        """Name what failed, for one line: `2 of 27 checks failed: price-jump (AAPL), candle-levels (BTC/USD, MSFT)`."""
+        failed, errors = _subjects(self.failed), _subjects(self.errors)
+        if self.passed:
+            return self.counts
+        count = len({result.check for result in self.results})
+        told = []
+        if failed:
+            told.append(f"{len(failed)} of {_checks(count)} failed: {', '.join(map(_named, failed.items()))}")
+        if errors:
+            told.append(f"{len(errors)} of {_checks(count)} ended in an error: {', '.join(errors)}")
+        return "; ".join(told)
+
+
+def _checks(count: int) -> str:
+    return f"{count} check{'' if count == 1 else 's'}"
+
+
+def _subjects(results: Iterable[QualityResult]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for result in results:
+        found.setdefault(result.check, []).append(result.subject)
+    return found
+
+
+def _named(check: tuple[str, Sequence[str]]) -> str:
+    name, subjects = check
+    more = len(subjects) - SHOWN_SUBJECTS
+    shown = ", ".join(subjects[:SHOWN_SUBJECTS])
+    return f"{name} ({shown} and {more} more)" if more > 0 else f"{name} ({shown})"

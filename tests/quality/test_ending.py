@@ -44,7 +44,7 @@ def test_a_check_that_takes_too_long_costs_one_time_limit(watched: Watched, fail
     )
     report = watched.check("ticks")
     assert failing(report) == {("freshness", "stocks_real_time"), ("tick-rate", "stocks_real_time")}
-    assert all((result.observed or "").startswith(TOO_LONG) for result in report.broken)
+    assert all((result.observed or "").startswith(TOO_LONG) for result in report.errors)
     assert len(failures) == 2
     assert ("never-seen", "passed") in {(result.check, result.status) for result in report.results}
 

@@ -55,7 +55,7 @@ def test_a_run_does_not_read_the_history(long_history: Connection, engine: Engin
     dsn = settings.dsn.get_secret_value() if settings.dsn else ""
     for minutes in (10, 5):
         report = run_checks(settings, dsn, until=NOW - timedelta(minutes=minutes))
-        assert report.passed, [(found.check, found.observed) for found in (*report.failed, *report.broken)]
+        assert report.passed, [(found.check, found.observed) for found in (*report.failed, *report.errors)]
         assert "price-jump" not in report.idle
     read = rows_read(long_history, engine) - before
     long_history.execute("SELECT max(bid) FROM stocks_real_time")

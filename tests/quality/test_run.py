@@ -192,7 +192,7 @@ def test_a_check_that_breaks_is_an_error_and_ends_nothing(watched: Watched) -> N
         report = watched.check("ticks")
     assert failing(report) == {("freshness", "stocks_real_time"), ("tick-rate", "stocks_real_time")}
     assert not report.failed
-    assert "function candleworks.subscribed_symbols() does not exist" in (report.broken[0].observed or "")
+    assert "function candleworks.subscribed_symbols() does not exist" in (report.errors[0].observed or "")
     alerts = watched.execute("SELECT subject, result, status FROM alerts WHERE \"check\" = 'freshness'")
     assert sorted(alerts) == [("MSFT", "failed", "open"), ("stocks_real_time", "error", "open")]
     watched.execute("ALTER FUNCTION candleworks.gone() RENAME TO subscribed_symbols")
