@@ -1,18 +1,36 @@
 """What a person can configure, and how a mistake is answered."""
 
 import os
+import re
+import subprocess
+import sys
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
-from pydantic import ValidationError
+import yaml
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
 
 from candleworks.errors import ConfigurationError
 from candleworks.settings import Settings, load_settings
+from candleworks.settings.whole import File
 
 SECTIONS = "alerts, calendars, candles, feeds, ingest, quality, rest, silence, simulator, storage"
 INGEST_KEYS = "flush_interval_ms, max_batch_rows, max_buffered_ticks, max_future_seconds, max_spool_bytes"
 SYMBOL_RULE = "up to 32 letters, digits and . / : ^ _ -, beginning with a letter or digit"
 TEXT_RULE = "a text (in quotes where YAML takes it for something else)"
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.dates()
+ANYTHING = st.recursive(
+    SCALARS | st.sampled_from(["AAPL", "a", {"symbol": "AAPL"}, {"name": "a", "symbols": ["A", {"type": "x"}]}]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | SCALARS, inner, max_size=3),
+    max_leaves=6,
+)
+MANY = [f"A{number}" for number in range(1_000)]
+WEBSOCKET_RULE = "a WebSocket URL such as ws://127.0.0.1:8765/v1/quotes/price or wss://..."
 CALENDAR_RULE = "FX, or a calendar of exchange_calendars such as XNYS, XLON or 24/7"
 
 
@@ -107,13 +125,19 @@ def test_nothing_can_be_changed_afterwards() -> None:
     ("content", "text"),
     [
         ("ingst: {}", f"c.yaml: ingst is no known key, allowed here are {SECTIONS}."),
+        ('"a\\nb": 1', f"c.yaml: 'a\\nb' is no known key, allowed here are {SECTIONS}."),
         ("dsn: postgresql://u:sesame@h/db", f"c.yaml: dsn is no known key, allowed here are {SECTIONS}."),
         ("ingest: {max_batch: 1}", f"c.yaml: ingest.max_batch is no known key, allowed here are {INGEST_KEYS}."),
         (
             "feeds: [{name: a}, {name: b, symbol: [X]}]",
             "c.yaml: feeds.1.symbol is no known key, allowed here are name, symbols, url.",
         ),
-        ("7: 8", "c.yaml: 7 is 7, allowed is a text as the key."),
+        ("7: 8", f"c.yaml: the key 7 at the top is not allowed, allowed is {TEXT_RULE}."),
+        ("true: 1", f"c.yaml: the key True at the top is not allowed, allowed is {TEXT_RULE}."),
+        (
+            "calendars: {symbols: {NO: XNYS}}",
+            f"c.yaml: the key False of calendars.symbols is not allowed, allowed is {TEXT_RULE}.",
+        ),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_known_ones(tmp_path: Path, content: str, text: str) -> None:
@@ -171,7 +195,10 @@ def test_a_wrong_type_is_refused(tmp_path: Path, content: str, text: str) -> Non
         ),
         ("feeds: [{symbols: ['A B']}]", f"feeds.0.symbols.0 is 'A B', allowed is {SYMBOL_RULE}"),
         ("feeds: [{symbols: ['A\\n']}]", f"feeds.0.symbols.0 is 'A\\\\n', allowed is {SYMBOL_RULE}"),
-        ("calendars: {symbols: {'A B': XNYS}}", f"calendars.symbols.A B is 'A B', allowed is {SYMBOL_RULE}"),
+        (
+            "calendars: {symbols: {'A B': XNYS}}",
+            f"the key 'A B' of calendars.symbols is not allowed, allowed is {SYMBOL_RULE}",
+        ),
         ("calendars: {stocks: NYSE2}", f"calendars.stocks is 'NYSE2', allowed is {CALENDAR_RULE}"),
         ("calendars: {symbols: {SAP: FSE}}", f"calendars.symbols.SAP is 'FSE', allowed is {CALENDAR_RULE}"),
     ],
@@ -186,6 +213,128 @@ def test_a_symbol_stands_once_in_a_feed(tmp_path: Path) -> None:
     assert refusal(tmp_path, "feeds: [{symbols: [AAPL, MSFT, AAPL]}]") == (
         "c.yaml: feeds.0.symbols is ['AAPL', 'MSFT', 'AAPL'], allowed is each symbol once (AAPL is repeated)."
     )
+
+
+def test_a_symbol_is_in_one_feed(tmp_path: Path) -> None:
+    """Two feeds would store every tick of it twice; another name under which one is stored tells them apart."""
+    assert refusal(tmp_path, "feeds: [{name: a, symbols: [SAP, aapl]}, {name: b, symbols: [AAPL]}]") == (
+        "c.yaml: feeds is [{'name': 'a', 'symbols': ['SAP', 'aapl']}, {'name': 'b', 'symbols': ['AAPL']}],"
+        " allowed is each symbol in one feed (AAPL is in a and in b)."
+    )
+    both = "feeds: [{name: a, symbols: [AAPL]}, {name: b, symbols: [{symbol: AAPL, store_as: 'AAPL:B'}]}]"
+    assert [feed.names for feed in read(tmp_path, both).feeds] == [("AAPL",), ("AAPL:B",)]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("candles: {}\nfeeds: []\ncandles: {}\n", "has the key candles twice, in lines 1 and 3"),
+        ("ingest:\n  max_batch_rows: 1\n  max_batch_rows: 2\n", "has the key max_batch_rows twice, in lines 2 and 3"),
+        ("feeds: " + "[" * 3_000, "is nested more than 50 levels deep in line 1"),
+        ("feeds: " + "[" * 100_000, "is nested more than 50 levels deep in line 1"),
+        ("feeds: " + "{a: " * 100_000, "is nested more than 50 levels deep in line 1"),
+        ("- " * 100_000, "is nested more than 50 levels deep in line 1"),
+        (
+            "a: &a [1, 2, 3]\n"
+            + "".join(f"{n}: &{n} [{', '.join([f'*{o}'] * 9)}]\n" for o, n in pairwise("abcdefghij")),
+            "holds more than 2,000,000 values with its aliases expanded",
+        ),
+        (
+            "a: &a {x: 1}\n"
+            + "".join(f"{n}: &{n} {{<<: [{', '.join([f'*{o}'] * 9)}]}}\n" for o, n in pairwise("abcdefghij")),
+            "holds more than 2,000,000 values with its aliases expanded",
+        ),
+        ("feeds: &a [*a]", "has an alias *a to something that is not complete before it in line 1"),
+        ("feeds: !!timestamp 2026", "has the tag tag:yaml.org,2002:timestamp in line 1, where only !!str is allowed"),
+        ("feeds: !!python/none x", "has the tag tag:yaml.org,2002:python/none in line 1, where only !!str is allowed"),
+        ("#" * 16_777_217, "is larger than 16,777,216 bytes"),
+    ],
+    ids=range(12),
+)
+def test_a_hostile_document_is_refused(tmp_path: Path, content: str, text: str) -> None:
+    """Equal keys, deep nesting, aliases that multiply and objects of Python end in one sentence, not in a crash."""
+    assert refusal(tmp_path, content) == f"The configuration c.yaml {text}: correct it."
+
+
+def test_a_number_of_too_many_digits_is_refused(tmp_path: Path) -> None:
+    """Python converts at most 4,300 digits, and writes no more of a hexadecimal number."""
+    assert refusal(tmp_path, f"ingest: {{max_batch_rows: {'9' * 5_000}}}").startswith(
+        "The configuration c.yaml holds a value that cannot be read (Exceeds the limit"
+    )
+    assert refusal(tmp_path, f"ingest: {{max_batch_rows: 0x{'f' * 5_000}}}") == (
+        "c.yaml: ingest.max_batch_rows is a number of 20000 bits, allowed is a whole number from 1 to 100,000."
+    )
+
+
+@pytest.mark.parametrize("date", ["2026-99-99", "2026-11-29", "2026-11-29T14:30:00Z"])
+def test_a_date_is_a_text(tmp_path: Path, date: str) -> None:
+    """No setting is a date, and one that does not exist is a wrong text like any other."""
+    assert refusal(tmp_path, f"calendars: {{stocks: {date}}}") == (
+        f"c.yaml: calendars.stocks is '{date}', allowed is {CALENDAR_RULE}."
+    )
+
+
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
+    """The message says which key is required, and where."""
+    assert refusal(tmp_path, "feeds: [{symbols: [{type: ETF}]}]") == (
+        "c.yaml: feeds.0.symbols.0.symbol is missing, it is required in feeds.0.symbols.0."
+    )
+
+
+def nested_keys(model: type[BaseModel]) -> st.SearchStrategy[Any]:
+    """Anything where the model has a key, keys of the model and others, to any depth."""
+    fields = {name: field.default for name, field in model.model_fields.items()}
+    inner = {name: type(default) for name, default in fields.items() if isinstance(default, BaseModel)}
+    known = {name: nested_keys(inner[name]) if name in inner else ANYTHING for name in fields}
+    return ANYTHING | st.fixed_dictionaries({}, optional=known)
+
+
+@given(nested_keys(File))
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
+def test_every_refusal_is_a_sentence_of_ours(tmp_path: Path, content: object) -> None:
+    """Whatever stands where, it is taken, or refused in one line that names the file and ends as a sentence does."""
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump(content, allow_unicode=True))
+    message = None
+    try:
+        load_settings({"CANDLEWORKS_CONFIG": str(path)})
+    except ConfigurationError as error:
+        message = str(error)
+    if message is not None:
+        assert re.fullmatch(r"(The configuration )?\S+c\.yaml.* (is|are|has|holds) [^\n]*\.", message)
+        assert not re.search(r"Field required|Input should|valid (string|number|tuple|dictionary|key)", message)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"feeds: [{{symbols: [{'X' * 1_000_000}]}}]",
+        f"feeds: {['A'] * 100_000}",
+        f"{'x' * 1_000_000}: 1",
+        f"calendars: {{symbols: {{{'x' * 1_000_000}: XNYS}}}}",
+        f"feeds: [{{symbols: {['A'] * 100_000}}}]",
+        f"feeds: [{{name: a, symbols: {MANY}}}, {{name: b, symbols: {MANY}}}]",
+        "'" + "y" * 1_000_000 + "'",
+        f"feeds: !!{'t' * 1_000} x",
+    ],
+    ids=range(8),
+)
+def test_a_message_shows_the_beginning_of_a_long_value(tmp_path: Path, content: str) -> None:
+    """A megabyte in the file is no megabyte in the terminal."""
+    assert len(refusal(tmp_path, content)) < 1_000
+
+
+def test_a_hundred_thousand_symbols_are_read_in_one_pass(tmp_path: Path) -> None:
+    """A name is compared with its like, not with every other one: that took minutes of a processor, not seconds."""
+    path = tmp_path / "c.yaml"
+    path.write_text(f"feeds: [{{name: a, symbols: {[f'S{number}' for number in range(100_000)]}}}]")
+    script = (
+        "import resource; resource.setrlimit(resource.RLIMIT_CPU, (40, 40));"
+        "from candleworks.settings import load_settings; print(len(load_settings().feeds[0].names))"
+    )
+    variables = {**os.environ, "CANDLEWORKS_CONFIG": str(path)}
+    done = subprocess.run([sys.executable, "-c", script], env=variables, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "100000\n"), done.stderr
 
 
 def test_feeds_have_names_of_their_own(tmp_path: Path) -> None:
@@ -204,14 +353,14 @@ def test_feeds_have_names_of_their_own(tmp_path: Path) -> None:
         (
             "feeds: [",
             (
-                "The configuration c.yaml is no YAML (while parsing a flow node expected the node content, but found"
-                " '<stream end>' in \"<unicode string>\", line 1, column 9: feeds: [ ^): correct it."
+                "The configuration c.yaml is not valid YAML (while parsing a flow node did not find expected node"
+                " content in line 2, column 1): correct it."
             ),
         ),
         (
             b"# \xe9\n",
             (
-                "The configuration c.yaml is no YAML ('utf-8' codec can't decode byte 0xe9 in position 2:"
+                "The configuration c.yaml is not valid YAML ('utf-8' codec can't decode byte 0xe9 in position 2:"
                 " invalid continuation byte): correct it."
             ),
         ),
@@ -248,8 +397,14 @@ def test_a_directory_is_no_configuration(tmp_path: Path) -> None:
         ("CANDLEWORKS_WEB_PORT", "0", "a whole number from 1 to 65,535"),
         ("CANDLEWORKS_PREFECT_PORT", "65536", "a whole number from 1 to 65,535"),
         ("CANDLEWORKS_LOG_LEVEL", "loud", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
-        ("CANDLEWORKS_FEED_URL", "ws.example.com", "an address that begins with ws:// or wss://"),
-        ("CANDLEWORKS_REST_URL", "ws://example.com", "an address that begins with http:// or https://"),
+        ("CANDLEWORKS_FEED_URL", "ws.example.com", WEBSOCKET_RULE),
+        ("CANDLEWORKS_FEED_URL", "ws://a b c/%zz", WEBSOCKET_RULE),
+        ("CANDLEWORKS_FEED_URL", "ws://example.com/%zz", WEBSOCKET_RULE),
+        ("CANDLEWORKS_FEED_URL", "ws://example.com:port/", WEBSOCKET_RULE),
+        ("CANDLEWORKS_FEED_URL", "ws://example.com:65536/", WEBSOCKET_RULE),
+        ("CANDLEWORKS_FEED_URL", "ws://[::1/", WEBSOCKET_RULE),
+        ("CANDLEWORKS_FEED_URL", "ws://:80/", WEBSOCKET_RULE),
+        ("CANDLEWORKS_REST_URL", "ws://example.com", "a URL such as http://127.0.0.1:8765 or https://..."),
         ("CANDLEWORKS_HOME", "~nobody-of-this-name/x", "a directory, and ~ only for users that exist"),
     ],
 )
@@ -285,7 +440,7 @@ def test_a_refused_file_does_not_show_what_the_environment_holds(tmp_path: Path)
 def test_the_only_feed_needs_no_name_and_others_do(tmp_path: Path) -> None:
     """`feed(None)` means the only feed; where there are more, the message names them."""
     assert load_settings({}).feed(None).name == "twelvedata"
-    settings = read(tmp_path, "feeds: [{name: us}, {name: eu}]")
+    settings = read(tmp_path, "feeds: [{name: us}, {name: eu, symbols: [SAP]}]")
     assert settings.feed("eu").name == "eu"
     for name in (None, "asia"):
         with pytest.raises(ConfigurationError) as caught:

@@ -122,7 +122,7 @@ class Feed:
             raise TransientError(f"Feed {self.name}: {self._url} cannot be reached ({reason}).") from None
         except (WSInvalidURL, ValueError):
             raise TerminalError(
-                f"Feed {self.name}: {self._url} is no websocket address: correct CANDLEWORKS_FEED_URL, for example"
+                f"Feed {self.name}: {self._url} is not a valid WebSocket URL: correct CANDLEWORKS_FEED_URL, for example"
                 " ws://127.0.0.1:8765/v1/quotes/price."
             ) from None
 

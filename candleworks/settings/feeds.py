@@ -1,5 +1,7 @@
 """Feeds and the symbols asked of them."""
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Discriminator, Field, Tag, field_validator
@@ -49,10 +51,9 @@ class Feed(Section):
     @field_validator("symbols")
     @classmethod
     def _each_symbol_once(cls, symbols: tuple[str | Instrument, ...]) -> tuple[str | Instrument, ...]:
-        names = [_stored_name(symbol) for symbol in symbols]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            raise ValueError(f"each symbol once ({', '.join(repeated)} is repeated)")
+        counts = Counter(map(_stored_name, symbols))
+        if repeated := sorted(name for name, count in counts.items() if count > 1):
+            raise ValueError(f"each symbol once ({some(repeated)} repeated)")
         return symbols
 
     @property
@@ -69,6 +70,12 @@ class Feed(Section):
     def tickers(self) -> tuple[str, ...]:
         """The symbols as the vendor lists them, without what singles them out."""
         return tuple(symbol if isinstance(symbol, str) else symbol.symbol for symbol in self.symbols)
+
+
+def some(symbols: Sequence[str]) -> str:
+    """Name the first symbols, and the verb that follows."""
+    shown = ", ".join(symbols[:3]) + (f" and {len(symbols) - 3:,} more" if len(symbols) > 3 else "")
+    return f"{shown} {'is' if len(symbols) == 1 else 'are'}"
 
 
 def _stored_name(symbol: str | Instrument) -> str:

@@ -1,7 +1,9 @@
 """The kinds of values that settings have, and what is allowed for each."""
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -34,6 +36,23 @@ def _silence_seconds(value: object) -> int:
     return value
 
 
+def _url(scheme: str, allowed: str) -> Callable[[str], str]:
+    """Take a URL of `scheme` or its secure form as RFC 3986 writes it: no spaces, whole escapes, a host, a port."""
+    form = re.compile(rf"(?i:{scheme}s?)://[^/?#@\s](?:[!-$&-~]|%[0-9a-fA-F]{{2}})*")
+
+    def check(text: str) -> str:
+        try:
+            parts = urlsplit(text)
+            usable = bool(form.fullmatch(text) and parts.hostname and parts.port != 0)
+        except ValueError:  # a port that is none, or brackets around what is no address
+            usable = False
+        if not usable:
+            raise ValueError(allowed)
+        return text
+
+    return check
+
+
 Name = Annotated[str, matching("[a-z0-9][a-z0-9-]{0,39}", "up to 40 of a-z, 0-9 and -, not beginning with -")]
 Symbol = Annotated[
     str,
@@ -49,8 +68,10 @@ CalendarName = Annotated[str, AfterValidator(_known_calendar)]
 SymbolClass = Literal["stock", "crypto", "forex"]
 RequiredField = Literal["time", "symbol", "price", "received_at", "day_volume", "volume", "bid", "ask"]
 Port = Annotated[int, Field(ge=1, le=65535)]
-FeedUrl = Annotated[str, matching("wss?://[^/].*", "an address that begins with ws:// or wss://")]
-RestUrl = Annotated[str, matching("https?://[^/].*", "an address that begins with http:// or https://")]
+FeedUrl = Annotated[
+    str, AfterValidator(_url("ws", "a WebSocket URL such as ws://127.0.0.1:8765/v1/quotes/price or wss://..."))
+]
+RestUrl = Annotated[str, AfterValidator(_url("http", "a URL such as http://127.0.0.1:8765 or https://..."))]
 
 
 class Section(BaseModel):

@@ -1,18 +1,18 @@
 """Reads the file and the environment, and says what is wrong with them."""
 
 import os
-import re
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-import yaml
 from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from candleworks.errors import ConfigurationError
+from candleworks.settings.document import DocumentError, read_document
 from candleworks.settings.feeds import OBJECT, PLAIN, Instrument
 from candleworks.settings.whole import File, Settings
 
@@ -33,14 +33,17 @@ ENVIRONMENT = {
 }
 CONFIG_VARIABLE = "CANDLEWORKS_CONFIG"
 CONFIG_FILE = "candleworks.yaml"
+MAX_FILE_BYTES = 16_777_216
+MAX_SHOWN_CHARACTERS = 200
 _SECRETS = frozenset({"dsn", "api_key", "alert_urls", "reader_password"})
+_TEXT = "a text (in quotes where YAML takes it for something else)"
 # What is allowed where pydantic says it in the terms of a programmer; the rest of its messages are used as they are.
 _ALLOWED = {
-    "string_type": "a text (in quotes where YAML takes it for something else)",
+    "string_type": _TEXT,
+    "invalid_key": _TEXT,
     "tuple_type": "a list",
     "dict_type": "keys with values",
     "too_short": "a list of at least {min_length}",
-    "invalid_key": "a text as the key",
     "literal_error": "{expected}",
 }
 
@@ -66,7 +69,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
 def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_document(_text(path))
     except FileNotFoundError:
         if required:
             raise ConfigurationError(
@@ -77,26 +80,66 @@ def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
         raise ConfigurationError(
             f"The configuration {path} cannot be read ({error.strerror}): check the path and its permissions."
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = re.sub(r"\s+", " ", str(error))
-        raise ConfigurationError(f"The configuration {path} is no YAML ({reason}): correct it.") from None
+    except DocumentError as error:
+        raise ConfigurationError(f"The configuration {path} {_cut(str(error))}: correct it.") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise ConfigurationError(f"The configuration {path} is {content!r}, allowed are keys such as `feeds:`.")
+        raise ConfigurationError(f"The configuration {path} is {_shown(content)}, allowed are keys such as `feeds:`.")
     return content
+
+
+def _text(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(MAX_FILE_BYTES + 1)  # it may be a device without an end
+    if len(content) > MAX_FILE_BYTES:
+        raise DocumentError(f"is larger than {MAX_FILE_BYTES:,} bytes")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DocumentError(f"is not valid YAML ({error})") from None
 
 
 def _explain(error: ValidationError, source: str) -> str:
     problem = error.errors(include_url=False)[0]
     keys = [part for part in problem["loc"] if part not in ("[key]", PLAIN, OBJECT)]  # pydantic's marks
-    path = ".".join(map(str, keys))
+    path, section = _path(keys), _path(keys[:-1])
     if source == "the environment":
         path = {key: name for name, key in ENVIRONMENT.items()}.get(path, path)
     if problem["type"] == "extra_forbidden":
         return f"{source}: {path} is no known key, allowed here are {_keys_at(keys[:-1])}."
-    value = "(secret)" if keys[0] in _SECRETS else repr(problem["input"])
+    if problem["type"] == "missing":
+        return f"{source}: {path} is missing, it is required in {section}."
+    value = "(secret)" if keys[0] in _SECRETS else _shown(problem["input"])
+    if problem["type"] == "invalid_key" or "[key]" in problem["loc"]:
+        place = f"of {section}" if section else "at the top"
+        return f"{source}: the key {_shown(problem['input'])} {place} is not allowed, allowed is {_allowed(problem)}."
     return f"{source}: {path} is {value}, allowed is {_allowed(problem)}."
+
+
+def _path(keys: Sequence[int | str]) -> str:
+    return ".".join(_cut(str(key) if str(key).isprintable() else repr(key)) for key in keys)
+
+
+class _Shown(reprlib.Repr):
+    """Writes the beginning of a value: its size does not decide how long that takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 4
+        self.maxstring = self.maxother = MAX_SHOWN_CHARACTERS
+
+    def repr_int(self, x: int, level: int) -> str:
+        # Python writes no number of more than 4,300 digits, and a hexadecimal one may have them.
+        return super().repr_int(x, level) if x.bit_length() < 512 else f"a number of {x.bit_length()} bits"
+
+
+def _shown(value: object) -> str:
+    return _cut(_Shown().repr(value))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}..."
 
 
 def _allowed(problem: ErrorDetails) -> str:

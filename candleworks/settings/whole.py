@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, field_validator
 
 from candleworks.errors import ConfigurationError
-from candleworks.settings.feeds import Feed
+from candleworks.settings.feeds import Feed, some
 from candleworks.settings.kinds import VENDOR_FEED_URL, VENDOR_REST_URL, FeedUrl, Port, RestUrl, Section
 from candleworks.settings.quality import Quality
 from candleworks.settings.sections import Alerts, Calendars, Candles, Ingest, Rest, Silence, Simulator, Storage
@@ -31,6 +31,17 @@ class File(Section):
         names = [feed.name for feed in feeds]
         if len(set(names)) != len(names):
             raise ValueError(f"a name of its own for each feed (the names are {', '.join(names)})")
+        return feeds
+
+    @field_validator("feeds")
+    @classmethod
+    def _each_symbol_in_one_feed(cls, feeds: tuple[Feed, ...]) -> tuple[Feed, ...]:
+        """Two feeds would store each tick of it twice; `store_as` tells two listings apart."""
+        found: dict[str, str] = {}
+        for feed in feeds:
+            if shared := sorted(name for name in feed.names if name in found):
+                raise ValueError(f"each symbol in one feed ({some(shared)} in {found[shared[0]]} and in {feed.name})")
+            found |= dict.fromkeys(feed.names, feed.name)
         return feeds
 
 

@@ -80,7 +80,7 @@ def test_missing_rights_in_the_database_are_one_line(invoke: Invoke, dsn: str, c
         ("feedz: []", "feedz is no known key, allowed here are alerts, calendars, candles, "),
         ("ingest: {max_batch_rows: many}", "ingest.max_batch_rows is 'many', allowed is"),
         ("ingest: {max_batch_rows: 0}", "ingest.max_batch_rows is 0, allowed is"),
-        ("feeds: [", "is no YAML"),
+        ("feeds: [", "is not valid YAML"),
     ],
 )
 def test_a_wrong_configuration_is_refused(invoke: Invoke, tmp_path: Path, text: str, sentence: str) -> None:

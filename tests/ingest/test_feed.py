@@ -181,7 +181,7 @@ def test_an_address_that_is_none_ends_the_feed(settings: Settings, url: str) -> 
     with pytest.raises(TerminalError) as caught, streaming(settings, url, "AAPL") as running:
         running.wait()
     assert str(caught.value) == (
-        f"Feed twelvedata: {url} is no websocket address: correct CANDLEWORKS_FEED_URL, for example"
+        f"Feed twelvedata: {url} is not a valid WebSocket URL: correct CANDLEWORKS_FEED_URL, for example"
         " ws://127.0.0.1:8765/v1/quotes/price."
     )
 
