@@ -28,7 +28,7 @@ _PRICE_PREFIX = b'{"event":"price"'
 
 log = logging.getLogger(__name__)
 _wire_log = logging.getLogger(f"{__name__}.wire")
-_wire_log.setLevel(logging.WARNING)  # below, it tells of sockets what this module tells of the feed
+_wire_log.setLevel(logging.CRITICAL)  # what it reports of a connection is in the one line about its end
 
 
 class ConnectionEndedError(TransientError):
@@ -210,8 +210,11 @@ class Feed:
 
 
 def _words(end: ConnectionClosed) -> str:
-    """Say how a connection ended, with the codes of RFC 6455, 7.4."""
-    for who, close in (("the vendor", end.rcvd), ("candleworks", end.sent)):
+    """Say which side closed a connection, with the code of RFC 6455, 7.4; the other side only repeats it."""
+    sides = [("the vendor", end.rcvd), ("candleworks", end.sent)]
+    if not end.rcvd_then_sent:
+        sides.reverse()
+    for side, close in sides:
         if close is not None:
-            return f"{who} closed it with code {int(close.code)}{f', {close.reason}' if close.reason else ''}"
-    return "it broke off"
+            return f"{side} closed it with code {int(close.code)}{f', {close.reason}' if close.reason else ''}"
+    return "it was cut off"

@@ -2,17 +2,20 @@
 
 import json
 import logging
+import re
 import socket
 import ssl
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection
 
@@ -364,3 +367,20 @@ def test_the_feed_is_slowed_while_the_database_does_not_take_more(
         until(lambda: count(connection) == total)
         until(lambda: connection.execute(overflow).fetchone() == (1, 1))
     assert stored(connection) == {Trade("AAPL", NOW, float(number), None): 1 for number in range(total)}
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_an_oversized_message_is_one_line_that_blames_the_right_side(
+    settings: Settings, vendor: Vendor, caplog: pytest.LogCaptureFixture, pieces: int
+) -> None:
+    """We close the connection and the vendor only confirms it, whether the message comes whole or in pieces."""
+    piece = b"x" * (2**21 // pieces)
+    with streaming(settings, vendor.url, "AAPL"):
+        until(lambda: vendor.heard)
+        with suppress(ConnectionClosed):  # it may be closed before the last piece is sent
+            vendor.send_in_pieces(*[piece] * pieces)
+        until(lambda: len(vendor.heard) == 2)
+    complaints = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(complaints) == 1, complaints
+    assert re.search(r"ended \(candleworks closed it with code 1009, .+\)\. Trying again in", complaints[0])
