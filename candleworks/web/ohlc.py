@@ -3,19 +3,30 @@
 Parameters: symbol; period (default 1m); from and to (default: no bound); price (default trade, or bid for a symbol that
 has only quotes); limit (default 500: the newest 500 candles that hold any moment of [from, to); at most 50,000). Where
 the limit cut off older candles, the `Link` header and the field `next` name the page before this one.
+
+The CSV has its times in UTC as `time_format` says: iso (2026-11-20T14:30:00Z, the default), sql (2026-11-20 14:30:00)
+or unix (seconds since 1970). The volume of bid is that of the bid side, of ask that of the ask side, of mid the sum.
 """
+
+from collections.abc import Callable
+from datetime import datetime
 
 import orjson
 from fastapi import APIRouter, Request, Response
 
 from candleworks.storage.market import Candle, CandleRange, Market
 from candleworks.web.answers import iso, link, page_address, require_known
-from candleworks.web.parameters import read_range
+from candleworks.web.parameters import TIME_FORMAT, read_range, read_time_format
 
 _CSV_HEADER = "dt,o,h,l,c,vol\n"
-# A mid is computed from two prices in binary, so its last digits are noise: 1.1040199999999998. A decimal number of 15
-# digits always survives as a double.
-_MID_DIGITS = 15
+_TIMES: dict[str, Callable[[datetime], str]] = {
+    "iso": lambda time: f"{time:%Y-%m-%dT%H:%M:%SZ}",
+    "sql": lambda time: f"{time:%Y-%m-%d %H:%M:%S}",
+    "unix": lambda time: str(int(time.timestamp())),
+}
+# A volume is a sum and a mid is half of one, in binary, so their last digits are noise: 62.759999999999984. A decimal
+# number of 15 digits always survives as a double.
+_DIGITS = 15
 
 
 def ohlc_routes(market: Market) -> APIRouter:
@@ -23,17 +34,18 @@ def ohlc_routes(market: Market) -> APIRouter:
 
     @router.api_route("/ohlc.csv", methods=["GET", "HEAD"])
     def ohlc_csv(request: Request) -> Response:
-        wanted = read_range(request.query_params.multi_items(), market.usual_side)
+        wanted = read_range(request.query_params.multi_items(), market.usual_side, (TIME_FORMAT,))
+        time_format = read_time_format(request.query_params)
         candles, older = _candles(market, wanted)
-        following = _older_page(request, wanted, candles) if older else None
-        text = _CSV_HEADER + "".join(map(_csv_line, candles))
+        following = _older_page(request, wanted, candles, {TIME_FORMAT: time_format}) if older else None
+        text = _CSV_HEADER + "".join(_csv_line(candle, _TIMES[time_format]) for candle in candles)
         return Response(text, media_type="text/csv; charset=utf-8", headers=link(following))
 
     @router.api_route("/ohlc.json", methods=["GET", "HEAD"])
     def ohlc_json(request: Request) -> Response:
         wanted = read_range(request.query_params.multi_items(), market.usual_side)
         candles, older = _candles(market, wanted)
-        following = _older_page(request, wanted, candles) if older else None
+        following = _older_page(request, wanted, candles, {}) if older else None
         body = {
             "symbol": wanted.symbol,
             "period": wanted.period.name,
@@ -51,35 +63,40 @@ def _candles(market: Market, wanted: CandleRange) -> tuple[list[Candle], bool]:
     candles, older = market.candles(wanted)
     if not candles:
         require_known(market, wanted.symbol)
-    return [_without_noise(candle) for candle in candles] if wanted.price == "mid" else candles, older
+    return [_without_noise(candle, wanted.price) for candle in candles], older
 
 
-def _without_noise(candle: Candle) -> Candle:
+def _without_noise(candle: Candle, price: str) -> Candle:
+    volume = candle.volume if candle.volume is None or candle.volume.is_integer() else _rounded(candle.volume)
+    if price != "mid":
+        return candle._replace(volume=volume)
     return candle._replace(
         open=_rounded(candle.open),
         high=_rounded(candle.high),
         low=_rounded(candle.low),
         close=_rounded(candle.close),
+        volume=volume,
     )
 
 
-def _rounded(mid: float) -> float:
-    return float(f"{mid:.{_MID_DIGITS}g}")
+def _rounded(number: float) -> float:
+    return float(f"{number:.{_DIGITS}g}")
 
 
-def _csv_line(candle: Candle) -> str:
+def _csv_line(candle: Candle, time: Callable[[datetime], str]) -> str:
     """Write numbers with the fewest digits that read back as the same number."""
     volume = "" if candle.volume is None else repr(candle.volume)
     prices = f"{candle.open!r},{candle.high!r},{candle.low!r},{candle.close!r}"
-    return f"{candle.time:%Y-%m-%dT%H:%M:%SZ},{prices},{volume}\n"
+    return f"{time(candle.time)},{prices},{volume}\n"
 
 
 def _json_candle(candle: Candle) -> dict[str, float | int | None]:
     return {**candle._asdict(), "time": int(candle.time.timestamp())}
 
 
-def _older_page(request: Request, wanted: CandleRange, candles: list[Candle]) -> str:
+def _older_page(request: Request, wanted: CandleRange, candles: list[Candle], others: dict[str, str]) -> str:
     parameters = {
+        **others,
         "symbol": wanted.symbol,
         "period": wanted.period.name,
         "price": wanted.price,

@@ -8,6 +8,8 @@ from candleworks.storage.market import SIDES, CandleRange, GapRange, Period
 
 CANDLE_NAMES = ("symbol", "period", "from", "to", "price", "limit")
 GAP_NAMES = ("symbol", "from", "to", "limit")
+TIME_FORMAT = "time_format"
+TIME_FORMATS = ("iso", "sql", "unix")
 DEFAULT_PERIOD = "1m"
 DEFAULT_LIMIT = 500
 MAX_LIMIT = 50_000
@@ -39,16 +41,18 @@ class BadParameterError(ValueError):
         super().__init__(f"The parameter {name} is {value!r}, allowed is {allowed}.")
 
 
-def read_range(items: Iterable[tuple[str, str]], usual_side: Callable[[str], str]) -> CandleRange:
+def read_range(
+    items: Iterable[tuple[str, str]], usual_side: Callable[[str], str], others: tuple[str, ...] = ()
+) -> CandleRange:
     """Read the parameters of a candle feed, filling in the defaults: period 1m, limit 500, no bounds.
 
-    `usual_side` tells the price side of a symbol for which none is given.
+    `usual_side` tells the price side of a symbol for which none is given; `others` may be given besides.
     """
-    given = _once_each(items, CANDLE_NAMES)
+    given = _once_each(items, CANDLE_NAMES + others)
     symbol = _read_symbol(given)
     period = read_period(given.get("period", DEFAULT_PERIOD))
     start, stop = _read_bounds(given)
-    side = _read_side(given)
+    side = _one_of(SIDES, "price", given)
     limit = _read_limit(given)
     return CandleRange(symbol, period, side or usual_side(symbol), start, stop, limit)
 
@@ -57,6 +61,11 @@ def read_gap_range(items: Iterable[tuple[str, str]]) -> GapRange:
     """Read the parameters of the list of gaps, with the same defaults."""
     given = _once_each(items, GAP_NAMES)
     return GapRange(_read_symbol(given), *_read_bounds(given), _read_limit(given))
+
+
+def read_time_format(given: Mapping[str, str]) -> str:
+    """Read how times are written: iso, sql or unix; iso when nothing is said."""
+    return _one_of(TIME_FORMATS, TIME_FORMAT, given) or TIME_FORMATS[0]
 
 
 def read_period(text: str) -> Period:
@@ -115,11 +124,11 @@ def _read_time(name: str, given: Mapping[str, str]) -> datetime | None:
     return moment
 
 
-def _read_side(given: Mapping[str, str]) -> str | None:
-    side = given.get("price")
-    if side is not None and side not in SIDES:
-        raise BadParameterError("price", side, f"{', '.join(SIDES[:-1])} or {SIDES[-1]}")
-    return side
+def _one_of(allowed: tuple[str, ...], name: str, given: Mapping[str, str]) -> str | None:
+    value = given.get(name)
+    if value is not None and value not in allowed:
+        raise BadParameterError(name, value, f"{', '.join(allowed[:-1])} or {allowed[-1]}")
+    return value
 
 
 def _read_limit(given: Mapping[str, str]) -> int:

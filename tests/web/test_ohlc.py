@@ -34,6 +34,57 @@ def test_csv_has_the_agreed_shape(client: httpx.Client, store: Store) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("time_format", "time"),
+    [("iso", "2026-03-02T09:30:00Z"), ("sql", "2026-03-02 09:30:00"), ("unix", "1772443800")],
+)
+def test_csv_writes_times_as_its_reader_wants_them(
+    client: httpx.Client, store: Store, time_format: str, time: str
+) -> None:
+    """ISO 8601, what `d3.timeParse` and COPY read, or seconds since 1970; the next page has the same."""
+    store("AAPL", every_minute(MONDAY, 2))
+    parameters = {"symbol": "AAPL", "limit": 1, "time_format": time_format, "to": "2026-03-02T09:31:00Z"}
+    answer = client.get("/ohlc.csv", params=parameters)
+    assert answer.text.splitlines()[1].split(",")[0] == time
+    older = client.get("/ohlc.csv", params={"symbol": "AAPL", "limit": 1, "time_format": time_format}).links["next"]
+    assert client.get(older["url"]).text.splitlines()[1].split(",")[0] == time
+
+
+@pytest.mark.parametrize(
+    ("address", "text"),
+    [
+        ("/ohlc.csv?symbol=A&time_format=d3", "The parameter time_format is 'd3', allowed is iso, sql or unix."),
+        (
+            "/ohlc.csv?symbol=A&time_format=sql&time_format=iso",
+            "The parameter time_format is 'sql, iso', allowed is one value.",
+        ),
+        (
+            "/ohlc.json?symbol=A&time_format=sql",
+            (
+                "The parameter time_format is 'sql', allowed is one of the parameters"
+                " symbol, period, from, to, price, limit instead."
+            ),
+        ),
+    ],
+)
+def test_a_wrong_format_of_times_is_refused(client: httpx.Client, address: str, text: str) -> None:
+    """The CSV has three; JSON has seconds, and nothing to choose."""
+    answer = client.get(address)
+    assert answer.status_code == 400
+    assert text in answer.text
+
+
+@pytest.mark.parametrize("period", ["1m", "3m"])
+def test_volumes_have_no_binary_noise(client: httpx.Client, store: Store, period: str) -> None:
+    """A sum such as 0.1 + 0.2 is 0.3 in CSV and JSON, and whole numbers of any size stay as they are."""
+    store("ETH/USD", [(MONDAY + timedelta(seconds=second), 1.5, 0.1 + 0.1 * (second % 2)) for second in range(60)])
+    store("BIG", [(MONDAY, 1.0, 1_234_567_890_123_456.0)])
+    for symbol, volume in (("ETH/USD", 9.0), ("BIG", 1_234_567_890_123_456.0)):
+        parameters = {"symbol": symbol, "period": period}
+        assert client.get("/ohlc.csv", params=parameters).text.splitlines()[1].split(",")[5] == repr(volume)
+        assert client.get("/ohlc.json", params=parameters).json()["candles"][0]["volume"] == volume
+
+
 def test_json_has_the_agreed_shape(client: httpx.Client, store: Store) -> None:
     """Epoch seconds, numbers as they came in, null where no volume is known, no next page."""
     store("BTC/USD", [(MONDAY, 91000.5, None), (MONDAY + timedelta(seconds=1), 91000.25, None)])
