@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import typer
-import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.validators import validator_for
 from prefect.settings.legacy import _get_valid_setting_names
@@ -19,13 +18,14 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from candleworks.cli.main import app
 from candleworks.settings import load_settings
+from candleworks.settings.document import read_document
 from candleworks.storage.connection import connect
 from candleworks.storage.engine import Engine, engine_of
 from candleworks.storage.migrations import migrate
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+COMPOSE: dict[str, Any] = read_document((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 ONE_SHOT = {"databases", "migrate", "deploy"}
 LASTING = set(SERVICES) - ONE_SHOT
