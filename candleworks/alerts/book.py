@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
-from candleworks.alerts.destinations import destinations
 from candleworks.alerts.lifecycle import follow
 from candleworks.alerts.speaking import SPEAKS_FOR, Speaking, needs_speakers, speakers_first
 from candleworks.model.alerts import Alert, AlertEvent, Result
@@ -38,10 +37,11 @@ class Changed(NamedTuple):
 def update(
     database: Connection | str, settings: Settings, results: Iterable[Result], notify: Notify = ignore
 ) -> Changed:
-    """Open, count, escalate and resolve alerts, and put what is to be told into the outbox, in one transaction.
+    """Open, count, escalate and resolve alerts, and note which notifications are due, in one transaction.
 
     `database` is an autocommit connection or a connection string. A check has one result per subject; of several the
-    worst counts. What has no result here stays as it is. `notify` is told afterwards, about muted alerts nothing.
+    worst counts. What has no result here stays as it is. Whoever delivers sends the notifications; `notify` is called
+    afterwards, not for silenced or inhibited alerts.
     """
     worst = _worst(results)
     if not worst:
@@ -68,7 +68,6 @@ def _follow_all(connection: Connection, settings: Settings, results: dict[Key, R
     unresolved = unresolved_alerts(connection, results)
     fresh = [key for key, result in results.items() if key not in unresolved and result.status != "passed"]
     mutes = lasting_mutes(connection, fresh, min(result.at for result in results.values()))
-    told_to = [destination.name for destination in destinations(settings)]
     speaking = _speaking(connection, results)
     events = []
     for key in speakers_first(results):
@@ -79,8 +78,8 @@ def _follow_all(connection: Connection, settings: Settings, results: dict[Key, R
         speaking.note(alert)
         saved = save_alert(connection, alert)
         if event is not None:
-            event = replace(event, alert=saved)
-            save_event(connection, event, told_to)
+            event = replace(event, alert=replace(event.alert, id=saved.id))
+            save_event(connection, event, pending=event.told)
             events.append(event)
     return events
 

@@ -47,7 +47,7 @@ def _opened(result: Result, mute: Mute | None, speaker: str | None) -> Step:
     if alert.muted(result.at):
         return _step("opened", alert, result, told=False)
     if speaker is not None:
-        return _step("opened", alert, result, told=False, note=f"told by {speaker}")
+        return _step("opened", alert, result, told=False, note=f"inhibited by {speaker}")
     return _step("opened", replace(alert, announced_at=result.at), result)
 
 
@@ -86,8 +86,9 @@ def _passed(alert: Alert, result: Result, rules: Alerts) -> Step:
     if seen.passes < rules.resolve_after_passes:
         return Step(seen)
     told = seen.announced_at is not None and not seen.muted(result.at)
-    ended = replace(seen, status="resolved", resolved_at=result.at, observed=result.observed or seen.observed)
-    return _step("resolved", ended, result, told=told)
+    ended = replace(seen, status="resolved", resolved_at=result.at)
+    now = replace(ended, observed=result.observed, expected=result.expected or ended.expected)
+    return Step(ended, AlertEvent("resolved", now, result.at, told))
 
 
 def _step(name: EventName, alert: Alert, result: Result, *, told: bool = True, note: str | None = None) -> Step:

@@ -1,61 +1,64 @@
-"""What a message says: many events in one, as long as the receiver takes."""
+"""What a notification says, to be read on a phone: many alerts in one, as long as the recipient takes."""
 
 import re
+import socket
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from itertools import groupby
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import quote
 
+from candleworks.alerts.durations import in_words, with_words
+from candleworks.alerts.guide import first_step
 from candleworks.model.alerts import Told
 from candleworks.settings import Settings
 
 LONGEST_VALUE = 200
-SHOWN_SUBJECTS = (20, 10, 5, 2, 1, 0)  # per check; fewer where a receiver takes only short messages
-_ORDER = ("failed", "broke", "still failing", "well again")
-_REPEAT = " [may have been sent before: the first attempt was cut off]"
+SHOWN_SUBJECTS = (20, 10, 5, 2, 1, 0)  # per check; fewer where a recipient takes only short notifications
+_SEVERITIES = ("critical", "warning", "info")
+_STATES = ("firing", "check error", "still firing", "resolved")
+_REPEAT = "This may have been sent before: the first attempt was cut off."
+_NO_PAGE = (
+    "This link opens only on {host}. Set alerts.page_url in candleworks.yaml to an address of the chart page that opens"
+    " from elsewhere."
+)
+
+Level = Literal["critical", "warning", "info", "resolved"]
 
 
 class Message(NamedTuple):
-    """A title of one line, and a body of several. `good` is whether it tells of nothing but trouble that has ended."""
+    """A title of one line, and a body of several. `level` is the worst severity that fires, or says that none does."""
 
     title: str
     body: str
-    good: bool = False
+    level: Level = "info"
 
 
-def compose(told: Sequence[Told], settings: Settings, lengths: tuple[int, int]) -> Message:
-    """Write one message about events, in at most so many characters of title and body."""
-    title = _cut(_title(told), lengths[0])
-    good = all(event.event == "resolved" for event in told)
+def compose(
+    told: Sequence[Told], settings: Settings, lengths: tuple[int, int], moment: datetime, *, first: bool = False
+) -> Message:
+    """Write one notification about events, in at most so many characters of title and body.
+
+    Each alert is shown as its newest event leaves it, the most severe first. `moment` is now; `first` is whether the
+    recipient has never had a notification.
+    """
+    events = sorted(latest(told), key=_place)
+    title = _cut(_title(events), lengths[0])
+    worst = events[0]
+    level: Level = "resolved" if worst.event == "resolved" else worst.severity
+    tail = _tail(events, settings, first=first)
     for shown in SHOWN_SUBJECTS:
-        body = _body(told, settings, shown)
-        if len(body) <= lengths[1]:
-            return Message(title, body, good)
-    return Message(title, _cut(body, lengths[1]), good)
+        text = _groups(events, shown, moment)
+        if len(text) + len(tail) <= lengths[1]:
+            return Message(title, text + tail, level)
+    room = lengths[1] - len(tail)
+    return Message(title, _cut(text, room) + tail if room > len(tail) else _cut(text, lengths[1]), level)
 
 
-def _title(told: Sequence[Told]) -> str:
-    if len(told) == 1:
-        (one,) = told
-        return f"candleworks: {one.check} {_what(one)} for {one.subject} ({one.severity})"
-    counts = Counter(map(_what, told))
-    return "candleworks: " + ", ".join(f"{counts[what]} {what}" for what in _ORDER if what in counts)
-
-
-def _body(told: Sequence[Told], settings: Settings, shown: int) -> str:
-    lines = []
-    for (_, check), group in groupby(sorted(told, key=_place), key=_place):
-        events = list(group)
-        subjects = f"{len(events)} subjects" if len(events) > 1 else "1 subject"
-        lines.append(f"{check} {_what(events[0])}: {subjects} ({_severities(events)})")
-        lines += [f"- {_line(event)}" for event in events[:shown]]
-        if len(events) > shown:
-            lines.append(f"- and {len(events) - shown} more")
-        lines.append(f"  {check_address(settings, check)}")
-    if settings.alerts.dashboard_url:
-        lines.append(f"Dashboard: {settings.alerts.dashboard_url}")
-    return "\n".join(lines)
+def latest(told: Sequence[Told]) -> list[Told]:
+    """Return the newest event of each alert."""
+    return list({each.alert_id or (each.check, each.subject): each for each in told}.values())
 
 
 def check_address(settings: Settings, check: str) -> str:
@@ -63,33 +66,86 @@ def check_address(settings: Settings, check: str) -> str:
     return f"{settings.page_url}/quality/{quote(check)}"
 
 
-def _place(told: Told) -> tuple[int, str]:
-    return _ORDER.index(_what(told)), told.check
+def _place(told: Told) -> tuple[bool, int, int, str]:
+    state = _state(told)
+    return state == "resolved", _SEVERITIES.index(told.severity), _STATES.index(state), told.check
+
+
+def _state(told: Told) -> str:
+    if told.event == "resolved":
+        return "resolved"
+    if told.result == "error":
+        return "check error"
+    return "still firing" if told.event == "escalated" else "firing"
+
+
+def _heading(told: Told) -> str:
+    return f"{told.severity.upper()} {_state(told)}: {told.check}"
+
+
+def _title(events: Sequence[Told]) -> str:
+    worst, *others = events
+    counts = Counter("resolved" if event.event == "resolved" else "firing" for event in others)
+    more = [f"{counts['firing']} more firing"] if counts["firing"] else []
+    if counts["resolved"]:
+        more.append(f"{counts['resolved']} {'more ' if worst.event == 'resolved' else ''}resolved")
+    return f"{', '.join([f'{_heading(worst)} {worst.subject}', *more])} [candleworks]"
+
+
+def _tail(events: Sequence[Told], settings: Settings, *, first: bool) -> str:
+    checks = {event.check for event in events}
+    lines = [check_address(settings, checks.pop()) if len(checks) == 1 else f"{settings.page_url}/quality"]
+    if first and settings.alerts.page_url is None:
+        lines.append(_NO_PAGE.format(host=socket.gethostname()))
+    if settings.alerts.dashboard_url:
+        lines.append(f"Dashboard: {settings.alerts.dashboard_url}")
+    if any(event.possible_repeat for event in events):
+        lines.append(_REPEAT)
+    return "\n\n" + "\n".join(lines)
+
+
+def _groups(events: Sequence[Told], shown: int, moment: datetime) -> str:
+    return "\n\n".join("\n".join(_group(list(group), shown, moment)) for _, group in groupby(events, key=_place))
+
+
+def _group(events: Sequence[Told], shown: int, moment: datetime) -> list[str]:
+    """Write the alerts of one check, severity and state."""
+    one, *others = events
+    lines = [f"{_heading(one)}, {len(events):,} subjects" if others else _heading(one)]
+    alike = all(event.expected == one.expected for event in events)
+    for event in events[:shown]:
+        what = f"{event.subject}: {_what(event)}" + ("" if alike else f", expected {_value(event.expected)}")
+        when = _when(event, moment)
+        lines += [f"- {what}; {when}"] if others else [what, f"{when[0].upper()}{when[1:]}"]
+    if len(events) > shown:
+        lines.append(f"- and {len(events) - shown:,} more")
+    if alike and one.expected:
+        lines.append(f"Expected: {_value(one.expected)}")
+    if one.event != "resolved" and (step := first_step(one.check)):
+        lines.append(f"Do first: {step}")
+    return lines
 
 
 def _what(told: Told) -> str:
-    if told.event == "opened":
-        return "failed" if told.result == "failed" else "broke"
-    return "still failing" if told.event == "escalated" else "well again"
+    if told.event == "resolved":
+        now = f"now {_value(told.observed)}" if told.observed else "back to normal"
+        return f"resolved {told.note}" if told.note else now
+    if told.result == "error":
+        return f"not checked, because the check failed: {_value(told.observed)}"
+    return _value(told.observed)
 
 
-def _severities(told: Sequence[Told]) -> str:
-    return ", ".join(sorted({event.severity for event in told}))
-
-
-def _line(told: Told) -> str:
-    observed = f"observed {_value(told.observed)}"
-    if told.result == "error" and told.event != "resolved":
-        observed = f"the check itself broke: {_value(told.observed)}"
-    expected = f", expected {_value(told.expected)}" if told.expected else ""
-    times = f", {told.count} times" if told.count > 1 else ""
-    until = f" until {told.at:%Y-%m-%d %H:%M:%S}" if told.event == "resolved" else ""
-    repeat = _REPEAT if told.possible_repeat else ""
-    return f"{told.subject}: {observed}{expected}, since {told.opened_at:%Y-%m-%d %H:%M:%S}{until} UTC{times}{repeat}"
+def _when(told: Told, moment: datetime) -> str:
+    began = f"{told.opened_at:%Y-%m-%d %H:%M:%S}"
+    if told.event == "resolved":
+        lasted = in_words((told.at - told.opened_at).total_seconds())
+        return f"fired for {lasted}, from {began} to {told.at:%Y-%m-%d %H:%M:%S} UTC"
+    times = f", failed {told.count} times" if told.count > 1 else ""
+    return f"since {began} UTC ({in_words((moment - told.opened_at).total_seconds())} ago){times}"
 
 
 def _value(text: str | None) -> str:
-    return "nothing" if text is None else _cut(re.sub(r"\s+", " ", text).strip(), LONGEST_VALUE)
+    return "nothing" if text is None else _cut(with_words(re.sub(r"\s+", " ", text).strip()), LONGEST_VALUE)
 
 
 def _cut(text: str, length: int) -> str:

@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 
 from candleworks.alerts.delivery import waiting_time
-from candleworks.alerts.destinations import Destination, destinations
 from candleworks.alerts.lifecycle import follow
 from candleworks.alerts.message import compose
+from candleworks.alerts.recipients import Recipient, recipients
 from candleworks.model.alerts import Alert, AlertEvent, DirectDelivery, Result, told
 from candleworks.settings import Settings
 from candleworks.storage.alerts import lock_alerts, save_alert, save_event, save_told, unresolved_alerts
@@ -64,7 +64,7 @@ class Unrecorded:
         self._send(moment)
 
     def _due(self, event: AlertEvent, moment: datetime) -> dict[str, DirectDelivery]:
-        names = [destination.name for destination in destinations(self._settings)] if event.told else []
+        names = [recipient.name for recipient in recipients(self._settings)] if event.told else []
         return {name: DirectDelivery(next_attempt_at=moment) for name in names}
 
     def back(self, connection: Connection, moment: datetime) -> Result:
@@ -85,31 +85,30 @@ class Unrecorded:
             return stored
         saved = save_alert(connection, replace(alert, id=stored.id if stored else None))
         for direct in self._state.events:
-            event_id = save_event(connection, replace(direct.event, alert=replace(direct.event.alert, id=saved.id)), [])
+            event = replace(direct.event, alert=replace(direct.event.alert, id=saved.id))
+            event_id = save_event(connection, event, pending=False)
             save_told(connection, event_id, direct.deliveries)
         return saved
 
     def _send(self, moment: datetime) -> None:
         for direct in self._state.events:
-            for destination in destinations(self._settings):
-                delivery = direct.deliveries.get(destination.name)
+            for recipient in recipients(self._settings):
+                delivery = direct.deliveries.get(recipient.name)
                 if delivery and delivery.state == "waiting" and delivery.next_attempt_at <= moment:
-                    self._send_one(direct.event, destination, delivery, moment)
+                    self._send_one(direct.event, recipient, delivery, moment)
 
-    def _send_one(
-        self, event: AlertEvent, destination: Destination, delivery: DirectDelivery, moment: datetime
-    ) -> None:
+    def _send_one(self, event: AlertEvent, recipient: Recipient, delivery: DirectDelivery, moment: datetime) -> None:
         delivery.state, delivery.attempts = "sending", delivery.attempts + 1
         self._save()
         message = told(event, possible_repeat=delivery.possible_repeat)
-        sent = destination.send(compose([message], self._settings, destination.lengths))
+        sent = recipient.send(compose([message], self._settings, recipient.lengths, moment))
         if sent.taken:
             delivery.state, delivery.sent_at, delivery.reason = "sent", moment, None
         else:
             delivery.state, delivery.reason = "waiting", sent.reason
             delivery.next_attempt_at = moment + waiting_time(delivery.attempts, self._settings.alerts)
             delivery.possible_repeat |= sent.maybe_arrived
-            log.warning("Alerts: %s did not take a message (%s).", destination.name, sent.reason)
+            log.warning("%s did not take a notification (%s).", recipient.name, sent.reason)
         self._save()
 
     def _save(self) -> None:
@@ -129,7 +128,7 @@ def _read(path: Path) -> _State:
     except FileNotFoundError:
         return _State()
     except msgspec.DecodeError as error:
-        log.warning("Alerts: %s cannot be read (%s): what it held is lost.", path, error)
+        log.warning("%s cannot be read (%s): what it held is lost.", path, error)
         return _State()
     for direct in state.events:
         for delivery in direct.deliveries.values():

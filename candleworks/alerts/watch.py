@@ -1,11 +1,13 @@
 """The watchdog's round: look, report, deliver. It needs neither the orchestrator nor the check library."""
 
 import logging
-from datetime import datetime
+from contextlib import suppress
+from datetime import datetime, timedelta
 
 from candleworks import clock
 from candleworks.alerts.book import update
 from candleworks.alerts.delivery import deliver
+from candleworks.alerts.routing import WATCH, conflict, deliverer_name, without_address
 from candleworks.alerts.unrecorded import Unrecorded
 from candleworks.alerts.watchdog import look
 from candleworks.candles.calendars import sync_calendars
@@ -13,8 +15,13 @@ from candleworks.errors import CandleworksError, TerminalError, TransientError
 from candleworks.model.alerts import Result
 from candleworks.settings import Settings
 from candleworks.storage.connection import Connection
+from candleworks.storage.deliverers import Deliverer, deliverer_stopped, list_deliverers
 from candleworks.storage.migrations import migrate
 from candleworks.storage.signs import impatient
+
+APPLICATION = "candleworks alerts watch"
+ROUNDS_MISSED = 3  # until a watch counts as one that does not run
+SLOW_ROUND_SECONDS = 60
 
 log = logging.getLogger(__name__)
 
@@ -29,18 +36,25 @@ class Watch:
         self._unrecorded = Unrecorded(settings)
         self._migrated = False
         self._said = ""
+        self._conflict: str | None = None
+        self._runs_for = timedelta(seconds=ROUNDS_MISSED * settings.alerts.watch.interval_seconds + SLOW_ROUND_SECONDS)
 
     def round(self) -> None:
-        """Look once, and tell what has to be told. Nothing that is wrong out there ends it."""
+        """Look once, and deliver what is due. Nothing that is wrong out there ends it."""
         try:
             self._report(clock.now())
-            deliver(self._settings, self._dsn)
+            deliver(self._settings, self._dsn, self._runs_for)
             self._said = ""
         except TransientError as error:
             self._say(str(error))
             self._unrecorded.away(str(error), clock.now())
         except TerminalError as error:
             self._say(str(error))
+
+    def stop(self) -> None:
+        """Let others know that it does not run any more."""
+        with suppress(CandleworksError), impatient(self._dsn, APPLICATION) as connection:
+            deliverer_stopped(connection, deliverer_name(self._settings, WATCH))
 
     def _say(self, sentence: str) -> None:
         """Log a sentence, once while nothing changes."""
@@ -51,13 +65,21 @@ class Watch:
     def _report(self, moment: datetime) -> None:
         if not self._migrated:
             self._migrate()
-        with impatient(self._dsn, "candleworks alerts watch") as connection:
+        with impatient(self._dsn, APPLICATION) as connection:
             results = [self._unrecorded.back(connection, moment), *self._look(connection, moment)]
             changed = update(connection, self._settings, results)
+            self._compare(list_deliverers(connection))
         for alert in changed.opened:
-            log.warning("Alert: %s of %s failed (%s).", alert.check, alert.subject, alert.observed)
+            log.warning("Alert firing: %s of %s (%s).", alert.check, alert.subject, alert.observed)
         for alert in changed.resolved:
-            log.info("Alert: %s of %s is well again.", alert.check, alert.subject)
+            log.info("Alert resolved: %s of %s.", alert.check, alert.subject)
+
+    def _compare(self, deliverers: list[Deliverer]) -> None:
+        """Say once that another installation has other recipients."""
+        found = conflict(deliverers) or without_address(deliverers, self._settings)
+        if found and found != self._conflict:
+            log.warning("%s", found)
+        self._conflict = found
 
     def _look(self, connection: Connection, moment: datetime) -> list[Result]:
         """A look that breaks is an alert of its own, and ends none."""
@@ -72,7 +94,7 @@ class Watch:
         """The tables may be missing where the database was away when we started."""
         try:
             migrate(self._dsn, self._settings)
-            with impatient(self._dsn, "candleworks alerts watch") as connection:
+            with impatient(self._dsn, APPLICATION) as connection:
                 sync_calendars(connection, self._settings)
         except TransientError:
             raise

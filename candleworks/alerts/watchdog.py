@@ -15,24 +15,14 @@ WINDOW_SECONDS = 10  # of a row of ingest_stats
 GROWING_WINDOWS = 7  # a minute of ever more
 FEW = 1_000  # ticks that may wait without a word
 SCHEDULED_STRETCHES = 6  # of twelve: whoever runs checks by hand does not run them so regularly
-# What its alerts mean and what to do, for those who follow their links.
+# What its alerts mean, for those who follow their links.
 MEANINGS = {
-    "watch-ingest": (
-        "Fails when the ingest of a feed gives no sign of life. Look at its log, and start `candleworks ingest`."
-    ),
-    "watch-feed": (
-        "Fails when the ingest of a feed runs, an exchange of its symbols is open, and no tick comes. Is the vendor up,"
-        " is the key valid, does feed_symbols show refusals?"
-    ),
-    "watch-spool": (
-        "Fails when many ticks of a feed wait for the database, or more and more. Is it slow, is its disk full?"
-    ),
-    "watch-checks": (
-        "Fails when checks ran every few minutes and do so no longer. Do Prefect's server and worker run, does the flow"
-        " check-quality fail?"
-    ),
-    "watch-database": "Fails when the database does not answer; this page is away then too. Start it.",
-    "watch": "Breaks when the watchdog cannot look at the feeds. Its log says why.",
+    "watch-ingest": "Fails when the ingest of a feed gives no sign of life.",
+    "watch-feed": "Fails when the ingest of a feed runs, an exchange of its symbols is open, and no tick comes.",
+    "watch-spool": "Fails when many ticks of a feed wait for the database, or more and more.",
+    "watch-checks": "Fails when checks ran every few minutes and do so no longer.",
+    "watch-database": "Fails when the database does not answer; this page is away then too.",
+    "watch": "Fails when the watchdog cannot look at the feeds.",
 }
 
 

@@ -13,9 +13,10 @@ log = logging.getLogger(__name__)
 
 
 def watch(duration: Duration = None) -> None:
-    """Watch the feeds' ingest and the database, and deliver the messages about all alerts, until told to stop.
+    """Watch the feeds' ingest and the database, and deliver the notifications of all alerts, until told to stop.
 
-    Needs neither Prefect nor a database that answers. Run one.
+    It delivers to the addresses in its own CANDLEWORKS_ALERT_URLS, whoever ran the checks. Needs neither Prefect nor a
+    database that answers. Run one.
     """
     settings = load_settings()
     log_to_stderr(settings)
@@ -34,3 +35,4 @@ async def _watch(settings: Settings, dsn: str, duration: float | None) -> None:
             log.exception("A round of the watch broke.")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), settings.alerts.watch.interval_seconds)
+    await asyncio.to_thread(watchdog.stop)

@@ -1,4 +1,4 @@
-"""`candleworks alerts`: what is wrong, who looks after it, and the messages about it."""
+"""`candleworks alerts`: what is wrong, who looks after it, and the notifications about it."""
 
 import asyncio
 import getpass
@@ -12,9 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from candleworks import clock
-from candleworks.alerts import deliver as deliver_messages
-from candleworks.alerts.destinations import destinations
+from candleworks.alerts import deliver as deliver_notifications
 from candleworks.alerts.message import Message
+from candleworks.alerts.recipients import recipients
+from candleworks.alerts.routing import conflict, sent_elsewhere, waiting
+from candleworks.cli.alert_recipients import list_recipients
 from candleworks.cli.alert_watch import watch
 from candleworks.cli.console import wide_console
 from candleworks.cli.opening import migrated, prepared
@@ -22,17 +24,22 @@ from candleworks.cli.running import log_to_stderr
 from candleworks.cli.times import moment as moment_of
 from candleworks.cli.times import span
 from candleworks.settings import load_settings
-from candleworks.storage.alert_list import acknowledge, list_alerts, show_alert, unsent_messages
+from candleworks.storage.alert_list import acknowledge, list_alerts, show_alert, unsent_notifications
 from candleworks.storage.alert_list import mute as mute_alert
 from candleworks.storage.alert_list import resolve as resolve_alert
 from candleworks.storage.alert_list import unmute as unmute_alert
+from candleworks.storage.connection import connect, transient_errors
+from candleworks.storage.deliverers import list_deliverers
 
 SHOWN_ALERTS = 200
 
-alerts = typer.Typer(no_args_is_help=True, help="Look at alerts, answer them, and deliver the messages about them.")
+alerts = typer.Typer(
+    no_args_is_help=True, help="Look at alerts, answer them, and deliver the notifications about them."
+)
 
 Number = Annotated[int, typer.Argument(metavar="ALERT", help="Its number in `alerts list`.", min=1)]
 alerts.command()(watch)
+alerts.command("recipients")(list_recipients)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
@@ -40,15 +47,16 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tabl
 @alerts.command("list")
 def list_(
     resolved: Annotated[
-        str | None, typer.Option("--resolved", metavar="TIME", help="Also those that ended within 30m, 12h, 7d ...")
+        str | None, typer.Option("--resolved", metavar="TIME", help="Also those resolved within 30m, 12h, 7d ...")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the alerts that are not resolved, and how many messages were not delivered yet."""
+    """List the alerts that are not resolved, and the notifications that were not delivered yet."""
     since = clock.now() - span(resolved) if resolved else None
     with migrated(load_settings(), "alerts list") as connection:
         found = list_alerts(connection, since, SHOWN_ALERTS)
-        unsent = unsent_messages(connection)
+        unsent = unsent_notifications(connection)
+        remarks = [waiting(connection), conflict(list_deliverers(connection))]
     if as_json:
         typer.echo(json.dumps({"alerts": found, "unsent": unsent}, default=str))
         return
@@ -56,24 +64,26 @@ def list_(
         wide_console().print(_table(found))
     else:
         typer.echo("no alerts")
-    for waiting in unsent:
-        reason = f" ({waiting['reason']})" if waiting["reason"] else ""
-        typer.echo(f"not delivered yet: {waiting['messages']:,} to {waiting['destination']}{reason}")
+    for row in unsent:
+        reason = f" ({row['reason']})" if row["reason"] else ""
+        typer.echo(f"not delivered yet: {row['notifications']:,} to {row['recipient']}{reason}")
+    for remark in filter(None, remarks):
+        typer.echo(remark)
 
 
 @alerts.command()
 def show(number: Number, as_json: AsJson = False) -> None:
-    """Show an alert, what happened to it, and the messages about it."""
+    """Show an alert, what happened to it, and the notifications about it."""
     with migrated(load_settings(), "alerts show") as connection:
-        alert, history, messages = show_alert(connection, number)
+        alert, history, notifications = show_alert(connection, number)
     if as_json:
-        typer.echo(json.dumps({"alert": alert, "history": history, "messages": messages}, default=str))
+        typer.echo(json.dumps({"alert": alert, "history": history, "notifications": notifications}, default=str))
         return
     facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in alert.items():
         if value is not None:
             facts.add_row(name, _shown(value))
-    wide_console().print(facts, _rows(history), *([_rows(messages)] if messages else []))
+    wide_console().print(facts, _rows(history), *([_rows(notifications)] if notifications else []))
 
 
 @alerts.command()
@@ -81,7 +91,7 @@ def ack(
     number: Number,
     by: Annotated[str | None, typer.Option(help="Who looks after it; you, when it is not given.")] = None,
 ) -> None:
-    """Say that somebody looks after an alert: it no longer escalates. Its end is still told."""
+    """Say that somebody looks after an alert: it no longer escalates. That it is resolved is still notified."""
     person = by or getpass.getuser()
     with migrated(load_settings(), "alerts ack") as connection:
         alert = acknowledge(connection, number, person)
@@ -94,24 +104,27 @@ def mute(
     until: Annotated[str, typer.Option(metavar="TIME", help="30m, 12h, 7d, or a time such as 2026-01-31T08:00 (UTC).")],
     reason: Annotated[str, typer.Option(help="Why; it is shown with the alert.")],
 ) -> None:
-    """Send nothing about an alert, nor about the next ones of its check and subject, until that time."""
+    """Silence an alert, and the next ones of its check and subject, until that time."""
     moment = moment_of(until)
     with migrated(load_settings(), "alerts mute") as connection:
         alert = mute_alert(connection, number, moment, reason)
-    typer.echo(f"alert {number} ({alert['check']}, {alert['subject']}) is muted until {moment:%Y-%m-%d %H:%M} UTC")
+    typer.echo(f"alert {number} ({alert['check']}, {alert['subject']}) is silenced until {moment:%Y-%m-%d %H:%M} UTC")
 
 
 @alerts.command()
 def unmute(number: Number) -> None:
-    """End the mute of an alert."""
+    """End the silence of an alert."""
     with migrated(load_settings(), "alerts unmute") as connection:
         alert = unmute_alert(connection, number)
-    typer.echo(f"alert {number} ({alert['check']}, {alert['subject']}) is no longer muted")
+    typer.echo(f"alert {number} ({alert['check']}, {alert['subject']}) is no longer silenced")
 
 
 @alerts.command()
 def resolve(number: Number) -> None:
-    """End an alert that no check will end, such as one about a symbol that was given up; nothing is sent."""
+    """Resolve an alert that no check will resolve, such as one about a symbol that was given up.
+
+    Whoever was notified that it is firing is notified that you resolved it.
+    """
     with migrated(load_settings(), "alerts resolve") as connection:
         alert = resolve_alert(connection, number, getpass.getuser())
     typer.echo(f"alert {number} ({alert['check']}, {alert['subject']}) is resolved")
@@ -119,26 +132,39 @@ def resolve(number: Number) -> None:
 
 @alerts.command()
 def deliver() -> None:
-    """Send the messages that are due. Ends with exit status 1 when a receiver did not take one; it is kept."""
+    """Send the notifications that are due, for example from cron where no `alerts watch` runs.
+
+    They go to the recipients of a running watch, or to CANDLEWORKS_ALERT_URLS of this process where none runs. Ends
+    with exit status 1 when a recipient did not take one; it is kept.
+    """
     settings = load_settings()
     log_to_stderr(settings)
     with prepared(settings) as dsn:
         # In a thread, so that a signal does not come between sending and noting it.
-        done = asyncio.run(asyncio.to_thread(deliver_messages, settings, dsn))
-    typer.echo(f"{done.messages} messages about {done.events} events sent, {done.failures} not taken")
+        done = asyncio.run(asyncio.to_thread(deliver_notifications, settings, dsn))
+        with transient_errors(dsn), connect(dsn, "candleworks alerts deliver") as connection:
+            elsewhere = sent_elsewhere(connection, settings)
+    typer.echo(f"notifications: {done.notifications} sent, with {done.alerts} alerts; {done.failures} not taken")
+    if elsewhere:
+        typer.echo(elsewhere)
     if done.failures:
         raise typer.Exit(1)
 
 
 @alerts.command()
 def test() -> None:
-    """Send a message to every configured receiver at once. Ends with exit status 1 when one did not take it."""
-    message = Message("candleworks: a test", "Somebody ran `candleworks alerts test`. Nothing has happened.", good=True)
+    """Send a notification to every address in CANDLEWORKS_ALERT_URLS of this shell.
+
+    Ends with exit status 1 when one did not take it.
+    """
+    settings = load_settings()
+    text = f"Somebody ran `candleworks alerts test`. Nothing has happened.\n\n{settings.page_url}/quality"
+    message = Message("candleworks: a test", text, "info")
     missed = 0
-    for destination in destinations(load_settings()):
-        sent = destination.send(message)
+    for recipient in recipients(settings):
+        sent = recipient.send(message)
         missed += not sent.taken
-        typer.echo(f"{destination.name}: {'taken' if sent.taken else f'not taken ({sent.reason})'}")
+        typer.echo(f"{recipient.name}: {'taken' if sent.taken else f'not taken ({sent.reason})'}")
     if missed:
         raise typer.Exit(1)
 
@@ -148,11 +174,11 @@ def _table(found: list[dict[str, Any]]) -> Table:
     for name in ("alert", "status", "check", "subject", "observed", "since (UTC)", "times"):
         table.add_column(name, no_wrap=name == "check", overflow="fold")
     for alert in found:
-        marks = [alert["severity"], alert["status"]]
+        marks = [alert["severity"], "firing" if alert["status"] == "open" else alert["status"]]
         if alert["muted_until"] is not None and alert["muted_until"] > clock.now():
-            marks.append("muted")
+            marks.append("silenced")
         elif alert["announced_at"] is None and alert["resolved_at"] is None:
-            marks.append("told by another")
+            marks.append("inhibited")
         if alert["unsent"]:
             marks.append("unsent")
         observed = _shown(alert["observed"]) + (f", expected {_shown(alert['expected'])}" if alert["expected"] else "")

@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from candleworks import clock
+from candleworks.alerts.routing import waiting
 from candleworks.cli.console import wide_console
 from candleworks.cli.opening import prepared
 from candleworks.cli.times import moment, span
@@ -16,6 +17,7 @@ from candleworks.model.quality import QualityResult
 from candleworks.quality import Report, run_checks
 from candleworks.quality.registry import ALL, chosen
 from candleworks.settings import load_settings
+from candleworks.storage.connection import connect, transient_errors
 
 
 def check(
@@ -28,17 +30,22 @@ def check(
         ),
     ] = None,
 ) -> None:
-    """Check ticks, candles and the platform; store the results, and open or end alerts.
+    """Check ticks, candles and the platform; store the results, and fire or resolve alerts.
 
-    Without --since each check looks at what came since its last run. Ends with exit status 1 when a check failed or
-    ended in an error; docs/checks/ has a page for each check.
+    Without --since each check looks at what came since its last run. Notifications are sent by `alerts watch` or
+    `alerts deliver`, to the recipients that those have. Ends with exit status 1 when a check failed or ended in an
+    error; docs/checks/ has a page for each check.
     """
     settings = load_settings()
     start = _start(since)
     chosen(settings, suite)  # a wrong name is told before anything is started
     with prepared(settings) as dsn:
         report = run_checks(settings, dsn, suite, start)
+        with transient_errors(dsn), connect(dsn, "candleworks check") as connection:
+            pending = waiting(connection)
     _print(report)
+    if pending:
+        typer.echo(pending)
     if not report.passed:
         raise typer.Exit(1)
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from candleworks import __version__
+from candleworks.cli.alert_recipients import notification_facts
 from candleworks.cli.feed_report import feed_tables, with_monitoring
 from candleworks.cli.opening import migrated
 from candleworks.settings import load_settings
@@ -50,6 +51,7 @@ def doctor() -> None:
     with migrated(settings, "doctor") as connection:
         seen = inspect(connection)
         server = describe(connection.info.dsn)
+        notifications = notification_facts(connection, settings)
     free_bytes = shutil.disk_usage(settings.home if settings.home.exists() else settings.home.parent).free
     facts = {
         "candleworks": __version__,
@@ -57,6 +59,7 @@ def doctor() -> None:
         **_database_facts(seen),
         "feed": "simulated, because TWELVEDATA_API_KEY is not set" if settings.simulated else settings.feed_url,
         "home": f"{settings.home} ({_bytes(free_bytes)} free)",
+        **notifications,
     }
     console = Console()
     console.print(_facts(facts))

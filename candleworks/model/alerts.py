@@ -35,7 +35,7 @@ class Alert:
     """A row of `alerts`; `id` is None while it has none.
 
     `result` is the newest one that did not pass. `last_seen_at` is when that was, `checked_at` when any result came
-    last, `passes` how many passed since, `announced_at` when a message about the opening was due.
+    last, `passes` how many passed since, `announced_at` when a notification that it fires was due.
     """
 
     check: str
@@ -65,7 +65,10 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class AlertEvent:
-    """Something that happened to `alert`, as it stood then. `told` is whether messages about it are due."""
+    """Something that happened to `alert`, as it stood then. `told` is whether a notification about it is due.
+
+    Of a resolved alert, `observed` is here what is observed now, None where the check does not say.
+    """
 
     name: EventName
     alert: Alert
@@ -76,25 +79,31 @@ class AlertEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What a message says about one event. `possible_repeat`: an earlier attempt may have arrived."""
+    """What a notification says about one event. `possible_repeat`: an earlier attempt may have arrived.
+
+    `observed` of a resolved alert is what is observed now, None where that is not known; `note` is set when a person
+    resolved it.
+    """
 
     event: EventName
     check: str
     subject: str
-    severity: str
+    severity: Severity
     result: str
     count: int
     observed: str | None
     expected: str | None
     opened_at: datetime
     at: datetime
+    note: str | None = None
+    alert_id: int | None = None
     event_id: int = 0
     attempts: int = 1
     possible_repeat: bool = False
 
 
 def told(event: AlertEvent, *, possible_repeat: bool = False) -> Told:
-    """Return what a message says about an event."""
+    """Return what a notification says about an event."""
     alert = event.alert
     return Told(
         event=event.name,
@@ -107,13 +116,15 @@ def told(event: AlertEvent, *, possible_repeat: bool = False) -> Told:
         expected=alert.expected,
         opened_at=alert.opened_at,
         at=event.at,
+        note=event.note,
+        alert_id=alert.id,
         possible_repeat=possible_repeat,
     )
 
 
 @dataclass(slots=True)
 class DirectDelivery:
-    """A message that goes to a destination while there is no outbox."""
+    """A delivery to a recipient while there is no outbox."""
 
     next_attempt_at: datetime
     state: Literal["waiting", "sending", "sent"] = "waiting"

@@ -2,14 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from candleworks import alerts, clock
 from candleworks.candles.refresh import refresh
-from candleworks.errors import TerminalError, TransientError
+from candleworks.errors import TerminalError
 from candleworks.model.notices import Notify, ignore
 from candleworks.model.quality import QualityResult, Status
 from candleworks.quality.limits import SAMPLE_ROWS, facts, limits, sampled, suite_limits
@@ -34,7 +33,7 @@ from candleworks.storage.quality import (
 if TYPE_CHECKING:
     from candleworks.quality.expectations import Database, Outcome
 
-WHOLE_RUN = "check-run"  # its alert tells that no check of a suite could run
+WHOLE_RUN = "check-run"  # its alert says that no check of a suite could run
 
 
 def run_checks(
@@ -47,6 +46,8 @@ def run_checks(
 ) -> Report:
     """Run the checks of a suite (`ticks`, `candles`, `system`, or `all`), store the results, and update the alerts.
 
+    It delivers nothing: whoever delivers sends the notifications.
+
     Without `since` each check looks at what came since its last run: the last hour at first, a day at most. With it,
     ticks are chosen by their time from `since` on, whenever they came. `until` is the moment that counts as now. A
     check that breaks is an `error` of its own and disturbs no other. TransientError when the database is away,
@@ -57,9 +58,9 @@ def run_checks(
     try:
         run = _run(settings, dsn, checks, since, until)
     except TerminalError as error:
-        _tell(settings, dsn, [_whole(suite, "error", str(error))], notify)
+        alerts.update(dsn, settings, [_whole(suite, "error", str(error))], notify)
         raise
-    _tell(settings, dsn, [*map(_told, run.results), _whole(suite, "passed")], notify)
+    alerts.update(dsn, settings, [*map(_told, run.results), _whole(suite, "passed")], notify)
     return Report(run.results, run.idle, clock.monotonic() - began)
 
 
@@ -74,12 +75,6 @@ def _run(
             run.judge(check)
         save_results(connection, run.results, {} if since else dict.fromkeys(run.looked, run.until))
     return run
-
-
-def _tell(settings: Settings, dsn: str, results: Iterable[alerts.Result], notify: Notify) -> None:
-    alerts.update(dsn, settings, results, notify)
-    with suppress(TransientError):  # the outbox keeps what is due
-        alerts.deliver(settings, dsn)
 
 
 def _whole(suite: str, status: Literal["passed", "error"], reason: str | None = None) -> alerts.Result:

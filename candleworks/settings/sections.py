@@ -70,7 +70,7 @@ class Storage(Section):
 
 
 class Watch(Section):
-    """When `alerts watch` raises an alarm by itself, in seconds.
+    """When `alerts watch` fires an alert by itself, in seconds.
 
     No statistics of a feed's ingest, no tick of a feed whose exchanges are open, no scheduled checks, no database.
     """
@@ -97,10 +97,10 @@ class Rest(Section):
 
 
 class Alerts(Section):
-    """When alerts escalate and end, what their messages link to, and how long to wait for receivers that fail.
+    """When alerts escalate and are resolved, what notifications link to, and how long to wait for recipients that fail.
 
     An alert escalates once it failed so often and lasts so long. The page is that of `candleworks serve` (null: the one
-    on this machine); the dashboard's address is given whole.
+    on this machine, which opens nowhere else); the dashboard's address is given whole.
     """
 
     escalate_after_failures: StrictInt = Field(default=3, ge=2, le=1_000_000)

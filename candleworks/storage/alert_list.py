@@ -15,7 +15,7 @@ Row = dict[str, Any]
 
 
 def list_alerts(connection: Connection, resolved_since: datetime | None, limit: int) -> list[Row]:
-    """Return the unresolved alerts, and those that ended since a moment, newest first."""
+    """Return the unresolved alerts, and those that were resolved since a moment, newest first."""
     return _rows(connection, query("list_alerts"), {"resolved_since": resolved_since, "limit": limit})
 
 
@@ -24,18 +24,18 @@ def alerts_of_check(connection: Connection, check: str) -> list[Row]:
     return _rows(connection, query("alerts_of_check"), {"check": check})
 
 
-def unsent_messages(connection: Connection) -> list[Row]:
-    """Return how many messages wait for each destination, and why the last attempt failed."""
+def unsent_notifications(connection: Connection) -> list[Row]:
+    """Return how many alerts wait to be sent to each recipient, and why the last attempt failed."""
     return _rows(connection, query("count_unsent"), {})
 
 
 def show_alert(connection: Connection, number: int) -> tuple[Row, list[Row], list[Row]]:
-    """Return an alert, its history and its messages; UsageError when there is none."""
+    """Return an alert, its history and its notifications; UsageError when there is none."""
     found = _rows(connection, query("read_alert"), {"id": number})
     if not found:
         raise _unknown(number)
     history = _rows(connection, query("alert_history"), {"id": number})
-    return found[0], history, _rows(connection, query("alert_messages"), {"id": number})
+    return found[0], history, _rows(connection, query("alert_notifications"), {"id": number})
 
 
 def acknowledge(connection: Connection, number: int, person: str) -> Row:
@@ -44,18 +44,18 @@ def acknowledge(connection: Connection, number: int, person: str) -> Row:
 
 
 def mute(connection: Connection, number: int, until: datetime, reason: str) -> Row:
-    """Send nothing about an unresolved alert until then; UsageError when there is none, or the moment is past."""
+    """Silence an unresolved alert until then; UsageError when there is none, or the moment is past."""
     parameters = {"until": until, "reason": reason}
     return _change(connection, number, "SELECT * FROM mute_alert(%(id)s, %(until)s, %(reason)s)", parameters)
 
 
 def unmute(connection: Connection, number: int) -> Row:
-    """End the mute of an unresolved alert; UsageError when there is none."""
+    """End the silence of an unresolved alert; UsageError when there is none."""
     return _change(connection, number, "SELECT * FROM unmute_alert(%(id)s)", {})
 
 
 def resolve(connection: Connection, number: int, person: str) -> Row:
-    """End an unresolved alert by hand; UsageError when there is none."""
+    """Resolve an alert by hand, with its notification; UsageError when there is none."""
     return _change(connection, number, "SELECT * FROM resolve_alert(%(id)s, %(person)s)", {"person": person})
 
 

@@ -1,6 +1,6 @@
-"""`alerts` and what happened to them: reading, writing, and the outbox rows that are written with them."""
+"""`alerts` and what happened to them: reading and writing."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -38,7 +38,7 @@ def lasting_mutes(connection: Connection, keys: Iterable[Key], moment: datetime)
 
 
 def told_alerts(connection: Connection, checks: Iterable[str], moment: datetime) -> tuple[list[Key], list[Key]]:
-    """Return the alerts of those checks that somebody was told of, or wanted not to hear of: open ones, ended ones."""
+    """Return the alerts of those checks that were notified, or are silenced: firing ones, resolved ones."""
     found = connection.execute(query("told_alerts"), {"checks": list(checks), "moment": moment}).fetchall()
     opened = [(check, subject) for check, subject, ended in found if not ended]
     return opened, [(check, subject) for check, subject, ended in found if ended]
@@ -58,24 +58,21 @@ def save_alert(connection: Connection, alert: Alert) -> Alert:
     return replace(alert, id=row[0] if row else None)
 
 
-def save_event(connection: Connection, event: AlertEvent, destinations: Sequence[str]) -> int:
-    """Note what happened to a saved alert, with an outbox row per destination when it is told; return its id."""
+def save_event(connection: Connection, event: AlertEvent, *, pending: bool) -> int:
+    """Note what happened to a saved alert and return its id; `pending`: a notification about it is due."""
     alert = event.alert
     facts = {name: getattr(alert, name) for name in ("severity", "result", "count", "observed", "expected")}
     row = connection.execute(
         query("insert_alert_event"),
-        {"alert_id": alert.id, "event": event.name, "at": event.at, "note": event.note, **facts},
+        {"alert_id": alert.id, "event": event.name, "at": event.at, "note": event.note, "pending": pending, **facts},
     ).fetchone()
-    event_id = int(row[0]) if row else 0
-    if event.told:
-        connection.execute(query("insert_alert_deliveries"), {"event_id": event_id, "destinations": list(destinations)})
-    return event_id
+    return int(row[0]) if row else 0
 
 
 def save_told(connection: Connection, event_id: int, deliveries: Mapping[str, DirectDelivery]) -> None:
-    """Put messages into the outbox that went out, or tried to, while the database was away; keys are destinations."""
-    for destination, delivery in deliveries.items():
-        parameters = asdict(delivery) | {"event_id": event_id, "destination": destination}
+    """Put deliveries into the outbox that were made, or tried, while the database was away; keys are recipients."""
+    for recipient, delivery in deliveries.items():
+        parameters = asdict(delivery) | {"event_id": event_id, "recipient": recipient}
         connection.execute(query("insert_told_deliveries"), parameters)
 
 

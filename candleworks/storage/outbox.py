@@ -1,4 +1,4 @@
-"""`alert_deliveries`: messages on their way to a destination, each taken by one sender."""
+"""`alert_deliveries`: notifications on their way to a recipient, each taken by one sender."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,33 +12,33 @@ from candleworks.storage.queries import query
 
 
 @contextmanager
-def sole_sender(connection: Connection, destination: str) -> Iterator[bool]:
-    """Be the only one that sends to a destination; yields False while another session is. Its death ends its claim."""
-    row = connection.execute(query("claim_destination"), {"destination": destination}).fetchone()
+def sole_sender(connection: Connection, recipient: str) -> Iterator[bool]:
+    """Be the only one that sends to a recipient; yields False while another session is. Its death ends its claim."""
+    row = connection.execute(query("claim_recipient"), {"recipient": recipient}).fetchone()
     claimed = bool(row and row[0])
     yield claimed
     if claimed and not connection.broken:
-        connection.execute(query("release_destination"), {"destination": destination})
+        connection.execute(query("release_recipient"), {"recipient": recipient})
 
 
-def recover_deliveries(connection: Connection, destination: str) -> int:
+def recover_deliveries(connection: Connection, recipient: str) -> int:
     """Put back what a sender left behind that was cut off between sending and noting it; call as the sole sender."""
-    return connection.execute(query("recover_deliveries"), {"destination": destination}).rowcount
+    return connection.execute(query("recover_deliveries"), {"recipient": recipient}).rowcount
 
 
-def claim_deliveries(connection: Connection, destination: str) -> list[Told]:
+def claim_deliveries(connection: Connection, recipient: str) -> list[Told]:
     """Note that everything that is due is being sent, and return it in order."""
     with connection.cursor(row_factory=class_row(Told)) as cursor:
-        return cursor.execute(query("claim_deliveries"), {"destination": destination}).fetchall()
+        return cursor.execute(query("claim_deliveries"), {"recipient": recipient}).fetchall()
 
 
-def note_sent(connection: Connection, destination: str, events: Sequence[int]) -> None:
-    connection.execute(query("note_sent"), {"destination": destination, "events": list(events)})
+def note_sent(connection: Connection, recipient: str, events: Sequence[int]) -> None:
+    connection.execute(query("note_sent"), {"recipient": recipient, "events": list(events)})
 
 
 def note_unsent(
     connection: Connection,
-    destination: str,
+    recipient: str,
     events: Sequence[int],
     wait: timedelta,
     reason: str,
@@ -47,4 +47,4 @@ def note_unsent(
 ) -> None:
     """Let what was not taken wait for its next attempt."""
     parameters = {"wait": wait, "reason": reason, "maybe_arrived": maybe_arrived}
-    connection.execute(query("note_unsent"), {"destination": destination, "events": list(events), **parameters})
+    connection.execute(query("note_unsent"), {"recipient": recipient, "events": list(events), **parameters})

@@ -36,11 +36,11 @@ def _line(alert: Mapping[str, Any]) -> str:
 def _state(alert: Mapping[str, Any]) -> str:
     if alert["resolved_at"]:
         return f"resolved {second(alert['resolved_at'])}"
-    parts = ["open" if alert["status"] == "open" else f"acknowledged by {alert['acknowledged_by']}"]
+    parts = ["firing" if alert["status"] == "open" else f"acknowledged by {alert['acknowledged_by']}"]
     if alert["result"] == "error":
-        parts.append("the check broke")
+        parts.append("check error")
     if alert["muted_until"] and alert["muted_until"] > clock.now():
-        parts.append(f"muted until {second(alert['muted_until'])}")
+        parts.append(f"silenced until {second(alert['muted_until'])}")
     elif alert["announced_at"] is None:
-        parts.append("told by another")
+        parts.append("inhibited")
     return ", ".join(parts)

@@ -16,6 +16,7 @@ from urllib.parse import quote
 import orjson
 from fastapi import APIRouter, Response
 
+from candleworks.alerts.guide import first_step
 from candleworks.alerts.watchdog import MEANINGS
 from candleworks.model.quality import QualityResult, QualityState
 from candleworks.storage.alert_list import alerts_of_check, list_alerts
@@ -95,13 +96,15 @@ def _present(states: Sequence[QualityState]) -> list[QualityState]:
 
 
 def _explained(check: str, *, known: bool) -> str:
-    """Say where what is shown comes from, unless it is a check with results."""
+    """Say what to do when it fails, and where what is shown comes from, unless it is a check with results."""
+    step = first_step(check)
+    advice = f"<p>When it fails, do first: {html.escape(step)}</p>" if step else ""
     if check in MEANINGS:
         return (
-            f"<p>{html.escape(MEANINGS[check])}</p>"
+            f"<p>{html.escape(MEANINGS[check])}</p>{advice}"
             "<p><code>candleworks alerts watch</code> looks every few seconds and keeps alerts, but no results.</p>"
         )
-    return "" if known else f"<p>Nothing is stored about {html.escape(check)}.</p>"
+    return advice if known else f"<p>Nothing is stored about {html.escape(check)}.</p>"
 
 
 def _page(title: str, heading: str, status: tuple[str, str], body: str) -> Response:

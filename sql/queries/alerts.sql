@@ -48,51 +48,50 @@ UPDATE public.alerts SET
 WHERE id = %(id)s
 
 -- name: insert_alert_event
-INSERT INTO public.alert_events (alert_id, event, at, severity, result, count, observed, expected, note)
-VALUES (%(alert_id)s, %(event)s, %(at)s, %(severity)s, %(result)s, %(count)s, %(observed)s, %(expected)s, %(note)s)
+INSERT INTO public.alert_events (alert_id, event, at, severity, result, count, observed, expected, note, pending)
+VALUES (
+    %(alert_id)s, %(event)s, %(at)s, %(severity)s, %(result)s, %(count)s, %(observed)s, %(expected)s, %(note)s,
+    %(pending)s
+)
 RETURNING id
 
--- name: insert_alert_deliveries
-INSERT INTO public.alert_deliveries (event_id, destination)
-SELECT %(event_id)s, destination FROM unnest(%(destinations)s::text[]) destination
+-- name: claim_recipient
+-- Held by the session that sends to a recipient; false while another one holds it.
+SELECT pg_try_advisory_lock(hashtext('candleworks.alert_deliveries'), hashtext(%(recipient)s))
 
--- name: claim_destination
--- Held by the session that sends to a destination; false while another one holds it.
-SELECT pg_try_advisory_lock(hashtext('candleworks.alert_deliveries'), hashtext(%(destination)s))
-
--- name: release_destination
-SELECT pg_advisory_unlock(hashtext('candleworks.alert_deliveries'), hashtext(%(destination)s))
+-- name: release_recipient
+SELECT pg_advisory_unlock(hashtext('candleworks.alert_deliveries'), hashtext(%(recipient)s))
 
 -- name: recover_deliveries
--- Who holds the destination is not sending yet: what is found in that state was cut off by the end of its sender.
+-- Who holds the recipient is not sending yet: what is found in that state was cut off by the end of its sender.
 UPDATE public.alert_deliveries
 SET state = 'waiting', possible_repeat = true, reason = 'its sender was cut off', next_attempt_at = now()
-WHERE destination = %(destination)s AND state = 'sending'
+WHERE destination = %(recipient)s AND state = 'sending'
 
 -- name: claim_deliveries
--- Everything that waits for a destination becomes one message, unless the destination is left alone for a while after a
--- failure. What was muted meanwhile stays until the mute ends.
+-- Everything that waits for a recipient becomes one notification, unless the recipient is left alone for a while after a
+-- failure. What was silenced meanwhile stays until the silence ends.
 WITH due AS (
     SELECT d.event_id
     FROM public.alert_deliveries d
     JOIN public.alert_events e ON e.id = d.event_id
     JOIN public.alerts a ON a.id = e.alert_id
-    WHERE d.destination = %(destination)s AND d.state = 'waiting'
+    WHERE d.destination = %(recipient)s AND d.state = 'waiting'
         AND (a.muted_until IS NULL OR a.muted_until <= now())
         AND NOT EXISTS (
             SELECT FROM public.alert_deliveries b
-            WHERE b.destination = %(destination)s AND b.state = 'waiting' AND b.next_attempt_at > now()
+            WHERE b.destination = %(recipient)s AND b.state = 'waiting' AND b.next_attempt_at > now()
         )
     ORDER BY d.event_id LIMIT 1000
     FOR UPDATE OF d SKIP LOCKED
 ), claimed AS (
     UPDATE public.alert_deliveries d
     SET state = 'sending', sending_since = clock_timestamp(), attempts = d.attempts + 1
-    FROM due WHERE d.event_id = due.event_id AND d.destination = %(destination)s
+    FROM due WHERE d.event_id = due.event_id AND d.destination = %(recipient)s
     RETURNING d.event_id, d.attempts, d.possible_repeat
 )
-SELECT e.event, a."check", a.subject, e.severity, e.result, e.count, e.observed, e.expected, a.opened_at, e.at,
-    c.event_id, c.attempts, c.possible_repeat
+SELECT e.event, a."check", a.subject, e.severity, e.result, e.count, e.observed, e.expected, a.opened_at, e.at, e.note,
+    a.id AS alert_id, c.event_id, c.attempts, c.possible_repeat
 FROM claimed c
 JOIN public.alert_events e ON e.id = c.event_id
 JOIN public.alerts a ON a.id = e.alert_id
@@ -100,16 +99,16 @@ ORDER BY c.event_id
 
 -- name: note_sent
 UPDATE public.alert_deliveries SET state = 'sent', sent_at = clock_timestamp(), reason = NULL
-WHERE destination = %(destination)s AND event_id = ANY(%(events)s) AND state = 'sending'
+WHERE destination = %(recipient)s AND event_id = ANY(%(events)s) AND state = 'sending'
 
 -- name: note_unsent
 UPDATE public.alert_deliveries
 SET state = 'waiting', next_attempt_at = now() + %(wait)s, reason = %(reason)s,
     possible_repeat = possible_repeat OR %(maybe_arrived)s
-WHERE destination = %(destination)s AND event_id = ANY(%(events)s) AND state = 'sending'
+WHERE destination = %(recipient)s AND event_id = ANY(%(events)s) AND state = 'sending'
 
 -- name: list_alerts
--- Unresolved ones first, then those that ended last; unsent counts messages that were not taken yet.
+-- Unresolved ones first, then those that ended last; unsent counts notifications that were not sent yet.
 SELECT a.*, coalesce(o.unsent, 0) AS unsent
 FROM public.alerts a
 LEFT JOIN LATERAL (
@@ -130,15 +129,15 @@ SELECT * FROM public.alerts WHERE id = %(id)s
 -- name: alert_history
 SELECT event, at, count, observed, note FROM public.alert_events WHERE alert_id = %(id)s ORDER BY id
 
--- name: alert_messages
-SELECT e.event, d.destination, d.state, d.attempts, d.sent_at, d.next_attempt_at, d.possible_repeat, d.reason
+-- name: alert_notifications
+SELECT e.event, d.destination AS recipient, d.state, d.attempts, d.sent_at, d.next_attempt_at, d.possible_repeat, d.reason
 FROM public.alert_events e JOIN public.alert_deliveries d ON d.event_id = e.id
 WHERE e.alert_id = %(id)s
 ORDER BY e.id, d.destination
 
 -- name: count_unsent
--- Messages that were not taken yet, by destination.
-SELECT destination, count(*) AS messages, min(reason) AS reason
+-- Notifications that were not sent yet, by recipient.
+SELECT destination AS recipient, count(*) AS notifications, min(reason) AS reason
 FROM public.alert_deliveries WHERE state <> 'sent' GROUP BY destination ORDER BY destination
 
 -- name: insert_told_deliveries
@@ -146,6 +145,6 @@ FROM public.alert_deliveries WHERE state <> 'sent' GROUP BY destination ORDER BY
 INSERT INTO public.alert_deliveries (
     event_id, destination, state, attempts, next_attempt_at, sent_at, possible_repeat, reason
 ) VALUES (
-    %(event_id)s, %(destination)s, %(state)s, %(attempts)s, %(next_attempt_at)s, %(sent_at)s, %(possible_repeat)s,
+    %(event_id)s, %(recipient)s, %(state)s, %(attempts)s, %(next_attempt_at)s, %(sent_at)s, %(possible_repeat)s,
     %(reason)s
 )

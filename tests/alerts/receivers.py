@@ -19,6 +19,7 @@ SECRET = "s3cret-token"
 class Message(NamedTuple):
     title: str
     text: str
+    type: str
 
 
 class Web:
@@ -42,7 +43,7 @@ class Web:
         body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
         self.requests += 1
         if self.status in (0, 200):
-            self.messages.append(Message(body["title"], body["message"]))
+            self.messages.append(Message(body["title"], body["message"], body["type"]))
         self.meanwhile()
         if self.status:
             handler.send_response(self.status)

@@ -77,7 +77,7 @@ def test_the_worst_of_several_results_counts(connection: Connection, settings: S
 
 
 def test_several_processes_report_at_once(dsn: str, connection: Connection, settings: Settings) -> None:
-    """Each symbol gets one alert, one event and one message in the outbox."""
+    """Each symbol gets one alert, one event and one notification."""
     symbols = [f"S{number:02}" for number in range(30)]
     threads = [
         threading.Thread(target=update, args=[dsn, settings, results("failed", *symbols[::order])]) for order in (1, -1)
@@ -86,14 +86,14 @@ def test_several_processes_report_at_once(dsn: str, connection: Connection, sett
         thread.start()
     for thread in threads:
         thread.join()
-    counts = "SELECT (SELECT count(*) FROM alerts), (SELECT count(*) FROM alert_events), count(*) FROM alert_deliveries"
+    counts = "SELECT (SELECT count(*) FROM alerts), count(*), count(*) FILTER (WHERE pending) FROM alert_events"
     assert connection.execute(counts).fetchone() == (30, 30, 30)
 
 
 @on_one_engine
-def test_an_alert_and_its_messages_are_kept_together(connection: Connection, settings: Settings) -> None:
-    """When the outbox cannot be written, nothing is."""
-    connection.execute("ALTER TABLE alert_deliveries ADD CHECK (destination <> 'log')")
+def test_an_alert_and_its_notification_are_kept_together(connection: Connection, settings: Settings) -> None:
+    """When the notification cannot be noted, nothing is."""
+    connection.execute("ALTER TABLE alert_events ADD CHECK (NOT pending)")
     with pytest.raises(errors.CheckViolation):
         update(connection, settings, results("failed", "AAPL"))
     assert connection.execute("SELECT (SELECT count(*) FROM alerts) + count(*) FROM alert_events").fetchone() == (0,)
@@ -126,14 +126,14 @@ def test_a_muted_alert_is_recorded_and_not_sent(dsn: str, connection: Connection
     for status in ("passed", "passed", "failed", "failed"):
         run(status, "AAPL", "MSFT")
     assert [message.title for message in web.messages] == [
-        "candleworks: freshness failed for AAPL (warning)",
-        "candleworks: freshness failed for MSFT (warning)",
+        "WARNING firing: freshness AAPL [candleworks]",
+        "WARNING firing: freshness MSFT [candleworks]",
     ]
     rows = connection.execute("SELECT status, mute_reason FROM alerts WHERE subject = 'AAPL' ORDER BY id").fetchall()
     assert rows == [("resolved", "known"), ("open", "known")]
     connection.execute("UPDATE alerts SET muted_until = now() WHERE muted_until IS NOT NULL")
     run("failed", "AAPL", "MSFT")
-    assert web.messages[-1].title == "candleworks: freshness failed for AAPL (warning)"
+    assert web.messages[-1].title == "WARNING firing: freshness AAPL [candleworks]"
     assert len(web.messages) == 3
 
 

@@ -1,5 +1,6 @@
 """`alerts list`, `show`, `ack`, `mute`, `unmute`, `deliver` and `watch`."""
 
+import getpass
 import json
 import os
 import re
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from candleworks.alerts import Result, update
+from candleworks.alerts import Result, deliver, update
+from candleworks.alerts.routing import START
 from candleworks.settings import Settings
 from candleworks.storage.connection import Connection
 from candleworks.storage.engine import Engine
@@ -38,7 +40,7 @@ def test_alerts_are_listed(invoke: Invoke, dsn: str, failing: Connection) -> Non
     assert re.split(" {2,}", row.strip()) == [
         *(
             "1",
-            "warning, open, unsent",
+            "warning, firing",
             "freshness",
             "AAPL",
             "312 s, expected at most 120 s",
@@ -46,27 +48,29 @@ def test_alerts_are_listed(invoke: Invoke, dsn: str, failing: Connection) -> Non
             "1",
         )
     ]
-    assert "not delivered yet: 1 to log\n" in found.output
+    assert found.output.endswith(
+        f"1 notification waits, and nothing delivers: {START}, where CANDLEWORKS_ALERT_URLS is set.\n"
+    )
     (alert,) = json.loads(invoke("alerts", "list", "--json", CANDLEWORKS_DSN=dsn).output)["alerts"]
     assert (alert["id"], alert["status"], alert["count"]) == (1, "open", 1)
 
 
-def test_an_alert_that_another_tells_says_so(
+def test_an_alert_that_is_inhibited_says_so(
     invoke: Invoke, dsn: str, connection: Connection, settings: Settings
 ) -> None:
     """`show` names it."""
     for check in ("watch-feed", "feed-silent"):
         update(connection, settings, [Result(check, "feed/a", "critical", "failed", None, None, NOW)])
     listed = invoke("alerts", "list", CANDLEWORKS_DSN=dsn).output
-    (line,) = [line for line in listed.splitlines() if "told by another" in line]
+    (line,) = [line for line in listed.splitlines() if "inhibited" in line]
     assert "feed-silent" in line
-    assert "told by watch-feed" in invoke("alerts", "show", "2", CANDLEWORKS_DSN=dsn).output
+    assert "inhibited by watch-feed" in invoke("alerts", "show", "2", CANDLEWORKS_DSN=dsn).output
 
 
 def test_ended_alerts_are_listed_on_request(invoke: Invoke, dsn: str, failing: Connection) -> None:
     """For as long back as one asks."""
     failing.execute("UPDATE alerts SET status = 'resolved', resolved_at = now() - interval '2 hours'")
-    failing.execute("DELETE FROM alert_deliveries")
+    failing.execute("UPDATE alert_events SET pending = false")
     assert invoke("alerts", "list", CANDLEWORKS_DSN=dsn) == (0, "no alerts\n", "")
     assert invoke("alerts", "list", "--resolved", "1h", CANDLEWORKS_DSN=dsn).output == "no alerts\n"
     assert "resolved" in invoke("alerts", "list", "--resolved", "3h", CANDLEWORKS_DSN=dsn).output
@@ -77,23 +81,47 @@ def test_an_alert_is_answered(invoke: Invoke, dsn: str, failing: Connection) -> 
     sentence = "alert 1 (freshness, AAPL) is acknowledged by ada\n"
     assert invoke("alerts", "ack", "1", "--by", "ada", CANDLEWORKS_DSN=dsn) == (0, sentence, "")
     muted = invoke("alerts", "mute", "1", "--until", "2030-01-31T08:00", "--reason", "known", CANDLEWORKS_DSN=dsn)
-    assert muted == (0, "alert 1 (freshness, AAPL) is muted until 2030-01-31 08:00 UTC\n", "")
-    assert "acknowledged, muted" in invoke("alerts", "list", CANDLEWORKS_DSN=dsn).output
+    assert muted == (0, "alert 1 (freshness, AAPL) is silenced until 2030-01-31 08:00 UTC\n", "")
+    assert "acknowledged, silenced" in invoke("alerts", "list", CANDLEWORKS_DSN=dsn).output
     shown = invoke("alerts", "show", "1", CANDLEWORKS_DSN=dsn).output
-    for words in ("acknowledged_by", "ada", "by ada", "known", "until 2030-01-31", "waiting"):
+    for words in ("acknowledged_by", "ada", "by ada", "known", "until 2030-01-31"):
         assert words in shown
     unmuted = invoke("alerts", "unmute", "1", CANDLEWORKS_DSN=dsn)
-    assert unmuted == (0, "alert 1 (freshness, AAPL) is no longer muted\n", "")
+    assert unmuted == (0, "alert 1 (freshness, AAPL) is no longer silenced\n", "")
     told = json.loads(invoke("alerts", "show", "1", "--json", CANDLEWORKS_DSN=dsn).output)
     assert [event["event"] for event in told["history"]] == ["opened", "acknowledged", "muted", "unmuted"]
 
 
-def test_an_alert_is_ended_by_hand(invoke: Invoke, dsn: str, failing: Connection) -> None:
-    """Without a message: who does it knows."""
-    failing.execute("DELETE FROM alert_deliveries")
+def test_resolving_by_hand_is_notified(invoke: Invoke, dsn: str, failing: Connection, web: Web) -> None:
+    """To whoever was notified that it fires, and with who did it: nobody has looked what is observed now."""
+    settings = told_to(dsn, web.url)
+    deliver(settings, dsn)
     done = invoke("alerts", "resolve", "1", CANDLEWORKS_DSN=dsn)
-    assert done == (0, "alert 1 (freshness, AAPL) is resolved\n", "")
-    assert invoke("alerts", "list", CANDLEWORKS_DSN=dsn).output == "no alerts\n"
+    assert done.output.startswith("alert 1 (freshness, AAPL) is resolved\n")
+    assert invoke("alerts", "list", CANDLEWORKS_DSN=dsn).output.startswith("no alerts\n1 notification waits")
+    deliver(settings, dsn)
+    assert [message.title for message in web.messages[1:]] == ["WARNING resolved: freshness AAPL [candleworks]"]
+    assert f"AAPL: resolved by {getpass.getuser()}\n" in web.messages[1].text
+    assert "312 s" not in web.messages[1].text
+    assert failing.execute("SELECT status FROM alerts").fetchone() == ("resolved",)
+
+
+@pytest.mark.parametrize("silenced", [True, False], ids=["silenced", "never notified"])
+def test_resolving_by_hand_what_nobody_was_notified_of_is_silent(
+    dsn: str, failing: Connection, web: Web, silenced: bool
+) -> None:
+    """Nor what is silenced; and an alert is resolved in SQL as by the command."""
+    settings = told_to(dsn, web.url)
+    if silenced:
+        deliver(settings, dsn)
+        failing.execute("SELECT mute_alert(1, now() + interval '1 hour', 'known')")
+    else:
+        failing.execute("UPDATE alert_events SET pending = false")
+        failing.execute("UPDATE alerts SET announced_at = NULL")
+    failing.execute("SELECT resolve_alert(1, 'ada')")
+    failing.execute("UPDATE alerts SET muted_until = NULL")
+    deliver(settings, dsn)
+    assert len(web.messages) == silenced
 
 
 @pytest.mark.parametrize(
@@ -128,13 +156,13 @@ def test_messages_are_delivered_by_hand(invoke: Invoke, dsn: str, connection: Co
     update(connection, told_to(dsn, web.url), results("failed", "AAPL"))
     web.status = 500
     failed = invoke("alerts", "deliver", CANDLEWORKS_DSN=dsn, CANDLEWORKS_ALERT_URLS=web.url)
-    assert (failed.status, failed.output) == (1, "0 messages about 0 events sent, 1 not taken\n")
+    assert (failed.status, failed.output) == (1, "notifications: 0 sent, with 0 alerts; 1 not taken\n")
     listed = invoke("alerts", "list", CANDLEWORKS_DSN=dsn).output
     assert re.search(r"^not delivered yet: 1 to json-[0-9a-f]{10} \(it answered HTTP 500\)$", listed, re.MULTILINE)
     connection.execute("UPDATE alert_deliveries SET next_attempt_at = now()")
     web.status = 200
     done = invoke("alerts", "deliver", CANDLEWORKS_DSN=dsn, CANDLEWORKS_ALERT_URLS=web.url)
-    assert (done.status, done.output) == (0, "1 messages about 1 events sent, 0 not taken\n")
+    assert (done.status, done.output) == (0, "notifications: 1 sent, with 1 alerts; 0 not taken\n")
     assert len(web.messages) == 1
 
 
@@ -153,4 +181,4 @@ def test_the_watchdog_runs_until_it_is_told_to_stop(dsn: str, connection: Connec
             assert ended(other) == (2, "", sentence)
         os.kill(watchdog.pid, signal.SIGTERM)
         assert ended(watchdog).status == 0
-    assert [message.title for message in web.messages] == ["candleworks: freshness failed for AAPL (warning)"]
+    assert [message.title for message in web.messages] == ["WARNING firing: freshness AAPL [candleworks]"]

@@ -2,20 +2,23 @@
 
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
-from candleworks.alerts import Delivered, deliver, update
+from candleworks.alerts import Delivered, Result, deliver, update
+from candleworks.alerts.guide import first_step
 from candleworks.settings import Settings
 from candleworks.storage.connection import Connection
 from candleworks.storage.engine import Engine
-from tests.alerts.conftest import results, told_to
+from tests.alerts.conftest import NOW, results, told_to
 from tests.alerts.receivers import SECRET, Mail, Web
 from tests.cli.commands import environment
 
@@ -50,47 +53,67 @@ def deliveries(connection: Connection) -> list[tuple[str, str, int, bool]]:
     ).fetchall()
 
 
-def test_an_alert_is_told_at_its_opening_its_escalation_and_its_end(
+def test_an_alert_is_notified_when_it_fires_escalates_and_is_resolved(
     dsn: str, connection: Connection, web: Web, mail: Mail
 ) -> None:
-    """Three messages to each receiver for ten results, with what was observed and expected and where to look."""
-    settings = told_to(dsn, web.url, mail.url, dashboard_url="http://dash.example/d/quality")
+    """Three notifications to each recipient for ten results; the last one says what is observed then."""
+    settings = told_to(dsn, web.url, mail.url, page_url="https://candles.example")
     for minute in range(0, 50, 5):
         status = "failed" if minute < 30 else "passed"
         update(connection, settings, results(status, "AAPL", minute=minute, observed=f"{minute} s"))
         deliver(settings, dsn)
     assert [message.title for message in web.messages] == [
-        "candleworks: freshness failed for AAPL (warning)",
-        "candleworks: freshness still failing for AAPL (warning)",
-        "candleworks: freshness well again for AAPL (warning)",
+        "WARNING firing: freshness AAPL [candleworks]",
+        "WARNING still firing: freshness AAPL [candleworks]",
+        "WARNING resolved: freshness AAPL [candleworks]",
     ]
-    assert web.messages[0].text.splitlines() == [
-        "freshness failed: 1 subject (warning)",
-        "- AAPL: observed 0 s, expected at most 120 s, since 2026-01-05 15:00:00 UTC",
-        "  http://127.0.0.1:8050/quality/freshness",
-        "Dashboard: http://dash.example/d/quality",
+    assert re.sub(r"\(.* ago\)", "(... ago)", web.messages[0].text).splitlines() == [
+        "WARNING firing: freshness",
+        "AAPL: 0 s",
+        "Since 2026-01-05 15:00:00 UTC (... ago)",
+        "Expected: at most 2 min",
+        f"Do first: {first_step('freshness')}",
+        "",
+        "https://candles.example/quality/freshness",
     ]
-    assert "observed 10 s, expected at most 120 s, since 2026-01-05 15:00:00 UTC, 3 times" in web.messages[1].text
-    assert "since 2026-01-05 15:00:00 until 2026-01-05 15:35:00 UTC" in web.messages[2].text
+    assert "AAPL: 10 s\nSince 2026-01-05 15:00:00 UTC" in web.messages[1].text
+    assert "ago), failed 3 times\n" in web.messages[1].text
+    assert "AAPL: now 35 s\nFired for 35 min, from 2026-01-05 15:00:00 to" in web.messages[2].text
     assert [sent["Subject"] for sent in mail.mails] == [message.title for message in web.messages]
     body = mail.mails[0].get_body(("plain",))
     assert body is not None
-    assert "AAPL: observed 0 s, expected at most 120 s" in body.get_content()
+    assert body.get_content().splitlines()[:2] == ["WARNING firing: freshness", "AAPL: 0 s"]
 
 
 @on_one_engine
-def test_a_flood_is_one_message(dsn: str, connection: Connection, web: Web, mail: Mail) -> None:
-    """A hundred symbols that go stale at once, and come back at once: two messages per receiver."""
+def test_a_webhook_is_given_the_severity(dsn: str, connection: Connection, web: Web) -> None:
+    """As the type that apprise has for it: critical is not warning, and what is resolved is a success."""
+    settings = told_to(dsn, web.url)
+    severities = ("critical", "warning", "info")
+    for minute, status in enumerate(("failed", "passed", "passed")):
+        for severity in severities:
+            at = NOW + timedelta(minutes=minute)
+            update(connection, settings, [Result("disk", severity, severity, status, None, None, at)])  # type: ignore[arg-type]
+            deliver(settings, dsn)
+    assert [message.type for message in web.messages] == ["failure", "warning", "info", *["success"] * 3]
+
+
+@on_one_engine
+def test_a_flood_is_one_notification(dsn: str, connection: Connection, web: Web, mail: Mail) -> None:
+    """A hundred symbols that go stale at once, and come back at once: two notifications per recipient."""
     settings = told_to(dsn, web.url, mail.url)
     symbols = [f"S{number:03}" for number in range(100)]
     update(connection, settings, results("failed", *symbols))
-    assert deliver(settings, dsn) == Delivered(messages=2, events=200)
+    assert deliver(settings, dsn) == Delivered(notifications=2, alerts=200)
     for minute in (5, 10):
         update(connection, settings, results("passed", *symbols, minute=minute))
-    assert deliver(settings, dsn) == Delivered(messages=2, events=200)
+    assert deliver(settings, dsn) == Delivered(notifications=2, alerts=200)
     assert deliver(settings, dsn) == Delivered()
-    assert [message.title for message in web.messages] == ["candleworks: 100 failed", "candleworks: 100 well again"]
-    assert "freshness failed: 100 subjects (warning)\n- S000: observed" in web.messages[0].text
+    assert [message.title for message in web.messages] == [
+        "WARNING firing: freshness S000, 99 more firing [candleworks]",
+        "WARNING resolved: freshness S000, 99 more resolved [candleworks]",
+    ]
+    assert "WARNING firing: freshness, 100 subjects\n- S000: 5 min 12 s; since" in web.messages[0].text
     assert "\n- and 80 more\n" in web.messages[0].text
     assert (len(web.messages), len(mail.mails)) == (2, 2)
 
@@ -112,7 +135,7 @@ def test_what_a_receiver_does_not_take_is_kept(dsn: str, connection: Connection,
 
 @on_one_engine
 def test_messages_wait_for_a_receiver_that_is_down(dsn: str, connection: Connection) -> None:
-    """Opened and ended while it was away: both are told in one message when it is back."""
+    """Fired and resolved while it was away: that is one alert, as it is when the receiver is back."""
     web = Web()
     with web.listening():
         settings = told_to(dsn, web.url)
@@ -122,8 +145,9 @@ def test_messages_wait_for_a_receiver_that_is_down(dsn: str, connection: Connect
         update(connection, settings, results("passed", "AAPL", minute=minute))
     with web.listening():
         total = deliver_until(settings, dsn, lambda: web.messages)
-    assert total.messages == 1
-    assert [message.title for message in web.messages] == ["candleworks: 1 failed, 1 well again"]
+    assert total.notifications == 1
+    assert [message.title for message in web.messages] == ["WARNING resolved: freshness AAPL [candleworks]"]
+    assert "Fired for 10 min, from 2026-01-05 15:00:00 to 2026-01-05 15:10:00 UTC" in web.messages[0].text
 
 
 @on_one_engine
@@ -202,7 +226,7 @@ def test_many_deliverers_share_many_events(dsn: str, connection: Connection, web
     for worker in workers:
         worker.join()
     text = "\n".join(message.text for message in web.messages)
-    assert sorted(line[2:5] for line in text.splitlines() if line.startswith("- ")) == symbols
+    assert sorted(re.findall(r"^(?:- )?(S\d\d):", text, re.MULTILINE)) == symbols
 
 
 def test_a_deliverer_that_is_killed_between_sending_and_noting_it(dsn: str, connection: Connection, web: Web) -> None:
@@ -222,8 +246,8 @@ def test_a_deliverer_that_is_killed_between_sending_and_noting_it(dsn: str, conn
     assert deliver(settings, dsn) == Delivered()
     first, second = (message.text for message in web.messages)
     assert "may have been sent before" not in first
-    assert "AAPL: observed 312 s" in second
-    assert "[may have been sent before: the first attempt was cut off]" in second
+    assert "AAPL: 5 min 12 s" in second
+    assert "This may have been sent before: the first attempt was cut off." in second
     assert deliveries(connection) == [("opened", "sent", 2, True)]
 
 
@@ -248,7 +272,7 @@ def test_a_database_that_is_lost_while_a_message_is_sent(dsn: str, connection: C
     web.meanwhile = lambda: connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'candleworks alerts deliver'"
     )
-    assert deliver(settings, dsn).messages == 1
+    assert deliver(settings, dsn).notifications == 1
     assert deliver(settings, dsn) == Delivered()
     assert web.requests == 1
     assert deliveries(connection) == [("opened", "sent", 1, False)]
@@ -271,7 +295,7 @@ def test_no_secret_is_logged_or_kept(
         "apprise cannot read its address: correct CANDLEWORKS_ALERT_URLS",
     }
     everything = connection.execute("SELECT string_agg(d::text, ' ') FROM alert_deliveries d").fetchone()
-    assert "did not take a message (it refused the connection)" in caplog.text
+    assert "did not take a notification (it refused the connection)" in caplog.text
     assert SECRET not in f"{caplog.text}{everything}{settings!r}"
 
 
@@ -282,6 +306,6 @@ def test_without_an_address_messages_are_logged(
     """Once, as a warning."""
     settings = told_to(dsn)
     update(connection, settings, results("failed", "AAPL"))
-    assert deliver(settings, dsn) == Delivered(messages=1, events=1)
+    assert deliver(settings, dsn) == Delivered(notifications=1, alerts=1)
     assert deliver(settings, dsn) == Delivered()
-    assert "candleworks: freshness failed for AAPL (warning)\nfreshness failed: 1 subject" in caplog.text
+    assert "WARNING firing: freshness AAPL [candleworks]\nWARNING firing: freshness\nAAPL: 5 min 12 s" in caplog.text

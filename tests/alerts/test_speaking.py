@@ -60,7 +60,7 @@ def test_a_silent_feed_is_told_once_when_all_run(heard: Heard, connection: Conne
         heard.report(minute, passed=("feed-silent", "freshness", "open-gaps"))
     assert heard.told == [("opened", "watch-feed"), ("resolved", "watch-feed")]
     rows = connection.execute("SELECT DISTINCT event, note FROM alert_events WHERE note IS NOT NULL").fetchall()
-    assert rows == [("opened", "told by watch-feed")]
+    assert rows == [("opened", "inhibited by watch-feed")]
     assert connection.execute("SELECT count(*) FROM alerts WHERE resolved_at IS NULL").fetchall() == [(0,)]
 
 
@@ -88,11 +88,11 @@ def test_what_one_run_finds_is_told_in_one_message(dsn: str, connection: Connect
     )
     silent = Result("feed-silent", FEED, "critical", "failed", "312 s", None, NOW)
     update(connection, settings, [silent, *results("failed", *symbols)])
-    assert deliver(settings, dsn) == Delivered(messages=1, events=101)
+    assert deliver(settings, dsn) == Delivered(notifications=1, alerts=101)
     [message] = web.messages
-    assert message.title == "candleworks: 101 failed"
+    assert message.title == f"CRITICAL firing: feed-silent {FEED}, 100 more firing [candleworks]"
     assert "feed-silent" in message.text
-    assert "freshness failed: 100 subjects (warning)" in message.text
+    assert "WARNING firing: freshness, 100 subjects" in message.text
 
 
 def test_without_the_checks_the_watchdog_tells(

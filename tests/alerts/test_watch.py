@@ -43,7 +43,7 @@ def few_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def titles(web: Web) -> list[str]:
-    return [message.title.removeprefix("candleworks: ") for message in web.messages]
+    return [message.title.removesuffix(" [candleworks]") for message in web.messages]
 
 
 def test_an_ingest_that_dies_and_comes_back_is_told_twice(
@@ -54,12 +54,12 @@ def test_an_ingest_that_dies_and_comes_back_is_told_twice(
     connection.execute(SIGN.format("interval '1 hour'"))
     watchdog.round()
     watchdog.round()
-    assert titles(web) == ["watch-ingest failed for feed/twelvedata (critical)"]
+    assert titles(web) == ["CRITICAL firing: watch-ingest feed/twelvedata"]
     alive = Watch(watching(told_to(dsn, web.url), tmp_path), dsn)
     connection.execute(SIGN.format("interval '1 second'"))
     for _ in range(3):
         alive.round()
-    assert titles(web)[1:] == ["watch-ingest well again for feed/twelvedata (critical)"]
+    assert titles(web)[1:] == ["CRITICAL resolved: watch-ingest feed/twelvedata"]
 
 
 @pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
@@ -71,14 +71,13 @@ def test_a_look_that_breaks_is_an_alert_of_its_own(dsn: str, connection: Connect
     connection.execute("ALTER TABLE ingest_stats RENAME TO elsewhere")
     watchdog.round()
     watchdog.round()
-    assert titles(web)[1:] == ["watch broke for feeds (critical)"]
-    assert (
-        'the check itself broke: The feeds cannot be looked at (relation "public.ingest_stats"' in web.messages[1].text
-    )
+    assert titles(web)[1:] == ["CRITICAL check error: watch feeds"]
+    sentence = 'not checked, because the check failed: The feeds cannot be looked at (relation "public.ingest_stats"'
+    assert sentence in web.messages[1].text
     connection.execute("ALTER TABLE elsewhere RENAME TO ingest_stats")
     for _ in range(2):
         watchdog.round()
-    assert "well again" in titles(web)[-1]
+    assert "resolved" in titles(web)[-1]
     rows = connection.execute('SELECT "check", status FROM alerts ORDER BY id').fetchall()
     assert rows == [("watch-ingest", "open"), ("watch", "resolved")]
 
@@ -118,19 +117,19 @@ def test_a_database_that_is_away_is_told_directly(database: Database, web: Web, 
     database.stop()
     other_web.status = 500
     watchdog.round()
-    assert titles(web) == ["watch-database failed for database (critical)"]
-    assert "observed The database candleworks on " in web.messages[0].text
+    assert titles(web) == ["CRITICAL firing: watch-database database"]
+    assert "database: The database candleworks on " in web.messages[0].text
     Watch(settings, database.dsn).round()  # one that was started anew knows what was told
     other_web.status = 200
     time.sleep(0.2)
     watchdog = Watch(settings, database.dsn)
     watchdog.round()
-    assert titles(web)[1:] == ["watch-database still failing for database (critical)"]
+    assert titles(web)[1:] == ["CRITICAL still firing: watch-database database"]
     assert titles(other_web) == [titles(web)[0], titles(web)[1]]
     database.start()
     for _ in range(3):
         watchdog.round()
-    assert titles(web)[2:] == ["watch-database well again for database (critical)"]
+    assert titles(web)[2:] == ["CRITICAL resolved: watch-database database"]
     assert titles(other_web) == titles(web)
     (alert,) = database.rows('SELECT "check", status, count FROM alerts')
     assert alert == ("watch-database", "resolved", 3)
@@ -155,9 +154,9 @@ def test_what_no_receiver_took_meanwhile_comes_by_the_outbox(database: Database,
     web.status = 200
     time.sleep(0.2)
     watchdog.round()
-    assert titles(web)[0] in ("watch-database failed for database (critical)", "1 failed, 1 well again")
+    assert titles(web)[0] in ("CRITICAL firing: watch-database database", "CRITICAL resolved: watch-database database")
     watchdog.round()
-    assert sum(title.count("well again") for title in titles(web)) == 1
+    assert sum(title.count("resolved") for title in titles(web)) == 1
     assert database.rows("SELECT DISTINCT state FROM alert_deliveries") == [("sent",)]
 
 
@@ -188,6 +187,6 @@ def test_a_watchdog_that_is_killed_while_it_sends_directly(web: Web, tmp_path: P
     for _ in range(2):
         Watch(settings, NOWHERE).round()
     assert [("may have been sent before" in message.text) for message in web.messages[:2]] == [False, True]
-    assert titles(web) == ["watch-database failed for database (critical)"] * 2 + [
-        "watch-database still failing for database (critical)"
+    assert titles(web) == ["CRITICAL firing: watch-database database"] * 2 + [
+        "CRITICAL still firing: watch-database database"
     ]

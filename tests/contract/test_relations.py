@@ -188,6 +188,7 @@ TABLES = {
         "observed text",
         "expected text",
         "note text",
+        "pending bool NOT NULL DEFAULT false",
     ],
     "alert_deliveries": [
         "event_id int8 NOT NULL",

@@ -142,12 +142,12 @@ def open_alert(connection: Connection, check: str, *statuses: Any, until: dateti
 def test_the_link_of_a_watchdogs_alert_leads_to_the_alert(client: httpx.Client, connection: Connection) -> None:
     """It keeps no results: the page says what its alert means, since when it is open, and what was observed."""
     page = client.get("/quality/watch-feed").text
-    assert "no tick comes. Is the vendor up" in page
+    assert "no tick comes.</p><p>When it fails, do first: Check that the vendor is up" in page
     assert "no alert is open" in page
     open_alert(connection, "watch-feed", "failed", "failed", "passed")
     page = client.get("/quality/watch-feed").text
     cells = re.findall(r"<td>(?:<a [^>]*>)?([^<]*)", page)
-    assert cells[2:5] == ["feed/&lt;b&gt;", "critical", "open"]
+    assert cells[2:5] == ["feed/&lt;b&gt;", "critical", "firing"]
     assert cells[5] == f"{NOW - timedelta(minutes=3):%Y-%m-%d %H:%M:%S}"
     assert cells[7:10] == ["2", "0 ticks in 120 s", "at least 1"]
     assert "1 failure" in page

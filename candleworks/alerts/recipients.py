@@ -1,13 +1,13 @@
-"""Where messages go: apprise addresses, named without their secrets, and what a failed attempt may say about them."""
+"""Where notifications go: apprise addresses, named without secrets, and what a failed attempt may say about them."""
 
 import contextlib
 import hashlib
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from candleworks.alerts.message import Message
+from candleworks.alerts.message import Level, Message
 from candleworks.settings import Settings
 
 if TYPE_CHECKING:
@@ -15,20 +15,22 @@ if TYPE_CHECKING:
 
 LOG = "log"
 _DEFAULT_LENGTHS = (250, 32_768)
+# apprise's names: recipients show them by colour or icon, a webhook has them as its type.
+_KINDS: Mapping[Level, str] = {"critical": "failure", "warning": "warning", "info": "info", "resolved": "success"}
 
 log = logging.getLogger(__name__)
 
 
 class Sent(NamedTuple):
-    """Whether a message was taken; if not, why, without secrets, and whether it may have arrived all the same."""
+    """Whether a notification was taken; if not, why, without secrets, and whether it may have arrived all the same."""
 
     taken: bool
     reason: str | None = None
     maybe_arrived: bool = False
 
 
-class Destination(Protocol):
-    """A receiver of messages, named without its secrets."""
+class Recipient(Protocol):
+    """Takes notifications; it is named without its secrets."""
 
     @property
     def name(self) -> str: ...
@@ -40,14 +42,14 @@ class Destination(Protocol):
     def send(self, message: Message) -> Sent: ...
 
 
-def destinations(settings: Settings) -> list[Destination]:
-    """Return the configured receivers, or the log when there is none."""
+def recipients(settings: Settings) -> list[Recipient]:
+    """Return the configured recipients, or the log when there is none."""
     urls = [url.get_secret_value() for url in settings.alert_urls]
     return [_Address(url) for url in dict.fromkeys(urls)] or [_Log()]
 
 
 class _Log:
-    """Writes messages to the log of this process."""
+    """Writes notifications to the log of this process."""
 
     name = LOG
     lengths = _DEFAULT_LENGTHS
@@ -78,15 +80,15 @@ class _Address:
             servers = self._apprise()
             if not servers:
                 return Sent(taken=False, reason="apprise cannot read its address: correct CANDLEWORKS_ALERT_URLS")
-            kind = NotifyType.SUCCESS if message.good else NotifyType.WARNING
+            kind = NotifyType(_KINDS[message.level])
             taken = servers.notify(message.body, message.title, kind, body_format=NotifyFormat.TEXT)
         return Sent(taken=True) if taken else _failure(words)
 
     def _apprise(self) -> "Apprise":
         """Return what sends to the address; it holds no server where apprise cannot read the address."""
-        from apprise import Apprise  # noqa: PLC0415 - 0.5 s to import and to look at its plugins
+        from apprise import Apprise, AppriseAsset  # noqa: PLC0415 - 0.5 s to import and to look at its plugins
 
-        servers = Apprise()
+        servers = Apprise(asset=AppriseAsset(app_id="candleworks", app_desc="candleworks alerts"))
         servers.add(self._url)
         return servers
 

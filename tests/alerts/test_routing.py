@@ -1,0 +1,211 @@
+"""Who delivers and to whom: what the installation says, never the shell that happens to run something."""
+
+import logging
+import socket
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from candleworks.alerts import Delivered, deliver, update
+from candleworks.alerts.routing import START, WATCH, deliverer_name, own_recipients
+from candleworks.alerts.watch import Watch
+from candleworks.settings import Settings
+from candleworks.storage.connection import Connection
+from candleworks.storage.engine import Engine
+from tests.alerts.conftest import results, told_to
+from tests.alerts.receivers import SECRET, Mail, Web
+from tests.alerts.test_watch import few_sessions  # noqa: F401 - the fixture
+from tests.cli.conftest import Invoke
+
+on_one_engine = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
+ROUND = timedelta(minutes=1)
+
+
+def at_home(settings: Settings, home: Path) -> Settings:
+    return settings.model_copy(update={"home": home})
+
+
+def opened(connection: Connection, settings: Settings, *symbols: str) -> None:
+    update(connection, settings, results("failed", *symbols))
+
+
+def forgotten(connection: Connection) -> None:
+    """Two days have passed since anything delivered."""
+    connection.execute(
+        "UPDATE candleworks.alert_deliverers SET seen_at = now() - '2 days'::interval, runs_until = now()"
+    )
+
+
+def a_failing_check(connection: Connection) -> None:
+    """A feed that lost its connection an hour ago: `open-gaps` fails."""
+    connection.execute(
+        "INSERT INTO feed_gaps (feed, started_at, reason) VALUES ('twelvedata', now() - interval '1 hour', 'test')"
+    )
+
+
+def test_a_check_from_another_shell_swallows_no_alert(
+    invoke: Invoke, dsn: str, connection: Connection, web: Web, mail: Mail, tmp_path: Path
+) -> None:
+    """It has no addresses, and an empty home: the watch of the installation sends to each of its recipients, once."""
+    settings = at_home(told_to(dsn, web.url, mail.url), tmp_path)
+    watch = Watch(settings, dsn)
+    watch.round()
+    a_failing_check(connection)
+    found = invoke("check", "system", CANDLEWORKS_DSN=dsn)
+    assert "failed: open-gaps of feed/twelvedata: " in found.output
+    names = ", ".join(sorted(own_recipients(settings)))
+    assert f"1 notification waits: {deliverer_name(settings, WATCH)} sends to {names}.\n" in found.output
+    assert found.errors == ""
+    assert (web.messages, mail.mails) == ([], [])
+    delivered = invoke("alerts", "deliver", CANDLEWORKS_DSN=dsn)
+    assert delivered.output == (
+        "notifications: 0 sent, with 0 alerts; 0 not taken\n"
+        f"{names}: sent by {deliverer_name(settings, WATCH)}, which has the address.\n"
+    )
+    for _ in range(2):
+        watch.round()
+    assert [message.title for message in web.messages] == ["WARNING firing: open-gaps feed/twelvedata [candleworks]"]
+    assert [sent["Subject"] for sent in mail.mails] == [web.messages[0].title]
+
+
+@on_one_engine
+def test_what_waits_before_anything_delivers_is_sent_then(
+    invoke: Invoke, dsn: str, connection: Connection, web: Web, tmp_path: Path
+) -> None:
+    """A check says that nothing delivers; the first watch sends all of it to its recipients."""
+    a_failing_check(connection)
+    found = invoke("check", "system", CANDLEWORKS_DSN=dsn, CANDLEWORKS_ALERT_URLS=web.url)
+    assert f"1 notification waits, and nothing delivers: {START}" in found.output
+    assert web.requests == 0
+    Watch(at_home(told_to(dsn, web.url), tmp_path), dsn).round()
+    assert len(web.messages) == 1
+
+
+@on_one_engine
+def test_an_address_that_is_added_later_gets_no_old_events(dsn: str, connection: Connection, web: Web) -> None:
+    """Only what happens from then on; one that is taken away gets nothing more."""
+    with Web().listening() as later:
+        opened(connection, told_to(dsn, web.url), "AAPL")
+        deliver(told_to(dsn, web.url), dsn)
+        both = told_to(dsn, web.url, later.url)
+        assert deliver(both, dsn) == Delivered()
+        opened(connection, both, "MSFT")
+        assert deliver(both, dsn) == Delivered(notifications=2, alerts=2)
+        opened(connection, both, "TSLA")
+        deliver(told_to(dsn, later.url), dsn)
+    assert [message.title.split()[3] for message in web.messages] == ["AAPL", "MSFT"]
+    assert [message.title.split()[3] for message in later.messages] == ["MSFT", "TSLA"]
+
+
+@on_one_engine
+def test_a_deliverer_without_addresses_takes_nothing_from_those_that_have_some(
+    dsn: str, connection: Connection, web: Web, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not even when those were not seen for days: it waits for them. Its log says where notifications go."""
+    settings, silent = at_home(told_to(dsn, web.url), tmp_path / "a"), at_home(told_to(dsn), tmp_path / "b")
+    deliver(settings, dsn, ROUND)
+    for forget in (lambda: None, lambda: forgotten(connection)):
+        forget()
+        opened(connection, silent, f"S{len(web.messages)}")
+        assert deliver(silent, dsn, ROUND) == deliver(silent, dsn) == Delivered()
+        assert deliver(settings, dsn, ROUND).notifications == 1
+    (name,) = own_recipients(settings)
+    with caplog.at_level(logging.WARNING):
+        watch = Watch(silent, dsn)
+        for _ in range(3):
+            watch.round()
+    sentence = f"CANDLEWORKS_ALERT_URLS is not set here: notifications go to {name}, delivered by"
+    assert [record.getMessage().startswith(sentence) for record in caplog.records].count(True) == 1
+
+
+@on_one_engine
+def test_only_an_installation_without_addresses_logs(
+    dsn: str, connection: Connection, web: Web, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When a watch takes its addresses out of the configuration, the log is its recipient from then on."""
+    deliver(at_home(told_to(dsn, web.url), tmp_path), dsn, ROUND)
+    silent = at_home(told_to(dsn), tmp_path)
+    opened(connection, silent, "AAPL")
+    assert deliver(silent, dsn, ROUND) == Delivered(notifications=1, alerts=1)
+    assert "WARNING firing: freshness AAPL" in caplog.text
+    assert web.requests == 0
+
+
+def test_two_installations_with_different_recipients_are_told(
+    invoke: Invoke, dsn: str, connection: Connection, web: Web, other_web: Web, tmp_path: Path
+) -> None:
+    """By the log of the second, by `doctor` and by `alerts list`; every recipient gets everything once."""
+    first, second = (at_home(told_to(dsn, each.url), tmp_path / name) for each, name in ((web, "a"), (other_web, "b")))
+    watches = [Watch(settings, dsn) for settings in (first, second)]
+    for watch in watches * 2:
+        watch.round()
+    opened(connection, first, "AAPL")
+    for watch in watches * 2:
+        watch.round()
+    assert [len(each.messages) for each in (web, other_web)] == [1, 1]
+    each = "; ".join(
+        f"{socket.gethostname()}:{settings.home} (alerts watch) to {own_recipients(settings)[0]}"
+        for settings in (first, second)
+    )
+    sentence = f"2 installations deliver the notifications of this database to different recipients: {each}."
+    for arguments in (("alerts", "list"), ("alerts", "recipients")):
+        assert sentence in invoke(*arguments, CANDLEWORKS_DSN=dsn).output
+    doctor = invoke("doctor", CANDLEWORKS_DSN=dsn, COLUMNS="1000").output
+    assert sentence in doctor
+    assert "alerts.page_url is not set: notifications link to http://127.0.0.1:8050, which opens only" in doctor
+    stored = connection.execute("SELECT string_agg(d::text, ' ') FROM candleworks.alert_deliverers d").fetchone()
+    assert SECRET not in f"{stored}{doctor}"
+
+
+@on_one_engine
+def test_the_second_installation_says_once_that_there_is_another(
+    dsn: str, web: Web, other_web: Web, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And says it no more when they agree."""
+    Watch(at_home(told_to(dsn, web.url), tmp_path / "a"), dsn).round()
+    second = Watch(at_home(told_to(dsn, other_web.url), tmp_path / "b"), dsn)
+    for _ in range(4):
+        second.round()
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert [sentence.startswith("2 installations deliver") for sentence in said].count(True) == 1
+    caplog.clear()
+    same = Watch(at_home(told_to(dsn, web.url), tmp_path / "b"), dsn)
+    for _ in range(2):
+        same.round()
+    caplog.clear()
+    same.round()
+    assert "2 installations" not in caplog.text
+
+
+@on_one_engine
+def test_a_recipient_is_forgotten(invoke: Invoke, dsn: str, connection: Connection, web: Web) -> None:
+    """With what waits for it; a name that nobody knows is a mistake."""
+    settings = told_to(dsn, web.url)
+    (name,) = own_recipients(settings)
+    web.status = 500
+    opened(connection, settings, "AAPL")
+    deliver(settings, dsn)
+    done = invoke("alerts", "recipients", "--forget", name, CANDLEWORKS_DSN=dsn)
+    assert done.output == f"{name} is forgotten; 1 notifications that waited for it are dropped\n"
+    assert connection.execute("SELECT count(*) FROM alert_deliveries").fetchone() == (0,)
+    again = invoke("alerts", "recipients", "--forget", name, CANDLEWORKS_DSN=dsn)
+    sentence = f"There is no recipient '{name}': choose one of `candleworks alerts recipients`.\n"
+    assert (again.status, again.errors) == (2, sentence)
+
+
+@on_one_engine
+def test_a_watch_that_stopped_is_known_at_once(
+    invoke: Invoke, dsn: str, connection: Connection, tmp_path: Path
+) -> None:
+    """A check does not say that it sends; what it was told to send waits for its recipients."""
+    settings = at_home(told_to(dsn, "json://127.0.0.1:1/x"), tmp_path)
+    watch = Watch(settings, dsn)
+    watch.round()
+    assert "running" in invoke("alerts", "recipients", CANDLEWORKS_DSN=dsn).output
+    watch.stop()
+    assert "not running" in invoke("alerts", "recipients", CANDLEWORKS_DSN=dsn).output
+    opened(connection, settings, "AAPL")
+    listed = invoke("alerts", "list", CANDLEWORKS_DSN=dsn).output
+    (name,) = own_recipients(settings)
+    assert f"1 notification waits for {name}, and nothing that delivers runs: {START}.\n" in listed
