@@ -43,9 +43,7 @@ def check(
         report = run_checks(settings, dsn, suite, start)
         with transient_errors(dsn), connect(dsn, "candleworks check") as connection:
             pending = waiting(connection)
-    _print(report)
-    if pending:
-        typer.echo(pending)
+    _print(report, pending)
     if not report.passed:
         raise typer.Exit(1)
 
@@ -59,8 +57,8 @@ def _start(text: str | None) -> datetime | None:
     return start
 
 
-def _print(report: Report) -> None:
-    """Print what passed as a table, then what was idle, a line for each failure, and the counts."""
+def _print(report: Report, pending: str | None) -> None:
+    """Print what passed as a table, then what was idle, which notifications wait, a line for each failure, and the counts."""
     table = Table("check", "subject", "observed")
     for result in report.results:
         if result.status == "passed":
@@ -68,6 +66,8 @@ def _print(report: Report) -> None:
     wide_console().print(table)
     if report.idle:
         typer.echo(f"nothing new to look at for {', '.join(report.idle)}")
+    if pending:
+        typer.echo(pending)
     for result in (*report.errors, *report.failed):
         typer.echo(typer.style(_line(result), fg="red"))
     typer.echo(f"{report.counts}, in {report.seconds:.1f} s")
