@@ -58,7 +58,7 @@ def _start(text: str | None) -> datetime | None:
 
 
 def _print(report: Report, pending: str | None) -> None:
-    """Print what passed as a table, then what was idle, which notifications wait, a line for each failure, and the counts."""
+    """Print a table of what passed, what was idle, which notifications wait, a line per failure, and the counts."""
     table = Table("check", "subject", "observed")
     for result in report.results:
         if result.status == "passed":
