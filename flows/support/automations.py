@@ -1,14 +1,19 @@
-"""The blocks and automations of candleworks, as code: saved anew at each deployment, never twice."""
+"""The blocks and automations of candleworks, as code: those that are there are changed, so that their history stays."""
 
 import os
+from collections.abc import Sequence
 from datetime import timedelta
+from uuid import UUID
 
 from prefect.automations import Automation
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
-from prefect.client.orchestration import get_client
-from prefect.events.actions import SendNotification
-from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.events.actions import ActionTypes, DoNothing, SendNotification
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
+from prefect.exceptions import ObjectNotFound
+
+from candleworks.settings import load_settings
 
 WEBHOOK = "CANDLEWORKS_EVENT_WEBHOOK"
 BLOCK = "candleworks-webhook"
@@ -20,46 +25,90 @@ EVENTS = {
 
 
 def automate() -> None:
-    """Post events to the address in CANDLEWORKS_EVENT_WEBHOOK; without one the automations go."""
+    """Have one automation for each of `EVENTS`: to the webhook in CANDLEWORKS_EVENT_WEBHOOK, or with no action yet.
+
+    Whether it is enabled, and the actions that a person added, stay as they are.
+    """
     address = os.environ.get(WEBHOOK)
-    wanted = _automations(_save_block(address)) if address else []
     with get_client(sync_client=True) as client:
-        for name in EVENTS:
-            for old in client.read_automations_by_name(name):
-                client.delete_automation(old.id)
-    for automation in wanted:
-        automation.create()
+        block = _save_block(address) if address else _saved_block(client)
+        for name, (event, resource) in EVENTS.items():
+            action = _post(block, event) if block and address else DoNothing()
+            _save(client, _automation(name, event, resource), action, block)
 
 
-def _save_block(address: str) -> str:
+def _save(client: SyncPrefectClient, wanted: AutomationCore, action: ActionTypes, block: UUID | None) -> None:
+    found = client.read_automations_by_name(wanted.name)
+    if not found:
+        client.create_automation(wanted.model_copy(update={"actions": [action]}))
+        return
+    actions = _with_theirs(action, found[0].actions, block)
+    wanted = wanted.model_copy(update={"actions": actions, "enabled": found[0].enabled})
+    if _facts(wanted) != _facts(found[0]):
+        Automation(**wanted.model_dump(), id=found[0].id).update()
+
+
+def _with_theirs(action: ActionTypes, found: Sequence[ActionTypes], block: UUID | None) -> list[ActionTypes]:
+    """Return our action and those of a person; nothing needs to be done where they do something."""
+    theirs = [
+        each
+        for each in found
+        if not isinstance(each, DoNothing)
+        and not (isinstance(each, SendNotification) and each.block_document_id == block)
+    ]
+    ours = [] if theirs and isinstance(action, DoNothing) else [action]
+    return [*ours, *theirs]
+
+
+def _facts(automation: AutomationCore) -> object:
+    """What is compared: Prefect gives each saved trigger an id, and fills in what was left out."""
+    trigger = automation.trigger.model_dump(include={"expect", "match", "posture", "threshold", "within"})
+    return automation.description, trigger, automation.actions
+
+
+def _saved_block(client: SyncPrefectClient) -> UUID | None:
+    try:
+        return client.read_block_document_by_name(BLOCK, CustomWebhookNotificationBlock.get_block_type_slug()).id
+    except ObjectNotFound:
+        return None
+
+
+def _save_block(address: str) -> UUID:
     block = CustomWebhookNotificationBlock(
         name=BLOCK,
         url=address,
         method="POST",
         json_data={"event": "{{subject}}", "text": "{{body}}", "source": "candleworks"},
     )
-    return str(block.save(BLOCK, overwrite=True))
+    return UUID(str(block.save(BLOCK, overwrite=True)))
 
 
-def _automations(block_id: str) -> list[Automation]:
-    return [
-        Automation(
-            name=name,
-            description=f"Posts {event} to the webhook block {BLOCK}.",
-            trigger=EventTrigger(
-                expect={event},
-                match=ResourceSpecification({"prefect.resource.id": [resource]}),
-                posture=Posture.Reactive,
-                threshold=1,
-                within=timedelta(0),
-            ),
-            actions=[
-                SendNotification(
-                    block_document_id=block_id,
-                    subject=event,
-                    body="{{ event.resource.name }}: {{ event.payload }}",
-                )
-            ],
-        )
-        for name, (event, resource) in EVENTS.items()
-    ]
+def _post(block: UUID, event: str) -> SendNotification:
+    return SendNotification(
+        block_document_id=block, subject=event, body="{{ event.resource.name }}: {{ event.payload }}"
+    )
+
+
+def _automation(name: str, event: str, resource: str) -> AutomationCore:
+    return AutomationCore(
+        name=name,
+        description=_description(event),
+        trigger=EventTrigger(
+            expect={event},
+            match=ResourceSpecification({"prefect.resource.id": [resource]}),
+            posture=Posture.Reactive,
+            threshold=1,
+            within=timedelta(0),
+        ),
+        actions=[],
+    )
+
+
+def _description(event: str) -> str:
+    does = (
+        f"Posts {event} to the webhook block {BLOCK}."
+        if os.environ.get(WEBHOOK)
+        else f"Sees {event} and does nothing yet: add an action to it, or set {WEBHOOK} and deploy again."
+    )
+    page = load_settings().page_url
+    return f"{does} Alerts, their history and who is notified do not depend on this: {page}/quality"

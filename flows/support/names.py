@@ -6,4 +6,5 @@ REFUSED = "Refused"  # the failed state of a run that cannot succeed before some
 WITH_WORKER = "Stopped together with its worker."
 LIMIT_REACHED = "Deployment concurrency limit reached."  # Prefect's message when it refuses a second run
 DATABASE_LABEL = "candleworks.database"
+DEPLOYED_LABEL = "candleworks.deployed"  # of a deployment: what the files said when it was deployed last
 WITH_PARENT = "CANDLEWORKS_STOP_WITH_PARENT"

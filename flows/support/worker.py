@@ -30,6 +30,7 @@ from candleworks.cli.processes import stop_with_parent
 from candleworks.settings import load_settings
 from flows.support.deploy import POOL, deploy_if_changed
 from flows.support.keeper import Keeper
+from flows.support.leftovers import remove_offline_workers, worker_name
 from flows.support.names import IN_WORKER_TAG, WITH_PARENT
 
 STOP_SECONDS = 8.0
@@ -119,7 +120,9 @@ async def work(pool: str, queues: list[str] | None, status: Path | None, *, depl
         await asyncio.to_thread(deploy_if_changed, pool)
     if stop.is_set():
         return
-    worker = PlatformWorker(work_pool_name=pool, work_queues=queues, create_pool_if_not_found=True)
+    await remove_offline_workers(pool)
+    name = worker_name(queues)
+    worker = PlatformWorker(name=name, work_pool_name=pool, work_queues=queues, create_pool_if_not_found=True)
     worker.keeper = Keeper(pool, load_settings(), status)
     tasks = {asyncio.create_task(worker.start(printer=log.info)), asyncio.create_task(worker.keeper.keep())}
     stopped = asyncio.create_task(stop.wait())

@@ -1,0 +1,167 @@
+"""Deployments as trees of what a person may change: read from prefect.yaml, read from Prefect, and sent to Prefect."""
+
+import importlib
+import json
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from prefect import Flow
+from prefect.client.schemas.actions import DeploymentCreate
+from prefect.client.schemas.objects import DeploymentSchedule
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
+
+from candleworks.errors import TerminalError
+from flows.support.merge import Tree
+from flows.support.names import DEPLOYED_LABEL
+
+SCHEDULE_KEYS = {"interval", "cron", "rrule", "timezone", "active", "parameters", "slug"}
+KEYS = {"name", "description", "entrypoint", "parameters", "tags", "work_pool"} | {
+    "concurrency_limit",
+    "schedules",
+    "paused",
+}
+_UTC = "UTC"
+
+
+def flow_of(entry: Tree) -> Flow[Any, Any]:
+    module, _, name = entry["entrypoint"].rpartition(".")
+    found: Flow[Any, Any] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def from_file(entry: Tree) -> Tree:
+    """Return the tree of an entry of prefect.yaml; schedules are known by their slug."""
+    _refuse_unknown(entry["name"], entry, KEYS)
+    limit = entry.get("concurrency_limit") or {}
+    limit = limit if isinstance(limit, dict) else {"limit": limit}
+    pool = entry["work_pool"]
+    tree: Tree = {
+        "description": entry["description"],
+        "parameters": dict(entry.get("parameters") or {}),
+        "tags": sorted(set(entry.get("tags") or [])),
+        "work_pool": pool["name"],
+        "work_queue": pool.get("work_queue_name", "default"),
+        "job_variables": dict(pool.get("job_variables") or {}),
+        "concurrency_limit": limit.get("limit"),
+        "collision_strategy": limit.get("collision_strategy"),
+        "schedules": {each["slug"]: _schedule_tree(entry["name"], each) for each in entry.get("schedules") or []},
+    }
+    return tree | ({"paused": True} if entry.get("paused") else {})
+
+
+def _schedule_tree(name: str, schedule: Tree) -> Tree:
+    _refuse_unknown(f"{name}.schedules", schedule, SCHEDULE_KEYS)
+    return {
+        "when": _when(_schedule(schedule)),
+        "active": schedule.get("active", True),
+        "parameters": dict(schedule.get("parameters") or {}),
+    }
+
+
+def _refuse_unknown(where: str, entry: Tree, known: set[str]) -> None:
+    if unknown := sorted(set(entry) - known):
+        raise TerminalError(
+            f"prefect.yaml: {where} has {', '.join(unknown)}, but only {', '.join(sorted(known))} are deployed from"
+            " here: remove it, or deploy this entry with `prefect deploy`."
+        )
+
+
+def from_server(found: DeploymentResponse) -> Tree:
+    """Return the tree that Prefect holds; `paused` is only there where it is."""
+    limit = found.global_concurrency_limit
+    options = found.concurrency_options
+    tree: Tree = {
+        "description": found.description,
+        "parameters": found.parameters,
+        "tags": sorted(set(found.tags)),
+        "work_pool": found.work_pool_name,
+        "work_queue": found.work_queue_name,
+        "job_variables": found.job_variables,
+        "concurrency_limit": limit.limit if limit else None,
+        "collision_strategy": options.collision_strategy.value if options else None,
+        "schedules": {
+            _slug(each): {"when": _when(each.schedule), "active": each.active, "parameters": each.parameters}
+            for each in found.schedules
+        },
+    }
+    return tree | ({"paused": True} if found.paused else {})
+
+
+def last_deployed(found: DeploymentResponse) -> Tree | None:
+    """Return the tree that the files had when they were deployed last; none where Prefect's own command did it."""
+    text = found.labels.get(DEPLOYED_LABEL)
+    tree: Tree | None = json.loads(text) if isinstance(text, str) else None
+    return tree
+
+
+def payload(entry: Tree, flow_id: UUID, tree: Tree, found: DeploymentResponse | None) -> dict[str, Any]:
+    """Return what makes Prefect hold the tree, and remember what the files say."""
+    flow = flow_of(entry)
+    strategy = tree["collision_strategy"]
+    made = DeploymentCreate(
+        name=entry["name"],
+        flow_id=flow_id,
+        entrypoint=entry["entrypoint"],
+        path=".",
+        pull_steps=[],
+        enforce_parameter_schema=True,
+        parameter_openapi_schema=flow.parameters.model_dump_for_openapi(),
+        description=tree["description"],
+        parameters=tree["parameters"],
+        tags=tree["tags"],
+        labels={DEPLOYED_LABEL: json.dumps(from_file(entry))},
+        work_pool_name=tree["work_pool"],
+        work_queue_name=tree["work_queue"],
+        job_variables=tree["job_variables"],
+        concurrency_limit=tree["concurrency_limit"],
+        concurrency_options={"collision_strategy": strategy} if strategy else None,
+        paused=tree.get("paused", False),
+    )
+    schedules = _schedules(entry, tree["schedules"], found)
+    return made.model_dump(mode="json", exclude_unset=True) | {"schedules": schedules}
+
+
+def is_current(found: DeploymentResponse, tree: Tree, wanted: dict[str, Any]) -> bool:
+    """Whether Prefect holds the tree and the flow's code as they are wanted."""
+    same = all(getattr(found, name) == wanted[name] for name in ("entrypoint", "parameter_openapi_schema"))
+    return same and tree == from_server(found) and found.labels.get(DEPLOYED_LABEL) == wanted["labels"][DEPLOYED_LABEL]
+
+
+def _schedules(entry: Tree, wanted: Tree, found: DeploymentResponse | None) -> list[Tree]:
+    """Return Prefect's own schedules where they run as wanted, so that they keep their beginning; else the files'."""
+    own = {_slug(each): each for each in found.schedules} if found else {}
+    files = {each["slug"]: _schedule(each) for each in entry.get("schedules") or []}
+    return [
+        {
+            "slug": own[slug].slug if slug in own else slug,
+            "active": tree["active"],
+            "parameters": tree["parameters"],
+            "schedule": (
+                own[slug].schedule if slug in own and _when(own[slug].schedule) == tree["when"] else files[slug]
+            ).model_dump(mode="json"),
+        }
+        for slug, tree in wanted.items()
+    ]
+
+
+def _slug(schedule: DeploymentSchedule) -> str:
+    return schedule.slug or str(schedule.id)
+
+
+def _schedule(config: Tree) -> IntervalSchedule | CronSchedule | RRuleSchedule:
+    timezone = config.get("timezone", _UTC)
+    if "cron" in config:
+        return CronSchedule(cron=config["cron"], timezone=timezone)
+    if "rrule" in config:
+        return RRuleSchedule(rrule=config["rrule"], timezone=timezone)
+    return IntervalSchedule(interval=timedelta(seconds=config["interval"]), timezone=timezone)
+
+
+def _when(schedule: Any) -> str:
+    if isinstance(schedule, IntervalSchedule):
+        return f"every {schedule.interval.total_seconds():g} s"
+    if isinstance(schedule, CronSchedule):
+        return f"cron {schedule.cron} ({schedule.timezone or _UTC})"
+    return f"rrule {schedule.rrule} ({schedule.timezone or _UTC})"
