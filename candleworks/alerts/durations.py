@@ -1,6 +1,7 @@
 """Lengths of time as people say them."""
 
 import re
+from datetime import UTC, datetime
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 _MONTH, _YEAR = 30.44 * _DAY, 365.25 * _DAY
@@ -27,6 +28,12 @@ def _pair(whole: int, size: int, unit: str, small_size: int, small_unit: str) ->
     return f"{large} {unit} {small} {small_unit}" if small else f"{large} {unit}"
 
 
-def with_words(text: str) -> str:
-    """Return a text with its lengths in seconds, such as `101,962,167 s`, in words."""
-    return re.sub(r"(?<![\w.,-])(\d[\d,]*) s\b", lambda found: in_words(float(found[1].replace(",", ""))), text)
+def with_words(text: str, moment: datetime) -> str:
+    """Return a text with its lengths in seconds, such as `101,962,167 s`, in words, and how long ago its times were."""
+
+    def ago(found: re.Match[str]) -> str:
+        seconds = (moment - datetime.fromisoformat(found[1]).replace(tzinfo=UTC)).total_seconds()
+        return f"{found[0]} ({in_words(seconds)} ago)" if seconds >= 0 else found[0]
+
+    text = re.sub(r"(?<![\w.,-])(\d[\d,]*) s\b", lambda found: in_words(float(found[1].replace(",", ""))), text)
+    return re.sub(r"\b(\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?) UTC", ago, text)

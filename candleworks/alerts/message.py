@@ -3,7 +3,7 @@
 import re
 import socket
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Literal, NamedTuple
@@ -109,30 +109,38 @@ def _groups(events: Sequence[Told], shown: int, moment: datetime) -> str:
 
 
 def _group(events: Sequence[Told], shown: int, moment: datetime) -> list[str]:
-    """Write the alerts of one check, severity and state."""
+    """Write the alerts of one check, severity and state; what they have in common is said once."""
     one, *others = events
+    when = _common(_when(event, moment) for event in events)
+    expected = _common(event.expected for event in events)
     lines = [f"{_heading(one)}, {len(events):,} subjects" if others else _heading(one)]
-    alike = all(event.expected == one.expected for event in events)
     for event in events[:shown]:
-        what = f"{event.subject}: {_what(event)}" + ("" if alike else f", expected {_value(event.expected)}")
-        when = _when(event, moment)
-        lines += [f"- {what}; {when}"] if others else [what, f"{when[0].upper()}{when[1:]}"]
+        parts = [f"{event.subject}: {_what(event, moment)}"]
+        parts += [f"expected {_value(event.expected, moment)}"] if event.expected and not expected else []
+        parts += [] if when else [_when(event, moment)]
+        lines.append(("- " if others else "") + "; ".join(parts))
     if len(events) > shown:
         lines.append(f"- and {len(events) - shown:,} more")
-    if alike and one.expected:
-        lines.append(f"Expected: {_value(one.expected)}")
+    lines += [f"{when[0].upper()}{when[1:]}"] if when else []
+    lines += [f"Expected: {_value(expected, moment)}"] if expected else []
     if one.event != "resolved" and (step := first_step(one.check)):
         lines.append(f"Do first: {step}")
     return lines
 
 
-def _what(told: Told) -> str:
+def _common(texts: Iterable[str | None]) -> str | None:
+    """Return what all texts are, or None when they differ."""
+    first, *others = set(texts)
+    return None if others else first
+
+
+def _what(told: Told, moment: datetime) -> str:
     if told.event == "resolved":
-        now = f"now {_value(told.observed)}" if told.observed else "back to normal"
+        now = f"now {_value(told.observed, moment)}" if told.observed else "back to normal"
         return f"resolved {told.note}" if told.note else now
     if told.result == "error":
-        return f"not checked, because the check failed: {_value(told.observed)}"
-    return _value(told.observed)
+        return f"not checked, because the check failed: {_value(told.observed, moment)}"
+    return _value(told.observed, moment)
 
 
 def _when(told: Told, moment: datetime) -> str:
@@ -141,11 +149,13 @@ def _when(told: Told, moment: datetime) -> str:
         lasted = in_words((told.at - told.opened_at).total_seconds())
         return f"fired for {lasted}, from {began} to {told.at:%Y-%m-%d %H:%M:%S} UTC"
     times = f", failed {told.count} times" if told.count > 1 else ""
-    return f"since {began} UTC ({in_words((moment - told.opened_at).total_seconds())} ago){times}"
+    return f"firing since {began} UTC ({in_words((moment - told.opened_at).total_seconds())} ago){times}"
 
 
-def _value(text: str | None) -> str:
-    return "nothing" if text is None else _cut(with_words(re.sub(r"\s+", " ", text).strip()), LONGEST_VALUE)
+def _value(text: str | None, moment: datetime) -> str:
+    if text is None:
+        return "nothing"
+    return _cut(with_words(re.sub(r"\s+", " ", text).strip(), moment), LONGEST_VALUE)
 
 
 def _cut(text: str, length: int) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import html
 import logging
 import re
 from collections.abc import Iterator, Mapping
@@ -80,8 +81,13 @@ class _Address:
             servers = self._apprise()
             if not servers:
                 return Sent(taken=False, reason="apprise cannot read its address: correct CANDLEWORKS_ALERT_URLS")
-            kind = NotifyType(_KINDS[message.level])
-            taken = servers.notify(message.body, message.title, kind, body_format=NotifyFormat.TEXT)
+            kind, (title, body) = NotifyType(_KINDS[message.level]), message[:2]
+            form = NotifyFormat.TEXT
+            if servers[0].notify_format == NotifyFormat.HTML:
+                # apprise's own conversion makes every space a &nbsp;, so that no phone could break the lines
+                form, body = NotifyFormat.HTML, html.escape(body, quote=False).replace("\n", "<br/>")
+                title = title if servers[0].title_maxlen > 0 else html.escape(title, quote=False)
+            taken = servers.notify(body, title, kind, body_format=form)
         return Sent(taken=True) if taken else _failure(words)
 
     def _apprise(self) -> "Apprise":

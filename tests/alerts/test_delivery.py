@@ -70,19 +70,22 @@ def test_an_alert_is_notified_when_it_fires_escalates_and_is_resolved(
     assert re.sub(r"\(.* ago\)", "(... ago)", web.messages[0].text).splitlines() == [
         "WARNING firing: freshness",
         "AAPL: 0 s",
-        "Since 2026-01-05 15:00:00 UTC (... ago)",
+        "Firing since 2026-01-05 15:00:00 UTC (... ago)",
         "Expected: at most 2 min",
         f"Do first: {first_step('freshness')}",
         "",
         "https://candles.example/quality/freshness",
     ]
-    assert "AAPL: 10 s\nSince 2026-01-05 15:00:00 UTC" in web.messages[1].text
+    assert "AAPL: 10 s\nFiring since 2026-01-05 15:00:00 UTC" in web.messages[1].text
     assert "ago), failed 3 times\n" in web.messages[1].text
     assert "AAPL: now 35 s\nFired for 35 min, from 2026-01-05 15:00:00 to" in web.messages[2].text
     assert [sent["Subject"] for sent in mail.mails] == [message.title for message in web.messages]
     body = mail.mails[0].get_body(("plain",))
     assert body is not None
-    assert body.get_content().splitlines()[:2] == ["WARNING firing: freshness", "AAPL: 0 s"]
+    assert body.get_content().splitlines() == web.messages[0].text.splitlines()
+    markup = mail.mails[0].get_body(("html",))
+    assert markup is not None
+    assert markup.get_content().startswith("WARNING firing: freshness<br/>AAPL: 0 s<br/>Firing since 2026-01-05 15:")
 
 
 @on_one_engine
@@ -113,8 +116,8 @@ def test_a_flood_is_one_notification(dsn: str, connection: Connection, web: Web,
         "WARNING firing: freshness S000, 99 more firing [candleworks]",
         "WARNING resolved: freshness S000, 99 more resolved [candleworks]",
     ]
-    assert "WARNING firing: freshness, 100 subjects\n- S000: 5 min 12 s; since" in web.messages[0].text
-    assert "\n- and 80 more\n" in web.messages[0].text
+    assert "WARNING firing: freshness, 100 subjects\n- S000: 5 min 12 s\n- S001: " in web.messages[0].text
+    assert "\n- and 80 more\nFiring since 2026-01-05 15:00:00 UTC (" in web.messages[0].text
     assert (len(web.messages), len(mail.mails)) == (2, 2)
 
 

@@ -42,7 +42,7 @@ def test_one_alert_is_read_on_a_phone(plain: Settings) -> None:
     assert message.body.splitlines() == [
         "CRITICAL firing: feed-silent",
         "feed/ticks: no tick for 3 years",
-        "Since 2026-01-05 12:00:00 UTC (64 s ago), failed 3 times",
+        "Firing since 2026-01-05 12:00:00 UTC (64 s ago), failed 3 times",
         "Expected: at most 2 min",
         "Do first: Run candleworks status: does the ingest run, and what does its log say?",
         "",
@@ -72,7 +72,7 @@ def test_several_alerts_are_sorted_by_what_is_worst(plain: Settings) -> None:
         told("ticks", check="volume-back", result="error", observed="division by zero\nHINT: none", expected=None),
         told("TSLA", alert_id=1),
         told("NVDA", alert_id=2),
-        told("NVDA", alert_id=2, **ended),
+        told("NVDA", alert_id=2, **ended | {"at": NOON + timedelta(minutes=11)}),
         told("BTC/USD", expected="at most 900 s"),
         told("AAPL", severity="critical"),
         told("ETH/USD", event="escalated", count=7),
@@ -81,33 +81,34 @@ def test_several_alerts_are_sorted_by_what_is_worst(plain: Settings) -> None:
     assert message.title == "CRITICAL firing: freshness AAPL, 4 more firing, 2 resolved [candleworks]"
     assert message.level == "critical"
     step = "Do first: Check whether the symbol is halted; many symbols at once mean that their feed is silent."
-    since = "ince 2026-01-05 12:00:00 UTC (3 h ago)"
+    since = "iring since 2026-01-05 12:00:00 UTC (3 h ago)"
     assert message.body.splitlines() == [
         "CRITICAL firing: freshness",
         "AAPL: 5 min 12 s",
-        f"S{since}",
+        f"F{since}",
         "Expected: at most 2 min",
         step,
         "",
         "WARNING firing: freshness, 2 subjects",
-        f"- TSLA: 5 min 12 s, expected at most 2 min; s{since}",
-        f"- BTC/USD: 5 min 12 s, expected at most 15 min; s{since}",
+        "- TSLA: 5 min 12 s; expected at most 2 min",
+        "- BTC/USD: 5 min 12 s; expected at most 15 min",
+        f"F{since}",
         step,
         "",
         "WARNING check error: volume-back",
         "ticks: not checked, because the check failed: division by zero HINT: none",
-        f"S{since}",
+        f"F{since}",
         "Do first: Look whether the vendor restarted its total: then there is nothing to mend.",
         "",
         "WARNING still firing: freshness",
         "ETH/USD: 5 min 12 s",
-        f"S{since}, failed 7 times",
+        f"F{since}, failed 7 times",
         "Expected: at most 2 min",
         step,
         "",
         "WARNING resolved: freshness, 2 subjects",
         "- A: now 3 s; fired for 12 min, from 2026-01-05 12:00:00 to 2026-01-05 12:12:00 UTC",
-        "- NVDA: now 5 min 12 s; fired for 12 min, from 2026-01-05 12:00:00 to 2026-01-05 12:12:00 UTC",
+        "- NVDA: now 5 min 12 s; fired for 11 min, from 2026-01-05 12:00:00 to 2026-01-05 12:11:00 UTC",
         "Expected: at most 2 min",
         "",
         "http://127.0.0.1:8050/quality",
@@ -168,10 +169,12 @@ def test_lengths_of_time_are_said_in_words(seconds: float, words: str) -> None:
     assert in_words(seconds) == words
 
 
-def test_seconds_in_an_observation_are_said_in_words() -> None:
-    """Other numbers are left alone."""
-    text = "stored until 2026-01-05 12:00 UTC, 101,962,167 s before the newest tick, 4.5 s, 30 symbols, 300 ms"
-    assert with_words(text) == text.replace("101,962,167 s", "3 years")
+def test_times_in_an_observation_are_said_in_words() -> None:
+    """How long they are ago, and seconds; other numbers are left alone, and a time to come."""
+    text = "stored until 2026-01-05 10:00 UTC, 101,962,167 s before the newest tick, 4.5 s, 30 symbols, 300 ms"
+    words = text.replace("101,962,167 s", "3 years").replace("UTC", "UTC (2 h ago)")
+    assert with_words(text, NOON) == words
+    assert with_words("closed until 2026-01-06 09:30:00 UTC", NOON) == "closed until 2026-01-06 09:30:00 UTC"
 
 
 def test_addresses_are_told_apart() -> None:
