@@ -81,12 +81,12 @@ class Gap(NamedTuple):
 
 
 class Candle(NamedTuple):
-    """`time` is the start of the bucket; `volume` is None where no tick of it had one.
+    """`volume` is None where no tick of the bucket had one.
 
     `rebuilt` candles hold ticks that were made from a vendor's bars.
     """
 
-    time: datetime
+    bucket: datetime
     open: float
     high: float
     low: float

@@ -87,11 +87,12 @@ def _csv_line(candle: Candle, time: Callable[[datetime], str]) -> str:
     """Write numbers with the fewest digits that read back as the same number."""
     volume = "" if candle.volume is None else repr(candle.volume)
     prices = f"{candle.open!r},{candle.high!r},{candle.low!r},{candle.close!r}"
-    return f"{time(candle.time)},{prices},{volume}\n"
+    return f"{time(candle.bucket)},{prices},{volume}\n"
 
 
 def _json_candle(candle: Candle) -> dict[str, float | int | None]:
-    return {**candle._asdict(), "time": int(candle.time.timestamp())}
+    fields = candle._asdict()
+    return {"time": int(fields.pop("bucket").timestamp()), **fields}
 
 
 def _older_page(request: Request, wanted: CandleRange, candles: list[Candle], others: dict[str, str]) -> str:
@@ -101,7 +102,7 @@ def _older_page(request: Request, wanted: CandleRange, candles: list[Candle], ot
         "period": wanted.period.name,
         "price": wanted.price,
         "from": iso(wanted.start),
-        "to": iso(candles[0].time),
+        "to": iso(candles[0].bucket),
         "limit": wanted.limit,
     }
     return page_address(request, parameters)

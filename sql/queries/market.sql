@@ -59,7 +59,7 @@ FROM candleworks.newest_tick(%(symbol)s, %(price)s, coalesce(%(stop)s::timestamp
 SELECT greatest(%(first_start)s, %(stop)s - %(buckets)s * %(period)s::interval)
 
 -- name: candles_between
-SELECT time, open, high, low, close, volume, ticks, rebuilt
+SELECT bucket, open, high, low, close, volume, ticks, rebuilt
 FROM candleworks.candles_of(%(symbol)s, %(period)s::interval, %(start)s, %(stop)s, %(price)s)
 
 -- name: gaps_of_symbol

@@ -25,7 +25,7 @@ def gap(market: Market, symbol: str | None, start: str, stop: str | None, *, fil
 
 
 def statuses(market: Market, symbol: str, period: str, start: str, stop: str) -> list[tuple[str, str]]:
-    rows = market.filled(symbol, period, start, stop, "time, status")
+    rows = market.filled(symbol, period, start, stop, "bucket, status")
     return [(f"{time.astimezone(UTC):%H:%M}", status) for time, status in rows]
 
 
@@ -174,7 +174,7 @@ def test_buckets_are_those_of_ohlc(market: Market) -> None:
         bounds = ["2025-02-03 10:05+00", "2025-02-20 10:10+00"]
         market.connection.execute("SET TimeZone = 'America/New_York'")
         traded = market.connection.execute(
-            "SELECT time, open, high, low, close, volume, ticks FROM candles_filled('BTC/USD', %s, %s, %s)"
+            "SELECT bucket, open, high, low, close, volume, ticks FROM candles_filled('BTC/USD', %s, %s, %s)"
             " WHERE status = 'traded'",
             [period, *bounds],
         ).fetchall()
@@ -183,7 +183,7 @@ def test_buckets_are_those_of_ohlc(market: Market) -> None:
             == market.connection.execute("SELECT * FROM ohlc('BTC/USD', %s, %s, %s)", [period, *bounds]).fetchall()
         )
         assert len(traded) > 0
-        times = [row[0] for row in market.filled("BTC/USD", period, "2025-02-03 10:05", "2025-02-20 10:10", "time")]
+        times = [row[0] for row in market.filled("BTC/USD", period, "2025-02-03 10:05", "2025-02-20 10:10", "bucket")]
         assert times[0] <= at("2025-02-03 10:05")
         assert times[-1] < at("2025-02-20 10:10")
         if period != "1 month":
@@ -200,18 +200,18 @@ def test_future_buckets_are_not_returned(market: Market) -> None:
     now = clock.now()
     for stop in ("infinity", None):
         rows = market.connection.execute(
-            "SELECT time FROM candles_filled('BTC/USD', '1 hour', %s, %s)", [now - timedelta(hours=2), stop]
+            "SELECT bucket FROM candles_filled('BTC/USD', '1 hour', %s, %s)", [now - timedelta(hours=2), stop]
         ).fetchall()
         assert len(rows) in (3, 4)  # an hour may begin between our look at the clock and the database's
     assert rows[-1][0] <= clock.now() < rows[-1][0] + timedelta(hours=1, minutes=1)
-    assert market.filled("BTC/USD", "1 hour", "2999-01-01", "2999-01-02", "time") == []
+    assert market.filled("BTC/USD", "1 hour", "2999-01-01", "2999-01-02", "bucket") == []
 
 
 def test_too_many_buckets_are_refused(market: Market) -> None:
     """More than 100,000 buckets are an error that says how many it would be; so is a range without a beginning."""
-    assert len(market.filled("BTC/USD", "1 minute", "2025-01-01 00:00", "2025-03-11 10:40", "time")) == 100_000
+    assert len(market.filled("BTC/USD", "1 minute", "2025-01-01 00:00", "2025-03-11 10:40", "bucket")) == 100_000
     with pytest.raises(psycopg.errors.ProgramLimitExceeded) as error:
-        market.filled("BTC/USD", "1 minute", "2025-01-01 00:00", "2025-03-11 10:41", "time")
+        market.filled("BTC/USD", "1 minute", "2025-01-01 00:00", "2025-03-11 10:41", "bucket")
     assert error.value.diag.message_primary == (
         "candles_filled: the range holds 100001 buckets of 00:01:00, at most 100000 are returned:"
         " ask for a shorter range or a longer period."
@@ -224,13 +224,13 @@ def test_too_many_buckets_are_refused(market: Market) -> None:
 def test_period_must_be_a_multiple_of_a_minute(market: Market) -> None:
     """The same periods are refused as by ohlc()."""
     with pytest.raises(psycopg.errors.InvalidParameterValue, match="a positive multiple of one minute"):
-        market.filled("BTC/USD", "30 seconds", "2025-01-01", "2025-01-02", "time")
+        market.filled("BTC/USD", "30 seconds", "2025-01-01", "2025-01-02", "bucket")
 
 
 def test_range_without_known_sessions_is_an_error(market: Market) -> None:
     """Where the calendar does not reach, closed cannot be told from quiet."""
     with pytest.raises(psycopg.errors.DatetimeFieldOverflow) as error:
-        market.filled("AAPL", "1 day", "1989-12-31", "1990-02-01", "time")
+        market.filled("AAPL", "1 day", "1989-12-31", "1990-02-01", "bucket")
     assert error.value.diag.message_primary == (
         f"The sessions of XNYS are known from 1990-01-01 to {clock.now().year + 1}-12-31, not on 1989-12-31:"
         " ask for a range inside, or run candleworks migrate, which adds newer ones."
@@ -253,4 +253,4 @@ def test_reader_of_the_public_relations_may_call_both_functions(market: Market) 
         connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO calendar_reader")
         connection.execute("SET LOCAL ROLE calendar_reader")
         assert market.sessions("AAPL", TUESDAY, "2025-06-04") == [(TUESDAY, 1, 1)]
-        assert len(market.filled("AAPL", "1 hour", TUESDAY, "2025-06-04", "time", carry=True)) == 24
+        assert len(market.filled("AAPL", "1 hour", TUESDAY, "2025-06-04", "bucket", carry=True)) == 24

@@ -98,7 +98,7 @@ def test_a_range_of_quotes_is_cut_like_one_of_trades(quoted: Connection) -> None
     bounds = {"symbol": SYMBOL, "start": FRIDAY + timedelta(hours=3, minutes=5), "stop": FRIDAY + timedelta(hours=6)}
     for period, hours in (("1 hour", [3, 4, 5]), ("2 hours", [2, 4])):
         rows = quoted.execute(
-            "SELECT time FROM ohlc(%(symbol)s, %(period)s::interval, %(start)s, %(stop)s, 'mid')",
+            "SELECT bucket FROM ohlc(%(symbol)s, %(period)s::interval, %(start)s, %(stop)s, 'mid')",
             {**bounds, "period": period},
         ).fetchall()
         assert [row[0] for row in rows] == [FRIDAY + timedelta(hours=hour) for hour in hours]

@@ -239,7 +239,7 @@ KEYS = {
 }
 FUNCTIONS = {
     'ohlc(symbol text, period interval, "from" timestamptz, "to" timestamptz, price text DEFAULT \'trade\'::text)': (
-        'TABLE("time" timestamptz, open float8, high float8, low float8, close float8, volume float8, ticks int8)'
+        "TABLE(bucket timestamptz, open float8, high float8, low float8, close float8, volume float8, ticks int8)"
         " STABLE"
     ),
     'session_candles(symbol text, "from" timestamptz, "to" timestamptz)': (
@@ -247,7 +247,7 @@ FUNCTIONS = {
         " close float8, volume float8, vwap float8, ticks int8) STABLE"
     ),
     'candles_filled(symbol text, period interval, "from" timestamptz, "to" timestamptz, carry boolean DEFAULT false)': (
-        'TABLE("time" timestamptz, open float8, high float8, low float8, close float8, volume float8, ticks int8,'
+        "TABLE(bucket timestamptz, open float8, high float8, low float8, close float8, volume float8, ticks int8,"
         " status text) STABLE"
     ),
     "acknowledge_alert(alert int8, by text DEFAULT SESSION_USER)": "alerts VOLATILE",
@@ -328,6 +328,16 @@ def test_functions_are_called_like_this(connection: Connection) -> None:
     """Names, arguments with their defaults, result columns and volatility."""
     found = connection.execute(PUBLIC_FUNCTIONS).fetchall()
     assert {shortened(call): shortened(result) for call, result in found} == FUNCTIONS
+
+
+def test_the_start_of_a_bucket_has_one_name(connection: Connection) -> None:
+    """Whatever returns candles calls it `bucket`, but for the tutorial's views and what feeds Grafana's charts."""
+    called = connection.execute(
+        "SELECT proname FROM pg_proc WHERE pronamespace IN ('public'::regnamespace, 'candleworks'::regnamespace)"
+        " AND 'close' = ANY(proargnames) AND 'time' = ANY(proargnames)"
+    ).fetchall()
+    assert called == []
+    assert all(columns[0] == "bucket timestamptz" for name, columns in VIEWS.items() if "candles_" in name)
 
 
 def test_time_bucket_can_be_used_in_an_index(connection: Connection) -> None:
