@@ -60,7 +60,7 @@ def _run(dsn: str, name: str, stored: str, *arguments: str, budget: float | None
         check=False,
     )
     seconds = time.perf_counter() - began
-    if "checks in" not in done.stdout:
+    if " checks: " not in done.stdout:
         raise RuntimeError(done.stdout + done.stderr)
     return Measurement(
         name, f"{seconds:.1f} s", stored, seconds, unit="s", budget=budget, details={"output": done.stdout}

@@ -111,10 +111,10 @@ def _totals(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _levels(seen: Inspection) -> Table:
-    table = Table("candles", "stored until (UTC)", "behind the newest tick")
+    table = Table("candles", "stored until (UTC)", "complete ones wait for")
     for state in seen.levels:
         until = f"{state.watermark:%Y-%m-%d %H:%M}" if state.watermark else "-"
-        table.add_row(state.level, until, "-" if state.lag_seconds is None else f"{state.lag_seconds:,.0f} s")
+        table.add_row(state.level, until, f"{state.lag_seconds:,.0f} s" if state.lag_seconds else "-")
     return table
 
 

@@ -15,6 +15,7 @@ class QualityResult:
 
     `error` means that the check itself broke: nothing is known, and `observed` is the reason. `sample` holds some of
     the offending rows, `seconds` the time that the whole check took, [window_from, window_until) what it looked at.
+    `failing` are the times of all offending ticks or buckets, a multirange's text; None where the check judges no rows.
     """
 
     check: str
@@ -29,6 +30,7 @@ class QualityResult:
     sample: list[dict[str, Any]] | None
     seconds: float
     at: datetime
+    failing: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,8 +36,14 @@ def _limits_of(symbol: str, settings: Settings) -> dict[str, Any]:
 
 def sampled(symbols: Iterable[str], count: int, moment: datetime) -> list[str]:
     """Choose some symbols, others at every moment."""
+    return shuffled(symbols, moment)[:count]
+
+
+def shuffled(symbols: Iterable[str], moment: datetime) -> list[str]:
+    """Put symbols into an order that is another at every moment."""
     names = sorted(symbols)
-    return random.Random(int(moment.timestamp())).sample(names, min(count, len(names)))  # noqa: S311 - no secret
+    random.Random(int(moment.timestamp())).shuffle(names)  # noqa: S311 - no secret
+    return names
 
 
 def suite_limits(settings: Settings) -> dict[str, Any]:
@@ -50,12 +56,12 @@ def suite_limits(settings: Settings) -> dict[str, Any]:
     }
 
 
-def facts(connection: Connection, settings: Settings) -> dict[str, Any]:
+def facts(connection: Connection, settings: Settings, until: datetime) -> dict[str, Any]:
     """Return what no statement sees by itself: how far candles are stored, the disk, the configured retention."""
     return {
         "levels": Objects(
             {"level": state.level, "watermark": _iso(state.watermark), "lag_seconds": state.lag_seconds}
-            for state in candle_levels(connection)
+            for state in candle_levels(connection, until)
         ),
         "disk": _disk(settings),
         "retention": Objects(

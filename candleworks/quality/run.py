@@ -1,7 +1,6 @@
 """Runs checks, keeps what they find, and hands it to the alerts."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,24 +10,13 @@ from candleworks.candles.refresh import refresh
 from candleworks.errors import TerminalError
 from candleworks.model.notices import Notify, ignore
 from candleworks.model.quality import QualityResult, Status
-from candleworks.quality.limits import SAMPLE_ROWS, facts, limits, sampled, suite_limits
+from candleworks.quality.look import HISTORY, Look, Looks
+from candleworks.quality.recovery import recoveries
 from candleworks.quality.registry import ALL, Check, chosen
 from candleworks.quality.report import Report
-from candleworks.quality.vendor import bars_due, vendor_bars
-from candleworks.quality.window import Window, window
 from candleworks.settings import Settings
 from candleworks.storage.connection import Connection
-from candleworks.storage.quality import (
-    Objects,
-    check_session,
-    check_sql,
-    checked_until,
-    rendered,
-    save_results,
-    symbols_in_window,
-    symbols_of_feeds,
-    troubled_subjects,
-)
+from candleworks.storage.quality import Objects, check_session, check_sql, rendered, save_results
 
 if TYPE_CHECKING:
     from candleworks.quality.expectations import Database, Outcome
@@ -70,10 +58,11 @@ def _run(
     from candleworks.quality.expectations import expecting  # noqa: PLC0415 - takes seconds and 140 MB
 
     with check_session(dsn) as connection, expecting(dsn) as database:
-        run = _Run(settings, connection, database, since, until or clock.now())
+        moment = until or clock.now()
+        run = _Run(connection, database, Looks(connection, settings, since, moment), moment)
         for check in checks:
             run.judge(check)
-        save_results(connection, run.results, {} if since else dict.fromkeys(run.looked, run.until))
+        save_results(connection, run.results, {} if since else run.reached)
     return run
 
 
@@ -89,90 +78,51 @@ def _told(result: QualityResult) -> alerts.Result:
 
 @dataclass
 class _Run:
-    """The checks of one run, one after the other."""
+    """The checks of one run, one after the other; `reached` is what the next runs begin from."""
 
-    settings: Settings
     connection: Connection
     database: "Database"
-    since: datetime | None
+    looks: Looks
     until: datetime
     results: list[QualityResult] = field(default_factory=list)
     idle: list[str] = field(default_factory=list)
-    looked: list[str] = field(default_factory=list)
-    _batches: dict[Window, dict[str, int]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._read_until = checked_until(self.connection)
-        self._streamed = symbols_of_feeds(self.connection)
-        self._troubled: dict[str, set[str]] = defaultdict(set)
-        for check, subject in troubled_subjects(self.connection, self.until):
-            self._troubled[check].add(subject)
-        self._facts = facts(self.connection, self.settings) | suite_limits(self.settings)
+    reached: dict[str, datetime] = field(default_factory=dict)
 
     def judge(self, check: Check) -> None:
         """Evaluate a check and keep its results."""
         began = clock.monotonic()
-        span = window(self.since, self._read_until.get(check.name), self.until)
-        batch = self._batch(span)
-        parameters = self._parameters(span, batch)
-        if check.judges == "batch" and not batch:
+        look = self.looks.at(check)
+        if look is None:
             self.idle.append(check.name)
-            self.looked.append(check.name)
+            if check.name != "vendor-bars":  # it asks once an hour, also when that brought nothing
+                self.reached[check.name] = self.until
             return
-        if check.name == "vendor-bars":
-            parameters["bars"] = self._bars(span, batch)
-            if not parameters["bars"]:
-                self.idle.append(check.name)
-                return
-        outcome = self._outcome(check, parameters)
+        outcome = self._outcome(check, look.parameters)
         if check.settles and outcome.rows:
             refresh(self.connection)
-            self._facts |= facts(self.connection, self.settings)
-            outcome = self._outcome(check, self._parameters(span, batch))
-        if outcome.error is None:
-            self.looked.append(check.name)
-        self._keep(check, span, _judged(check, parameters), outcome, clock.monotonic() - began)
+            outcome = self._outcome(check, look.parameters)
+        self._note_reached(check, look, outcome)
+        self._keep(check, look, outcome, clock.monotonic() - began)
 
-    def _batch(self, span: Window) -> dict[str, int]:
-        if span not in self._batches:
-            self._batches[span] = symbols_in_window(self.connection, span.parameters)
-        return self._batches[span]
+    def _note_reached(self, check: Check, look: Look, outcome: "Outcome") -> None:
+        """Let the next run begin where this one ended, unless it could not look or could not name all that failed."""
+        if outcome.error is None and not outcome.partial:
+            self.reached[check.name] = self.until
+            if look.day:
+                self.reached[HISTORY.format(check.name)] = look.day
 
-    def _bars(self, span: Window, batch: Mapping[str, int]) -> Objects:
-        if not bars_due(self.settings, span, self._read_until.get("vendor-bars")):
-            return Objects()
-        return vendor_bars(self.connection, self.settings, self._troubled["vendor-bars"] & set(batch) or batch, span)
-
-    def _audited(self, batch: Mapping[str, int], span: Window) -> list[str]:
-        """Choose symbols, and those that were found wrong lately besides: nobody else can say that they are well."""
-        troubled = self._troubled["candle-audit"] & set(batch)
-        count = self.settings.quality.candles.audited_symbols
-        return sorted({*sampled(troubled, count, span.until), *sampled(batch, count, span.until)})
-
-    def _parameters(self, span: Window, batch: Mapping[str, int]) -> dict[str, Any]:
-        return {
-            **span.parameters,
-            **self._facts,
-            "limits": limits({*batch, *self._streamed}, self.settings),
-            "batch": batch,
-            "symbols": sorted(batch),
-            "streamed": self._streamed,
-            "audited": self._audited(batch, span),
-            "sample": SAMPLE_ROWS,
-        }
-
-    def _outcome(self, check: Check, parameters: dict[str, Any]) -> "Outcome":
-        def render(name: str) -> str:
-            return rendered(self.connection, check_sql(name), parameters)
+    def _outcome(self, check: Check, parameters: Mapping[str, Any]) -> "Outcome":
+        def render(statement: str, **others: object) -> str:
+            return rendered(self.connection, statement, {**parameters, **others})
 
         self.database.next_check()
         if check.native:
             from candleworks.quality.native import native_outcome  # noqa: PLC0415 - see run_checks
 
             return native_outcome(self.database, check.name, parameters, render)
-        return self.database.rows(render(check.name))
+        return self.database.rows(render(check_sql(check.name)))
 
-    def _keep(self, check: Check, span: Window, judged: Mapping[str, int], outcome: "Outcome", seconds: float) -> None:
+    def _keep(self, check: Check, look: Look, outcome: "Outcome", seconds: float) -> None:
         def result(subject: str, status: Status, found: Mapping[str, Any]) -> QualityResult:
             return QualityResult(
                 check=check.name,
@@ -182,11 +132,12 @@ class _Run:
                 status=status,
                 observed=found.get("observed"),
                 expected=found.get("expected"),
-                window_from=span.start,
-                window_until=span.until,
+                window_from=look.span.start,
+                window_until=look.span.until,
                 sample=found.get("sample"),
                 seconds=seconds,
                 at=clock.now(),
+                failing=found.get("failing"),
             )
 
         if outcome.error is not None:
@@ -194,28 +145,22 @@ class _Run:
             return
         failed = {row["subject"]: row for row in outcome.rows}
         self.results += [result(subject, "failed", row) for subject, row in failed.items()]
-        recovered = [] if outcome.partial else self._recovered(check, judged, failed)
-        self.results += [result(subject, "passed", {}) for subject in recovered]
-        if not failed or check.scope in self._troubled[check.name] - {*failed, *recovered}:
-            self.results.append(result(check.scope, "passed", {"observed": _looked_at(check, judged)}))
+        passed = {} if outcome.partial else self._passed(check, look, failed)
+        self.results += [result(subject, "passed", found) for subject, found in passed.items()]
 
-    def _recovered(self, check: Check, judged: Mapping[str, int], failed: Mapping[str, Any]) -> list[str]:
-        """Name the subjects in trouble that were looked at and did not fail."""
-        troubled = self._troubled[check.name] - set(failed) - {check.scope}
-        return sorted(troubled if check.judges == "all" else troubled & set(judged))
+    def _passed(self, check: Check, look: Look, failed: Container[str]) -> dict[str, dict[str, Any]]:
+        """Say what passes: subjects in trouble that were looked at, and the check as a whole when nothing fails."""
+        troubles = [trouble for trouble in self.looks.troubles(check) if trouble.subject not in failed]
+        passed = recoveries(self.connection, check, look, troubles)
+        values = self._values(check, look) if troubles and check.of_all else {}
+        passed = {subject: found | values.get(subject, {}) for subject, found in passed.items()}
+        if not failed or check.scope in {trouble.subject for trouble in troubles}:
+            whole = None if check.judges in ("statistics", "all") else look.describe()
+            passed[check.scope] = values.get(check.scope, {"observed": whole})
+        return passed
 
-
-def _judged(check: Check, parameters: Mapping[str, Any]) -> dict[str, int]:
-    """Return the symbols of which a check looks at rows, and how many ticks of each are new."""
-    batch: dict[str, int] = parameters["batch"]
-    if check.name == "candle-audit":
-        return {symbol: batch[symbol] for symbol in parameters["audited"]}
-    if check.name == "vendor-bars":
-        return {row["symbol"]: batch[row["symbol"]] for row in parameters["bars"]}
-    return batch
-
-
-def _looked_at(check: Check, judged: Mapping[str, int]) -> str | None:
-    if check.judges == "all":
-        return None
-    return f"{sum(judged.values()):,} new ticks of {len(judged):,} symbols"
+    def _values(self, check: Check, look: Look) -> dict[str, dict[str, Any]]:
+        """Return what a check says of every subject when none can pass; nothing where that cannot be told."""
+        limits = Objects([{**row, **check.of_all} for row in look.parameters["limits"]])
+        outcome = self._outcome(check, {**look.parameters, **check.of_all, "limits": limits})
+        return {row["subject"]: {"observed": row["observed"]} for row in outcome.rows}

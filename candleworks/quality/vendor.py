@@ -1,19 +1,19 @@
 """The vendor's own bars of a few symbols, to hold candles against."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from candleworks.errors import CandleworksError, TransientError
 from candleworks.history.credits import Credits
-from candleworks.history.vendor_bars import VendorBars
+from candleworks.history.vendor_bars import MAX_BARS, VendorBars
 from candleworks.history.vendor_bars import Window as Minutes
 from candleworks.model.trades import microseconds_of, moment_of
 from candleworks.quality.limits import sampled
 from candleworks.quality.window import Window
-from candleworks.settings import VENDOR_REST_URL, Settings
+from candleworks.settings import VENDOR_REST_URL, Instrument, Settings
 from candleworks.storage.connection import Connection
-from candleworks.storage.quality import Objects
+from candleworks.storage.quality import Objects, Span
 
 EVERY = timedelta(hours=1)  # each symbol costs a credit, and filling gaps needs them more
 LONGEST = timedelta(hours=1)
@@ -27,21 +27,45 @@ def bars_due(settings: Settings, span: Window, last: datetime | None) -> bool:
     return askable and (span.by_time or last is None or span.until - last >= EVERY)
 
 
-def vendor_bars(connection: Connection, settings: Settings, symbols: Iterable[str], span: Window) -> Objects:
-    """Return rows of one-minute bars of some of the symbols, for the end of the window.
+def wanted_minutes(
+    settings: Settings, symbols: Iterable[str], failed: Mapping[str, Sequence[Span]], span: Window
+) -> dict[str, Minutes]:
+    """Choose symbols to spend credits on: first those that failed, whose minutes are looked at again."""
+    count = settings.quality.candles.vendor_symbols
+    again = {symbol: _minutes_around(failed[symbol]) for symbol in sampled(failed, count, span.until)}
+    return _newest_minutes(settings, symbols, count - len(again), span) | again
+
+
+def _newest_minutes(settings: Settings, symbols: Iterable[str], count: int, span: Window) -> dict[str, Minutes]:
+    """Choose some of the symbols, and the end of the window: whole minutes that are not expected to change any more."""
+    stop = (span.until - timedelta(seconds=settings.rest.settle_seconds)).replace(second=0, microsecond=0)
+    start = max(span.start, stop - LONGEST).replace(second=0, microsecond=0)
+    if start < span.start:
+        start += timedelta(minutes=1)
+    if start >= stop:
+        return {}
+    minutes = Minutes(microseconds_of(start), microseconds_of(stop))
+    return dict.fromkeys(sampled(set(symbols) & set(_listings(settings)), count, span.until), minutes)
+
+
+def _minutes_around(times: Sequence[Span]) -> Minutes:
+    """Return the minutes from the first to the last of some times, the last that one answer holds."""
+    start, stop = min(start for start, _ in times), max(stop for _, stop in times)
+    start = max(start, stop - timedelta(minutes=MAX_BARS)).replace(second=0, microsecond=0)
+    return Minutes(microseconds_of(start), microseconds_of(stop))
+
+
+def vendor_bars(connection: Connection, settings: Settings, wanted: Mapping[str, Minutes]) -> Objects:
+    """Return rows of one-minute bars of symbols.
 
     Nothing where the vendor cannot be asked at this moment: without a credit to spare nobody waits for one.
     """
-    listings = {name: symbol for feed in settings.feeds for name, symbol in feed.instruments.items()}
-    chosen = sampled(set(symbols) & set(listings), settings.quality.candles.vendor_symbols, span.until)
-    minutes = _minutes(settings, span)
+    listings = _listings(settings)
     found = Objects()
-    if minutes.start_us >= minutes.stop_us:
-        return found
     vendor = VendorBars(settings, Credits(connection, settings, wait=_nobody_waits))
-    for name in chosen:
+    for name in sorted(wanted.keys() & listings):
         try:
-            bars = vendor.read(listings[name], minutes).bars
+            bars = vendor.read(listings[name], wanted[name]).bars
         except CandleworksError as error:
             _log.warning("Candles of %s are not compared with the vendor's bars: %s", name, error)
             break
@@ -59,13 +83,8 @@ def vendor_bars(connection: Connection, settings: Settings, symbols: Iterable[st
     return found
 
 
-def _minutes(settings: Settings, span: Window) -> Minutes:
-    """Name the last whole minutes of the window that are not expected to change any more."""
-    stop = (span.until - timedelta(seconds=settings.rest.settle_seconds)).replace(second=0, microsecond=0)
-    start = max(span.start, stop - LONGEST).replace(second=0, microsecond=0)
-    if start < span.start:
-        start += timedelta(minutes=1)
-    return Minutes(microseconds_of(start), microseconds_of(stop))
+def _listings(settings: Settings) -> dict[str, str | Instrument]:
+    return {name: symbol for feed in settings.feeds for name, symbol in feed.instruments.items()}
 
 
 def _nobody_waits(seconds: float) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 from psycopg import sql
 
-from candleworks.storage.aggregates import NEVER, aggregate_watermark
+from candleworks import clock
+from candleworks.storage.aggregates import GRACE, NEVER, aggregate_watermark
 from candleworks.storage.candles import levels
 from candleworks.storage.connection import Connection
 from candleworks.storage.engine import Engine, detect, engine_of
@@ -44,11 +45,15 @@ class RelationSize:
 
 @dataclass(frozen=True, slots=True)
 class LevelState:
-    """How far a level's stored candles reach, and by how much the newest tick is ahead; null without ticks."""
+    """How far a level's stored candles reach (null: nowhere), and for how long a complete candle waits to be stored.
+
+    The first complete one counts, from its end or the arrival of its first tick, whichever was later; 0: none waits.
+    What is not complete is computed when it is read, and never late.
+    """
 
     level: str
     watermark: datetime | None
-    lag_seconds: float | None
+    lag_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +105,26 @@ def _natural(name: str) -> tuple[str, float]:
     return match[1], int(match[2]) * {"m": 1, "h": 60, "d": 1440}[match[3]]
 
 
-def candle_levels(connection: Connection) -> list[LevelState]:
-    """Return how far each level is, lower levels first."""
-    engine = engine_of(connection)
-    newest: datetime | None = _value(connection, query("newest_tick"))
+def candle_levels(connection: Connection, until: datetime | None = None) -> list[LevelState]:
+    """Return how far each level is, lower levels first; `until` is the moment that counts as now."""
+    timescale = engine_of(connection) is Engine.TIMESCALE
+    moment = until or clock.now()
     states = []
     for level, width in levels(connection).items():
-        if engine is Engine.TIMESCALE:
+        if timescale:
             watermark = _materialised_until(connection, level)
         else:
-            watermark = _stored_until(connection, level, width)
-        lag = max(0.0, (newest - watermark).total_seconds()) if newest and watermark else None
-        states.append(LevelState(level, watermark, lag))
+            watermark = _stored_until(connection, level, width, moment)
+        due = _due_since(connection, watermark or NEVER, width, moment)
+        states.append(LevelState(level, watermark, max(0.0, (moment - due).total_seconds()) if due else 0.0))
     return states
+
+
+def _due_since(connection: Connection, watermark: datetime, width: timedelta, moment: datetime) -> datetime | None:
+    """Return since when a complete candle could have been stored that is not; None where there is none."""
+    parameters = {"watermark": watermark, "width": width, "until": moment - GRACE}
+    row = connection.execute(query("due_since"), parameters).fetchone()
+    return row[0] if row else None
 
 
 def _materialised_until(connection: Connection, level: str) -> datetime | None:
@@ -120,11 +132,12 @@ def _materialised_until(connection: Connection, level: str) -> datetime | None:
     return None if watermark == NEVER else watermark
 
 
-def _stored_until(connection: Connection, level: str, width: timedelta) -> datetime | None:
+def _stored_until(connection: Connection, level: str, width: timedelta, moment: datetime) -> datetime | None:
     """Ask the symbols of the newest stored day one by one: there is no index by bucket alone."""
     stored = sql.Identifier("candleworks", f"stored_{level}")
-    newest: datetime | None = _value(connection, sql.SQL(query("newest_stored_bucket")).format(stored=stored))
-    return newest + width if newest else None
+    statement = sql.SQL(query("newest_stored_bucket")).format(stored=stored)
+    row = connection.execute(statement, {"until": moment}).fetchone()
+    return row[0] + width if row and row[0] else None
 
 
 def _value(connection: Connection, statement: Any) -> Any:

@@ -3,14 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
+from psycopg.types.multirange import Multirange
 
 from candleworks.errors import TerminalError
 from candleworks.model.quality import QualityResult, QualityState
@@ -20,7 +21,24 @@ from candleworks.storage.queries import query, sql_directory
 STATEMENT_SECONDS = 15
 # A check never writes and never waits; compiling its statements took longer than running them.
 _SESSION = "-c default_transaction_read_only=on -c TimeZone=UTC -c jit=off -c random_page_cost=1.1"
-Subject = tuple[str, str]
+Span = tuple[datetime, datetime]
+_FIRST, _LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+
+
+class Trouble(NamedTuple):
+    """A check and subject that did not pass lately. `failing` tells that its newest result did not.
+
+    `times` are those of the rows that failed last, at `failed_at`; None where nothing has to be looked at again:
+    nothing ever failed (the check ended in an error), or the alert about it has ended since. `expected` is of that
+    result.
+    """
+
+    check: str
+    subject: str
+    failing: bool
+    times: list[Span] | None
+    failed_at: datetime | None
+    expected: str | None
 
 
 @contextmanager
@@ -82,9 +100,39 @@ def symbols_of_feeds(connection: Connection) -> list[str]:
     return [symbol for (symbol,) in connection.execute(query("symbols_of_feeds")).fetchall()]
 
 
-def troubled_subjects(connection: Connection, until: datetime) -> set[Subject]:
-    """Return the (check, subject) pairs whose passes are worth a row."""
-    return set(connection.execute(query("troubled_subjects"), {"until": until}).fetchall())
+def troubled_subjects(connection: Connection, until: datetime) -> list[Trouble]:
+    """Return what did not pass lately: its passes are worth a row."""
+    return [_trouble(*row) for row in connection.execute(query("troubled_subjects"), {"until": until}).fetchall()]
+
+
+def _trouble(check: str, subject: str, failing: bool, times: Multirange[datetime] | None, *last: Any) -> Trouble:
+    spans = None if times is None else [(each.lower or _FIRST, each.upper or _LAST) for each in times]
+    return Trouble(check, subject, failing, spans, *last)
+
+
+def repairs(connection: Connection, symbol: str, span: Span, since: datetime) -> tuple[int, datetime | None]:
+    """Return how many candles of a time the audit repaired since a moment, and when last; None for none."""
+    parameters = {"symbol": symbol, "start": span[0], "stop": span[1], "since": since}
+    row = connection.execute(query("repairs"), parameters).fetchone()
+    return (row[0], row[1]) if row else (0, None)
+
+
+def judged_feeds(connection: Connection, window: Mapping[str, Any]) -> tuple[set[str], set[str]]:
+    """Return the feeds (`feed/NAME`) that wrote statistics in a window, and those that stream or should."""
+    wrote = connection.execute(query("feeds_with_statistics"), window).fetchall()
+    streaming = connection.execute(query("streaming_feeds")).fetchall()
+    return {feed for (feed,) in wrote}, {feed for (feed,) in streaming}
+
+
+def day_with_candles(connection: Connection, before: datetime) -> datetime | None:
+    """Return the start of the newest UTC day before a moment that has candles of trades; None where there is none."""
+    row = connection.execute(query("day_with_candles"), {"before": before}).fetchone()
+    return row[0] if row else None
+
+
+def ticks_of_symbols(connection: Connection, start: datetime, stop: datetime) -> dict[str, int]:
+    """Return how many ticks symbols have in some UTC days, 0 for those that have candles within a week of them only."""
+    return dict(connection.execute(query("ticks_of_symbols"), {"start": start, "stop": stop}).fetchall())
 
 
 def save_results(connection: Connection, results: Sequence[QualityResult], checked: Mapping[str, datetime]) -> None:

@@ -107,7 +107,7 @@ def _of_database(found: Monitoring) -> Iterator[Metric]:
     text = "Age of the end of what is stored; 0 while the newest stored candle is still forming."
     yield _gauge("candleworks_candle_watermark_age_seconds", text, ages, "level")
     lags = (((level.level,), level.lag_seconds) for level in levels)
-    yield _gauge("candleworks_candle_lag_seconds", "By how much the newest tick is ahead of it.", lags, "level")
+    yield _gauge("candleworks_candle_lag_seconds", "For how long a complete candle waits to be stored.", lags, "level")
     yield _gauge("candleworks_database_size_bytes", "Size of the whole database.", [((), float(found.database_bytes))])
 
 

@@ -1,17 +1,29 @@
 -- Streamed symbols with a row of minutes without a candle, longer than allowed and over now: what goes on is judged by
 -- freshness. Only minutes count in which the market was open, the symbol asked for, and no hole of the feed known.
-WITH buckets AS (
-    SELECT s.symbol, s.since, l.calendar, l.max_empty_minutes, c.bucket,
-        coalesce(
-            lag(c.bucket) OVER (PARTITION BY s.symbol ORDER BY c.bucket),
-            date_trunc('minute', candleworks.last_seen(s.symbol, c.bucket - interval '1 microsecond'), 'UTC')
-        ) + interval '1 minute' AS previous_end
+WITH candles AS (
+    SELECT s.symbol, s.since, %(candles_from)s::timestamptz AS start, c.bucket
     FROM candleworks.subscribed_symbols() s
-    JOIN jsonb_to_recordset(%(limits)s) l(symbol text, calendar text, max_empty_minutes double precision)
-        ON l.symbol = s.symbol
     JOIN public.candles_1m c ON c.symbol = s.symbol AND c.bucket >= %(candles_from)s AND c.bucket < %(until)s
+    UNION ALL
+    -- Whoever streams the symbol may have been started anew meanwhile: that fills nothing.
+    SELECT s.symbol, a.start, a.start, c.bucket
+    FROM jsonb_to_recordset(%(again)s) a(symbol text, start timestamptz, stop timestamptz)
+    JOIN candleworks.subscribed_symbols() s ON s.symbol = a.symbol
+    CROSS JOIN LATERAL (
+        SELECT c.bucket FROM public.candles_1m c
+        WHERE c.symbol = a.symbol AND c.bucket >= a.start AND c.bucket < a.stop OFFSET 0
+    ) c
+), buckets AS (
+    SELECT c.symbol, c.since, l.calendar, l.max_empty_minutes, c.bucket,
+        coalesce(
+            lag(c.bucket) OVER (PARTITION BY c.symbol, c.start ORDER BY c.bucket),
+            date_trunc('minute', candleworks.last_seen(c.symbol, c.bucket - interval '1 microsecond'), 'UTC')
+        ) + interval '1 minute' AS previous_end
+    FROM candles c
+    JOIN jsonb_to_recordset(%(limits)s) l(symbol text, calendar text, max_empty_minutes double precision)
+        ON l.symbol = c.symbol
 ), holes AS (
-    SELECT b.symbol, b.calendar, b.max_empty_minutes, greatest(b.previous_end, b.since) AS start, b.bucket AS stop
+    SELECT DISTINCT b.symbol, b.calendar, b.max_empty_minutes, greatest(b.previous_end, b.since) AS start, b.bucket AS stop
     FROM buckets b
     WHERE b.bucket - greatest(b.previous_end, b.since) > b.max_empty_minutes * interval '1 minute'
 ), offending AS (
@@ -34,5 +46,6 @@ SELECT o.symbol AS subject,
     format('%%s minutes of open market without a candle, from %%s', round(max(o.minutes)),
         to_char(min(o.start) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI UTC')) AS observed,
     format('at most %%s in a row', min(o.max_empty_minutes)) AS expected,
-    jsonb_agg(to_jsonb(o) - 'n' - 'max_empty_minutes' ORDER BY o.n) FILTER (WHERE o.n <= %(sample)s) AS sample
+    jsonb_agg(to_jsonb(o) - 'n' - 'max_empty_minutes' ORDER BY o.n) FILTER (WHERE o.n <= %(sample)s) AS sample,
+    candleworks.failing_times(range_agg(tstzrange(o.start, o.stop + interval '1 minute'))) AS failing
 FROM offending o GROUP BY o.symbol

@@ -2,7 +2,7 @@
 -- the rules of tick identity. What others wrote by hand follows no such rules.
 WITH suspects AS (
     SELECT t.symbol, date_trunc('milliseconds', t.time) AS stamp
-    FROM candleworks.new_ticks(%(received_from)s, %(received_until)s, %(time_from)s) t
+    FROM candleworks.checked_ticks(%(received_from)s, %(received_until)s, %(time_from)s, %(again)s) t
     WHERE t.origin NOT IN ('bar', 'adopted', 'manual')
     GROUP BY 1, 2 HAVING max(mod(extract(microseconds FROM t.time)::bigint, 1000)) >= count(*)
 ), offending AS (
@@ -20,5 +20,6 @@ WITH suspects AS (
 )
 SELECT o.symbol AS subject, format('%%s stamps with a hole in the numbers of their ticks', count(*)) AS observed,
     'ticks of a stamp numbered from 0 without holes' AS expected,
-    jsonb_agg(to_jsonb(o) - 'n' ORDER BY o.n) FILTER (WHERE o.n <= %(sample)s) AS sample
+    jsonb_agg(to_jsonb(o) - 'n' ORDER BY o.n) FILTER (WHERE o.n <= %(sample)s) AS sample,
+    candleworks.failing_times(range_agg(tstzrange(o.stamp, o.stamp + interval '1 millisecond'))) AS failing
 FROM offending o GROUP BY o.symbol

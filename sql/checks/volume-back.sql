@@ -1,9 +1,10 @@
 -- Seconds whose running volume is below that of an earlier second of the same trading day. Within a second totals come
--- out of order in real data (by up to 19 %% right after the close), so that the highest of each second counts.
+-- out of order in real data (by up to 19 %% right after the close), so that the highest of each second counts. What fails
+-- is looked at again from the first second that was compared, because one of these reached more.
 WITH seconds AS (
     SELECT t.symbol, l.zone, l.volume_back_percent, (t.time AT TIME ZONE l.zone)::date AS day,
         date_trunc('second', t.time) AS second, max(t.day_volume) AS total
-    FROM candleworks.new_ticks(%(received_from)s, %(received_until)s, %(time_from)s) t
+    FROM candleworks.checked_ticks(%(received_from)s, %(received_until)s, %(time_from)s, %(again)s) t
     JOIN jsonb_to_recordset(%(limits)s) l(symbol text, zone text, volume_back_percent double precision)
         ON l.symbol = t.symbol
     WHERE t.day_volume IS NOT NULL
@@ -12,7 +13,7 @@ WITH seconds AS (
     SELECT s.symbol, s.zone, s.day, min(s.second) AS first FROM seconds s GROUP BY 1, 2, 3
 ), before AS (
     -- What the day had reached before the window, by its last 50 ticks.
-    SELECT d.symbol, d.day, b.total FROM days d
+    SELECT d.symbol, d.day, d.first, b.total FROM days d
     CROSS JOIN LATERAL (
         SELECT max(p.day_volume) AS total FROM (
             SELECT p.day_volume FROM public.stocks_real_time p
@@ -22,12 +23,12 @@ WITH seconds AS (
         ) p
     ) b
 ), running AS (
-    SELECT s.*, greatest(b.total, max(s.total) OVER (
+    SELECT s.*, b.first, greatest(b.total, max(s.total) OVER (
         PARTITION BY s.symbol, s.day ORDER BY s.second ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
     )) AS reached
     FROM seconds s JOIN before b USING (symbol, day)
 ), offending AS (
-    SELECT r.symbol, r.second AS time, r.total AS day_volume, r.reached, 100 * (1 - r.total / r.reached) AS percent,
+    SELECT r.symbol, r.first, r.second AS time, r.total AS day_volume, r.reached, 100 * (1 - r.total / r.reached) AS percent,
         r.volume_back_percent, row_number() OVER (PARTITION BY r.symbol ORDER BY r.second) AS n
     FROM running r WHERE r.total < r.reached * (1 - r.volume_back_percent / 100)
 )
@@ -35,5 +36,6 @@ SELECT o.symbol AS subject,
     format('%%s seconds below the running volume reached before, by up to %%s %%%%', count(*), to_char(max(o.percent), 'FM990.0'))
         AS observed,
     format('at most %%s %%%% below', min(o.volume_back_percent)) AS expected,
-    jsonb_agg(to_jsonb(o) - 'n' - 'volume_back_percent' ORDER BY o.n) FILTER (WHERE o.n <= %(sample)s) AS sample
+    jsonb_agg(to_jsonb(o) - 'n' - 'first' - 'volume_back_percent' ORDER BY o.n) FILTER (WHERE o.n <= %(sample)s) AS sample,
+    candleworks.failing_times(range_agg(tstzrange(o.first, o.time + interval '1 second'))) AS failing
 FROM offending o GROUP BY o.symbol

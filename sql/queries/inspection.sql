@@ -38,18 +38,28 @@ SELECT (
     SELECT count(*) FROM (SELECT DISTINCT symbol, bucket FROM candleworks.quote_candle_invalidations) i
 )
 
--- name: newest_tick
--- By the symbols of the newest daily candles: there is no index by time alone.
-SELECT max(t.time)
-FROM public.candles_1d c
+-- name: due_since
+-- Since when the first complete bucket at or after a watermark, one that has ticks, could have been stored: its end, or the
+-- arrival of its first tick. Null where every complete bucket is stored. Symbols come from the daily candles, because there
+-- is no index by time alone.
+SELECT min(greatest(public.time_bucket(%(width)s::interval, t.time) + %(width)s::interval, t.received_at))
+FROM (
+    SELECT DISTINCT c.symbol FROM public.candles_1d c
+    WHERE public.time_bucket(%(width)s::interval, %(until)s::timestamptz) > %(watermark)s
+        AND c.bucket >= public.time_bucket('24 hours', %(watermark)s::timestamptz) AND c.bucket < %(until)s
+) c
 CROSS JOIN LATERAL (
-    SELECT time FROM public.stocks_real_time t WHERE t.symbol = c.symbol ORDER BY t.time DESC LIMIT 1
+    SELECT t.time, t.received_at FROM public.stocks_real_time t
+    WHERE t.symbol = c.symbol AND t.time >= %(watermark)s
+        AND t.time < public.time_bucket(%(width)s::interval, %(until)s::timestamptz)
+    ORDER BY t.time LIMIT 1
 ) t
-WHERE c.bucket = (SELECT max(bucket) FROM public.candles_1d)
 
 -- name: newest_stored_bucket
--- Of one level, whose table stands for {stored}: max(bucket) would read all of it.
+-- Of one level up to a moment, whose table stands for {stored}: max(bucket) would read all of it.
 SELECT max(newest.bucket)
 FROM candleworks.stored_1d d
-CROSS JOIN LATERAL (SELECT s.bucket FROM {stored} s WHERE s.symbol = d.symbol ORDER BY s.bucket DESC LIMIT 1) newest
-WHERE d.bucket = (SELECT max(bucket) FROM candleworks.stored_1d)
+CROSS JOIN LATERAL (
+    SELECT s.bucket FROM {stored} s WHERE s.symbol = d.symbol AND s.bucket <= %(until)s ORDER BY s.bucket DESC LIMIT 1
+) newest
+WHERE d.bucket = (SELECT max(bucket) FROM candleworks.stored_1d WHERE bucket <= %(until)s)

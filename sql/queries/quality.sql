@@ -14,25 +14,70 @@ FROM candleworks.new_ticks(%(received_from)s, %(received_until)s, %(time_from)s)
 SELECT DISTINCT symbol FROM public.feed_symbols WHERE status <> 'removed'
 
 -- name: troubled_subjects
--- What did not pass when it was last looked at, or failed within a day: its passes are kept too.
-SELECT n."check", n.subject FROM candleworks.quality_now() n WHERE n.status <> 'passed'
-UNION
-SELECT r."check", r.subject FROM public.quality_results r
-WHERE r.at > %(until)s::timestamptz - interval '1 day' AND r.status <> 'passed'
+-- What did not pass when it was last looked at, failed within a day, or has an alert: its passes are kept too. failing: the
+-- newest result did not pass. times: when the rows are that failed last; null when they were right again or were accepted,
+-- because the alert has ended since.
+WITH troubled AS (
+    SELECT n."check", n.subject, true AS failing FROM candleworks.quality_now() n WHERE n.status <> 'passed'
+    UNION ALL
+    SELECT r."check", r.subject, false FROM public.quality_results r
+    WHERE r.at > %(until)s::timestamptz - interval '1 day' AND r.status <> 'passed'
+    UNION ALL
+    SELECT a."check", a.subject, false FROM public.alerts a WHERE a.resolved_at IS NULL
+)
+SELECT t."check", t.subject, bool_or(t.failing) AS failing, f.times, f.at, f.expected
+FROM troubled t
+LEFT JOIN LATERAL (
+    SELECT r.at, r.expected, CASE WHEN NOT EXISTS (
+        SELECT FROM public.alerts a WHERE a."check" = t."check" AND a.subject = t.subject AND a.resolved_at >= r.at
+    ) THEN coalesce(r.failing, tstzmultirange(r."window")) END AS times
+    FROM public.quality_results r
+    WHERE r."check" = t."check" AND r.subject = t.subject AND r.status = 'failed' ORDER BY r.at DESC, r.id DESC LIMIT 1
+) f ON true
+GROUP BY t."check", t.subject, f.times, f.at, f.expected
+ORDER BY t."check", t.subject
+
+-- name: repairs
+-- How many of a symbol's candles at some times the audit repaired since a moment, and when last.
+SELECT count(*), max(d.repaired_at) FROM public.candle_differences d
+WHERE d.symbol = %(symbol)s AND d.repaired_at > %(since)s AND d.bucket <@ tstzrange(%(start)s, %(stop)s)
+
+-- name: ticks_again
+SELECT t.* -- those of the given times of symbols alone
+FROM candleworks.checked_ticks('infinity', 'infinity', 'infinity', %(again)s) t
+
+-- name: feeds_with_statistics
+SELECT DISTINCT 'feed/' || s.feed FROM public.ingest_stats s WHERE s.at >= %(stats_from)s AND s.at < %(until)s
+
+-- name: streaming_feeds
+SELECT DISTINCT 'feed/' || s.feed FROM public.feed_symbols s WHERE s.status IN ('asked', 'streaming')
+
+-- name: day_with_candles
+-- The newest UTC day before a moment that has candles; null where there is none.
+SELECT max(c.bucket) FROM public.candles_1d c WHERE c.bucket < %(before)s
+
+-- name: ticks_of_symbols
+-- How many ticks each symbol has in whole days, by its daily candles; also of those that have candles within a week of them
+-- only, because one may be missing.
+SELECT c.symbol,
+    coalesce(sum(c.ticks) FILTER (WHERE c.bucket >= %(start)s AND c.bucket < %(stop)s), 0)::bigint AS ticks
+FROM public.candles_1d c
+WHERE c.bucket >= %(start)s::timestamptz - interval '168 hours' AND c.bucket < %(stop)s::timestamptz + interval '168 hours'
+GROUP BY c.symbol
 
 -- name: save_quality_result
 INSERT INTO public.quality_results (
-    "check", subject, suite, severity, status, observed, expected, "window", sample, seconds, at
+    "check", subject, suite, severity, status, observed, expected, "window", sample, seconds, at, failing
 ) VALUES (
     %(check)s, %(subject)s, %(suite)s, %(severity)s, %(status)s, %(observed)s, %(expected)s,
-    tstzrange(%(window_from)s, %(window_until)s), %(sample)s, %(seconds)s, %(at)s
+    tstzrange(%(window_from)s, %(window_until)s), %(sample)s, %(seconds)s, %(at)s,
+    %(failing)s::text::tstzmultirange
 )
 
 -- name: quality_now
 -- Worst first. What was not looked at for two days is of a check or symbol that is gone.
 SELECT "check", subject, suite, severity, status, observed, expected, lower("window") AS window_from, upper("window") AS window_until,
-    sample, seconds, at,
-    since
+    sample, seconds, at, since
 FROM candleworks.quality_now()
 WHERE status <> 'passed' OR at > now() - interval '2 days'
 ORDER BY array_position(ARRAY['error', 'failed', 'passed'], status),

@@ -1,6 +1,7 @@
 """What dashboards ask must never read ticks from end to end."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tests.conftest import clone
 from tests.storage.reads import counted, tables_of
 
 SYMBOL = "S1"
+NOW, HOUR = datetime.now(UTC), timedelta(hours=1)
 RECENT = {"symbol": SYMBOL}
 QUERIES = {
     **{
@@ -48,7 +50,10 @@ QUERIES = {
     "10-minute candles": ("SELECT * FROM ohlc(%(symbol)s, '10 minutes', now() - interval '1 day', now())", RECENT),
     "weekly candles": ("SELECT * FROM ohlc(%(symbol)s, '7 days', now() - interval '1 year', now())", RECENT),
     "the platform's status": (query("platform_status"), {}),
-    "the newest tick": (query("newest_tick"), {}),
+    "since when a complete candle waits": (
+        query("due_since"),
+        {"watermark": NOW - HOUR, "until": NOW, "width": timedelta(minutes=1)},
+    ),
     "the feeds' status": (query("feed_status"), {"feeds": ["a", "a"], "symbols": ["S1", "S2"]}),
 }
 

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from candleworks.quality import history
 from candleworks.storage.engine import Engine
 from tests.quality.conftest import FEED, NOW, Watched, failing
 
@@ -76,8 +77,11 @@ def test_a_candle_that_is_not_what_its_ticks_say_is_found(watched: Watched, engi
 
 
 @pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
-def test_a_symbol_that_was_found_wrong_is_in_every_sample(watched: Watched, engine: Engine) -> None:
+def test_a_symbol_that_was_found_wrong_is_in_every_sample(
+    watched: Watched, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two runs that look at others do not say that it is well; nor that all are."""
+    monkeypatch.setattr(history, "AUDITED_TICKS", 0)
     corrupt(watched, engine, "1m", "AAPL", BUCKET, "volume = volume + 7")
     assert ("candle-audit", "AAPL") in failing(watched.check("candles"))
     watched.configured(candles={"audited_symbols": 1})

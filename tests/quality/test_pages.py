@@ -19,7 +19,7 @@ def test_every_check_has_its_page_and_its_sql() -> None:
     for check in CHECKS:
         page = (DOCS / "checks" / f"{check.name}.md").read_text()
         assert page.startswith(f"# {check.name}\n\nSuite `{check.suite}`, severity {check.severity}.")
-        for part in ("What it means", "Threshold", "How to look", "How to mend"):
+        for part in ("What it means", "Threshold", "How to look", "How to mend", "How it resolves"):
             assert f"\n## {part}\n" in page
         assert f"(checks/{check.name}.md)" in overview
 

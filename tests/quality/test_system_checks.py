@@ -116,4 +116,4 @@ def test_candles_that_nobody_refreshes_are_found(watched: Watched) -> None:
     report = watched.check("system", until=NOW + 120 * MINUTE)
     assert failing(report) == {("refresh-lag", f"candles_{level}") for level in ("1m", "5m", "15m", "1h")}
     (found,) = [result for result in report.failed if result.subject == "candles_1m"]
-    assert found.observed == "stored until 2026-03-04 18:00 UTC, 7140 s before the newest tick"
+    assert found.observed == "stored until 2026-03-04 18:00 UTC, a complete candle waits for 7140 s"

@@ -170,7 +170,7 @@ def test_each_symbol_has_the_age_of_its_last_tick(
 
 
 def test_stored_candles_have_an_age(scrape: Callable[[], Scrape], store: Store, connection: Connection) -> None:
-    """By how long ago they end, and by how far the newest tick is ahead of them."""
+    """By how long ago they end, and for how long a complete one waits to be stored."""
     store("AAPL", every_minute(MONDAY, 3))
     refresh(connection)
     lags = scrape()["candleworks_candle_lag_seconds"]
