@@ -18,6 +18,10 @@ class TerminalError(CandleworksError):
     """Trying again cannot succeed until somebody changes something."""
 
 
+class FeedHeldError(TerminalError):
+    """Another process streams the feed."""
+
+
 class UsageError(TerminalError):
     """The command was called wrongly, or cannot run in this situation."""
 

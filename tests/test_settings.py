@@ -445,7 +445,7 @@ def test_the_only_feed_needs_no_name_and_others_do(tmp_path: Path) -> None:
     for name in (None, "asia"):
         with pytest.raises(ConfigurationError) as caught:
             settings.feed(name)
-        assert str(caught.value) == f"No feed named {name!r} is configured: choose one of us, eu with --feed."
+        assert str(caught.value) == f"There is no feed {name!r} in the configuration: choose one of us, eu."
 
 
 def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ FIRST_STEPS: Mapping[str, str] = {
     "company": "Run `candleworks sync-companies`.",
     "check-run": "Run `candleworks check`: it prints why no check can run.",
     "watch-ingest": "Read the log of the feed, and start `candleworks ingest` or `candleworks up`.",
+    "watch-stopped": "Start the feed when its ticks are wanted: run its deployment in Prefect, or `candleworks up`.",
     "watch-feed": "Check that the vendor is up, that the key is valid, and that `feed_symbols` shows no refusals.",
     "watch-spool": "Check whether the database is slow and whether its disk is full.",
     "watch-checks": "Check that Prefect's server and worker run, and that the flow `check-quality` does not fail.",

@@ -73,7 +73,7 @@ def _failed_again(alert: Alert, result: Result, rules: Alerts, speaker: str | No
 
 
 def _escalates(before: Alert, seen: Alert, rules: Alerts) -> bool:
-    if seen.escalated_at is not None:
+    if seen.escalated_at is not None or seen.severity == "info":
         return False
     if (before.result, seen.result) == ("error", "failed"):
         return True  # nobody was told yet that the data is wrong, only that nobody could look

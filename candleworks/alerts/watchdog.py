@@ -18,6 +18,7 @@ SCHEDULED_STRETCHES = 6  # of twelve: whoever runs checks by hand does not run t
 # What its alerts mean, for those who follow their links.
 MEANINGS = {
     "watch-ingest": "Fails when the ingest of a feed gives no sign of life.",
+    "watch-stopped": "Says that a person has stopped a feed; it is resolved when the feed is started again.",
     "watch-feed": "Fails when the ingest of a feed runs, an exchange of its symbols is open, and no tick comes.",
     "watch-spool": "Fails when many ticks of a feed wait for the database, or more and more.",
     "watch-checks": "Fails when checks ran every few minutes and do so no longer.",
@@ -40,7 +41,14 @@ def look(connection: Connection, settings: Settings, watched_since: datetime, mo
 
 
 def judge(signs: FeedSigns, rules: Watch, watched_since: datetime, moment: datetime) -> Iterator[Result]:
-    """Say what a feed's signs mean; nothing about what they do not tell."""
+    """Say what a feed's signs mean; nothing about what they do not tell.
+
+    A feed that a person has stopped is missed by nobody: that is a note, and what its silence had raised is over.
+    """
+    if signs.stopped_at is not None:
+        yield from _stopped(signs, rules, moment)
+        return
+    yield _result("watch-stopped", signs, moment, "info", False, "it was started again", None)
     away = _away_seconds(signs, moment)
     if away is None or away > rules.ingest_away_seconds:
         if (moment - watched_since).total_seconds() > rules.ingest_away_seconds:
@@ -49,6 +57,14 @@ def judge(signs: FeedSigns, rules: Watch, watched_since: datetime, moment: datet
     yield _ingest_away(signs, rules, moment, away)
     if silent := _feed_silent(signs, rules, moment):
         yield silent
+    yield _spool_growing(signs, rules, moment)
+
+
+def _stopped(signs: FeedSigns, rules: Watch, moment: datetime) -> Iterator[Result]:
+    observed = f"stopped at {signs.stopped_at:%Y-%m-%d %H:%M:%S} UTC: {signs.stop_reason}"
+    severity: Severity
+    for check, severity in (("watch-stopped", "info"), ("watch-ingest", "critical"), ("watch-feed", "critical")):
+        yield _result(check, signs, moment, severity, check == "watch-stopped", observed, None)
     yield _spool_growing(signs, rules, moment)
 
 
@@ -98,7 +114,13 @@ def _spool_growing(signs: FeedSigns, rules: Watch, moment: datetime) -> Result:
 
 
 def _result(
-    check: str, signs: FeedSigns, moment: datetime, severity: Severity, failed: bool, observed: str, expected: str
+    check: str,
+    signs: FeedSigns,
+    moment: datetime,
+    severity: Severity,
+    failed: bool,
+    observed: str,
+    expected: str | None,
 ) -> Result:
     status: Literal["failed", "passed"] = "failed" if failed else "passed"
     return Result(check, f"feed/{signs.feed}", severity, status, observed, expected, moment)

@@ -28,6 +28,8 @@ def with_monitoring(feeds: Sequence[dict[str, Any]], watched: Monitoring) -> lis
             "totals": {name: getattr(state, name) for name in (*COUNTS, "candles")},
             "gaps_open": state.gaps_open,
             "gaps_unfilled": state.gaps_unfilled,
+            "stopped_at": state.stopped_at,
+            "stop_reason": state.stop_reason,
             "refused": refused.get(state.feed, []),
         }
         for state in watched.feeds
@@ -51,6 +53,9 @@ def feed_tables(feeds: Sequence[dict[str, Any]], watched: Monitoring) -> Iterato
 def _feeds(feeds: Sequence[dict[str, Any]]) -> Table:
     """Lay out a column per feed: so many rows of values are wider than a terminal."""
     table = Table("feed", *(feed["feed"] for feed in feeds))
+    if any(feed["stopped_at"] for feed in feeds):
+        table.add_row("stopped by an operator", *(_moment(feed["stopped_at"]) for feed in feeds))
+        table.add_row("how", *(feed["stop_reason"] or "-" for feed in feeds), end_section=True)
     table.add_row("ten seconds since", *(_moment(feed.get("at")) for feed in feeds))
     for name in COUNTS:
         table.add_row(name, *(_number(feed.get(name)) for feed in feeds))

@@ -2,17 +2,21 @@
 
 import asyncio
 import logging
+import os
 import signal
+import socket
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Annotated, Any
 
 import typer
 
 from candleworks.cli.opening import prepared_or_later
+from candleworks.cli.processes import STOP_WITH_STDIN
 from candleworks.cli.running import Duration, log_to_stderr, stop_on_signal
 from candleworks.errors import CandleworksError, ConfigurationError, UsageError
 from candleworks.ingest.service import Updates
 from candleworks.ingest.service import ingest as run_ingest
+from candleworks.model.gaps import Stop
 from candleworks.settings import VENDOR_FEED_URL, Feed, Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -48,7 +52,8 @@ async def _ingest_all(
     updates = {feed.name: Updates() for feed in feeds}
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reread, updates)
     runs = [
-        run_ingest(settings, feed, dsn, stop=stop, updates=updates[feed.name], prepare=prepare_later) for feed in feeds
+        run_ingest(settings, feed, dsn, stop=stop, why=_why, updates=updates[feed.name], prepare=prepare_later)
+        for feed in feeds
     ]
     outcomes = await asyncio.gather(*(_outcome(run, alone=len(runs) == 1) for run in runs))
     failures = [outcome for outcome in outcomes if outcome is not None]
@@ -56,6 +61,13 @@ async def _ingest_all(
         raise failures[0]
     if failures:
         raise CandleworksError(" ".join(map(str, failures)))
+
+
+async def _why() -> Stop:
+    """Say why a stop was asked for: below `up` only that one knows whether a person wanted it."""
+    if STOP_WITH_STDIN in os.environ:
+        return Stop("candleworks up ended", deliberate=False)
+    return Stop(f"candleworks ingest was ended on {socket.gethostname()}", deliberate=True)
 
 
 async def _outcome(run: Coroutine[Any, Any, None], *, alone: bool) -> CandleworksError | None:

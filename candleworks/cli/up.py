@@ -28,7 +28,15 @@ from candleworks.cli.running import Duration, only_one, stop_on_signal
 from candleworks.errors import CandleworksError, TerminalError, TransientError, UsageError
 from candleworks.settings import Settings, load_settings
 from candleworks.simulate import RunningSimulator
-from candleworks.storage.connection import ConnectionPool, describe, open_pool, revive_database, transient_errors
+from candleworks.storage.connection import (
+    ConnectionPool,
+    connect,
+    describe,
+    open_pool,
+    revive_database,
+    transient_errors,
+)
+from candleworks.storage.feed_stops import confirm_stops
 from candleworks.storage.statistics import read_status
 
 STOP_SECONDS = 3.5
@@ -84,6 +92,13 @@ async def _run(settings: Settings, dsn: str, duration: float | None, children: l
             await _watch(stop, children, screen, pool, settings)
     finally:
         await asyncio.to_thread(_stop, children)
+    _confirm_stops(dsn, [feed.name for feed in settings.feeds])
+
+
+def _confirm_stops(dsn: str, feeds: list[str]) -> None:
+    """Note that a person wanted the feeds to end: their processes only know that they ended together with us."""
+    with contextlib.suppress(TransientError), transient_errors(dsn), connect(dsn, "candleworks up") as connection:
+        confirm_stops(connection, feeds, f"candleworks up was ended on {socket.gethostname()}")
 
 
 def _stop(children: list[Child]) -> None:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 
 from candleworks import clock
-from candleworks.model.gaps import GapNote, Reason
+from candleworks.model.gaps import GapNote, Reason, Stop
 from candleworks.model.notices import Notice, Notify
 from candleworks.model.trades import MICROSECONDS, moment_of
 
@@ -47,6 +47,11 @@ class GapBook:
     def lost(self, reason: Reason, since_us: int | None = None) -> None:
         """Open the gap of all symbols, by default from the last sign of life on."""
         self._begin(None, self.last_good_us if since_us is None else since_us // MICROSECONDS * MICROSECONDS, reason)
+
+    def stopped(self, stop: Stop) -> None:
+        """Open the gap of an orderly end, and note why it ends."""
+        self.lost("stopped")
+        self._put(GapNote("stopped", clock.now_us(), None, "stopped", stop))
 
     def slowed(self, now_us: int) -> None:
         """Note that memory and disk are full and the feed is not read: the vendor may drop what it cannot send."""

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -24,6 +24,7 @@ from candleworks.ingest.spool import Spool
 from candleworks.ingest.supervisor import Supervisor, stopped_within
 from candleworks.ingest.watchdog import Watchdog
 from candleworks.ingest.writer import Writer
+from candleworks.model.gaps import Stop
 from candleworks.model.notices import Notice, Notify, ignore
 from candleworks.model.trading_day import calendar_of, zone_of
 from candleworks.settings import Calendars, Settings
@@ -53,6 +54,7 @@ class _Run:
     notify: Notify
     prepare: Callable[[], object] | None
     stop: asyncio.Event
+    why: Callable[[], Awaitable[Stop]]
     written: asyncio.Event = field(default_factory=asyncio.Event)
     give_up: threading.Event = field(default_factory=threading.Event)
     saved_states: Mapping[str, SymbolStatus] | None = None
@@ -106,24 +108,31 @@ def _key(settings: Settings) -> str:
     return settings.api_key.get_secret_value() if settings.api_key else "demo"
 
 
+async def stopped_by_hand() -> Stop:
+    return Stop("its program ended it", deliberate=True)
+
+
 async def ingest(
     settings: Settings,
     feed: FeedSettings,
     dsn: str,
     *,
     stop: asyncio.Event,
+    why: Callable[[], Awaitable[Stop]] = stopped_by_hand,
     notify: Notify = ignore,
     updates: Updates | None = None,
     prepare: Callable[[], object] | None = None,
 ) -> None:
     """Run until `stop` is set; every tick received by then is committed, or on disk, when this returns.
 
-    `notify` hears of gaps and refusals. `updates` brings new configurations, of which the feed's symbols and the limits
-    of silence are followed. `prepare` brings the database up to date before it is used first; without it that has been
-    done. Raises TerminalError when the vendor refuses the key or another process has the feed, TransientError when
-    ticks are left that neither the database nor the disk took.
+    `why` is asked once `stop` is set, and stored, so that nobody takes a deliberate stop for a failure. `notify` hears
+    of gaps and refusals. `updates` brings new configurations, of which the feed's symbols and the limits of silence are
+    followed. `prepare` brings the database up to date before it is used first; without it that has been done.
+
+    Raises TerminalError when the vendor refuses the key or another process has the feed, TransientError when ticks are
+    left that neither the database nor the disk took.
     """
-    run = _Run(settings, feed, dsn, notify, prepare, asyncio.Event())
+    run = _Run(settings, feed, dsn, notify, prepare, asyncio.Event(), why)
     relay = asyncio.create_task(_pass_on(stop, run.stop))
     patience = asyncio.create_task(_limit_patience(run.stop, run.give_up))
     try:
@@ -132,8 +141,8 @@ async def ingest(
     finally:
         relay.cancel()
         patience.cancel()
+        run.spool.close()  # first: whoever waits for the feed to be free looks at the writer's lock
         run.writer.close()
-        run.spool.close()
 
 
 async def _pass_on(theirs: asyncio.Event, ours: asyncio.Event) -> None:
@@ -159,11 +168,14 @@ async def _run(run: _Run, pool: ConnectionPool, updates: Updates) -> None:
     try:
         await asyncio.wait({streaming, collecting, writing, stopped, *beside}, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        asked = run.stop.is_set()
         run.stop.set()
         run.pipeline.let_all_in()
         await run.supervisor.hang_up(streaming)
         run.batcher.close()
         await asyncio.wait({collecting})
+        if asked:
+            run.book.stopped(await run.why())
         run.book.lost("stopped")
         run.pipeline.close()
         await asyncio.wait({writing})

@@ -12,7 +12,7 @@ from typing import IO
 from uuid import UUID, uuid4
 
 from candleworks import clock
-from candleworks.errors import TerminalError
+from candleworks.errors import FeedHeldError, TerminalError
 from candleworks.ingest.batcher import Batch
 from candleworks.ingest.segments import Entry, Place, Segment, encode, read_record, scan
 from candleworks.model.gaps import GapNote
@@ -67,8 +67,8 @@ class Spool:
             hold.seek(0)
             holder = hold.read().strip()
             hold.close()
-            raise TerminalError(
-                f"Feed {self.feed} is being ingested already (process {holder} uses {self.directory}): stop that one"
+            raise FeedHeldError(
+                f"Feed {self.feed} is already being streamed (process {holder} uses {self.directory}): stop that one"
                 " first."
             ) from None
         with contextlib.suppress(OSError):  # on a full disk the lock holds without the number

@@ -10,15 +10,27 @@ import msgspec
 Reason = Literal["stopped", "crashed", "closed", "dropped", "silent", "overflow", "damaged"]
 
 
+class Stop(msgspec.Struct, frozen=True, array_like=True):
+    """Why a feed was stopped in order, in words that follow a colon: "cancelled in Prefect".
+
+    `deliberate`: a person wanted it to end. Otherwise it ended together with the process that starts it again.
+    """
+
+    reason: str
+    deliberate: bool
+
+
 class GapNote(msgspec.Struct, frozen=True, array_like=True):
     """One entry of the gap book, in the order in which they were made.
 
     `opened` begins at `at_us`, null where only the database knows: at the last stored tick. It is ignored while a gap
     of the same symbol (null: of all) is open. `started` tells when a process began, and opens the gap of a crash if the
-    feed ran before and did not stop in order. `closed` ends what is open.
+    feed ran before and did not stop in order. `closed` ends what is open. `stopped` tells that, and why, the process
+    ends in order.
     """
 
-    kind: Literal["opened", "closed", "started"]
+    kind: Literal["opened", "closed", "started", "stopped"]
     at_us: int | None
     symbol: str | None = None
     reason: Reason = "crashed"
+    stop: Stop | None = None

@@ -99,4 +99,4 @@ class Settings(File):
             if feed.name == name:
                 return feed
         known = ", ".join(feed.name for feed in self.feeds)
-        raise ConfigurationError(f"No feed named {name!r} is configured: choose one of {known} with --feed.")
+        raise ConfigurationError(f"There is no feed {name!r} in the configuration: choose one of {known}.")

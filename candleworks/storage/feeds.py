@@ -6,7 +6,7 @@ from uuid import UUID
 
 from psycopg import errors
 
-from candleworks.errors import TerminalError
+from candleworks.errors import FeedHeldError
 from candleworks.model.gaps import GapNote
 from candleworks.model.trades import moment_of
 from candleworks.storage.connection import Connection
@@ -28,7 +28,7 @@ def hold_feed(connection: Connection, feed: str, former_backend: int | None) -> 
     """Take the feed for as long as this connection lives; return the number of the connection's backend.
 
     `former_backend` is the one that held it before our connection was lost, which the server may not have noticed; it
-    is ended. Raises TerminalError when somebody else has the feed and keeps it.
+    is ended. Raises FeedHeldError when somebody else has the feed and keeps it.
     """
     if former_backend is not None:
         connection.execute(query("end_backend"), {"backend": former_backend, "feed": feed})
@@ -39,8 +39,8 @@ def hold_feed(connection: Connection, feed: str, former_backend: int | None) -> 
             connection.execute(query("hold_feed"), {"feed": feed})
     except errors.LockNotAvailable:
         holder = connection.execute(query("feed_holder"), {"feed": feed}).fetchone()
-        raise TerminalError(
-            f"Feed {feed} is being ingested already ({holder[0] if holder else 'by another process'}): stop that one"
+        raise FeedHeldError(
+            f"Feed {feed} is already being streamed ({holder[0] if holder else 'by another process'}): stop that one"
             " first."
         ) from None
     return connection.info.backend_pid
@@ -59,7 +59,15 @@ def save_mark(connection: Connection, feed: str, run: UUID, sequence: int) -> No
 def book(connection: Connection, feed: str, symbols: Sequence[str], note: GapNote) -> None:
     """Write a note into the gap book; `symbols` are the feed's, among which the last stored tick is looked for."""
     at = None if note.at_us is None else moment_of(note.at_us)
-    values = {"feed": feed, "symbols": list(symbols), "symbol": note.symbol, "at": at, "reason": note.reason}
+    values: dict[str, object] = {
+        "feed": feed,
+        "symbols": list(symbols),
+        "symbol": note.symbol,
+        "at": at,
+        "reason": note.reason,
+    }
+    if note.stop is not None:
+        values |= {"why": note.stop.reason, "deliberate": note.stop.deliberate}
     connection.execute(query(f"gap_{note.kind}"), values)
 
 

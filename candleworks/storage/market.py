@@ -97,7 +97,10 @@ class Candle(NamedTuple):
 
 
 class StoredSymbol(NamedTuple):
-    """A symbol with candles; what `company` does not know is None."""
+    """A symbol with candles; what `company` does not know is None.
+
+    `stopped_at` and `stop_reason` are None unless a person has stopped every feed that streams it.
+    """
 
     symbol: str
     name: str | None
@@ -106,6 +109,8 @@ class StoredSymbol(NamedTuple):
     traded: bool
     quoted: bool
     last_tick: datetime
+    stopped_at: datetime | None
+    stop_reason: str | None
 
     @property
     def sides(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ class FeedState:
     """One feed. The counts are totals since `since`, null for a feed that never reported: they never fall.
 
     Lags are those of the last half minute, null without ticks. `gaps_unfilled` are closed and not filled.
+    `stopped_at` and `stop_reason` are null unless a person has stopped the feed and nobody has started it since.
     """
 
     feed: str
@@ -34,6 +35,8 @@ class FeedState:
     lag_ms_p99: float | None
     gaps_open: int
     gaps_unfilled: int
+    stopped_at: datetime | None
+    stop_reason: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,10 @@ PATIENCE_SECONDS = 10
 
 @dataclass(frozen=True, slots=True)
 class FeedSigns:
-    """What a feed showed lately. `windows` of ten seconds are known of the stretch in which `ticks` came."""
+    """What a feed showed lately. `windows` of ten seconds are known of the stretch in which `ticks` came.
+
+    `stopped_at` and `stop_reason` are null unless a person has stopped it and nobody has started it since.
+    """
 
     feed: str
     last_sign_at: datetime | None
@@ -26,6 +29,8 @@ class FeedSigns:
     ticks: int
     spool_depths: list[int]
     in_session: bool
+    stopped_at: datetime | None = None
+    stop_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

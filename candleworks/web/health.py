@@ -1,5 +1,6 @@
 """`/healthz` and `/symbols`: whether data moves, and what there is."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from http import HTTPStatus
 
@@ -8,6 +9,7 @@ from fastapi import APIRouter, Response
 
 from candleworks import clock
 from candleworks.errors import CandleworksError
+from candleworks.storage.feed_stops import StoppedFeed, read_stops
 from candleworks.storage.market import Market, StoredSymbol
 from candleworks.web.answers import iso
 
@@ -19,14 +21,18 @@ def health_routes(market: Market) -> APIRouter:
 
     @router.api_route("/healthz", methods=["GET", "HEAD"])
     def healthz() -> Response:
-        """Answer `ok`, `degraded` (no tick within five minutes) or, with status 503, `down`."""
+        """Answer `ok`, `stopped` (a person has stopped every feed), `degraded` (no tick for five minutes), or `down`.
+
+        The status is 503 for `down`, else 200.
+        """
         try:
-            newest = market.newest_tick()
+            newest, stopped = market.newest_tick(), market.read(read_stops)
         except CandleworksError as error:
-            return _json(_health("down", str(error), None), HTTPStatus.SERVICE_UNAVAILABLE)
+            return _json(_health("down", str(error), None, []), HTTPStatus.SERVICE_UNAVAILABLE)
         age = _age_seconds(newest)
         moving = age is not None and age <= MAX_TICK_AGE_SECONDS
-        return _json(_health("ok" if moving else "degraded", "ok", newest))
+        status = "stopped" if stopped.everything else "ok" if moving else "degraded"
+        return _json(_health(status, "ok", newest, stopped.feeds))
 
     @router.api_route("/symbols", methods=["GET", "HEAD"])
     def symbols() -> Response:
@@ -44,15 +50,19 @@ def _symbol(stored: StoredSymbol) -> dict[str, object]:
         "type": stored.type,
         "last_tick": iso(stored.last_tick),
         "sides": stored.sides,
+        "stopped": stored.stopped_at and {"since": iso(stored.stopped_at), "reason": stored.stop_reason},
     }
 
 
-def _health(status: str, database: str, newest_tick: datetime | None) -> dict[str, object]:
+def _health(
+    status: str, database: str, newest_tick: datetime | None, stopped: Sequence[StoppedFeed]
+) -> dict[str, object]:
     return {
         "status": status,
         "database": database,
         "last_tick_age_seconds": _age_seconds(newest_tick),
         "newest_tick": iso(newest_tick),
+        "stopped": [{"feed": feed, "since": iso(since), "reason": reason} for feed, since, reason in stopped],
     }
 
 

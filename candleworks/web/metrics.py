@@ -86,6 +86,11 @@ def _of_feeds(feeds: Sequence[FeedState]) -> Iterator[Metric]:
         ("candleworks_spool_ticks", "Ticks received and not stored yet.", lambda feed: feed.spool_depth),
         ("candleworks_gaps_open", "Gaps that have not ended.", lambda feed: feed.gaps_open),
         ("candleworks_gaps_unfilled", "Gaps that ended and are not filled.", lambda feed: feed.gaps_unfilled),
+        (
+            "candleworks_feed_stopped",
+            "1 while a person has stopped the feed, else 0.",
+            lambda feed: float(feed.stopped_at is not None),
+        ),
         ("candleworks_feed_report_age_seconds", "Age of the last statistics.", lambda feed: feed.report_age_seconds),
     )
     for name, text, state in gauges:

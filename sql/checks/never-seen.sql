@@ -12,7 +12,7 @@ JOIN jsonb_to_recordset(%(limits)s) l(symbol text, calendar text, never_seen_sec
     ON l.symbol = s.symbol
 WHERE s.status = 'refused'
     OR (
-        s.status IN ('asked', 'streaming')
+        s.status IN ('asked', 'streaming') AND NOT candleworks.is_stopped(s.feed)
         AND candleworks.open_seconds(l.calendar, s.since, %(until)s) > l.never_seen_seconds
         AND candleworks.last_seen(s.symbol, %(until)s) IS NULL
     )

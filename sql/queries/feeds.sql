@@ -53,6 +53,8 @@ ON CONFLICT (feed, coalesce(symbol, '')) WHERE ended_at IS NULL DO NOTHING
 WITH ended AS (
     UPDATE public.feed_gaps SET ended_at = greatest(started_at, %(at)s)
     WHERE feed = %(feed)s AND symbol IS NOT NULL AND ended_at IS NULL
+), resumed AS (
+    DELETE FROM public.feed_stops WHERE feed = %(feed)s
 )
 INSERT INTO public.feed_gaps (feed, symbol, started_at, reason)
 SELECT %(feed)s, %(symbol)s, coalesce(greatest(t.time, s.at - interval '2 seconds'), %(at)s), %(reason)s
@@ -73,6 +75,12 @@ ON CONFLICT (feed, coalesce(symbol, '')) WHERE ended_at IS NULL DO NOTHING
 -- name: gap_closed
 UPDATE public.feed_gaps SET ended_at = greatest(started_at, coalesce(%(at)s, now()))
 WHERE feed = %(feed)s AND symbol IS NOT DISTINCT FROM %(symbol)s AND ended_at IS NULL
+
+-- name: gap_stopped
+INSERT INTO public.feed_stops (feed, stopped_at, reason, deliberate)
+VALUES (%(feed)s, %(at)s, %(why)s, %(deliberate)s)
+ON CONFLICT (feed) DO UPDATE
+SET stopped_at = excluded.stopped_at, reason = excluded.reason, deliberate = excluded.deliberate
 
 -- name: save_feed_symbols
 WITH named AS (

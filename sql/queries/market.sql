@@ -3,11 +3,11 @@
 
 -- name: market_symbols
 -- Every symbol that has candles, who is behind it, its newest tick (where ticks are gone, its newest minute), and whether
--- it has trades and quotes.
+-- it has trades and quotes. stopped_at and stop_reason are null unless every feed that should stream it was stopped.
 SELECT s.symbol, c.name, c.exchange, c.type, s.traded, s.quoted, greatest(
     CASE WHEN s.traded THEN candleworks.newest_tick(s.symbol, 'trade') END,
     CASE WHEN s.quoted THEN candleworks.newest_tick(s.symbol, 'mid') END
-) AS last_tick
+) AS last_tick, f.stopped_at, f.reason
 FROM (
     SELECT symbol, bool_or(traded) AS traded, NOT bool_and(traded) AS quoted
     FROM (
@@ -18,6 +18,11 @@ FROM (
     GROUP BY symbol
 ) s
 LEFT JOIN public.company c ON c.symbol = s.symbol
+LEFT JOIN (
+    SELECT n.symbol, max(p.stopped_at) AS stopped_at, string_agg(DISTINCT p.reason, '; ') AS reason
+    FROM public.feed_symbols n LEFT JOIN public.feed_stops p ON p.feed = n.feed AND p.deliberate
+    WHERE n.status IN ('asked', 'streaming') GROUP BY n.symbol HAVING count(*) = count(p.feed)
+) f ON f.symbol = s.symbol
 ORDER BY s.symbol
 
 -- name: market_kinds

@@ -8,7 +8,8 @@ SELECT
     coalesce(t.reconnects, 0) AS reconnects, coalesce(t.duplicates, 0) AS duplicates,
     coalesce(t.rejected, 0) AS rejected, coalesce(t.candles, 0) AS candles,
     greatest(0, extract(epoch FROM now() - s.at))::double precision AS report_age_seconds, s.spool_depth,
-    l.lag_ms_p50, l.lag_ms_p99, coalesce(g.open, 0) AS gaps_open, coalesce(g.unfilled, 0) AS gaps_unfilled
+    l.lag_ms_p50, l.lag_ms_p99, coalesce(g.open, 0) AS gaps_open, coalesce(g.unfilled, 0) AS gaps_unfilled,
+    p.stopped_at, p.reason AS stop_reason
 FROM (
     SELECT feed FROM candleworks.ingest_totals
     UNION SELECT feed FROM public.feed_symbols
@@ -28,6 +29,7 @@ LEFT JOIN (
         count(*) FILTER (WHERE ended_at IS NOT NULL) AS unfilled
     FROM public.feed_gaps WHERE filled_at IS NULL GROUP BY feed
 ) g ON g.feed = f.feed
+LEFT JOIN public.feed_stops p ON p.feed = f.feed AND p.deliberate
 ORDER BY f.feed
 
 -- name: refused_symbols

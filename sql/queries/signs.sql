@@ -1,8 +1,8 @@
 -- name: feed_signs
 -- What each feed showed up to a moment: the newest sign of life, the ticks of a stretch before it and how much of that
 -- stretch is known, how many ticks waited in the newest seven windows (oldest first), and whether an exchange of the feed
--- was open all that time. feeds and symbols are pairs.
-SELECT f.feed, newest.at AS last_sign_at, stretch.windows, stretch.ticks, waiting.depths AS spool_depths, EXISTS (
+-- was open all that time; when and why a person stopped it, if nobody has started it since. feeds and symbols are pairs.
+SELECT f.feed, stop.stopped_at, stop.reason AS stop_reason, newest.at AS last_sign_at, stretch.windows, stretch.ticks, waiting.depths AS spool_depths, EXISTS (
     SELECT FROM (
         SELECT DISTINCT candleworks.calendar_of(m.symbol) AS calendar
         FROM unnest(%(feeds)s::text[], %(symbols)s::text[]) m(feed, symbol) WHERE m.feed = f.feed
@@ -26,6 +26,7 @@ CROSS JOIN LATERAL (
         ORDER BY s.at DESC LIMIT 7
     ) w
 ) waiting
+LEFT JOIN public.feed_stops stop ON stop.feed = f.feed AND stop.deliberate
 ORDER BY f.feed
 
 -- name: check_signs

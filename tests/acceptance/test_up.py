@@ -126,6 +126,7 @@ def test_when_it_is_killed_the_others_end_by_themselves(running: Platform) -> No
     until(lambda: processes_of(running.home) == [], PATIENCE_SECONDS)
     with database_of(running.home) as connection:
         assert stored(connection)
+        assert connection.execute("SELECT FROM feed_stops WHERE deliberate").fetchall() == []
 
 
 def test_a_signal_stops_everything_and_the_next_one_continues(tmp_path: Path) -> None:
@@ -151,3 +152,5 @@ def test_a_signal_stops_everything_and_the_next_one_continues(tmp_path: Path) ->
         assert simulator.stats()["accepted_connections"] == 2
     with database_of(tmp_path / "home") as connection:
         assert stored(connection) == trades_of(read_journal(journal))
+        stops = "SELECT feed, reason LIKE 'candleworks up was ended on %', deliberate FROM feed_stops"
+        assert connection.execute(stops).fetchall() == [("twelvedata", True, True)]

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from candleworks.simulate import running_simulator
-from tests.acceptance.platform import Platform, platform, processes_of
+from tests.acceptance.platform import Platform, database_of, platform, processes_of
 from tests.ingest.streaming import until
 
 pytestmark = pytest.mark.timeout(400)
@@ -58,12 +58,19 @@ def test_ingest_is_a_run_that_comes_back_with_its_worker(up: Platform) -> None:
     flows(up)
     assert up.stop(signal.SIGTERM) < STOP_SECONDS
     assert (up.process.returncode, processes_of(up.home)) == (0, [])
+    assert deliberate_stops(up) == ["twelvedata"]
+
+
+def deliberate_stops(up: Platform) -> list[str]:
+    with database_of(up.home) as connection:
+        return [feed for (feed,) in connection.execute("SELECT feed FROM feed_stops WHERE deliberate").fetchall()]
 
 
 def test_killed_it_takes_everything_along(up: Platform) -> None:
     """The second start streams again by itself; without `up` nobody goes on."""
     up.process.kill()
     until(lambda: processes_of(up.home) == [], PATIENCE_SECONDS)
+    assert deliberate_stops(up) == []
 
 
 def test_a_refused_key_ends_it_with_one_line(directory: Path) -> None:

@@ -63,6 +63,21 @@ def test_an_ingest_that_dies_and_comes_back_is_told_twice(
 
 
 @pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
+def test_a_feed_that_a_person_stopped_is_one_note(dsn: str, connection: Connection, web: Web, tmp_path: Path) -> None:
+    """However long that lasts; what its silence had raised is over."""
+    watchdog = Watch(watching(told_to(dsn, web.url, escalate_after_failures=2), tmp_path, ingest_away_seconds=-1), dsn)
+    watchdog.round()
+    connection.execute("INSERT INTO feed_stops VALUES ('twelvedata', now(), 'cancelled in Prefect', true)")
+    for _ in range(4):
+        watchdog.round()
+    assert titles(web) == [
+        "CRITICAL firing: watch-ingest feed/twelvedata",
+        "INFO firing: watch-stopped feed/twelvedata",
+        "CRITICAL resolved: watch-ingest feed/twelvedata",
+    ]
+
+
+@pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
 def test_a_look_that_breaks_is_an_alert_of_its_own(dsn: str, connection: Connection, web: Web, tmp_path: Path) -> None:
     """It ends no other alert, and ends itself when one can look again."""
     settings = watching(told_to(dsn, web.url), tmp_path, ingest_away_seconds=-1)

@@ -43,7 +43,9 @@ def verdicts(results: list[Result]) -> dict[str, str]:
     return {result.check: result.status for result in results}
 
 
-ALL_WELL = {"watch-ingest": "passed", "watch-feed": "passed", "watch-spool": "passed"}
+ALL_WELL = {
+    "watch-stopped": "passed", "watch-ingest": "passed", "watch-feed": "passed", "watch-spool": "passed"
+}  # fmt: skip
 
 
 def test_a_feed_that_works_is_well(connection: Connection, stocks: Settings) -> None:
@@ -59,10 +61,10 @@ def test_a_feed_without_ticks_in_session_is_noticed(connection: Connection, stoc
         ran(connection, moment)
     for moment in closed:
         found = verdicts(look(connection, stocks, LONG_AGO, moment))
-        assert found == {"watch-ingest": "passed", "watch-spool": "passed"}
+        assert found == {name: "passed" for name in ALL_WELL if name != "watch-feed"}
     silent = look(connection, stocks, LONG_AGO, MONDAY_OPEN)
     assert verdicts(silent) == ALL_WELL | {"watch-feed": "failed"}
-    assert silent[1].observed == "0 ticks in 120 s"
+    assert silent[2].observed == "0 ticks in 120 s"
 
 
 def signs(
@@ -84,7 +86,7 @@ def judged(found: FeedSigns, watched_since: datetime = LONG_AGO) -> list[Result]
 def test_an_ingest_that_has_gone_is_noticed() -> None:
     """By its statistics, which it writes every second whether ticks come or not."""
     assert verdicts(judged(signs(60))) == ALL_WELL
-    (result,) = judged(signs(60.5))
+    _, result = judged(signs(60.5))
     assert (result.check, result.subject, result.severity) == ("watch-ingest", "feed/stocks", "critical")
     assert (result.status, result.observed) == ("failed", "last sign of life 61 s ago")
     assert result.expected == "at most 60 s ago"
@@ -94,8 +96,8 @@ def test_an_ingest_that_has_gone_is_noticed() -> None:
 def test_a_feed_is_given_time_to_come(last_seen_seconds_ago: float | None) -> None:
     """As long as it may be away: when the watch begins, everything begins. Then it is missed."""
     found = signs(last_seen_seconds_ago)
-    assert judged(found, MONDAY_OPEN - timedelta(seconds=59)) == []
-    (result,) = judged(found, MONDAY_OPEN - timedelta(seconds=61))
+    assert verdicts(judged(found, MONDAY_OPEN - timedelta(seconds=59))) == {"watch-stopped": "passed"}
+    _, result = judged(found, MONDAY_OPEN - timedelta(seconds=61))
     assert (result.check, result.status) == ("watch-ingest", "failed")
     seen = "86,400 s ago" if last_seen_seconds_ago else "never"
     assert result.observed == f"last sign of life {seen}"
@@ -120,6 +122,34 @@ def test_an_ingest_that_has_just_started_is_not_silent() -> None:
 def test_a_growing_spool_is_noticed(depths: tuple[int, ...], status: str) -> None:
     """More than configured wait, or more and more for a minute; one that shrinks is on its way to be well."""
     assert verdicts(judged(signs(depths=depths)))["watch-spool"] == status
+
+
+def stopped(connection: Connection, *, deliberate: bool) -> None:
+    """The feed was stopped in order an hour ago."""
+    connection.execute(
+        "INSERT INTO feed_stops VALUES ('stocks', %s, 'cancelled in Prefect', %s)",
+        [MONDAY_OPEN - timedelta(hours=1), deliberate],
+    )
+
+
+def test_a_feed_that_a_person_stopped_is_a_note(connection: Connection, stocks: Settings) -> None:
+    """Nobody misses its ingest or its ticks until it is started again."""
+    ran(connection, MONDAY_OPEN - timedelta(hours=1))
+    stopped(connection, deliberate=True)
+    found = look(connection, stocks, LONG_AGO, MONDAY_OPEN)
+    assert verdicts(found) == ALL_WELL | {"watch-stopped": "failed"}
+    assert (found[0].severity, found[0].observed) == (
+        "info",
+        "stopped at 2026-01-05 15:00:00 UTC: cancelled in Prefect",
+    )
+
+
+def test_a_feed_that_ended_with_its_worker_is_missed(connection: Connection, stocks: Settings) -> None:
+    """The worker should be back, and start it."""
+    ran(connection, MONDAY_OPEN - timedelta(hours=1))
+    stopped(connection, deliberate=False)
+    found = verdicts(look(connection, stocks, LONG_AGO, MONDAY_OPEN))
+    assert found == {"watch-stopped": "passed", "watch-ingest": "failed"}
 
 
 def checked(connection: Connection, *minutes_ago: float) -> None:

@@ -96,7 +96,7 @@ def test_a_wrong_configuration_is_refused(invoke: Invoke, tmp_path: Path, text: 
 def test_a_feed_that_is_not_configured_is_refused(invoke: Invoke) -> None:
     """Those that are configured are listed."""
     ended = invoke("ingest", "--feed", "crypto")
-    sentence = "No feed named 'crypto' is configured: choose one of twelvedata with --feed.\n"
+    sentence = "There is no feed 'crypto' in the configuration: choose one of twelvedata.\n"
     assert ended == (2, "", sentence)
 
 

@@ -57,6 +57,27 @@ def test_an_interrupt_is_a_normal_end(dsn: str, connection: Connection, tmp_path
     assert "Traceback" not in result.errors
 
 
+STOPS = "SELECT reason LIKE 'candleworks ingest was ended on %', deliberate FROM feed_stops"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_stop_in_order_is_known_as_such(
+    dsn: str, connection: Connection, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Until the next start; a kill is not taken for one."""
+    with running_simulator(rate=100) as simulator:
+        variables = {"CANDLEWORKS_DSN": dsn, "CANDLEWORKS_FEED_URL": simulator.feed_url}
+        with started("ingest", directory=tmp_path, **variables) as process:
+            until(lambda: count(connection) > 10)
+            process.send_signal(number)
+            ended(process)
+        deliberate = [] if number == signal.SIGKILL else [(True, True)]
+        assert connection.execute(STOPS).fetchall() == deliberate
+        if deliberate:
+            with started("ingest", directory=tmp_path, **variables):
+                until(lambda: connection.execute(STOPS).fetchall() == [])
+
+
 def test_an_interrupt_while_nobody_answers_is_a_normal_end(dsn: str, tmp_path: Path) -> None:
     """It does not wait for the next try."""
     with started(

@@ -113,7 +113,7 @@ def test_one_feed_can_be_chosen(dsn: str, connection: Connection, tmp_path: Path
                 until(lambda: streamed(connection) == {"AAPL", "BTC/USD"})
                 assert (stocks.stop(), coins.stop()) == (0, 0)
     unknown = invoke("ingest", "--feed", "bonds", CANDLEWORKS_DSN=dsn)
-    assert unknown == (2, "", "No feed named 'bonds' is configured: choose one of stocks, coins with --feed.\n")
+    assert unknown == (2, "", "There is no feed 'bonds' in the configuration: choose one of stocks, coins.\n")
 
 
 @pytest.fixture
@@ -143,9 +143,7 @@ def test_a_hangup_signal_reads_the_configuration_again(
             until(lambda: running.says("feeds.0.symbols is 7, allowed is a list. Everything goes on as it was."))
             configure(tmp_path, stocks)
             running.process.send_signal(signal.SIGHUP)
-            until(
-                lambda: running.says("No feed named 'coins' is configured: choose one of stocks with --feed. It goes")
-            )
+            until(lambda: running.says("There is no feed 'coins' in the configuration: choose one of stocks. It goes"))
             configure(tmp_path, stocks | {"symbols": ["AAPL", "TSLA"]}, coins | {"symbols": ["BTC/USD", "ETH/USD"]})
             running.process.send_signal(signal.SIGHUP)
             until(lambda: len(asked(first)) == 3 and len(asked(second)) == 2)
@@ -162,7 +160,7 @@ def test_a_second_ingest_of_the_feed_is_refused(dsn: str, tmp_path: Path, invoke
         until(lambda: vendor.heard)
         second = invoke("ingest", CANDLEWORKS_DSN=dsn, CANDLEWORKS_FEED_URL=vendor.url)
         sentence = (
-            f"Feed twelvedata is being ingested already (process {running.process.pid} uses"
+            f"Feed twelvedata is already being streamed (process {running.process.pid} uses"
             f" {tmp_path / 'home' / 'spool' / 'twelvedata'}): stop that one first.\n"
         )
         assert second == (1, "", sentence)

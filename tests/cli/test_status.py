@@ -57,6 +57,20 @@ def test_programs_get_all_of_it(invoke: Invoke, dsn: str) -> None:
     assert len(status["levels"]) == 6
 
 
+def test_a_feed_that_a_person_stopped_is_said_to_be(invoke: Invoke, dsn: str, connection: Connection) -> None:
+    """When and how, for people and for programs."""
+    connection.execute(
+        "INSERT INTO feed_stops VALUES ('twelvedata', '2026-03-02 10:00+00', 'cancelled in Prefect', true)"
+    )
+    found = {each["feed"]: each for each in json.loads(invoke("status", "--json", CANDLEWORKS_DSN=dsn).output)["feeds"]}
+    assert found["elsewhere"]["stopped_at"] is None
+    assert found["twelvedata"]["stopped_at"].startswith("2026-03-02 10:00:00")
+    assert found["twelvedata"]["stop_reason"] == "cancelled in Prefect"
+    shown = invoke("status", CANDLEWORKS_DSN=dsn).output
+    assert "stopped by an operator" in shown
+    assert "cancelled in Prefect" in shown
+
+
 def test_people_see_it_as_tables(invoke: Invoke, dsn: str) -> None:
     """The most silent symbols first, refused ones with the vendor's words."""
     ended = invoke("status", CANDLEWORKS_DSN=dsn)

@@ -145,6 +145,12 @@ TABLES = {
         "reason text",
         "since timestamptz NOT NULL",
     ],
+    "feed_stops": [
+        "feed text NOT NULL",
+        "stopped_at timestamptz NOT NULL",
+        "reason text NOT NULL",
+        "deliberate bool NOT NULL",
+    ],
     "candle_differences": [
         "found_at timestamptz NOT NULL",
         "level text NOT NULL",
@@ -231,6 +237,7 @@ KEYS = {
     "feed_gaps": ["id"],
     "gap_fills": ["gap_id, symbol"],
     "feed_symbols": ["feed, symbol"],
+    "feed_stops": ["feed"],
     "alerts": ["id"],
     "alert_events": ["id"],
     "alert_deliveries": ["event_id, destination"],

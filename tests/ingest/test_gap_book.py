@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from candleworks.ingest.gaps import GapBook
-from candleworks.model.gaps import GapNote, Reason
+from candleworks.model.gaps import GapNote, Reason, Stop
 from candleworks.model.notices import Notice
 from candleworks.model.trades import MICROSECONDS
 from candleworks.storage.connection import Connection
@@ -232,6 +232,20 @@ class TestTheStoredBook:
         assert booked(
             GapNote("opened", at(10), None, "stopped"), GapNote("started", at(60)), GapNote("closed", at(61))
         ) == [(None, 10, 61, "stopped")]
+
+    def test_a_stop_is_known_until_the_next_start(
+        self, booked: Callable[..., list[Gap]], connection: Connection
+    ) -> None:
+        """Its time, its reason, and whether a person wanted it; the newest one counts, and another feed's stays."""
+        ended, cancelled = Stop("its worker ended", deliberate=False), Stop("cancelled", deliberate=True)
+        write(connection, "other", [], GapNote("stopped", at(5), stop=ended))
+        for second, stop in ((10, ended), (20, cancelled)):
+            booked(GapNote("stopped", at(second), stop=stop))
+        stops = "SELECT feed, stopped_at = to_timestamp(%s), reason, deliberate FROM feed_stops ORDER BY 1"
+        expected = [("other", False, "its worker ended", False), ("twelvedata", True, "cancelled", True)]
+        assert connection.execute(stops, [NOW + 20]).fetchall() == expected
+        booked(GapNote("started", at(60)))
+        assert connection.execute(stops, [NOW]).fetchall() == [("other", False, "its worker ended", False)]
 
     def test_a_start_ends_what_symbols_missed_before(
         self, booked: Callable[..., list[Gap]], connection: Connection

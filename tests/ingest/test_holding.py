@@ -61,7 +61,7 @@ def test_a_feed_is_ingested_once_per_home(settings: Settings, vendor: Vendor) ->
         with pytest.raises(TerminalError) as caught, streaming(settings, vendor.url, "AAPL") as second:
             second.wait()
     assert str(caught.value) == (
-        f"Feed twelvedata is being ingested already (process {os.getpid()} uses"
+        f"Feed twelvedata is already being streamed (process {os.getpid()} uses"
         f" {settings.home / 'spool' / 'twelvedata'}): stop that one first."
     )
     assert len(vendor.paths) == 1
@@ -75,7 +75,7 @@ def test_a_feed_is_ingested_once_per_database(settings: Settings, vendor: Vendor
         with pytest.raises(TerminalError) as caught, streaming(other, vendor.url, "AAPL") as second:
             second.wait()
     assert str(caught.value).startswith(
-        "Feed twelvedata is being ingested already (candleworks ingest twelvedata, from this machine, since "
+        "Feed twelvedata is already being streamed (candleworks ingest twelvedata, from this machine, since "
     )
     assert str(caught.value).endswith(" UTC): stop that one first.")
     assert len(vendor.paths) == 1
@@ -94,7 +94,7 @@ def test_after_a_lost_connection_the_feed_is_held_again(
         until(lambda: count(connection) == 1)
         other = elsewhere(settings, tmp_path / "other")
         with (
-            pytest.raises(TerminalError, match="is being ingested already"),
+            pytest.raises(TerminalError, match="is already being streamed"),
             streaming(other, vendor.url, "AAPL") as second,
         ):
             second.wait()
@@ -119,7 +119,7 @@ def test_a_feed_that_somebody_else_took_is_let_go(
         vendor.send(price(NOW))
         with pytest.raises(TerminalError) as caught:
             running.wait()
-    assert str(caught.value).startswith("Feed twelvedata is being ingested already (somebody else, from this machine,")
+    assert str(caught.value).startswith("Feed twelvedata is already being streamed (somebody else, from this machine,")
     assert count(connection) == 0
     with streaming(settings, vendor.url, "AAPL"):
         until(lambda: count(connection) == 1)

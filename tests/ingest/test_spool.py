@@ -296,7 +296,7 @@ def test_one_process_has_the_spool(tmp_path: Path) -> None:
             opened(tmp_path)
         holding.kill()
     assert str(caught.value) == (
-        f"Feed twelvedata is being ingested already (process {holding.pid} uses {tmp_path}): stop that one first."
+        f"Feed twelvedata is already being streamed (process {holding.pid} uses {tmp_path}): stop that one first."
     )
     opened(tmp_path).close()
     opened(tmp_path).close()

@@ -91,6 +91,20 @@ def test_a_fault_of_the_platform_fails_its_check_alone(
     assert found.sample is None if row is None else row.items() <= (found.sample or [{}])[0].items()
 
 
+def test_a_feed_that_a_person_stopped_fails_nothing(watched: Watched) -> None:
+    """For as long as it takes: not its silence, its open gap, nor a symbol that it has never seen."""
+    later = NOW + 45 * MINUTE
+    down(watched)
+    watched.execute("INSERT INTO feed_symbols VALUES (%s, 'NVDA', 'asked', NULL, %s)", FEED, NOW - 60 * MINUTE)
+    watched.execute("INSERT INTO company (symbol, name) VALUES ('NVDA', 'Nvidia')")
+    alarming = {check for check, _ in failing(watched.check(until=later))}
+    assert alarming >= {"feed-silent", "freshness", "never-seen", "open-gaps"}
+    watched.execute("INSERT INTO feed_stops VALUES (%s, %s, 'cancelled in Prefect', true)", FEED, NOW)
+    assert failing(watched.check(until=later)) == set()
+    watched.execute("UPDATE feed_stops SET deliberate = false")
+    assert {check for check, _ in failing(watched.check(until=later))} == alarming
+
+
 @ON_PLAIN_POSTGRESQL
 def test_refused_lines_of_a_file_are_none_of_the_feeds(watched: Watched) -> None:
     """Who imports a file is told by the import what was refused."""

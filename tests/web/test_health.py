@@ -18,6 +18,7 @@ def test_an_empty_database_is_degraded(client: httpx.Client) -> None:
         "database": "ok",
         "last_tick_age_seconds": None,
         "newest_tick": None,
+        "stopped": [],
     }
 
 
@@ -32,6 +33,25 @@ def test_health_follows_the_newest_tick(client: httpx.Client, store: Store) -> N
     assert fresh["status"] == "ok"
     assert fresh["newest_tick"] == now.isoformat().replace("+00:00", "Z")
     assert 0 <= fresh["last_tick_age_seconds"] < 30
+
+
+def test_what_a_person_stopped_is_stopped_and_not_ok(
+    client: httpx.Client, store: Store, connection: Connection
+) -> None:
+    """At once, though the newest tick is young; one of two stopped feeds is named and the other goes on."""
+    for feed, symbol in (("stocks", "AAPL"), ("coins", "BTC/USD")):
+        store(symbol, [(clock.now(), 1.0, 1.0)])
+        connection.execute("INSERT INTO feed_symbols VALUES (%s, %s, 'streaming', NULL, now())", [feed, symbol])
+    stop = "INSERT INTO feed_stops VALUES (%s, '2026-03-02 10:00+00', 'cancelled in Prefect', %s)"
+    connection.execute(stop, ["stocks", True])
+    connection.execute(stop, ["coins", False])
+    found = client.get("/healthz").json()
+    reason = {"since": "2026-03-02T10:00:00Z", "reason": "cancelled in Prefect"}
+    assert (found["status"], found["stopped"]) == ("ok", [{"feed": "stocks", **reason}])
+    symbols = {each["symbol"]: each["stopped"] for each in client.get("/symbols").json()}
+    assert symbols == {"AAPL": reason, "BTC/USD": None}
+    connection.execute("UPDATE feed_stops SET deliberate = true")
+    assert client.get("/healthz").json()["status"] == "stopped"
 
 
 def test_a_tick_from_the_future_has_no_negative_age(client: httpx.Client, store: Store) -> None:
@@ -57,6 +77,7 @@ def test_symbols_come_with_their_company_and_newest_tick(
             "type": None,
             "last_tick": "2026-03-02T09:30:00Z",
             "sides": ["trade"],
+            "stopped": None,
         },
         {
             "symbol": "MSFT",
@@ -65,5 +86,6 @@ def test_symbols_come_with_their_company_and_newest_tick(
             "type": "Common Stock",
             "last_tick": "2026-03-02T09:32:00Z",
             "sides": ["trade"],
+            "stopped": None,
         },
     ]

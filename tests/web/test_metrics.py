@@ -138,7 +138,9 @@ def test_gaps_and_refusals_are_counted_per_feed(scrape: Callable[[], Scrape], co
         "INSERT INTO feed_symbols VALUES ('stocks', 'NOPE', 'refused', 'not found', now()),"
         " ('stocks', 'AAPL', 'streaming', NULL, now())"
     )
+    connection.execute("INSERT INTO feed_stops VALUES ('stocks', now(), 'x', true), ('crypto', now(), 'x', false)")
     found = scrape()
+    assert found["candleworks_feed_stopped"] == {("stocks",): 1, ("crypto",): 0}
     assert found["candleworks_gaps_open"] == {("stocks",): 1, ("crypto",): 0}
     assert found["candleworks_gaps_unfilled"] == {("stocks",): 1, ("crypto",): 1}
     assert found["candleworks_refused_symbols"] == {("stocks",): 1, ("crypto",): 0}

@@ -365,3 +365,15 @@ def test_a_narrow_window_fits_in_either_theme(page: Page, site: str, store: Stor
     assert page.box("#chart")["height"] > 300
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert background == {"dark": "rgb(15, 19, 24)", "light": "rgb(255, 255, 255)"}[scheme]
+
+
+def test_a_stopped_feed_is_not_called_live(page: Page, site: str, store: Store, connection: Connection) -> None:
+    """Though its last tick is young; it is live again when it was started."""
+    store("BTC/USD", every_minute(clock.now() - timedelta(minutes=2), 3))
+    connection.execute("INSERT INTO feed_symbols VALUES ('coins', 'BTC/USD', 'streaming', NULL, now())")
+    connection.execute("INSERT INTO feed_stops VALUES ('coins', now(), 'cancelled in Prefect', true)")
+    page.goto(f"{site}?symbol=BTC/USD")
+    until(lambda: page.text("#status-text") == "Stopped by an operator", 30, "the stop")
+    assert page.evaluate("document.querySelector('#status').title").startswith("cancelled in Prefect, since ")
+    connection.execute("DELETE FROM feed_stops")
+    until(lambda: page.text("#status-text") == "Live", 30, "life")

@@ -121,7 +121,7 @@ async function draw(current) {
   writeNotice(null);
   chart.show(current);
   drawn = true;
-  writeAge(current);
+  writeAge(current, picker.chosen?.stopped);
 }
 
 async function keepUp(current) {
@@ -134,7 +134,7 @@ async function keepUp(current) {
   if (changed === null) drawn = false;
   else chart.update(changed);
   writeNotice(null);
-  writeAge(current);
+  writeAge(current, picker.chosen?.stopped);
 }
 
 async function loadOlder() {

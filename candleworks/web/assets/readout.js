@@ -66,7 +66,14 @@ export function writeStatus(state, text, lastTickSeconds = null, nowSeconds = 0)
   status.title = since && `${since} UTC`;
 }
 
-export function writeAge({ lastTickSeconds, serverSeconds }) {
+// stopped: { since, reason } where a person has stopped every feed of the symbol.
+export function writeAge({ lastTickSeconds, serverSeconds }, stopped = null) {
+  if (stopped) {
+    writeStatus("stopped", "Stopped by an operator", lastTickSeconds, serverSeconds);
+    const since = tickTime(Date.parse(stopped.since) / 1000, serverSeconds);
+    document.querySelector("#status").title = `${stopped.reason}, since ${since} UTC`;
+    return;
+  }
   const live = lastTickSeconds !== null && serverSeconds - lastTickSeconds <= LIVE_SECONDS;
   writeStatus(live ? "live" : "stale", live ? "Live" : "Stale", lastTickSeconds, serverSeconds);
 }
