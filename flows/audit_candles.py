@@ -1,9 +1,10 @@
 """Holds stored candles against their ticks."""
 
 from datetime import timedelta
+from typing import Annotated
 
 from prefect import flow, get_run_logger
-from pydantic import NonNegativeInt
+from pydantic import Field
 
 from candleworks import clock
 from candleworks.candles.audit import audit
@@ -15,11 +16,11 @@ from flows.support.results import difference_row
 
 
 @flow(name="audit-candles", flow_run_name="audit candles", retries=2, retry_delay_seconds=300, timeout_seconds=6 * 3600)
-def audit_candles(days: NonNegativeInt = 2, repair: bool = True) -> dict[str, int]:
+def audit_candles(days: Annotated[int, Field(ge=0, le=3660)] = 2, repair: bool = True) -> dict[str, int]:
     """Compare the candles of the last days with their ticks, keep each difference, and compute wrong candles anew.
 
     Args:
-        days: How many UTC days before today, which is audited too.
+        days: How many UTC days before today, which is audited too: 0 to 3660.
         repair: Compute wrong candles anew from their ticks.
     """
     today = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)

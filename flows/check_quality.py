@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Annotated, Literal
 
 from prefect import flow, get_run_logger
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from candleworks import clock
 from candleworks.cli.opening import prepared
@@ -14,18 +14,19 @@ from flows.support.events import tell
 from flows.support.reports import table
 from flows.support.results import quality_row
 
-Hours = Annotated[int, Field(ge=1, le=24 * 366)]
+MAX_HOURS = 24 * 366
+# The limits stand beside the alternatives, or Prefect says that 0 "is not valid under any of the given schemas".
+HOURS_SCHEMA = {"anyOf": [{"type": "integer"}, {"type": "null"}], "minimum": 1, "maximum": MAX_HOURS}
+Hours = Annotated[Annotated[int, Field(ge=1, le=MAX_HOURS)] | None, WithJsonSchema(HOURS_SCHEMA)]
 
 
 @flow(name="check-quality", flow_run_name="check {suite}", timeout_seconds=3600)
-def check_quality(
-    suite: Literal["all", "ticks", "candles", "system"] = "all", hours: Hours | None = None
-) -> dict[str, int]:
+def check_quality(suite: Literal["all", "ticks", "candles", "system"] = "all", hours: Hours = None) -> dict[str, int]:
     """Run the checks of a suite, store the results, and open or end alerts.
 
     Args:
         suite: What is checked.
-        hours: All ticks of so many hours instead of those that came since the last run.
+        hours: All ticks of so many hours, 1 to 8784, instead of those that came since the last run.
     """
     settings = load_settings()
     with prepared(settings) as dsn:

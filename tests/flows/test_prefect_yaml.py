@@ -1,12 +1,15 @@
 """prefect.yaml: what it names exists, and what it says is what is deployed."""
 
 import importlib
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from prefect import Flow
+from prefect.exceptions import ParameterTypeError
+from prefect.utilities.schema_tools.validation import ValidationError, validate
 
 from candleworks.settings import load_settings
 from flows.support.deploy import rendered
@@ -47,6 +50,30 @@ def test_every_parameter_says_what_it_is(name: str) -> None:
     assert all(each.get("description") for each in properties.values()), properties
 
 
+@pytest.mark.parametrize(
+    ("name", "parameter", "value", "reason", "allowed"),
+    [
+        ("check-quality", "hours", 0, "0 is less than the minimum of 1", "1 to 8784"),
+        ("check-quality", "hours", 8785, "8785 is greater than the maximum of 8784", "1 to 8784"),
+        ("check-quality", "suite", "x", "'x' is not one of ['all', 'ticks', 'candles', 'system']", ""),
+        ("audit-candles", "days", -1, "-1 is less than the minimum of 0", "0 to 3660"),
+        ("audit-candles", "days", 3661, "3661 is greater than the maximum of 3660", "0 to 3660"),
+    ],
+)
+def test_a_parameter_out_of_range_is_told_the_range(
+    name: str, parameter: str, value: object, reason: str, allowed: str
+) -> None:
+    """By the form, by the server that refuses it, and by the flow itself."""
+    flow = flow_of(DEPLOYMENTS[name])
+    assert allowed in flow.parameters.properties[parameter]["description"]
+    schema = flow.parameters.model_dump()
+    with pytest.raises(ValidationError, match=re.escape(reason)):
+        validate({parameter: value}, schema, raise_on_error=True, ignore_required=True)
+    with pytest.raises(ParameterTypeError, match=parameter):
+        flow.validate_parameters({parameter: value})
+    validate({}, schema, raise_on_error=True)
+
+
 def test_nothing_but_prefect_yaml_schedules() -> None:
     """The frequent ones refuse a second run; what runs in the worker is the refresh alone."""
     schedules = {
@@ -64,7 +91,7 @@ def test_nothing_but_prefect_yaml_schedules() -> None:
         "sync-companies": "20 1 * * 1",
     }
     limited = {name for name, each in DEPLOYMENTS.items() if each.get("concurrency_limit")}
-    assert limited == {"stream-ticks-twelvedata", "refresh-candles", "fill-gaps", "check-quality"}
+    assert limited == {"refresh-candles", "fill-gaps", "check-quality"}
     assert [name for name, each in DEPLOYMENTS.items() if IN_WORKER_TAG in each["tags"]] == ["refresh-candles"]
     assert {each["work_pool"]["name"] for each in DEPLOYMENTS.values()} == {"candleworks"}
 
