@@ -11,12 +11,12 @@ from flows.support.streaming import refusal, stream
 
 @flow(name="stream-ticks", flow_run_name="stream {feed}")
 async def stream_ticks(feed: str) -> State:
-    """Stream a feed's ticks into the database and keep its candles up to date, until the run is cancelled.
+    """Stream a feed's ticks into the database and keep its candles up to date, until the run is cancelled or suspended.
 
     Args:
         feed: Name of a feed of candleworks.yaml. Each feed is streamed once, wherever it is started.
     """
-    with refusal(feed) as refused:
+    async with refusal(feed) as refused:
         settings = load_settings()
         chosen = settings.feed(feed)
         check_key(settings, [chosen])

@@ -1,49 +1,78 @@
 """Notices that a run shall end, whatever happened in between to Prefect's server or to the worker.
 
-Prefect gives up delivering a cancellation once its server was away for some twenty seconds, and a process whose worker
-was killed is told nothing at all. So the run asks by itself.
+Prefect gives up delivering a cancellation once its server was away for some twenty seconds, delivers a suspension to
+nobody, and tells a process whose worker was killed nothing at all. So the run asks by itself.
 """
 
 import asyncio
 import contextlib
 import os
+from dataclasses import dataclass
 from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.states import Cancelled, Suspended
 
+from candleworks.model.gaps import Stop
 from flows.support.names import WITH_PARENT, WITH_WORKER
 
 LOOK_SECONDS = 2.0
 LAST_LOOK_SECONDS = 1.5
 
 
+@dataclass(frozen=True)
+class Ending:
+    """Why a run ends, and in which state; `given` says that Prefect has this state already."""
+
+    stop: Stop
+    state: State
+    given: bool = True
+
+
+WITH_ITS_WORKER = Ending(Stop("its worker ended", deliberate=False), Cancelled(message=WITH_WORKER), given=False)
+
+
 class RunGuard:
-    """Sets `stop` when the run is no longer wanted; `why` is then the message for its final state."""
+    """Sets `stop` when the run is no longer wanted, or when another process executes it."""
 
     def __init__(self, run_id: UUID, stop: asyncio.Event) -> None:
         self._run_id = run_id
         self._stop = stop
         self._parent = os.getppid() if WITH_PARENT in os.environ else None
-        self.why: str | None = None
+        self._execution: int | None = None
+        self._ending: Ending | None = None
+        self._decided = asyncio.Event()
+
+    async def ending(self) -> Ending:
+        """Wait, after `stop` was set, until it is known why."""
+        await self._decided.wait()
+        return self._ending or WITH_ITS_WORKER
+
+    async def why(self) -> Stop:
+        return (await self.ending()).stop
 
     async def watch(self) -> None:
         # The client's own repetitions wait up to minutes, and would go on doing so when the server is back.
-        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
-            await self._watch()
+        try:
+            with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+                await self._watch()
+        finally:
+            self._decided.set()
 
     async def _watch(self) -> None:
         async with get_client(httpx_settings={"timeout": 5}) as client:
             asking = asyncio.create_task(self._ask(client))
             while not self._stop.is_set():
                 if self._parent is not None and os.getppid() != self._parent:
-                    self._end(WITH_WORKER)
+                    self._end(WITH_ITS_WORKER)
                 await _pause(self._stop)
             asking.cancel()
             await asyncio.wait({asking})
-            if self.why is None:  # a signal: of somebody's cancellation, or of the worker's end?
+            if self._ending is None:  # a signal: of somebody's cancellation, or of the worker's end?
                 with contextlib.suppress(TimeoutError, httpx.HTTPError, PrefectException):
                     async with asyncio.timeout(LAST_LOOK_SECONDS):
                         await self._look(client)
@@ -57,18 +86,39 @@ class RunGuard:
 
     async def _look(self, client: PrefectClient) -> None:
         try:
-            state = (await client.read_flow_run(self._run_id)).state
+            run = await client.read_flow_run(self._run_id)
         except ObjectNotFound:
-            return self._end("The run was deleted.")
-        if state is not None and (state.is_cancelling() or state.is_cancelled()):
-            self._end("Cancelled.")
-        elif state is not None and state.is_final():
-            self._end(f"Prefect calls the run {state.name}.")
+            deleted = Stop("its run was deleted in Prefect", deliberate=False)
+            return self._end(Ending(deleted, Cancelled(message="Deleted.")))
+        self._execution = self._execution or run.run_count
+        if ending := _ending(run, self._execution):
+            self._end(ending)
+            if run.state is not None and run.state.is_paused() and not run.state.state_details.pause_reschedule:
+                await client.set_flow_run_state(self._run_id, _suspended(run.state), force=True)
         return None
 
-    def _end(self, why: str) -> None:
-        self.why = self.why or why
+    def _end(self, ending: Ending) -> None:
+        self._ending = self._ending or ending
         self._stop.set()
+
+
+def _ending(run: FlowRun, execution: int) -> Ending | None:
+    """Say whether the run's present state ends its `execution`, which is the number of its start."""
+    state = run.state
+    if state is None or (state.is_running() and run.run_count <= execution):
+        return None
+    if state.is_cancelling() or state.is_cancelled():
+        return Ending(Stop("cancelled in Prefect", deliberate=True), Cancelled(message="Cancelled."), given=False)
+    if state.is_paused():
+        return Ending(Stop(f"{(state.name or 'paused').lower()} in Prefect", deliberate=True), state)
+    if state.is_final():
+        return Ending(Stop(f"Prefect calls its run {state.name}", deliberate=False), state)
+    return Ending(Stop("another process executes its run", deliberate=False), state)
+
+
+def _suspended(paused: State) -> State:
+    """Return the same pause of a run whose process has ended: resuming it then starts another one."""
+    return Suspended(message=paused.message, pause_expiration_time=paused.state_details.pause_timeout)
 
 
 async def _pause(stop: asyncio.Event) -> None:

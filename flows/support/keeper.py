@@ -36,7 +36,14 @@ from candleworks.errors import CandleworksError
 from candleworks.settings import Settings
 from candleworks.storage.connection import connect, database, transient_errors
 from candleworks.storage.feed_holders import Holders, read_holders
-from flows.support.names import DATABASE_LABEL, LIMIT_REACHED, REFUSED, STREAM_FLOW, WITH_WORKER
+from flows.support.names import (
+    ALREADY_STREAMING,
+    DATABASE_LABEL,
+    LIMIT_REACHED,
+    REFUSED,
+    STREAM_FLOW,
+    WITH_WORKER,
+)
 
 LOOK_SECONDS = 5.0
 DEAD_AFTER_SECONDS = 30.0  # a feed regains its lock within some seconds after the database was away
@@ -94,7 +101,7 @@ class Keeper:
         holders = await asyncio.to_thread(self._holders, list(feeds)) if feeds else None
         notes: dict[str, dict[str, str | None]] = {}
         for feed, deployment in feeds.items():
-            runs = await _runs(client, deployment)
+            runs = [run for run in await _runs(client, deployment) if run.parameters.get("feed", feed) == feed]
             verdict = self._judge(feed, runs, deployment, holders)
             notes[feed] = _described(runs, verdict)
             await self._act(client, feed, deployment, verdict)
@@ -116,21 +123,28 @@ class Keeper:
     ) -> Verdict:
         live = [run for run in runs if run.state and not run.state.is_final()]
         for run in live:
-            if self._is_dead(run, feed, holders):
+            if self._is_dead(run, live, feed, holders):
                 return Verdict(crashed=run.id)
         if live:
-            return Verdict()
+            asleep = all(run.state and run.state.is_paused() for run in live)
+            return Verdict(
+                note="an operator suspended it in Prefect; resume its run to stream again" if asleep else None
+            )
         return what_next(runs, deployment, self.began, held=holders is not None and feed in holders.held)
 
-    def _is_dead(self, run: FlowRun, feed: str, holders: Holders | None) -> bool:
-        """Whether the run says it goes on, but nobody streams its feed into the database that we can ask."""
+    def _is_dead(self, run: FlowRun, live: list[FlowRun], feed: str, holders: Holders | None) -> bool:
+        """Whether the run says it goes on, but nobody streams its feed into the database that we can ask.
+
+        Who began later and still runs has the feed: it would have been refused otherwise.
+        """
         state = run.state
-        if run.id in self.local or state is None or holders is None or state.is_scheduled():
+        if run.id in self.local or state is None or holders is None or state.is_scheduled() or state.is_paused():
             return False
         began = run.labels.get(DATABASE_LABEL)
         if state.is_pending():
             return (clock.now() - state.timestamp).total_seconds() > STUCK_AFTER_SECONDS
-        if began != holders.database or feed in holders.held:
+        held = feed in holders.held and not any(_follows(other, run) for other in live)
+        if began != holders.database or held:
             self._unheld_since.pop(run.id, None)
             return False
         now = clock.monotonic()
@@ -154,6 +168,14 @@ class Keeper:
             fresh.replace(self.status)
 
 
+def _follows(later: FlowRun, earlier: FlowRun) -> bool:
+    """Whether both stream into the same database, and `later` began after the other one."""
+    if later.start_time is None or earlier.start_time is None:
+        return False
+    shared = later.labels.get(DATABASE_LABEL) == earlier.labels.get(DATABASE_LABEL)
+    return shared and later.state_type == StateType.RUNNING and later.start_time > earlier.start_time
+
+
 def what_next(runs: list[FlowRun], deployment: DeploymentResponse, began: datetime, *, held: bool) -> Verdict:
     """Decide about a feed without a living run."""
     if deployment.paused:
@@ -171,7 +193,7 @@ def what_next(runs: list[FlowRun], deployment: DeploymentResponse, began: dateti
 def _reason_to_wait(ended: list[FlowRun], began: datetime, *, held: bool) -> str | None:
     last = ended[0]
     if _cancelled_by_somebody(last):
-        return "cancelled in Prefect; run its deployment to stream again"
+        return "an operator cancelled it in Prefect; run its deployment to stream again"
     if held:
         return "streamed by a process outside Prefect"
     if _is_refused(last) and _ended(last, began) > began:
@@ -186,8 +208,10 @@ def _ended(run: FlowRun, default: datetime) -> datetime:
 
 
 def _is_surplus(run: FlowRun) -> bool:
-    """Whether Prefect refused it because another run went on."""
-    return run.state is not None and run.state.is_cancelled() and run.state.message == LIMIT_REACHED
+    """Whether it was refused because another run went on."""
+    state = run.state
+    refused = state is not None and (state.name == ALREADY_STREAMING or state.message == LIMIT_REACHED)
+    return refused and run.state_type == StateType.CANCELLED
 
 
 def brake_seconds(ended: list[FlowRun]) -> float:

@@ -6,7 +6,8 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 from uuid import UUID
 
@@ -16,11 +17,12 @@ import httpx
 from prefect import runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
-from prefect.exceptions import PrefectException
+from prefect.exceptions import Pause, PrefectException
 from prefect.logging.handlers import APILogHandler
 from prefect.states import Cancelled, Failed
 
-from candleworks.errors import TerminalError, TransientError
+from candleworks import clock
+from candleworks.errors import FeedHeldError, TerminalError, TransientError
 from candleworks.ingest.service import Updates, ingest
 from candleworks.settings import Feed, Settings
 from candleworks.storage.connection import connect, transient_errors
@@ -29,9 +31,11 @@ from flows.support.configuration import follow_configuration
 from flows.support.events import tell
 from flows.support.guard import RunGuard
 from flows.support.minutes import report_minutes
-from flows.support.names import DATABASE_LABEL, REFUSED, WITH_WORKER
+from flows.support.names import ALREADY_STREAMING, DATABASE_LABEL, REFUSED
+from flows.support.rivals import already_streamed
 
 LABEL_SECONDS = 2
+PREDECESSOR_SECONDS = 15
 LEAVE_SECONDS = 5
 
 log = logging.getLogger("candleworks.flows")
@@ -43,12 +47,19 @@ class Refusal:
     state: State
 
 
-@contextlib.contextmanager
-def refusal(feed: str) -> Iterator[Refusal]:
-    """Turn a TerminalError into the state Refused, which nobody restarts; anything else is a failure and is retried."""
+@contextlib.asynccontextmanager
+async def refusal(feed: str) -> AsyncIterator[Refusal]:
+    """Turn a TerminalError into a final state, which nobody restarts; anything else is a failure and is retried.
+
+    The state is AlreadyStreaming where another run or process streams the feed, Refused otherwise.
+    """
     refused = Refusal()
     try:
         yield refused
+    except FeedHeldError as error:
+        message = await already_streamed(feed, error)
+        log.warning("%s", message)
+        refused.state = Cancelled(name=ALREADY_STREAMING, message=message)
     except TerminalError as error:
         log.error("Feed %s cannot be streamed: %s", feed, error)  # noqa: TRY400 - the sentence says it all
         refused.state = Failed(name=REFUSED, message=str(error))
@@ -62,6 +73,7 @@ async def stream(settings: Settings, feed: Feed, dsn: str, prepare_later: Callab
         loop.add_signal_handler(number, stop.set)
     run_id = UUID(str(runtime.flow_run.id))
     guard = RunGuard(run_id, stop)
+    await _predecessor_ended(feed.name, dsn)
     updates = Updates()
     beside = (
         guard.watch(),
@@ -69,12 +81,17 @@ async def stream(settings: Settings, feed: Feed, dsn: str, prepare_later: Callab
         follow_configuration(settings, updates, stop),
         _label(run_id, dsn, stop),
     )
-    # When the lease of its concurrency slot cannot be renewed, as while the server is away, Prefect cancels what the
-    # run awaits. That would end the feed, so it is kept out; the guard ends it when it shall end.
+    # When somebody has limited the deployment's runs and the lease of a slot cannot be renewed, as while the server is
+    # away, Prefect cancels what the run awaits. That would end the feed, so it is kept out: the guard ends it in time.
     with anyio.CancelScope(shield=True):
-        work = ingest(settings, feed, dsn, stop=stop, notify=tell, updates=updates, prepare=prepare_later)
+        work = ingest(
+            settings, feed, dsn, stop=stop, why=guard.why, notify=tell, updates=updates, prepare=prepare_later
+        )
         await _with(work, stop, beside)
-    return await _final(run_id, Cancelled(message=guard.why or WITH_WORKER))
+    ending = await guard.ending()
+    if ending.given:
+        raise Pause(f"The stream has ended: {ending.stop.reason}.", state=ending.state)
+    return await _final(run_id, ending.state)
 
 
 async def _with(work: Awaitable[None], stop: asyncio.Event, beside: Iterable[Coroutine[Any, Any, None]]) -> None:
@@ -84,6 +101,21 @@ async def _with(work: Awaitable[None], stop: asyncio.Event, beside: Iterable[Cor
     finally:
         stop.set()
         await asyncio.wait(tasks)
+
+
+async def _predecessor_ended(feed: str, dsn: str) -> None:
+    """When the run was resumed or retried: let the process that executed it before end, which takes seconds."""
+    if (runtime.flow_run.run_count or 0) < 2:
+        return
+    with contextlib.suppress(TransientError):
+        await asyncio.to_thread(_wait_until_free, feed, dsn)
+
+
+def _wait_until_free(feed: str, dsn: str) -> None:
+    deadline = clock.monotonic() + PREDECESSOR_SECONDS
+    with transient_errors(dsn), connect(dsn, "candleworks flow") as connection:
+        while feed in read_holders(connection, [feed]).held and clock.monotonic() < deadline:
+            time.sleep(0.2)
 
 
 async def _label(run_id: UUID, dsn: str, stop: asyncio.Event) -> None:

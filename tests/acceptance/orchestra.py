@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,10 @@ class Orchestra:
     port: int = field(default_factory=free_port)
     server: subprocess.Popen[bytes] | None = None
 
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
     def variables(self, **more: object) -> dict[str, str]:
         settings = load_settings({"CANDLEWORKS_HOME": str(self.directory), "CANDLEWORKS_PREFECT_PORT": str(self.port)})
         found = {**environment(), **prefect_environment(settings), **more}
@@ -82,14 +86,12 @@ class Orchestra:
 
     def answers(self) -> bool:
         with contextlib.suppress(httpx.HTTPError):
-            return httpx.get(f"http://127.0.0.1:{self.port}/api/health").is_success
+            return httpx.get(f"{self.address}/api/health").is_success
         return False
 
     def ask(self, method: str, path: str, json: object = None, **body: object) -> Any:
         def request() -> httpx.Response:
-            return httpx.request(
-                method, f"http://127.0.0.1:{self.port}/api{path}", json=json or body or None, timeout=30
-            )
+            return httpx.request(method, f"{self.address}/api{path}", json=json or body or None, timeout=30)
 
         answer = request()
         while (
@@ -153,7 +155,28 @@ class Orchestra:
 
     def cancel(self, run_id: str) -> None:
         """Cancel a run as the button in Prefect's page does."""
-        self.ask("POST", f"/flow_runs/{run_id}/set_state", state={"type": "CANCELLING", "name": "Cancelling"})
+        self.set_state(run_id, force=True, type="CANCELLING", name="Cancelling")
+
+    def suspend(self, run_id: str, seconds: float = 300) -> None:
+        """Suspend a run as the button in Prefect's page does, which proposes five minutes."""
+        until_then = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+        details = {"pause_timeout": until_then, "pause_reschedule": True}
+        self.set_state(run_id, force=True, type="PAUSED", name="Suspended", state_details=details)
+
+    def pause(self, run_id: str) -> None:
+        """Pause a run as `pause_flow_run()` does: its process is expected to wait."""
+        self.set_state(run_id, force=False, type="PAUSED", name="Paused", state_details={"pause_reschedule": False})
+
+    def resume(self, run_id: str) -> None:
+        """Resume a run as the button in Prefect's page does."""
+        self.ask("POST", f"/flow_runs/{run_id}/resume")
+
+    def retry(self, run_id: str) -> None:
+        """Retry a run as the button in Prefect's page does."""
+        self.set_state(run_id, force=False, type="SCHEDULED", name="AwaitingRetry", message="Retry from the UI")
+
+    def set_state(self, run_id: str, *, force: bool, **state: object) -> None:
+        self.ask("POST", f"/flow_runs/{run_id}/set_state", state=state, force=force)
 
     def running(self, deployment: str, but: str | None = None, seconds: float = PATIENCE_SECONDS) -> Run:
         """Wait for the run that streams."""

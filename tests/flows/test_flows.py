@@ -22,10 +22,11 @@ from flows.audit_candles import audit_candles
 from flows.import_ticks import import_ticks
 from flows.maintain_storage import maintain_storage
 from flows.refresh_candles import refresh_candles
+from flows.stream_ticks import stream_ticks
 from flows.support import events
 from flows.support.names import REFUSED
 from flows.support.reports import Progress, table
-from flows.support.streaming import refusal
+from flows.support.streaming import Refusal, refusal
 
 TICKS = "time,symbol,price,day_volume\n2026-01-05 15:00:00+00,AAPL,10,100\n2026-01-05 15:00:30+00,AAPL,11,200\n"
 only_postgres = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
@@ -112,15 +113,28 @@ def test_a_notice_becomes_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_nobody_can_mend_by_repeating_is_refused() -> None:
     """Terminal errors become a state that is not restarted; others stay failures, which are."""
-    with refusal("x") as refused:
-        raise TerminalError("The key is wrong.")
+    refused = asyncio.run(refuse(TerminalError("The key is wrong.")))
     assert (refused.state.name, refused.state.message, refused.state.is_failed()) == (
         REFUSED,
         "The key is wrong.",
         True,
     )
-    with pytest.raises(TransientError), refusal("x"):
-        raise TransientError("The database is away.")
+    with pytest.raises(TransientError):
+        asyncio.run(refuse(TransientError("The database is away.")))
+
+
+def test_an_unknown_feed_is_refused_with_the_names_of_those_there_are(here: Path) -> None:
+    """Not with the words about a second run."""
+    (here / "candleworks.yaml").write_text("feeds: [{name: stocks, symbols: [AAPL]}, {name: coins, symbols: [ETH]}]")
+    state = asyncio.run(stream_ticks.fn("abc"))
+    message = "There is no feed 'abc' in the configuration: choose one of stocks, coins."
+    assert (state.name, state.message) == (REFUSED, message)
+
+
+async def refuse(error: Exception) -> Refusal:
+    async with refusal("x") as refused:
+        raise error
+    return refused
 
 
 def test_artifacts_are_not_worth_a_failed_run(

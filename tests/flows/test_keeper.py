@@ -11,7 +11,7 @@ from candleworks import clock
 from candleworks.settings import load_settings
 from candleworks.storage.feed_holders import Holders
 from flows.support.keeper import DEAD_AFTER_SECONDS, STUCK_AFTER_SECONDS, Keeper, Verdict, brake_seconds, what_next
-from flows.support.names import DATABASE_LABEL, LIMIT_REACHED, REFUSED, WITH_WORKER
+from flows.support.names import ALREADY_STREAMING, DATABASE_LABEL, LIMIT_REACHED, REFUSED, WITH_WORKER
 
 NOW = datetime.now(UTC)
 BEGAN = NOW - timedelta(hours=1)
@@ -63,8 +63,8 @@ def test_a_run_that_ended_with_its_worker_gets_a_successor() -> None:
 def test_what_somebody_cancelled_stays_cancelled() -> None:
     """Also when a second run had been refused before or after."""
     cancelled = run(StateType.CANCELLED, "Flow run was cancelled successfully.")
-    surplus = run(StateType.CANCELLED, LIMIT_REACHED, age=5)
-    note = Verdict(note="cancelled in Prefect; run its deployment to stream again")
+    surplus = run(StateType.CANCELLED, "Another one streams.", name=ALREADY_STREAMING, age=5)
+    note = Verdict(note="an operator cancelled it in Prefect; run its deployment to stream again")
     assert decide(surplus, cancelled) == decide(cancelled) == note
 
 
@@ -138,6 +138,32 @@ def test_only_who_can_ask_the_run_s_database_judges_it(keeper: Keeper, monkeypat
     assert [judged(keeper, free, running) for _ in range(2)] == [None, None]
     keeper.local.clear()
     assert [judged(keeper, free, running) for _ in range(2)] == [None, running.id]
+
+
+def test_a_suspended_run_waits_for_a_person(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long nobody holds its lock; beside a run that streams it says nothing."""
+    suspended, running = run(StateType.PAUSED, name="Suspended"), run(StateType.RUNNING)
+    suspended.labels[DATABASE_LABEL] = running.labels[DATABASE_LABEL] = "db"
+    times = iter(range(0, 10_000, 1000))
+    monkeypatch.setattr(clock, "monotonic", lambda: float(next(times)))
+    for _ in range(2):
+        verdict = keeper._judge("x", [suspended], DEPLOYMENT, Holders("db", frozenset()))
+        assert verdict == Verdict(note="an operator suspended it in Prefect; resume its run to stream again")
+    both = keeper._judge("x", [running, suspended], DEPLOYMENT, Holders("db", frozenset({"x"})))
+    assert both == Verdict()
+
+
+def test_of_two_runs_that_say_they_stream_the_earlier_is_dead(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process has vanished with its worker, or the later one would have been refused."""
+    earlier, later = run(StateType.RUNNING, age=100), run(StateType.RUNNING, age=50)
+    for each, age in ((earlier, 100), (later, 50)):
+        each.start_time = NOW - timedelta(seconds=age)
+        each.labels[DATABASE_LABEL] = "db"
+    times = iter(range(0, 10_000, 1000))
+    monkeypatch.setattr(clock, "monotonic", lambda: float(next(times)))
+    held = Holders("db", frozenset({"x"}))
+    verdicts = [keeper._judge("x", [later, earlier], DEPLOYMENT, held).crashed for _ in range(2)]
+    assert verdicts == [None, earlier.id]
 
 
 def test_a_run_that_never_began_is_given_up(keeper: Keeper) -> None:
