@@ -157,7 +157,9 @@ class Keeper:
             await client.set_flow_run_state(verdict.crashed, state)
         elif verdict.start_after:
             # Keepers that look at the same time agree on the key, so that there is one run.
-            run = await client.create_flow_run_from_deployment(deployment.id, idempotency_key=verdict.start_after)
+            run = await client.create_flow_run_from_deployment(
+                deployment.id, name=f"stream {feed}", idempotency_key=verdict.start_after
+            )
             log.info("Feed %s: started run %s (%s).", feed, run.id, verdict.start_after)
 
     def _tell(self, notes: dict[str, dict[str, str | None]]) -> None:

@@ -49,12 +49,16 @@ ON CONFLICT (feed, coalesce(symbol, '')) WHERE ended_at IS NULL DO NOTHING
 -- name: gap_started
 -- After a crash: from the last stored tick, or from when the feed was last known to be well if that is later. Statistics
 -- are written every second, by us too, and say which ten seconds they are about; two seconds allow for ticks that were on
--- their way. What a symbol alone missed before is over, too: if it goes on, it is found anew.
+-- their way. What a symbol alone missed before is over, too: if it goes on, it is found anew. After a deliberate stop the
+-- symbols are asked for anew: their silence counts from here. After a crash it goes on, or crashes again and again hide it.
 WITH ended AS (
     UPDATE public.feed_gaps SET ended_at = greatest(started_at, %(at)s)
     WHERE feed = %(feed)s AND symbol IS NOT NULL AND ended_at IS NULL
 ), resumed AS (
-    DELETE FROM public.feed_stops WHERE feed = %(feed)s
+    DELETE FROM public.feed_stops WHERE feed = %(feed)s RETURNING deliberate
+), asked_anew AS (
+    UPDATE public.feed_symbols SET since = %(at)s
+    WHERE feed = %(feed)s AND status IN ('asked', 'streaming') AND (SELECT deliberate FROM resumed)
 )
 INSERT INTO public.feed_gaps (feed, symbol, started_at, reason)
 SELECT %(feed)s, %(symbol)s, coalesce(greatest(t.time, s.at - interval '2 seconds'), %(at)s), %(reason)s

@@ -68,6 +68,7 @@ def deliberate_stops(up: Platform) -> list[str]:
 
 def test_killed_it_takes_everything_along(up: Platform) -> None:
     """The second start streams again by itself; without `up` nobody goes on."""
+    flows(up)  # what the start showed may have been stored before
     up.process.kill()
     until(lambda: processes_of(up.home) == [], PATIENCE_SECONDS)
     assert deliberate_stops(up) == []

@@ -247,6 +247,21 @@ class TestTheStoredBook:
         booked(GapNote("started", at(60)))
         assert connection.execute(stops, [NOW]).fetchall() == [("other", False, "its worker ended", False)]
 
+    @pytest.mark.parametrize("deliberate", [True, False])
+    def test_after_a_deliberate_stop_silence_counts_from_the_start(
+        self, booked: Callable[..., list[Gap]], connection: Connection, *, deliberate: bool
+    ) -> None:
+        """Its symbols are given time to tick again; a refused one stays refused, and other ends change nothing."""
+        connection.execute(
+            "INSERT INTO feed_symbols VALUES ('twelvedata', 'AAPL', 'streaming', NULL, to_timestamp(%(t)s)),"
+            " ('twelvedata', 'NOPE', 'refused', 'not found', to_timestamp(%(t)s))",
+            {"t": NOW},
+        )
+        booked(GapNote("stopped", at(20), stop=Stop("x", deliberate=deliberate)), GapNote("started", at(60)))
+        since = "SELECT symbol, (extract(epoch FROM since) - %s)::int FROM feed_symbols ORDER BY 1"
+        expected = [("AAPL", 60 if deliberate else 0), ("NOPE", 0)]
+        assert connection.execute(since, [NOW]).fetchall() == expected
+
     def test_a_start_ends_what_symbols_missed_before(
         self, booked: Callable[..., list[Gap]], connection: Connection
     ) -> None:
