@@ -115,7 +115,7 @@ def _group(events: Sequence[Told], shown: int, moment: datetime) -> list[str]:
     expected = _common(event.expected for event in events)
     lines = [f"{_heading(one)}, {len(events):,} subjects" if others else _heading(one)]
     for event in events[:shown]:
-        parts = [f"{event.subject}: {_what(event, moment)}"]
+        parts = [_what(event, moment)]
         parts += [f"expected {_value(event.expected, moment)}"] if event.expected and not expected else []
         parts += [] if when else [_when(event, moment)]
         lines.append(("- " if others else "") + "; ".join(parts))
@@ -135,12 +135,15 @@ def _common(texts: Iterable[str | None]) -> str | None:
 
 
 def _what(told: Told, moment: datetime) -> str:
+    """Write what is, or was, the matter with the subject of an alert."""
+    observed = _value(told.observed, moment)
+    if told.event == "resolved" and told.note:
+        return f"{told.subject}: resolved {told.note}"
     if told.event == "resolved":
-        now = f"now {_value(told.observed, moment)}" if told.observed else "back to normal"
-        return f"resolved {told.note}" if told.note else now
+        return f"{told.subject} now: {observed}" if told.observed else f"{told.subject}: back to normal"
     if told.result == "error":
-        return f"not checked, because the check failed: {_value(told.observed, moment)}"
-    return _value(told.observed, moment)
+        return f"{told.subject}: not checked, because the check failed: {observed}"
+    return f"{told.subject}: {observed}"
 
 
 def _when(told: Told, moment: datetime) -> str:

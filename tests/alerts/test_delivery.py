@@ -78,7 +78,7 @@ def test_an_alert_is_notified_when_it_fires_escalates_and_is_resolved(
     ]
     assert "AAPL: 10 s\nFiring since 2026-01-05 15:00:00 UTC" in web.messages[1].text
     assert "ago), failed 3 times\n" in web.messages[1].text
-    assert "AAPL: now 35 s\nFired for 35 min, from 2026-01-05 15:00:00 to" in web.messages[2].text
+    assert "AAPL now: 35 s\nFired for 35 min, from 2026-01-05 15:00:00 to" in web.messages[2].text
     assert [sent["Subject"] for sent in mail.mails] == [message.title for message in web.messages]
     body = mail.mails[0].get_body(("plain",))
     assert body is not None

@@ -56,7 +56,7 @@ def test_resolved_shows_the_value_now(plain: Settings) -> None:
     body = compose([told(observed="3 s", **ended)], plain, LONG, NOON).body
     assert body.splitlines()[:4] == [
         "WARNING resolved: freshness",
-        "AAPL: now 3 s",
+        "AAPL now: 3 s",
         "Fired for 12 min, from 2026-01-05 12:00:00 to 2026-01-05 12:12:00 UTC",
         "Expected: at most 2 min",
     ]
@@ -107,8 +107,8 @@ def test_several_alerts_are_sorted_by_what_is_worst(plain: Settings) -> None:
         step,
         "",
         "WARNING resolved: freshness, 2 subjects",
-        "- A: now 3 s; fired for 12 min, from 2026-01-05 12:00:00 to 2026-01-05 12:12:00 UTC",
-        "- NVDA: now 5 min 12 s; fired for 11 min, from 2026-01-05 12:00:00 to 2026-01-05 12:11:00 UTC",
+        "- A now: 3 s; fired for 12 min, from 2026-01-05 12:00:00 to 2026-01-05 12:12:00 UTC",
+        "- NVDA now: 5 min 12 s; fired for 11 min, from 2026-01-05 12:00:00 to 2026-01-05 12:11:00 UTC",
         "Expected: at most 2 min",
         "",
         "http://127.0.0.1:8050/quality",
