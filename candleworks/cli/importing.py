@@ -34,7 +34,8 @@ def import_files(
         str | None,
         typer.Option(
             "--columns",
-            help="Where our columns stand: time=Date,bid=Bid,ask=Ask, or by numbers from 1 where there is no header.",
+            help="Where our columns stand, by the header's names or by numbers from 1: time=Date,bid=Bid,ask=Ask, or"
+            " time=1,price=2,volume=3, where volume is the size of a trade and day_volume a running total.",
         ),
     ] = None,
     digits: Annotated[

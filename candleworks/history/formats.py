@@ -1,16 +1,17 @@
 """Which format a text file has, told by its header and first rows, and what its columns mean."""
 
-import csv
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from candleworks.errors import TerminalError, UsageError
 from candleworks.history import stamps
+from candleworks.history.columns import Guess, cells_of, guess_columns, is_number
 from candleworks.history.company_csv import is_companies
+from candleworks.history.file_symbols import likely_symbol, symbol_of
 from candleworks.history.stamps import TimeForm, read_times
 
 FORMATS = (
@@ -20,6 +21,7 @@ FORMATS = (
 TRADE_COLUMNS = ("time", "symbol", "price", "day_volume")
 QUOTE_COLUMNS = ("time", "symbol", "bid", "ask", "bid_volume", "ask_volume")
 _TRUEFX = re.compile(r"[A-Z0-9]{3,6}/[A-Z]{3},\d{8} \d\d:\d\d:\d\d\.\d{3},[0-9.]+,[0-9.]+")
+_SAME = {"size": "volume"}
 _DUKASCOPY = {"ask": "ask", "bid": "bid", "askvolume": "ask_volume", "bidvolume": "bid_volume"}
 _DUKASCOPY_NODE = {
     "timestamp": "time",
@@ -28,18 +30,15 @@ _DUKASCOPY_NODE = {
     "askvolume": "ask_volume",
     "bidvolume": "bid_volume",
 }
-# Names such as EURUSD_Ticks_08.11.2016-08.11.2016.csv, USA500.IDXUSD_Ticks_..., eurusd-tick-2016-11-08.csv.
-_NAMED_TICKS = re.compile(r"([a-z0-9.]{2,28})([a-z]{3})[_-]ticks?(?:[_.-]|$)", re.IGNORECASE)
-_NAMED_PAIR = re.compile(r"([A-Z]{3})(USD|EUR|GBP|JPY|CHF|AUD|NZD|CAD|HKD|SGD|NOK|SEK|CNH|MXN|ZAR|TRY)(?:[_. -]|$)")
-_GENERIC_TIMES = (
-    stamps.LOCAL_ISO,
-    stamps.DOTTED,
-    stamps.COMPACT,
-    stamps.EPOCH_MS,
-    stamps.EPOCH_SECONDS,
-    stamps.EPOCH_US,
-)
-_EPOCH_DIGITS = {stamps.EPOCH_SECONDS: 10, stamps.EPOCH_MS: 13, stamps.EPOCH_US: 16}
+_SAME = {"size": "volume"}
+_DUKASCOPY = {"ask": "ask", "bid": "bid", "askvolume": "ask_volume", "bidvolume": "bid_volume"}
+_DUKASCOPY_NODE = {
+    "timestamp": "time",
+    "askprice": "ask",
+    "bidprice": "bid",
+    "askvolume": "ask_volume",
+    "bidvolume": "bid_volume",
+}
 
 
 class Relation(StrEnum):
@@ -118,23 +117,40 @@ def layout_of(name: str, head: bytes, reading: Reading) -> Layout:
     if layout.zone is not None and layout.time is stamps.ISO:
         layout = replace(layout, time=stamps.LOCAL_ISO)
     if "symbol" not in layout.columns and layout.symbol is None:
-        layout = replace(layout, symbol=_symbol_of(name))
+        layout = replace(layout, symbol=symbol_of(name))
     _check_zone(name, lines, layout)
     return layout
 
 
 def _recognised(name: str, lines: Sequence[str], reading: Reading) -> Layout:
     for separator in ",;\t":
-        header = _cells(lines[0], separator)
+        header = cells_of(lines[0], separator)
         for layout in _candidates(header, lines[0]):
             if reading.format in (None, layout.format):
                 return replace(layout, separator=separator)
     wanted = f"the format {reading.format}" if reading.format else "a known format"
+    unknown = f"{name} has the columns {_shown(cells_of(lines[0], ','))}, which is not {wanted}:"
+    if reading.format is None and (guess := guess_columns(lines)) is not None:
+        raise TerminalError(f"{unknown} {_proposed(name, guess, reading)}")
     raise TerminalError(
-        f"{name} has the columns {_shown(_cells(lines[0], ','))}, which is not {wanted}:"
-        " expected are time,symbol,price,day_volume or symbol,name or time,symbol,bid,ask or those of Dukascopy,"
-        " dukascopy-node or TrueFX; --columns time=...,bid=...,ask=... names others."
+        f"{unknown} expected are time,symbol,price,day_volume or symbol,name or time,symbol,bid,ask or"
+        " those of Dukascopy, dukascopy-node or TrueFX; --columns time=...,bid=...,ask=... names others."
     )
+
+
+def _proposed(name: str, guess: Guess, reading: Reading) -> str:
+    """Say which options would read the file, ready to be copied."""
+    options = ["--columns", ",".join(f"{ours}={theirs}" for ours, theirs in guess.columns.items())]
+    advice = ""
+    if "symbol" not in guess.columns and reading.symbol is None and (symbol := likely_symbol(name)) is None:
+        options += ["--symbol", "SYMBOL"]
+        advice = " with the ticks' symbol in place of SYMBOL"
+    elif "symbol" not in guess.columns and reading.symbol is None:
+        options += ["--symbol", str(symbol)]
+    if guess.local and reading.timezone is None:
+        options += ["--timezone", "UTC"]
+        advice += f"{', and' if advice else ''} with the zone of its times in place of UTC"
+    return f"try {shlex.join(options)}{advice}; docs/imports.md lists what is known without options."
 
 
 def _candidates(header: list[str], line: str) -> list[Layout]:
@@ -164,10 +180,11 @@ def _candidates(header: list[str], line: str) -> list[Layout]:
 
 def _mapped(name: str, lines: Sequence[str], columns: Mapping[str, str]) -> Layout:
     """Apply `--columns`: by the header's names, or by numbers for a file without a header."""
+    columns = {_SAME.get(ours, ours): theirs for ours, theirs in columns.items()}
     relation = _mapped_relation(columns)
     numbered = all(value.isdecimal() for value in columns.values())
     separator = max(",;\t", key=lines[0].count)
-    header = _cells(lines[0], separator)
+    header = cells_of(lines[0], separator)
     wanted = {value.strip().lower(): ours for ours, value in columns.items()}
     if numbered:
         fields = tuple(wanted.get(str(number)) for number in range(1, len(header) + 1))
@@ -179,51 +196,50 @@ def _mapped(name: str, lines: Sequence[str], columns: Mapping[str, str]) -> Layo
             f"{name} has the columns {_shown(header)}: --columns names {', '.join(missing) or 'one'}"
             f" {'that it has twice' if not missing else 'besides'}."
         )
-    layout = Layout("columns", relation, fields, stamps.LOCAL_ISO, 0 if numbered else 1, separator)
+    bare = numbered and not _is_header(header, fields)
+    layout = Layout("columns", relation, fields, stamps.LOCAL_ISO, 0 if bare else 1, separator)
     return replace(layout, time=_form_of(name, _first_times(lines, layout)))
+
+
+def _is_header(cells: Sequence[str], fields: Sequence[str | None]) -> bool:
+    """Whether the first line beside a mapping by numbers names columns: no mapped cell is a time or a number."""
+    values = [cell for cell, field in zip(cells, fields, strict=True) if field not in (None, "symbol")]
+    return all(values) and not any(is_number(value) or stamps.form_of([value]) for value in values)
 
 
 def _first_times(lines: Sequence[str], layout: Layout) -> list[str]:
     """Return the times of the first lines that have all their fields."""
     place = layout.columns.index("time")
-    rows = (_cells(line, layout.separator, lower=False) for line in lines[layout.header_lines :][:20])
+    rows = (cells_of(line, layout.separator, lower=False) for line in lines[layout.header_lines :][:20])
     return [cells[place] for cells in rows if len(cells) == len(layout.columns)]
 
 
 def _mapped_relation(columns: Mapping[str, str]) -> Relation:
     if {"time", "bid", "ask"} <= set(columns) <= set(QUOTE_COLUMNS):
         return Relation.QUOTES
-    if {"time", "price"} <= set(columns) <= set(TRADE_COLUMNS):
+    if {"day_volume", "volume"} <= set(columns):
+        raise UsageError(
+            "--columns names day_volume and volume: name day_volume, a running total,"
+            " or volume, the size of each trade."
+        )
+    if {"time", "price"} <= set(columns) <= {*TRADE_COLUMNS, "volume"}:
         return Relation.TRADES
     raise UsageError(
         f"--columns names {', '.join(columns)}: name time, bid and ask (and symbol, bid_volume, ask_volume),"
-        " or time and price (and symbol, day_volume)."
+        " or time and price (and symbol, and day_volume, or volume for the size of each trade)."
     )
 
 
 def _form_of(name: str, texts: Sequence[str]) -> TimeForm:
     """Tell how a file writes its times by the first of them."""
-    series = stamps.texts_of(texts)
-    for form in _GENERIC_TIMES:
-        digits = _EPOCH_DIGITS.get(form)
-        if digits is not None and not all(text.isdecimal() and len(text) == digits for text in texts):
-            continue
-        if texts and read_times(series, form).valid.mean() > 0.5:
-            return form
+    if (form := stamps.form_of(texts)) is not None:
+        return form
     example = f" such as {texts[0]!r}" if texts else ""
     raise TerminalError(
         f"{name} has no times{example} that can be read: write them as ISO 8601, as DD.MM.YYYY HH:MM:SS.mmm,"
-        " as YYYYMMDD HH:MM:SS.mmm, or as seconds, milliseconds or microseconds since 1970."
+        " as YYYYMMDD HH:MM:SS.mmm with or without its separators,"
+        " or as seconds, milliseconds or microseconds since 1970."
     )
-
-
-def _symbol_of(name: str) -> str:
-    """Tell the symbol by a file's name; TerminalError when it does not tell one."""
-    stem = Path(name).name
-    found = _NAMED_TICKS.match(stem) or _NAMED_PAIR.match(stem)
-    if not found:
-        raise TerminalError(f"{name} does not say which symbol its ticks are of: name it with --symbol EUR/USD.")
-    return f"{found[1]}/{found[2]}".upper()
 
 
 def _check_zone(name: str, lines: Sequence[str], layout: Layout) -> None:
@@ -237,11 +253,6 @@ def _check_zone(name: str, lines: Sequence[str], layout: Layout) -> None:
             f"{name} has times such as {texts[int(times.local.argmax())]!r} without an offset from UTC:"
             " say which zone's they are with --timezone, such as --timezone Europe/Zurich or --timezone UTC."
         )
-
-
-def _cells(line: str, separator: str, *, lower: bool = True) -> list[str]:
-    cells = next(csv.reader([line.strip()], delimiter=separator), [])
-    return [cell.strip().lower() if lower else cell.strip() for cell in cells]
 
 
 def _shown(header: list[str]) -> str:

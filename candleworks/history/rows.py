@@ -159,7 +159,7 @@ def _with_values(
 ) -> tuple[pl.DataFrame, Clock]:
     """Say what the texts mean and why a row of them is refused."""
     stamps, clock = _stamps(fields["time"], layout, clock, backward=backward)
-    prices, volumes = _PRICES[layout.relation], _VOLUMES[layout.relation]
+    prices, volumes = _PRICES[layout.relation], _volumes(layout)
     texts = fields.with_columns(pl.lit("").alias(name) for name in volumes if name not in fields.columns)
     if "symbol" not in texts.columns:
         texts = texts.with_columns(pl.lit(layout.symbol).alias("symbol"))
@@ -201,6 +201,12 @@ def _stamps(texts: pl.Series, layout: Layout, clock: Clock, *, backward: bool) -
         pl.Series("ambiguous", ambiguous),
     ]
     return columns, clock
+
+
+def _volumes(layout: Layout) -> tuple[str, ...]:
+    """Name the volumes of a row; a trade's own only where a column has it, else it follows from the running total."""
+    own = ("volume",) if "volume" in layout.columns and not layout.exact else ()
+    return _VOLUMES[layout.relation] + own
 
 
 def _received(texts: pl.Series) -> pl.Series:
@@ -263,7 +269,7 @@ def _faults(layout: Layout, bounds: Bounds, strange: list[str]) -> list[tuple[pl
         faults.append((pl.col("symbol") != layout.symbol, pl.format(f"symbol '{{}}' is not {layout.symbol}", "symbol")))
     for name in _PRICES[layout.relation]:
         faults += _number_faults(name, pl.lit(value=True))
-    for name in _VOLUMES[layout.relation]:
+    for name in _volumes(layout):
         faults += _number_faults(name, pl.col(name) != "")
     if layout.exact:
         faults += _exact_faults(_KEPT[layout.relation])

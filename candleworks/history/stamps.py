@@ -3,7 +3,7 @@
 Less than half the time of polars' strptime, which decides how fast a file of distinct milliseconds is read.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -163,17 +163,47 @@ def _with_fractions(date: str, offsets: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"{date}{fraction}{offset}" for fraction in _FRACTIONS for offset in offsets)
 
 
-ISO = TimeForm("ISO time with an offset from UTC", _with_fractions("YYYY-NN-DD?hh:mm:ss", _OFFSETS[1:]), otherwise=_iso)
-LOCAL_ISO = TimeForm("ISO time", _with_fractions("YYYY-NN-DD?hh:mm:ss", _OFFSETS), otherwise=_iso)
+def _iso_spellings(offsets: tuple[str, ...]) -> tuple[str, ...]:
+    """Dates with hyphens; the last ones are without seconds."""
+    return (*_with_fractions("YYYY-NN-DD?hh:mm:ss", offsets), *(f"YYYY-NN-DD?hh:mm{offset}" for offset in offsets))
+
+
+ISO = TimeForm("ISO time with an offset from UTC", _iso_spellings(_OFFSETS[1:]), otherwise=_iso)
+LOCAL_ISO = TimeForm("ISO time", _iso_spellings(_OFFSETS), otherwise=_iso)
 _DOTTED = _with_fractions("DD.NN.YYYY hh:mm:ss", ("", " GMTSzzZZ"))
 DOTTED = TimeForm("time such as 08.11.2016 00:00:00.054", _DOTTED)
 DOTTED_UTC = TimeForm("time such as 08.11.2016 00:00:00.054", _DOTTED, utc=True)
 _COMPACT = _with_fractions("YYYYNNDD hh:mm:ss", ("",))
-COMPACT = TimeForm("time such as 20160104 00:00:00.123", _COMPACT)
+# Without separators, the fraction's point included, as HistData writes them: 20200101 170000065.
+_BARE = (
+    *_with_fractions("YYYYNNDD?hhmmss", ("", "U")),
+    *("YYYYNNDD?hhmmss" + "f" * places for places in (3, 6)),
+    *("YYYYNNDDhhmmss" + "f" * places for places in (0, 3, 6)),
+)
+_SLASHED = (*_with_fractions("YYYY/NN/DD?hh:mm:ss", ("", "U")), "YYYY/NN/DD?hh:mm")
+_YEAR_FIRST = (*_with_fractions("YYYY.NN.DD?hh:mm:ss", ("", "U")), "YYYY.NN.DD?hh:mm")
+COMPACT = TimeForm("time such as 20160104 00:00:00.123 or 20160104 000000123", _COMPACT + _BARE)
+YEAR_FIRST = TimeForm("time such as 2016.01.04 00:00:00.123 or 2016/01/04 00:00:00", _YEAR_FIRST + _SLASHED)
 COMPACT_UTC = TimeForm("time such as 20160104 00:00:00.123", _COMPACT, utc=True)
 EPOCH_MS = TimeForm("number of milliseconds since 1970", (), epoch_us=1_000)
 EPOCH_SECONDS = TimeForm("number of seconds since 1970", (), epoch_us=MICROSECONDS)
 EPOCH_US = TimeForm("number of microseconds since 1970", (), epoch_us=1)
+
+
+_GENERIC = (LOCAL_ISO, DOTTED, COMPACT, YEAR_FIRST, EPOCH_MS, EPOCH_SECONDS, EPOCH_US)
+_EPOCH_DIGITS = {EPOCH_SECONDS: 10, EPOCH_MS: 13, EPOCH_US: 16}
+
+
+def form_of(texts: Sequence[str]) -> TimeForm | None:
+    """Return how most of the texts are written as times; None when no form fits."""
+    series = texts_of(texts)
+    for form in _GENERIC:
+        digits = _EPOCH_DIGITS.get(form)
+        if digits is not None and not all(text.isdecimal() and len(text) == digits for text in texts):
+            continue
+        if texts and read_times(series, form).valid.mean() > 0.5:
+            return form
+    return None
 
 
 def texts_of(texts: Iterable[str]) -> pl.Series:

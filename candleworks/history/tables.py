@@ -105,9 +105,9 @@ class TableReader:
             (time > self.bounds.latest_us, "time is in the future"),
             (~pl.col("symbol").str.contains(SYMBOL).fill_null(value=False), "symbol is none"),
         ]
-        for name in ("price", "bid", "ask", "day_volume", "bid_volume", "ask_volume"):
-            if name in self.names and (name in REQUIRED[self.relation] or name.endswith("_volume")):
-                missing = pl.lit(name.endswith("_volume"))
+        for name in ("price", "bid", "ask", "day_volume", "volume", "bid_volume", "ask_volume"):
+            if name in self.names and (name in REQUIRED[self.relation] or name.endswith("volume")):
+                missing = pl.lit(name.endswith("volume"))
                 faults.append((~pl.col(name).is_finite().fill_null(missing), f"{name} is no number"))
                 faults.append((pl.col(name) < 0, f"{name} is negative"))
                 beyond = (pl.col(name) != 0) & ~pl.col(name).is_between(SMALLEST, LARGEST)

@@ -28,7 +28,7 @@ from candleworks.storage.copying import encode_table
 from candleworks.storage.imports import Footing, Span, stage, trade_footing
 from candleworks.storage.trades import Meeting, TradeStore
 
-STAGED = "arrival, known, stamp, symbol, price, day_volume, bid, ask, received_at, origin, day_start, day_end"
+STAGED = "arrival, known, stamp, symbol, price, day_volume, volume, bid, ask, received_at, origin, day_start, day_end"
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,7 @@ class TradeSink:
             *merge_keys(part, arrival, self.store.resolution_us),
             "price",
             "day_volume",
+            _own_volume(frame).alias("volume"),
             *(pl.col(name) if name in frame.columns else pl.lit(None).alias(name) for name in ("bid", "ask")),
             *times("received_us"),
             "origin",
@@ -159,8 +160,14 @@ def _encoded(placed: pl.DataFrame) -> bytes:
     )
 
 
+def _own_volume(frame: pl.DataFrame) -> pl.Expr:
+    """Return the size of each trade, which counts where there is no running total that tells it."""
+    own = pl.col("volume") if "volume" in frame.columns else pl.lit(None, pl.Float64)
+    return pl.when(pl.col("day_volume").is_null()).then(own)
+
+
 def _with_volume(frame: pl.DataFrame, continued: list[str], highest: dict[str, float | None]) -> pl.DataFrame:
-    """Add `volume`, the increase of the running maximum of day_volume within the trading day.
+    """Add `volume`, the increase of the running maximum of day_volume within the trading day, or a trade's own size.
 
     A day starts from zero, except the first known one of a symbol that is not `continued`: what was traded before its
     first running total is unknown. The frame's first day of a symbol goes on from `highest`.
@@ -179,7 +186,7 @@ def _with_volume(frame: pl.DataFrame, continued: list[str], highest: dict[str, f
     from_zero = pl.col("continues") | ~pl.col("on_first_day")
     volume = (
         pl.when(pl.col("day_volume").is_null())
-        .then(None)
+        .then(_own_volume(frame))
         .when(before.is_not_null())
         .then(pl.max_horizontal(pl.col("day_volume") - before, 0.0))
         .when(from_zero)

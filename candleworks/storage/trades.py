@@ -216,6 +216,7 @@ class TradeStore:
             symbol,
             trades.price[index],
             trades.day_volume[index],
+            trades.volume[index] if trades.day_volume[index] is None else None,
             trades.bid[index],
             trades.ask[index],
             moment_of(trades.received_us[index]),

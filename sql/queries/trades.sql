@@ -1,5 +1,6 @@
 -- name: create_staging
--- One per connection; arrival is negative for trades that this process stored before (known).
+-- One per connection; arrival is negative for trades that this process stored before (known). volume is the size of a
+-- trade, null where a running total tells it.
 CREATE TEMP TABLE IF NOT EXISTS staged_trades (
     arrival bigint NOT NULL,
     known boolean NOT NULL,
@@ -7,6 +8,7 @@ CREATE TEMP TABLE IF NOT EXISTS staged_trades (
     symbol text NOT NULL,
     price double precision NOT NULL,
     day_volume double precision,
+    volume double precision,
     bid double precision,
     ask double precision,
     received_at timestamptz NOT NULL,
@@ -16,37 +18,37 @@ CREATE TEMP TABLE IF NOT EXISTS staged_trades (
 ) ON COMMIT DELETE ROWS
 
 -- name: insert_surplus
--- Compares staged and stored trades of the same (symbol, stamp) as multisets of (price, day_volume) and appends the
--- surplus behind the stored ones; bars that stand among them are no trades. A trade whose ordinal would reach into the
--- next stamp is refused. Returns what was
--- inserted per symbol and trading day; a last row without a symbol holds the arrivals of the refused trades.
+-- Compares staged and stored trades of the same (symbol, stamp) as multisets of (price, day_volume), or (price, volume)
+-- where there is no running total, and appends the surplus behind the stored ones; bars that stand among them are no
+-- trades. A trade whose ordinal would reach into the next stamp is refused. Returns what was inserted per symbol and trading day; a last row without a symbol holds the arrivals of the refused trades.
 WITH stored AS MATERIALIZED (
-    SELECT g.symbol, g.stamp, t.time, t.price, t.day_volume
+    SELECT g.symbol, g.stamp, t.time, t.price, t.day_volume, t.size
     FROM (SELECT DISTINCT symbol, stamp FROM staged_trades) g
     CROSS JOIN LATERAL (
-        SELECT time, price, day_volume FROM public.stocks_real_time t
+        SELECT time, price, day_volume, CASE WHEN day_volume IS NULL THEN volume END AS size
+        FROM public.stocks_real_time t
         WHERE t.symbol = g.symbol AND t.time >= g.stamp AND t.time < g.stamp + %(resolution)s::interval
             AND t.origin <> 'bar'
     ) t
 ), copies AS (
-    SELECT symbol, stamp, price, day_volume, count(*) AS stored FROM stored GROUP BY 1, 2, 3, 4
+    SELECT symbol, stamp, price, day_volume, size, count(*) AS stored FROM stored GROUP BY 1, 2, 3, 4, 5
 ), ends AS (
     SELECT symbol, stamp, max(time) + interval '1 microsecond' AS free FROM stored GROUP BY 1, 2
 ), numbered AS (
-    SELECT *, row_number() OVER (PARTITION BY symbol, stamp, price, day_volume ORDER BY arrival) AS nth
+    SELECT *, row_number() OVER (PARTITION BY symbol, stamp, price, day_volume, volume ORDER BY arrival) AS nth
     FROM staged_trades
 ), surplus AS (
     SELECT n.*, row_number() OVER (PARTITION BY n.symbol, n.stamp ORDER BY n.arrival) - 1 AS behind
     FROM numbered n
     LEFT JOIN copies c ON c.symbol = n.symbol AND c.stamp = n.stamp AND c.price = n.price
-        AND c.day_volume IS NOT DISTINCT FROM n.day_volume
+        AND c.day_volume IS NOT DISTINCT FROM n.day_volume AND c.size IS NOT DISTINCT FROM n.volume
     WHERE NOT n.known AND n.nth > coalesce(c.stored, 0)
 ), placed AS (
     SELECT s.*, coalesce(e.free, s.stamp) + s.behind * interval '1 microsecond' AS time
     FROM surplus s LEFT JOIN ends e ON e.symbol = s.symbol AND e.stamp = s.stamp
 ), inserted AS (
-    INSERT INTO public.stocks_real_time (time, symbol, price, day_volume, bid, ask, received_at, origin)
-    SELECT time, symbol, price, day_volume, bid, ask, received_at, origin
+    INSERT INTO public.stocks_real_time (time, symbol, price, day_volume, volume, bid, ask, received_at, origin)
+    SELECT time, symbol, price, day_volume, volume, bid, ask, received_at, origin
     FROM placed WHERE time < stamp + %(resolution)s::interval
     RETURNING symbol, time, day_volume
 )
