@@ -124,6 +124,8 @@ def _cells(path: str, result: ImportResult) -> tuple[str, ...]:
 
 
 def _explain(path: str, result: ImportResult) -> None:
+    if result.bars:
+        typer.echo(f"{path}: {result.record.stored:,} bars of {result.bars} stored, marked as rebuilt in the candles")
     if result.resumed:
         typer.echo(f"{path}: went on where an interrupted import was")
     if result.ambiguous:

@@ -46,7 +46,7 @@ def import_files(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read, compare and count, but store nothing.")] = False,
 ) -> None:
-    """Store ticks and companies from CSV, Parquet and Arrow files, plain, gzip, zstd or zip.
+    """Store ticks, bars and companies from CSV, Parquet and Arrow files, plain, gzip, zstd or zip.
 
     The format is told by the header and the first rows. What is stored already is not stored again, and an interrupted
     import goes on where it was. Lines that cannot be used are kept in rejected_ticks.

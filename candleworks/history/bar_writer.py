@@ -17,9 +17,11 @@ from candleworks.storage.bar_ticks import (
     PricedTick,
     RemovedTick,
     correct_carrier,
+    has_totals,
     insert_bars,
     later_bars,
     remove_bars,
+    remove_overlapping_bars,
     summarise_minutes,
     totals_around,
     totals_before,
@@ -60,7 +62,11 @@ class BarWriter:
 
     def prepare(self, bars: Sequence[Bar]) -> None:
         """Make room for the bars."""
-        self._store.prepare([bar.minute_us for bar in bars])
+        self.prepare_from([bar.minute_us for bar in bars])
+
+    def prepare_from(self, starts_us: Sequence[int]) -> None:
+        """Make room for bars that begin then."""
+        self._store.prepare(starts_us)
 
     def write(self, symbol: str, bars: Sequence[Bar], gaps: Spans) -> None:
         """Store bars inside `gaps`, in place of the bars that their minutes hold so far.
@@ -69,10 +75,29 @@ class BarWriter:
         """
         parts = {bar.minute_us: within(gaps, bar.minute_us, bar.minute_us + MINUTE_US) for bar in bars}
         removed = remove_bars(self.connection, symbol, parts)
+        if minutes := [(minute, minute + MINUTE_US) for minute in sorted(parts)]:
+            removed += remove_overlapping_bars(self.connection, symbol, minutes)
         stored = summarise_minutes(self.connection, symbol, parts)
         placed = [_place(bar, parts[bar.minute_us], stored.get(bar.minute_us)) for bar in bars]
         by_day = self._by_day(symbol, [bar for bar in placed if bar.ticks], removed)
         for day, (bars_of_day, removed_of_day) in sorted(by_day.items()):
+            self._write_day(symbol, day, bars_of_day, removed_of_day)
+
+    def write_new(self, symbol: str, bars: Sequence[Bar], interval_us: int, traded: Mapping[int, Spans]) -> None:
+        """Store bars that are `interval_us` long, in order, where neither ticks nor bars as fine are stored.
+
+        `traded` tells by a bar's beginning where its ticks may stand. Longer bars give way. Where the symbol has no
+        running totals, volumes are stored as they are.
+        """
+        whole = {bar.minute_us: [(bar.minute_us, bar.minute_us + interval_us)] for bar in bars}
+        removed = remove_overlapping_bars(self.connection, symbol, [span for spans in whole.values() for span in spans])
+        placed = [_Placed(b, whole[b.minute_us], None, ticks_of(b, traded[b.minute_us], None)) for b in bars]
+        if not removed and not has_totals(self.connection, symbol):
+            carried = {bar.carrier.time_us: bar.bar.volume for bar in placed}
+            ticks = [PricedTick(t, None, carried.get(t.time_us)) for bar in placed for t in bar.ticks]
+            insert_bars(self.connection, symbol, ticks, [bar.kept for bar in placed], clock.now())
+            return
+        for day, (bars_of_day, removed_of_day) in sorted(self._by_day(symbol, placed, removed).items()):
             self._write_day(symbol, day, bars_of_day, removed_of_day)
 
     def follow_up(self) -> None:
@@ -96,7 +121,7 @@ class BarWriter:
         zone = self.zone_of(symbol)
         days: dict[_TradingDay, tuple[list[_Placed], list[RemovedTick]]] = {}
         for bar in placed:
-            days.setdefault(trading_day(moment_of(bar.bar.minute_us), zone), ([], []))[0].append(bar)
+            days.setdefault(trading_day(moment_of(bar.carrier.time_us), zone), ([], []))[0].append(bar)
         for tick in removed:
             days.setdefault(trading_day(tick[1], zone), ([], []))[1].append(tick)
         return days

@@ -12,6 +12,9 @@ from candleworks.model.trades import STAMP_MIN_US
 
 SAMPLE_ROWS = 50
 _LATEST_US = 4_102_444_800_000_000  # 2100: a number that would be a later time is an identifier
+BAR_PRICES = ("open", "high", "low", "close")
+# How headers of bars call their times, without the characters between words.
+BAR_TIMES = ("timestamp", "time", "datetime", "date", "opentime", "gmttime", "localtime", "bucket", "ts", "dt", "t")
 # How headers call our fields, without the characters between words; the first that a header has is taken.
 _NAMES = {
     "time": (
@@ -22,8 +25,8 @@ _NAMES = {
     "price": ("price", "last", "lastprice", "tradeprice", "px", "rate", "p"),
     "day_volume": ("dayvolume", "cumulativevolume", "totalvolume"),
     "volume": ("size", "qty", "quantity", "amount", "volume", "vol", "tradesize", "lastsize", "lastqty", "q", "v"),
-    "bid": ("bid", "bidprice", "bestbid", "sell", "b"),
-    "ask": ("ask", "askprice", "offer", "offerprice", "bestask", "buy", "a"),
+    "bid": ("bid", "bidprice", "bestbid", "bestbidprice", "sell", "b"),
+    "ask": ("ask", "askprice", "offer", "offerprice", "bestask", "bestaskprice", "bestoffer", "buy", "a"),
     "bid_volume": ("bidvolume", "bidsize", "bidqty", "bidamount", "bidvol"),
     "ask_volume": ("askvolume", "asksize", "askqty", "askamount", "askvol", "offersize"),
 }
@@ -57,7 +60,7 @@ def guess_columns(lines: Sequence[str]) -> Guess | None:
     if len(first) < 2 or not rows:
         return None
     columns = list(zip(*rows, strict=True))
-    places = _by_names(first, columns) if named else _by_content(columns)
+    places = (_by_names(first, columns) if named else None) or _by_content(columns)
     if places is None:
         return None
     times = columns[places["time"]]
@@ -133,6 +136,8 @@ def _prices_among(columns: Sequence[Sequence[str]], numbers: Sequence[int]) -> d
     """Two neighbours within a percent of each other are bid and ask, else the first is a price, the next its size."""
     if len(numbers) == 1:
         return {"price": numbers[0]}
+    if len(numbers) >= len(BAR_PRICES) and _are_bars([columns[place] for place in numbers[: len(BAR_PRICES)]]):
+        return dict(zip((*BAR_PRICES, "volume"), numbers, strict=False))
     one, other = ([float(text) for text in columns[place]] for place in numbers[:2])
     near = all(abs(a - b) <= 0.01 * max(a, b) for a, b in zip(one, other, strict=True))
     if near and all(a <= b for a, b in zip(one, other, strict=True)):
@@ -140,6 +145,12 @@ def _prices_among(columns: Sequence[Sequence[str]], numbers: Sequence[int]) -> d
     if near and all(a >= b for a, b in zip(one, other, strict=True)):
         return {"bid": numbers[1], "ask": numbers[0]}
     return {"price": numbers[0], "volume": numbers[1]}
+
+
+def _are_bars(prices: Sequence[Sequence[str]]) -> bool:
+    """Whether four columns are open, high, low and close in every row."""
+    rows = ([float(text) for text in row] for row in zip(*prices, strict=True))
+    return all(low <= min(first, last) and max(first, last) <= high for first, high, low, last in rows)
 
 
 def _is_time(texts: Sequence[str]) -> bool:

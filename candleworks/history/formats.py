@@ -9,16 +9,17 @@ from zoneinfo import ZoneInfo
 
 from candleworks.errors import TerminalError, UsageError
 from candleworks.history import stamps
-from candleworks.history.columns import Guess, cells_of, guess_columns, is_number
+from candleworks.history.columns import BAR_PRICES, BAR_TIMES, Guess, cells_of, guess_columns, is_number
 from candleworks.history.company_csv import is_companies
 from candleworks.history.file_symbols import likely_symbol, symbol_of
 from candleworks.history.stamps import TimeForm, read_times
 
 FORMATS = (
     *("dukascopy", "dukascopy-node", "trades", "quotes", "truefx", "companies", "columns", "exported"),
-    *("parquet", "arrow"),
+    *("bars", "parquet", "arrow"),
 )
 TRADE_COLUMNS = ("time", "symbol", "price", "day_volume")
+BAR_COLUMNS = ("time", "symbol", *BAR_PRICES, "volume")
 QUOTE_COLUMNS = ("time", "symbol", "bid", "ask", "bid_volume", "ask_volume")
 _TRUEFX = re.compile(r"[A-Z0-9]{3,6}/[A-Z]{3},\d{8} \d\d:\d\d:\d\d\.\d{3},[0-9.]+,[0-9.]+")
 _SAME = {"size": "volume"}
@@ -42,11 +43,12 @@ _DUKASCOPY_NODE = {
 
 
 class Relation(StrEnum):
-    """What a file holds, by the name of the table that takes it."""
+    """What a file holds, by the name of the table that takes it; bars become ticks of trades."""
 
     TRADES = "stocks_real_time"
     QUOTES = "quotes"
     COMPANIES = "company"
+    BARS = "bars"
 
 
 # The columns of our own tables.
@@ -77,7 +79,7 @@ class Layout:
     """How to read the lines of a text: our name for each field, None for those that nobody needs.
 
     `symbol` is that of all lines where no column tells it, else the only one that is wanted; `zone` is that of times
-    without an offset from UTC.
+    without an offset from UTC; `interval_us` is the length of bars, None until it is known.
     """
 
     format: str
@@ -89,6 +91,7 @@ class Layout:
     symbol: str | None = None
     zone: str | None = None
     digits: int | None = None
+    interval_us: int | None = None
 
     @property
     def exact(self) -> bool:
@@ -114,6 +117,8 @@ def layout_of(name: str, head: bytes, reading: Reading) -> Layout:
     layout = replace(layout, symbol=reading.symbol, zone=reading.timezone, digits=reading.digits)
     if layout.relation is Relation.COMPANIES:
         return layout
+    if layout.relation is Relation.BARS:
+        layout = replace(layout, time=_form_of(name, _first_times(lines, layout), dates=True))
     if layout.zone is not None and layout.time is stamps.ISO:
         layout = replace(layout, time=stamps.LOCAL_ISO)
     if "symbol" not in layout.columns and layout.symbol is None:
@@ -157,6 +162,8 @@ def _candidates(header: list[str], line: str) -> list[Layout]:
     compact = [name.replace(" ", "").replace("_", "") for name in header]
     found = []
     if len(set(header)) == len(header):
+        if (bars := _bar_columns(header)) is not None:
+            return [Layout("bars", Relation.BARS, bars, stamps.LOCAL_ISO)]
         if is_companies(header) and "," in line:
             found.append(Layout("companies", Relation.COMPANIES, tuple(header), stamps.ISO))
         if {"time", "symbol", "price"} <= set(header) <= set(TRADE_COLUMNS):
@@ -178,10 +185,25 @@ def _candidates(header: list[str], line: str) -> list[Layout]:
     return found
 
 
+def _bar_columns(header: Sequence[str]) -> tuple[str | None, ...] | None:
+    """Return our names of a bar file's columns, None for those that nobody needs; None when it holds no bars."""
+    plain = [re.sub(r"[^a-z0-9]", "", each) for each in header]
+    times = [each for each in plain if each in BAR_TIMES]
+    if not times or not set(BAR_PRICES) <= set(plain):
+        return None
+    ours = {times[0]: "time", "symbol": "symbol", "ticker": "symbol", "vol": "volume", "volume": "volume"}
+    ours |= {each: each for each in BAR_PRICES}
+    fields = tuple(ours.get(each) for each in plain)
+    named = [field for field in fields if field]
+    return fields if len(set(named)) == len(named) else None
+
+
 def _mapped(name: str, lines: Sequence[str], columns: Mapping[str, str]) -> Layout:
     """Apply `--columns`: by the header's names, or by numbers for a file without a header."""
     columns = {_SAME.get(ours, ours): theirs for ours, theirs in columns.items()}
     relation = _mapped_relation(columns)
+    if relation is not Relation.BARS and _bar_columns(cells_of(lines[0], max(",;\t", key=lines[0].count))) is not None:
+        raise TerminalError(f"{name} has open, high, low and close, so it holds bars: map these, not ticks.")
     numbered = all(value.isdecimal() for value in columns.values())
     separator = max(",;\t", key=lines[0].count)
     header = cells_of(lines[0], separator)
@@ -198,6 +220,8 @@ def _mapped(name: str, lines: Sequence[str], columns: Mapping[str, str]) -> Layo
         )
     bare = numbered and not _is_header(header, fields)
     layout = Layout("columns", relation, fields, stamps.LOCAL_ISO, 0 if bare else 1, separator)
+    if relation is Relation.BARS:
+        return layout
     return replace(layout, time=_form_of(name, _first_times(lines, layout)))
 
 
@@ -217,6 +241,8 @@ def _first_times(lines: Sequence[str], layout: Layout) -> list[str]:
 def _mapped_relation(columns: Mapping[str, str]) -> Relation:
     if {"time", "bid", "ask"} <= set(columns) <= set(QUOTE_COLUMNS):
         return Relation.QUOTES
+    if {"time", *BAR_PRICES} <= set(columns) <= set(BAR_COLUMNS):
+        return Relation.BARS
     if {"day_volume", "volume"} <= set(columns):
         raise UsageError(
             "--columns names day_volume and volume: name day_volume, a running total,"
@@ -226,12 +252,15 @@ def _mapped_relation(columns: Mapping[str, str]) -> Relation:
         return Relation.TRADES
     raise UsageError(
         f"--columns names {', '.join(columns)}: name time, bid and ask (and symbol, bid_volume, ask_volume),"
-        " or time and price (and symbol, and day_volume, or volume for the size of each trade)."
+        " or time and price (and symbol, and day_volume, or volume for the size of each trade),"
+        " or time, open, high, low and close (and symbol, volume)."
     )
 
 
-def _form_of(name: str, texts: Sequence[str]) -> TimeForm:
-    """Tell how a file writes its times by the first of them."""
+def _form_of(name: str, texts: Sequence[str], *, dates: bool = False) -> TimeForm:
+    """Tell how a file writes its times by the first of them; `dates` allows days, which are those of UTC."""
+    if dates and texts and read_times(stamps.texts_of(texts), stamps.DATES).valid.mean() > 0.5:
+        return stamps.DATES
     if (form := stamps.form_of(texts)) is not None:
         return form
     example = f" such as {texts[0]!r}" if texts else ""

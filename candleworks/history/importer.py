@@ -9,6 +9,7 @@ from typing import Any
 from candleworks import clock
 from candleworks.candles.refresh import refresh
 from candleworks.errors import CandleworksError, TransientError, UsageError
+from candleworks.history.bar_intervals import with_interval
 from candleworks.history.blocks import TextData
 from candleworks.history.company_csv import parse_companies
 from candleworks.history.formats import Layout, Reading, Relation, check_reading, layout_of
@@ -18,6 +19,7 @@ from candleworks.history.rows import Bounds
 from candleworks.history.sources import Content, Source, sources_of
 from candleworks.history.storing import ORIGIN, Tally, TickImport
 from candleworks.history.tables import table_reader
+from candleworks.model.bars import period_of
 from candleworks.model.notices import Notice, Notify, ignore
 from candleworks.model.trades import MICROSECONDS, moment_of
 from candleworks.settings import Settings
@@ -130,7 +132,10 @@ class _Run:
             return self._companies(content, layout, tally, bounds, met_before=met_before)
         header_bytes = len(head.split(b"\n", 1)[0]) + 1 if layout.header_lines else 0
         data = TextData(content, min(header_bytes, content.size - content.start), layout.header_lines)
-        return self._ticks(content, TextReader(data, layout, bounds), tally, bounds, met_before=met_before)
+        reader = TextReader(data, layout, bounds)
+        if layout.relation is Relation.BARS:
+            reader = with_interval(reader)
+        return self._ticks(content, reader, tally, bounds, met_before=met_before)
 
     def _ticks(
         self, content: Content, reader: Reader, tally: Tally, bounds: Bounds, *, met_before: bool
@@ -146,6 +151,7 @@ class _Run:
             received_us=bounds.received_us,
             dry_run=self.dry_run,
             quarantine_once=met_before and state is None,
+            interval_us=reader.interval_us,
         )
         if state is not None and (record := read_import(self.connection, content.sha256)):
             ticks.resume(record, state)
@@ -161,6 +167,7 @@ class _Run:
             format=reader.format,
             ambiguous=ticks.tally.ambiguous,
             resumed=state is not None,
+            bars=period_of(reader.interval_us) if reader.interval_us else "",
         )
 
     def _interrupted(self, content: Content, options: str) -> Mapping[str, Any] | None:

@@ -33,10 +33,13 @@ class Chunk:
 
 
 class Reader(Protocol):
-    """Something that holds ticks."""
+    """Something that holds ticks, or bars that are `interval_us` long."""
 
     @property
     def format(self) -> str: ...
+
+    @property
+    def interval_us(self) -> int | None: ...
 
     @property
     def relation(self) -> Relation: ...
@@ -56,6 +59,10 @@ class TextReader:
     @property
     def format(self) -> str:
         return self.layout.format
+
+    @property
+    def interval_us(self) -> int | None:
+        return self.layout.interval_us
 
     @property
     def relation(self) -> Relation:

@@ -29,7 +29,8 @@ class ImportResult:
     """What became of a file.
 
     `known` tells that it was imported before. `examples` are the first reasons for rejections, `ambiguous` counts times
-    of an hour that the clock told twice, `candles` counts changed candles per level.
+    of an hour that the clock told twice, `candles` counts changed candles per level. `bars` is the
+    length of bars, such as 5m, and empty where ticks were read.
     """
 
     record: ImportRecord
@@ -39,6 +40,7 @@ class ImportResult:
     format: str = ""
     ambiguous: int = 0
     resumed: bool = False
+    bars: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,28 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from candleworks.history.columns import BAR_PRICES
 from candleworks.history.formats import Layout, Relation
 from candleworks.history.local_time import Clock, resolve
 from candleworks.history.stamps import ISO, read_times
+from candleworks.model.bars import period_of
 from candleworks.model.trades import LARGEST, SMALLEST, STAMP_MIN_US, Rejection
 
 MILLISECOND = 1_000
 SIGNIFICANT_DIGITS = 10
 _ARTEFACT = 1e-14  # how far binary floats are from the decimals they stand for, relative to them
 SYMBOL = r"^[A-Za-z0-9][A-Za-z0-9./:^_-]{0,31}$"
-_PRICES = {Relation.TRADES: ("price",), Relation.QUOTES: ("bid", "ask")}
-_VOLUMES = {Relation.TRADES: ("day_volume",), Relation.QUOTES: ("bid_volume", "ask_volume")}
-_KEPT = {Relation.TRADES: ("volume", "bid", "ask"), Relation.QUOTES: ()}  # of an exact layout, nulls allowed
+_PRICES = {Relation.TRADES: ("price",), Relation.QUOTES: ("bid", "ask"), Relation.BARS: BAR_PRICES}
+_VOLUMES = {
+    Relation.TRADES: ("day_volume",),
+    Relation.QUOTES: ("bid_volume", "ask_volume"),
+    Relation.BARS: ("volume",),
+}
+_KEPT = {
+    Relation.TRADES: ("volume", "bid", "ask"),
+    Relation.QUOTES: (),
+    Relation.BARS: (),
+}  # of an exact layout, nulls allowed
 
 
 @dataclass(frozen=True)
@@ -205,8 +215,8 @@ def _stamps(texts: pl.Series, layout: Layout, clock: Clock, *, backward: bool) -
 
 def _volumes(layout: Layout) -> tuple[str, ...]:
     """Name the volumes of a row; a trade's own only where a column has it, else it follows from the running total."""
-    own = ("volume",) if "volume" in layout.columns and not layout.exact else ()
-    return _VOLUMES[layout.relation] + own
+    sized = layout.relation is Relation.TRADES and "volume" in layout.columns and not layout.exact
+    return _VOLUMES[layout.relation] + (("volume",) if sized else ())
 
 
 def _received(texts: pl.Series) -> pl.Series:
@@ -275,7 +285,27 @@ def _faults(layout: Layout, bounds: Bounds, strange: list[str]) -> list[tuple[pl
         faults += _exact_faults(_KEPT[layout.relation])
     if layout.relation is Relation.QUOTES:
         faults.append((pl.col("ask value") < pl.col("bid value"), pl.format("ask {} is below bid {}", "ask", "bid")))
+    if layout.relation is Relation.BARS:
+        faults += _bar_faults(layout, bounds)
     return faults
+
+
+def _bar_faults(layout: Layout, bounds: Bounds) -> list[tuple[pl.Expr, pl.Expr]]:
+    """List what can be wrong with a bar besides its numbers; its interval counts once it is known."""
+    opened, high, low, close = (pl.col(f"{name} value") for name in BAR_PRICES)
+    faults = [
+        (high < low, pl.format("high {} is below low {}", "high", "low")),
+        (~opened.is_between(low, high), pl.format("open {} is not between low {} and high {}", "open", "low", "high")),
+        (~close.is_between(low, high), pl.format("close {} is not between low {} and high {}", "close", "low", "high")),
+    ]
+    if (interval := layout.interval_us) is None:
+        return faults
+    said, stamp = period_of(interval), pl.col("stamp_us")
+    return [
+        (stamp % interval != 0, pl.format(f"time '{{}}' is not the beginning of a {said} bar in UTC", "time")),
+        (stamp + interval > bounds.received_us, pl.format(f"the {said} bar of '{{}}' has not ended yet", "time")),
+        *faults,
+    ]
 
 
 def _exact_faults(kept: Sequence[str]) -> list[tuple[pl.Expr, pl.Expr]]:

@@ -185,6 +185,7 @@ _YEAR_FIRST = (*_with_fractions("YYYY.NN.DD?hh:mm:ss", ("", "U")), "YYYY.NN.DD?h
 COMPACT = TimeForm("time such as 20160104 00:00:00.123 or 20160104 000000123", _COMPACT + _BARE)
 YEAR_FIRST = TimeForm("time such as 2016.01.04 00:00:00.123 or 2016/01/04 00:00:00", _YEAR_FIRST + _SLASHED)
 COMPACT_UTC = TimeForm("time such as 20160104 00:00:00.123", _COMPACT, utc=True)
+DATES = TimeForm("date such as 2016-01-04", ("YYYY-NN-DD", "YYYYNNDD", "YYYY/NN/DD", "YYYY.NN.DD"), utc=True)
 EPOCH_MS = TimeForm("number of milliseconds since 1970", (), epoch_us=1_000)
 EPOCH_SECONDS = TimeForm("number of seconds since 1970", (), epoch_us=MICROSECONDS)
 EPOCH_US = TimeForm("number of microseconds since 1970", (), epoch_us=1)

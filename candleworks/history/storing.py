@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from candleworks.history.bar_sink import BarSink
 from candleworks.history.formats import Relation
 from candleworks.history.placing import Seen, Sink, Staged, by_row, combined
 from candleworks.history.quote_sink import QuoteSink
@@ -95,7 +96,10 @@ class _Placed(NamedTuple):
 
 @dataclass
 class TickImport:
-    """The import of one file's ticks. `quarantine_once` leaves out rejections that an earlier import of it has kept."""
+    """The import of one file's ticks, or of its bars when `interval_us` is their length.
+
+    `quarantine_once` leaves out rejections that an earlier import of it has kept.
+    """
 
     connection: Connection
     calendars: Calendars
@@ -105,6 +109,7 @@ class TickImport:
     received_us: int
     dry_run: bool
     quarantine_once: bool
+    interval_us: int | None = None
     seen: Seen = field(default_factory=Seen)
     state: State = field(default_factory=dict)
     resolution_us: int | None = None
@@ -182,6 +187,8 @@ class TickImport:
             self.resolution_us = MILLISECOND
         elif self.resolution_us is None:
             self.resolution_us = MICROSECONDS
+        if self.interval_us is not None:
+            return BarSink(self.connection, self._zone_of, self.interval_us)
         if self.reader.relation is Relation.QUOTES:
             return QuoteSink(QuoteStore(self.connection, self.resolution_us), ORIGIN, self.received_us, self.dry_run)
         store = TradeStore(self.connection, ORIGIN, self._zone_of, self.resolution_us)

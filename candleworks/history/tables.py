@@ -38,6 +38,10 @@ class TableReader:
     def format(self) -> str:
         return self.content.kind
 
+    @property
+    def interval_us(self) -> int | None:
+        return None
+
     def chunks(self, state: State, until: State | None = None) -> Iterator[Chunk]:
         done = cast("int", state["row"]) if state else 0
         end = cast("int", until["row"]) if until else self.rows

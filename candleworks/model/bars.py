@@ -1,4 +1,4 @@
-"""One-minute bars of the vendor, and the ticks that stand for them in the table of trades."""
+"""Bars, and the ticks that stand for them in the table of trades."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Spans = Sequence[tuple[int, int]]  # [start, stop) in microseconds since 1970, a
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """`minute_us` is the first moment of the minute; `volume` is None where the vendor tells none."""
+    """`minute_us` is the first moment of the bar's minute or longer interval; `volume` is None where none is known."""
 
     minute_us: int
     open: float
@@ -45,6 +45,15 @@ class MinuteSummary:
 class BarTick:
     time_us: int
     price: float
+
+
+def period_of(interval_us: int) -> str:
+    """Write a bar's length as candle levels are called: 1m, 4h, 1d."""
+    minutes = interval_us // MINUTE_US
+    for unit, size in (("d", 1440), ("h", 60)):
+        if minutes % size == 0:
+            return f"{minutes // size}{unit}"
+    return f"{minutes}m"
 
 
 def within(spans: Spans, start: int, stop: int) -> list[tuple[int, int]]:

@@ -70,15 +70,47 @@ def summarise_minutes(connection: Connection, symbol: str, parts: Mapping[int, S
 
 
 def remove_bars(connection: Connection, symbol: str, minutes_us: Iterable[int]) -> list[RemovedTick]:
-    """Delete the bars of these minutes, and return their ticks."""
+    """Delete the bars that begin in these minutes, and return the ticks of both."""
     minutes = sorted(moment_of(minute) for minute in minutes_us)
     if not minutes:
         return []
-    connection.execute(query("delete_vendor_bars"), {"symbol": symbol, "minutes": minutes})
-    bounds = {"symbol": symbol, "minutes": minutes, "start": minutes[0], "stop": minutes[-1] + MINUTE}
+    deleted_bars = connection.execute(query("delete_vendor_bars"), {"symbol": symbol, "minutes": minutes}).fetchall()
+    spans = [Range(minute, minute + MINUTE) for minute in minutes]
+    spans += [part for (parts,) in deleted_bars for part in parts]
+    stop = max(span.upper for span in spans if span.upper is not None)
+    bounds = {"symbol": symbol, "parts": Multirange(spans), "start": minutes[0], "stop": stop}
     # Never prepared: a plan that does not know the symbol decompresses all symbols of a chunk.
     deleted = connection.execute(query("delete_bar_ticks"), bounds, prepare=False)
     return [(symbol, *row) for row in deleted.fetchall()]
+
+
+def remove_overlapping_bars(connection: Connection, symbol: str, spans: Spans) -> list[RemovedTick]:
+    """Delete the bars that share a moment with ascending spans, and return their ticks."""
+    bounds = {"start": moment_of(spans[0][0]), "stop": moment_of(spans[-1][1])}
+    rows = connection.execute(
+        query("overlapping_bars"), {"symbol": symbol, "parts": _multirange(spans), **bounds}
+    ).fetchall()
+    return remove_bars(connection, symbol, (microseconds_of(minute) for (minute,) in rows))
+
+
+def taken_intervals(connection: Connection, symbol: str, span: tuple[int, int], interval_us: int) -> set[int]:
+    """Return which intervals of [start, stop) hold ticks, or bars as short as these or shorter."""
+    rows = connection.execute(
+        query("taken_intervals"),
+        {
+            "symbol": symbol,
+            "start": moment_of(span[0]),
+            "stop": moment_of(span[1]),
+            "interval": timedelta(microseconds=interval_us),
+        },
+    ).fetchall()
+    return {microseconds_of(start) for (start,) in rows}
+
+
+def has_totals(connection: Connection, symbol: str) -> bool:
+    """Whether any tick of the symbol has a running total."""
+    row = connection.execute(query("has_totals"), {"symbol": symbol}).fetchone()
+    return bool(row and row[0])
 
 
 def remove_covered_bars(connection: Connection, spans: Sequence[tuple[str, datetime, datetime]]) -> list[RemovedTick]:

@@ -125,11 +125,33 @@ SELECT
         WHERE symbol = %(symbol)s AND time < %(moment)s AND origin <> 'bar' ORDER BY time DESC LIMIT 1
     ), false)
 
+-- name: taken_intervals
+-- Which intervals of a range of ["start", "stop") hold ticks, or bars as short as these or shorter.
+SELECT DISTINCT date_bin(%(interval)s::interval, t.time, timestamptz '2000-01-01 00:00:00+00')
+FROM public.stocks_real_time t
+WHERE t.symbol = %(symbol)s AND t.time >= %(start)s AND t.time < %(stop)s AND (
+    t.origin <> 'bar' OR NOT EXISTS (
+        SELECT FROM candleworks.vendor_bars b
+        WHERE b.symbol = t.symbol AND b.minute > t.time - interval '1 day' AND b.minute <= t.time
+            AND b.parts @> t.time AND upper(b.parts) - lower(b.parts) > %(interval)s::interval
+    )
+)
+
+-- name: overlapping_bars
+-- The bars that share a moment with [start, stop).
+SELECT minute FROM candleworks.vendor_bars b
+WHERE b.symbol = %(symbol)s AND b.minute > %(start)s::timestamptz - interval '1 day' AND b.minute < %(stop)s
+    AND b.parts && %(parts)s::tstzmultirange
+
+-- name: has_totals
+-- Whether any tick of the symbol has a running total.
+SELECT EXISTS (SELECT FROM public.stocks_real_time WHERE symbol = %(symbol)s AND day_volume IS NOT NULL)
+
 -- name: delete_bar_ticks
--- The bounds are given besides the minutes, so that only the chunks between them are looked at.
+-- The bounds are given besides the parts, so that only the chunks between them are looked at.
 DELETE FROM public.stocks_real_time
 WHERE symbol = %(symbol)s AND time >= %(start)s AND time < %(stop)s AND origin = 'bar'
-    AND date_bin('1 minute', time, timestamptz '2000-01-01 00:00:00+00') = ANY(%(minutes)s::timestamptz[])
+    AND %(parts)s::tstzmultirange @> time
 RETURNING time, day_volume
 
 -- name: insert_bar_ticks
@@ -154,16 +176,18 @@ FROM unnest(
 
 -- name: delete_vendor_bars
 DELETE FROM candleworks.vendor_bars WHERE symbol = %(symbol)s AND minute = ANY(%(minutes)s::timestamptz[])
+RETURNING parts
 
 -- name: covered_minutes
--- Minutes with bars in whose parts more ticks stand by now than when they were filled.
+-- Bars, of a day at most, in whose parts more ticks stand by now than when they were stored.
 SELECT b.symbol, array_agg(b.minute ORDER BY b.minute)
 FROM unnest(%(symbols)s::text[], %(firsts)s::timestamptz[], %(lasts)s::timestamptz[]) s(symbol, first, last)
 JOIN candleworks.vendor_bars b ON b.symbol = s.symbol
-    AND b.minute > s.first - interval '1 minute' AND b.minute <= s.last
+    AND b.minute > s.first - interval '1 day' AND b.minute <= s.last
+    AND greatest(b.minute + interval '1 minute', upper(b.parts)) > s.first
 WHERE b.known < (
     SELECT count(*) FROM public.stocks_real_time t
-    WHERE t.symbol = b.symbol AND t.time >= b.minute AND t.time < b.minute + interval '1 minute' AND t.origin <> 'bar'
+    WHERE t.symbol = b.symbol AND t.time >= b.minute AND t.time < upper(b.parts) AND t.origin <> 'bar'
         AND b.parts @> t.time
 )
 GROUP BY b.symbol

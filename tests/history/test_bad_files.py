@@ -22,11 +22,8 @@ STAMP = "2022-10-19 12:00:02+00"
 HEADERS = {
     "a,b,c": "a,b,c",
     "time,symbol": "time,symbol",
-    "time,symbol,price,size": "time,symbol,price,size",
-    "time,symbol,price,price": "time,symbol,price,price",
     "symbol,name,founded": "symbol,name,founded",
     "symbol;name": "symbol;name",
-    GOOD.strip(): "2022-10-19 12:00:01+00,aapl,143.86,51",
     "{": "{",
     "t\x00i\x1b[31m": r"'t\x00i\x1b[31m'",
 }

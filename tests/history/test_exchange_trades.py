@@ -115,6 +115,13 @@ def test_a_header_beside_numbers_is_no_rejected_line(desk: Desk) -> None:
         ),
         ("ticks.csv", HISTDATA, "time=1,bid=2,ask=3 --symbol SYMBOL --timezone UTC", "quotes"),
         (
+            "t.csv",
+            "time,symbol,price,price\n2022-10-19T12:00:01Z,A,1,2\n",
+            "time=1,price=3,symbol=2",
+            "stocks_real_time",
+        ),
+        ("t.csv", "wann,was,wert\n1666180801,AAPL,1\n", "time=wann,symbol=was,price=wert", "stocks_real_time"),
+        (
             "EURUSD.csv",
             FX,
             "'time=Gmt Time,bid=Best Bid,ask=Best Offer' --symbol EUR/USD --timezone UTC",

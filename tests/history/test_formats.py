@@ -92,7 +92,8 @@ def test_columns_that_are_not_there_are_named(desk: Desk) -> None:
     )
     assert desk.refusal("a,b,c\n1,2,3\n", columns={"time": "a", "bid": "b", "ask": "c"}, symbol="X") == (
         "trades.csv has no times such as '1' that can be read: write them as ISO 8601, as DD.MM.YYYY HH:MM:SS.mmm,"
-        " as YYYYMMDD HH:MM:SS.mmm, or as seconds, milliseconds or microseconds since 1970."
+        " as YYYYMMDD HH:MM:SS.mmm with or without its separators,"
+        " or as seconds, milliseconds or microseconds since 1970."
     )
     with pytest.raises(UsageError, match=r"^--columns names time, bid: name time, bid and ask"):
         desk.take("a,b\n1,2\n", columns={"time": "a", "bid": "b"})
