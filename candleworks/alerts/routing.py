@@ -74,14 +74,14 @@ def without_address(deliverers: Sequence[Deliverer], settings: Settings) -> str 
 
 
 def sent_elsewhere(connection: Connection, settings: Settings) -> str | None:
-    """Say which recipients another process sends to, because their addresses are not configured in this one."""
+    """Say which recipients another process sends to, because this one does not have their addresses."""
     deliverers = list_deliverers(connection)
     own = own_recipients(settings) or [LOG]
     others = [name for name in chosen(deliverers) if name not in own]
     if not others:
         return None
-    by = next((deliverer.name for deliverer in deliverers if others[0] in deliverer.recipients), "nobody yet")
-    return f"{', '.join(others)}: sent by {by}, which has the address."
+    by = next(deliverer.name for deliverer in deliverers if others[0] in (deliverer.recipients or [LOG]))
+    return f"{', '.join(others)}: sent by {by}, not from here."
 
 
 def waiting(connection: Connection) -> str | None:

@@ -46,7 +46,7 @@ def _forget(connection: Connection, name: str) -> None:
     deliverers, deliveries = forget_recipient(connection, name)
     if not deliverers and not deliveries:
         raise UsageError(f"There is no recipient {name!r}: choose one of `candleworks alerts recipients`.")
-    typer.echo(f"{name} is forgotten; {deliveries:,} notifications that waited for it are dropped")
+    typer.echo(f"{name} is forgotten; deliveries that waited for it and are dropped: {deliveries:,}")
 
 
 def _state(deliverer: Deliverer) -> str:

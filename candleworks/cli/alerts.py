@@ -144,7 +144,7 @@ def deliver() -> None:
         done = asyncio.run(asyncio.to_thread(deliver_notifications, settings, dsn))
         with transient_errors(dsn), connect(dsn, "candleworks alerts deliver") as connection:
             elsewhere = sent_elsewhere(connection, settings)
-    typer.echo(f"notifications: {done.notifications} sent, with {done.alerts} alerts; {done.failures} not taken")
+    typer.echo(f"notifications sent: {done.notifications}, alerts in them: {done.alerts}, not taken: {done.failures}")
     if elsewhere:
         typer.echo(elsewhere)
     if done.failures:

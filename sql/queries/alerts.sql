@@ -108,13 +108,14 @@ SET state = 'waiting', next_attempt_at = now() + %(wait)s, reason = %(reason)s,
 WHERE destination = %(recipient)s AND event_id = ANY(%(events)s) AND state = 'sending'
 
 -- name: list_alerts
--- Unresolved ones first, then those that ended last; unsent counts notifications that were not sent yet.
+-- Unresolved ones first, then those that were resolved last; unsent counts deliveries that were not sent yet, and events
+-- that have no recipients yet.
 SELECT a.*, coalesce(o.unsent, 0) AS unsent
 FROM public.alerts a
 LEFT JOIN LATERAL (
     SELECT count(*) AS unsent
-    FROM public.alert_events e JOIN public.alert_deliveries d ON d.event_id = e.id
-    WHERE e.alert_id = a.id AND d.state <> 'sent'
+    FROM public.alert_events e LEFT JOIN public.alert_deliveries d ON d.event_id = e.id
+    WHERE e.alert_id = a.id AND (e.pending OR d.state <> 'sent')
 ) o ON true
 WHERE a.resolved_at IS NULL OR %(resolved_since)s::timestamptz <= a.resolved_at
 ORDER BY a.resolved_at DESC NULLS FIRST, a.opened_at DESC

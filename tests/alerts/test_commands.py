@@ -40,7 +40,7 @@ def test_alerts_are_listed(invoke: Invoke, dsn: str, failing: Connection) -> Non
     assert re.split(" {2,}", row.strip()) == [
         *(
             "1",
-            "warning, firing",
+            "warning, firing, unsent",
             "freshness",
             "AAPL",
             "312 s, expected at most 120 s",
@@ -156,13 +156,13 @@ def test_messages_are_delivered_by_hand(invoke: Invoke, dsn: str, connection: Co
     update(connection, told_to(dsn, web.url), results("failed", "AAPL"))
     web.status = 500
     failed = invoke("alerts", "deliver", CANDLEWORKS_DSN=dsn, CANDLEWORKS_ALERT_URLS=web.url)
-    assert (failed.status, failed.output) == (1, "notifications: 0 sent, with 0 alerts; 1 not taken\n")
+    assert (failed.status, failed.output) == (1, "notifications sent: 0, alerts in them: 0, not taken: 1\n")
     listed = invoke("alerts", "list", CANDLEWORKS_DSN=dsn).output
     assert re.search(r"^not delivered yet: 1 to json-[0-9a-f]{10} \(it answered HTTP 500\)$", listed, re.MULTILINE)
     connection.execute("UPDATE alert_deliveries SET next_attempt_at = now()")
     web.status = 200
     done = invoke("alerts", "deliver", CANDLEWORKS_DSN=dsn, CANDLEWORKS_ALERT_URLS=web.url)
-    assert (done.status, done.output) == (0, "notifications: 1 sent, with 1 alerts; 0 not taken\n")
+    assert (done.status, done.output) == (0, "notifications sent: 1, alerts in them: 1, not taken: 0\n")
     assert len(web.messages) == 1
 
 

@@ -60,8 +60,8 @@ def test_a_check_from_another_shell_swallows_no_alert(
     assert (web.messages, mail.mails) == ([], [])
     delivered = invoke("alerts", "deliver", CANDLEWORKS_DSN=dsn)
     assert delivered.output == (
-        "notifications: 0 sent, with 0 alerts; 0 not taken\n"
-        f"{names}: sent by {deliverer_name(settings, WATCH)}, which has the address.\n"
+        "notifications sent: 0, alerts in them: 0, not taken: 0\n"
+        f"{names}: sent by {deliverer_name(settings, WATCH)}, not from here.\n"
     )
     for _ in range(2):
         watch.round()
@@ -121,12 +121,15 @@ def test_a_deliverer_without_addresses_takes_nothing_from_those_that_have_some(
 
 @on_one_engine
 def test_only_an_installation_without_addresses_logs(
-    dsn: str, connection: Connection, web: Web, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    invoke: Invoke, dsn: str, connection: Connection, web: Web, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """When a watch takes its addresses out of the configuration, the log is its recipient from then on."""
     deliver(at_home(told_to(dsn, web.url), tmp_path), dsn, ROUND)
     silent = at_home(told_to(dsn), tmp_path)
+    deliver(silent, dsn, ROUND)
     opened(connection, silent, "AAPL")
+    other = invoke("alerts", "deliver", CANDLEWORKS_DSN=dsn, CANDLEWORKS_ALERT_URLS=web.url)
+    assert other.output.endswith(f"log: sent by {deliverer_name(silent, WATCH)}, not from here.\n")
     assert deliver(silent, dsn, ROUND) == Delivered(notifications=1, alerts=1)
     assert "WARNING firing: freshness AAPL" in caplog.text
     assert web.requests == 0
@@ -187,7 +190,7 @@ def test_a_recipient_is_forgotten(invoke: Invoke, dsn: str, connection: Connecti
     opened(connection, settings, "AAPL")
     deliver(settings, dsn)
     done = invoke("alerts", "recipients", "--forget", name, CANDLEWORKS_DSN=dsn)
-    assert done.output == f"{name} is forgotten; 1 notifications that waited for it are dropped\n"
+    assert done.output == f"{name} is forgotten; deliveries that waited for it and are dropped: 1\n"
     assert connection.execute("SELECT count(*) FROM alert_deliveries").fetchone() == (0,)
     again = invoke("alerts", "recipients", "--forget", name, CANDLEWORKS_DSN=dsn)
     sentence = f"There is no recipient '{name}': choose one of `candleworks alerts recipients`.\n"
