@@ -92,7 +92,7 @@ def show(reports: Sequence[FileReport], *, dry_run: bool) -> None:
     typer.echo(f"{subject}: {'read, but not stored (--dry-run)' if dry_run else 'imported'}")
     console.print(_single(*done[0]) if len(done) == 1 else _several(done))
     for path, result in done:
-        _explain(path, result)
+        _explain(path, result, dry_run=dry_run)
 
 
 def _single(path: str, result: ImportResult) -> Table:
@@ -123,9 +123,18 @@ def _cells(path: str, result: ImportResult) -> tuple[str, ...]:
     return (path, *counts, *bounds, candles or ("none" if record.first else ""))
 
 
-def _explain(path: str, result: ImportResult) -> None:
+def _bars(result: ImportResult, *, dry_run: bool) -> str:
+    stored = f"{result.record.stored:,} bars of {result.bars}"
+    if dry_run or not result.record.stored:
+        return stored
+    if not result.candles:
+        return f"{stored} wait for those of the other side, bid or ask"
+    return f"{stored} stored, marked as rebuilt in the candles"
+
+
+def _explain(path: str, result: ImportResult, *, dry_run: bool) -> None:
     if result.bars:
-        typer.echo(f"{path}: {result.record.stored:,} bars of {result.bars} stored, marked as rebuilt in the candles")
+        typer.echo(f"{path}: {_bars(result, dry_run=dry_run)}")
     if result.resumed:
         typer.echo(f"{path}: went on where an interrupted import was")
     if result.ambiguous:

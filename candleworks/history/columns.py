@@ -13,6 +13,7 @@ from candleworks.model.trades import STAMP_MIN_US
 SAMPLE_ROWS = 50
 _LATEST_US = 4_102_444_800_000_000  # 2100: a number that would be a later time is an identifier
 BAR_PRICES = ("open", "high", "low", "close")
+QUOTE_BAR_PRICES = tuple(f"{side}_{name}" for side in ("bid", "ask") for name in BAR_PRICES)
 # How headers of bars call their times, without the characters between words.
 BAR_TIMES = ("timestamp", "time", "datetime", "date", "opentime", "gmttime", "localtime", "bucket", "ts", "dt", "t")
 # How headers call our fields, without the characters between words; the first that a header has is taken.
@@ -85,6 +86,29 @@ def is_number(text: str) -> bool:
     except ValueError:
         return False
     return any(letter.isdigit() for letter in text)
+
+
+def bar_columns(header: Sequence[str]) -> tuple[str | None, ...] | None:
+    """Return our names of a bar file's columns, None for those that nobody needs; None when it holds no bars."""
+    plain = [re.sub(r"[^a-z0-9]", "", each) for each in header]
+    times = [each for each in plain if each in BAR_TIMES]
+    prices = [set(BAR_PRICES) <= set(plain), set(QUOTE_BAR_PRICES) <= {_joined(each) for each in header}]
+    if not times or not any(prices):
+        return None
+    ours = {times[0]: "time", "symbol": "symbol", "ticker": "symbol", "vol": "volume", "volume": "volume"}
+    ours |= {each: each for each in BAR_PRICES}
+    if not prices[0]:
+        named_by_side = (*QUOTE_BAR_PRICES, "bid_volume", "ask_volume")
+        ours = {times[0]: "time", "symbol": "symbol", **{each.replace("_", ""): each for each in named_by_side}}
+    fields = tuple(ours.get(each) for each in plain)
+    named = [field for field in fields if field]
+    return fields if len(set(named)) == len(named) else None
+
+
+def _joined(name: str) -> str:
+    """Write a header's Bid Open or bidOpen, already lower, as bid_open."""
+    plain = re.sub(r"[^a-z0-9]", "", name)
+    return f"{plain[:3]}_{plain[3:]}"
 
 
 def _can_be_named(header: Sequence[str], place: int) -> bool:

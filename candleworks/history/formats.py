@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 
 from candleworks.errors import TerminalError, UsageError
 from candleworks.history import stamps
-from candleworks.history.columns import BAR_PRICES, BAR_TIMES, Guess, cells_of, guess_columns, is_number
+from candleworks.history.columns import BAR_PRICES, Guess, bar_columns, cells_of, guess_columns, is_number
 from candleworks.history.company_csv import is_companies
-from candleworks.history.file_symbols import likely_symbol, symbol_of
+from candleworks.history.file_symbols import likely_symbol, side_of, symbol_of
 from candleworks.history.stamps import TimeForm, read_times
 
 FORMATS = (
@@ -43,12 +43,13 @@ _DUKASCOPY_NODE = {
 
 
 class Relation(StrEnum):
-    """What a file holds, by the name of the table that takes it; bars become ticks of trades."""
+    """What a file holds, by the name of the table that takes it; bars become ticks of trades or quotes."""
 
     TRADES = "stocks_real_time"
     QUOTES = "quotes"
     COMPANIES = "company"
     BARS = "bars"
+    QUOTE_BARS = "quote_bars"
 
 
 # The columns of our own tables.
@@ -117,7 +118,9 @@ def layout_of(name: str, head: bytes, reading: Reading) -> Layout:
     layout = replace(layout, symbol=reading.symbol, zone=reading.timezone, digits=reading.digits)
     if layout.relation is Relation.COMPANIES:
         return layout
-    if layout.relation is Relation.BARS:
+    if layout.relation is Relation.BARS and (side := side_of(name)) is not None:
+        layout = _of_side(layout, side)
+    if layout.relation in (Relation.BARS, Relation.QUOTE_BARS):
         layout = replace(layout, time=_form_of(name, _first_times(lines, layout), dates=True))
     if layout.zone is not None and layout.time is stamps.ISO:
         layout = replace(layout, time=stamps.LOCAL_ISO)
@@ -162,8 +165,9 @@ def _candidates(header: list[str], line: str) -> list[Layout]:
     compact = [name.replace(" ", "").replace("_", "") for name in header]
     found = []
     if len(set(header)) == len(header):
-        if (bars := _bar_columns(header)) is not None:
-            return [Layout("bars", Relation.BARS, bars, stamps.LOCAL_ISO)]
+        if (bars := bar_columns(header)) is not None:
+            relation = Relation.BARS if "open" in bars else Relation.QUOTE_BARS
+            return [Layout("bars", relation, bars, stamps.LOCAL_ISO)]
         if is_companies(header) and "," in line:
             found.append(Layout("companies", Relation.COMPANIES, tuple(header), stamps.ISO))
         if {"time", "symbol", "price"} <= set(header) <= set(TRADE_COLUMNS):
@@ -185,28 +189,22 @@ def _candidates(header: list[str], line: str) -> list[Layout]:
     return found
 
 
-def _bar_columns(header: Sequence[str]) -> tuple[str | None, ...] | None:
-    """Return our names of a bar file's columns, None for those that nobody needs; None when it holds no bars."""
-    plain = [re.sub(r"[^a-z0-9]", "", each) for each in header]
-    times = [each for each in plain if each in BAR_TIMES]
-    if not times or not set(BAR_PRICES) <= set(plain):
-        return None
-    ours = {times[0]: "time", "symbol": "symbol", "ticker": "symbol", "vol": "volume", "volume": "volume"}
-    ours |= {each: each for each in BAR_PRICES}
-    fields = tuple(ours.get(each) for each in plain)
-    named = [field for field in fields if field]
-    return fields if len(set(named)) == len(named) else None
+def _of_side(layout: Layout, side: str) -> Layout:
+    """Take the prices and the volume of bars for those of bid or ask."""
+    ours = {name: f"{side}_{name}" for name in (*BAR_PRICES, "volume")}
+    columns = tuple(field and ours.get(field, field) for field in layout.columns)
+    return replace(layout, relation=Relation.QUOTE_BARS, columns=columns)
 
 
 def _mapped(name: str, lines: Sequence[str], columns: Mapping[str, str]) -> Layout:
     """Apply `--columns`: by the header's names, or by numbers for a file without a header."""
     columns = {_SAME.get(ours, ours): theirs for ours, theirs in columns.items()}
     relation = _mapped_relation(columns)
-    if relation is not Relation.BARS and _bar_columns(cells_of(lines[0], max(",;\t", key=lines[0].count))) is not None:
-        raise TerminalError(f"{name} has open, high, low and close, so it holds bars: map these, not ticks.")
-    numbered = all(value.isdecimal() for value in columns.values())
     separator = max(",;\t", key=lines[0].count)
     header = cells_of(lines[0], separator)
+    if relation not in (Relation.BARS, Relation.QUOTE_BARS) and bar_columns(header) is not None:
+        raise TerminalError(f"{name} has open, high, low and close, so it holds bars: map these, not ticks.")
+    numbered = all(value.isdecimal() for value in columns.values())
     wanted = {value.strip().lower(): ours for ours, value in columns.items()}
     if numbered:
         fields = tuple(wanted.get(str(number)) for number in range(1, len(header) + 1))
@@ -220,7 +218,7 @@ def _mapped(name: str, lines: Sequence[str], columns: Mapping[str, str]) -> Layo
         )
     bare = numbered and not _is_header(header, fields)
     layout = Layout("columns", relation, fields, stamps.LOCAL_ISO, 0 if bare else 1, separator)
-    if relation is Relation.BARS:
+    if relation in (Relation.BARS, Relation.QUOTE_BARS):
         return layout
     return replace(layout, time=_form_of(name, _first_times(lines, layout)))
 
@@ -243,6 +241,10 @@ def _mapped_relation(columns: Mapping[str, str]) -> Relation:
         return Relation.QUOTES
     if {"time", *BAR_PRICES} <= set(columns) <= set(BAR_COLUMNS):
         return Relation.BARS
+    for sides in (("bid",), ("ask",), ("bid", "ask")):
+        prices = {f"{side}_{name}" for side in sides for name in BAR_PRICES}
+        if {"time", *prices} <= set(columns) <= {"time", "symbol", *prices, *(f"{side}_volume" for side in sides)}:
+            return Relation.QUOTE_BARS
     if {"day_volume", "volume"} <= set(columns):
         raise UsageError(
             "--columns names day_volume and volume: name day_volume, a running total,"
@@ -253,7 +255,7 @@ def _mapped_relation(columns: Mapping[str, str]) -> Relation:
     raise UsageError(
         f"--columns names {', '.join(columns)}: name time, bid and ask (and symbol, bid_volume, ask_volume),"
         " or time and price (and symbol, and day_volume, or volume for the size of each trade),"
-        " or time, open, high, low and close (and symbol, volume)."
+        " or time, open, high, low and close (and symbol, volume), or bid_open to bid_close, ask_open to ask_close."
     )
 
 

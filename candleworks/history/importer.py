@@ -133,7 +133,7 @@ class _Run:
         header_bytes = len(head.split(b"\n", 1)[0]) + 1 if layout.header_lines else 0
         data = TextData(content, min(header_bytes, content.size - content.start), layout.header_lines)
         reader = TextReader(data, layout, bounds)
-        if layout.relation is Relation.BARS:
+        if layout.relation in (Relation.BARS, Relation.QUOTE_BARS):
             reader = with_interval(reader)
         return self._ticks(content, reader, tally, bounds, met_before=met_before)
 

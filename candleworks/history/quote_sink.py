@@ -75,6 +75,7 @@ class QuoteSink:
             return Meeting(len(frame), 0)
         if not self.store.copy_all(_encoded(part) for part in placed.iter_slices(COPY_ROWS)):
             return self._merge_frame(frame)
+        self.store.replace_bars(extents(frame))
         return Meeting(len(frame), 0)
 
     def _merge_frame(self, frame: pl.DataFrame) -> Meeting:

@@ -9,27 +9,34 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from candleworks.history.columns import BAR_PRICES
+from candleworks.history.bar_faults import bar_faults
+from candleworks.history.columns import BAR_PRICES, QUOTE_BAR_PRICES
 from candleworks.history.formats import Layout, Relation
 from candleworks.history.local_time import Clock, resolve
 from candleworks.history.stamps import ISO, read_times
-from candleworks.model.bars import period_of
 from candleworks.model.trades import LARGEST, SMALLEST, STAMP_MIN_US, Rejection
 
 MILLISECOND = 1_000
 SIGNIFICANT_DIGITS = 10
 _ARTEFACT = 1e-14  # how far binary floats are from the decimals they stand for, relative to them
 SYMBOL = r"^[A-Za-z0-9][A-Za-z0-9./:^_-]{0,31}$"
-_PRICES = {Relation.TRADES: ("price",), Relation.QUOTES: ("bid", "ask"), Relation.BARS: BAR_PRICES}
+_PRICES = {
+    Relation.TRADES: ("price",),
+    Relation.QUOTES: ("bid", "ask"),
+    Relation.BARS: BAR_PRICES,
+    Relation.QUOTE_BARS: QUOTE_BAR_PRICES,
+}
 _VOLUMES = {
     Relation.TRADES: ("day_volume",),
     Relation.QUOTES: ("bid_volume", "ask_volume"),
     Relation.BARS: ("volume",),
+    Relation.QUOTE_BARS: ("bid_volume", "ask_volume"),
 }
 _KEPT = {
     Relation.TRADES: ("volume", "bid", "ask"),
     Relation.QUOTES: (),
     Relation.BARS: (),
+    Relation.QUOTE_BARS: (),
 }  # of an exact layout, nulls allowed
 
 
@@ -169,7 +176,7 @@ def _with_values(
 ) -> tuple[pl.DataFrame, Clock]:
     """Say what the texts mean and why a row of them is refused."""
     stamps, clock = _stamps(fields["time"], layout, clock, backward=backward)
-    prices, volumes = _PRICES[layout.relation], _volumes(layout)
+    prices, volumes = _prices(layout), _volumes(layout)
     texts = fields.with_columns(pl.lit("").alias(name) for name in volumes if name not in fields.columns)
     if "symbol" not in texts.columns:
         texts = texts.with_columns(pl.lit(layout.symbol).alias("symbol"))
@@ -211,6 +218,11 @@ def _stamps(texts: pl.Series, layout: Layout, clock: Clock, *, backward: bool) -
         pl.Series("ambiguous", ambiguous),
     ]
     return columns, clock
+
+
+def _prices(layout: Layout) -> tuple[str, ...]:
+    """Name the prices of a row; bars of bid and ask may have one side."""
+    return tuple(name for name in _PRICES[layout.relation] if name in layout.columns)
 
 
 def _volumes(layout: Layout) -> tuple[str, ...]:
@@ -277,7 +289,7 @@ def _faults(layout: Layout, bounds: Bounds, strange: list[str]) -> list[tuple[pl
     ]
     if layout.symbol is not None and "symbol" in layout.columns:
         faults.append((pl.col("symbol") != layout.symbol, pl.format(f"symbol '{{}}' is not {layout.symbol}", "symbol")))
-    for name in _PRICES[layout.relation]:
+    for name in _prices(layout):
         faults += _number_faults(name, pl.lit(value=True))
     for name in _volumes(layout):
         faults += _number_faults(name, pl.col(name) != "")
@@ -285,27 +297,9 @@ def _faults(layout: Layout, bounds: Bounds, strange: list[str]) -> list[tuple[pl
         faults += _exact_faults(_KEPT[layout.relation])
     if layout.relation is Relation.QUOTES:
         faults.append((pl.col("ask value") < pl.col("bid value"), pl.format("ask {} is below bid {}", "ask", "bid")))
-    if layout.relation is Relation.BARS:
-        faults += _bar_faults(layout, bounds)
+    if layout.relation in (Relation.BARS, Relation.QUOTE_BARS):
+        faults += bar_faults(_prices(layout), layout.interval_us, bounds.received_us)
     return faults
-
-
-def _bar_faults(layout: Layout, bounds: Bounds) -> list[tuple[pl.Expr, pl.Expr]]:
-    """List what can be wrong with a bar besides its numbers; its interval counts once it is known."""
-    opened, high, low, close = (pl.col(f"{name} value") for name in BAR_PRICES)
-    faults = [
-        (high < low, pl.format("high {} is below low {}", "high", "low")),
-        (~opened.is_between(low, high), pl.format("open {} is not between low {} and high {}", "open", "low", "high")),
-        (~close.is_between(low, high), pl.format("close {} is not between low {} and high {}", "close", "low", "high")),
-    ]
-    if (interval := layout.interval_us) is None:
-        return faults
-    said, stamp = period_of(interval), pl.col("stamp_us")
-    return [
-        (stamp % interval != 0, pl.format(f"time '{{}}' is not the beginning of a {said} bar in UTC", "time")),
-        (stamp + interval > bounds.received_us, pl.format(f"the {said} bar of '{{}}' has not ended yet", "time")),
-        *faults,
-    ]
 
 
 def _exact_faults(kept: Sequence[str]) -> list[tuple[pl.Expr, pl.Expr]]:

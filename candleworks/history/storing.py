@@ -13,6 +13,7 @@ import polars as pl
 from candleworks.history.bar_sink import BarSink
 from candleworks.history.formats import Relation
 from candleworks.history.placing import Seen, Sink, Staged, by_row, combined
+from candleworks.history.quote_bar_sink import QuoteBarSink
 from candleworks.history.quote_sink import QuoteSink
 from candleworks.history.readers import BEGINNING, Chunk, Reader, State
 from candleworks.history.rows import MILLISECOND
@@ -187,6 +188,8 @@ class TickImport:
             self.resolution_us = MILLISECOND
         elif self.resolution_us is None:
             self.resolution_us = MICROSECONDS
+        if self.interval_us is not None and self.reader.relation is Relation.QUOTE_BARS:
+            return QuoteBarSink(self.connection, self.interval_us)
         if self.interval_us is not None:
             return BarSink(self.connection, self._zone_of, self.interval_us)
         if self.reader.relation is Relation.QUOTES:

@@ -163,8 +163,9 @@ class ImportLines:
             except CandleworksError as error:
                 problem = problem or error
                 continue
-            if layout.relation is Relation.COMPANIES:
-                raise UsageError(f"{tick.feed} holds companies: correct the file and import it again.")
+            if layout.relation not in (Relation.TRADES, Relation.QUOTES):
+                held = "companies" if layout.relation is Relation.COMPANIES else "bars"
+                raise UsageError(f"{tick.feed} holds {held}: correct the file and import it again.")
             return layout
         raise UsageError(
             f"How to read the lines of {tick.feed} is not known ({problem}): name their columns with --header,"

@@ -10,6 +10,7 @@ from candleworks.model.trades import moment_of
 from candleworks.storage.connection import Connection
 from candleworks.storage.copying import COPY_QUOTES
 from candleworks.storage.queries import query
+from candleworks.storage.quote_bars import remove_quote_bars
 from candleworks.storage.trades import WEEK_US, Meeting, merged
 
 
@@ -47,6 +48,10 @@ class QuoteStore:
             return False
         return True
 
+    def replace_bars(self, spans: Mapping[str, tuple[datetime, datetime]]) -> None:
+        """Remove the bars around stored quotes of each symbol's range."""
+        remove_quote_bars(self.connection, [(symbol, first, last) for symbol, (first, last) in spans.items()])
+
     def merge_staged(self, stage: Callable[[], int]) -> Meeting:
         """Insert those quotes that the table does not have yet, behind those it has.
 
@@ -62,5 +67,9 @@ class QuoteStore:
         row = self.connection.execute(
             query("insert_surplus_quotes"), {"resolution": timedelta(microseconds=self.resolution_us)}
         ).fetchone()
+        spans = self.connection.execute(
+            query("staged_quote_extents"), {"resolution": timedelta(microseconds=self.resolution_us)}
+        ).fetchall()
+        remove_quote_bars(self.connection, spans)
         stored, refused = row or (0, None)
         return Meeting(stored, count - stored - len(refused or ()), tuple(refused or ()))

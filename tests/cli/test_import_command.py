@@ -70,6 +70,22 @@ def test_several_files_are_told_in_one_table(invoke: Invoke, dsn: str, tmp_path:
 
 
 @on_postgres
+def test_bars_are_reported_as_bars(invoke: Invoke, dsn: str, tmp_path: Path) -> None:
+    """How many, how long, and that those of one side wait for the other."""
+    rows = "timestamp,open,high,low,close\n1705276800000,1,2,1,2\n1705276860000,1,2,1,2\n"
+    for side in ("bid", "ask"):
+        (tmp_path / f"eurusd-m1-{side}-2024.csv").write_text(rows if side == "bid" else rows + "\n")
+    reported = [
+        invoke("import", f"eurusd-m1-{side}-2024.csv", CANDLEWORKS_DSN=dsn).output.splitlines()[-1]
+        for side in ("bid", "ask")
+    ]
+    assert reported == [
+        "eurusd-m1-bid-2024.csv: 2 bars of 1m wait for those of the other side, bid or ask",
+        "eurusd-m1-ask-2024.csv: 2 bars of 1m stored, marked as rebuilt in the candles",
+    ]
+
+
+@on_postgres
 def test_a_dry_run_stores_nothing(invoke: Invoke, dsn: str, connection: Connection, tmp_path: Path) -> None:
     """The same figures, and a title that says so."""
     (tmp_path / "ticks.csv").write_text(TICKS)
