@@ -1,17 +1,17 @@
 -- Prices far from the median of the 200 ticks before their quarter of an hour; where there are fewer than 20 of these, from
 -- the median of the quarter itself. Only ticks of the five days before are compared (the longest pause of an exchange,
--- Easter, lasts less), and of the same kind of source: simulated, imported or live. Deviations are counted in percent and,
--- while the reference is fresh and the market open, in MAD (median absolute deviations), which tell what is usual for the
--- symbol at that time. What failed before passes once the 200 ticks after its quarter confirm the price.
+-- Easter, lasts less), and imported ones with imported ones: a live feed may be a simulated one. Deviations are counted in
+-- percent and, while the reference is fresh and the market open, in MAD (median absolute deviations), which tell what is
+-- usual for the symbol at that time. What failed before passes once the 200 ticks after its quarter confirm the price.
 WITH ticks AS MATERIALIZED (
     SELECT t.symbol, t.time, t.price, t.received_at, public.time_bucket('15 minutes', t.time) AS quarter,
-        CASE WHEN t.origin IN ('file', 'simulated') THEN t.origin ELSE 'live' END AS source
+        t.origin = 'file' AS imported
     FROM candleworks.checked_ticks(%(received_from)s, %(received_until)s, %(time_from)s, %(again)s) t WHERE t.price > 0
 ), quarters AS (
-    SELECT t.symbol, t.source, t.quarter, percentile_cont(0.5) WITHIN GROUP (ORDER BY t.price) AS own_median
+    SELECT t.symbol, t.imported, t.quarter, percentile_cont(0.5) WITHIN GROUP (ORDER BY t.price) AS own_median
     FROM ticks t GROUP BY 1, 2, 3
 ), reference AS MATERIALIZED (
-    SELECT q.symbol, q.source, q.quarter, l.jump_percent, l.jump_closed_percent, l.jump_mad, l.jump_mad_percent,
+    SELECT q.symbol, q.imported, q.quarter, l.jump_percent, l.jump_closed_percent, l.jump_mad, l.jump_mad_percent,
         CASE WHEN b.ticks >= 20 THEN b.median ELSE q.own_median END AS median,
         CASE WHEN b.ticks >= 20 AND b.newest > q.quarter - interval '2 hours' THEN d.mad END AS mad,
         candleworks.open_times(l.calendar, q.quarter, q.quarter + interval '15 minutes') AS open_times
@@ -26,7 +26,7 @@ WITH ticks AS MATERIALIZED (
         FROM (
             SELECT p.time, p.price FROM public.stocks_real_time p
             WHERE p.symbol = q.symbol AND p.time < q.quarter AND p.time >= q.quarter - interval '5 days' AND p.price > 0
-                AND CASE WHEN p.origin IN ('file', 'simulated') THEN p.origin ELSE 'live' END = q.source
+                AND (p.origin = 'file') = q.imported
                 AND p.time >= %(reference_from)s -- says nothing new, but leaves out chunks before they are opened
             ORDER BY p.time DESC LIMIT 200
         ) p
@@ -35,17 +35,17 @@ WITH ticks AS MATERIALIZED (
         SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(u.price - b.median)) AS mad FROM unnest(b.prices) u(price)
     ) d
 ), judged AS (
-    SELECT t.symbol, t.source, t.quarter, t.time, t.price, t.received_at, r.median, r.mad, 100 * (t.price / r.median - 1) AS percent,
+    SELECT t.symbol, t.imported, t.quarter, t.time, t.price, t.received_at, r.median, r.mad, 100 * (t.price / r.median - 1) AS percent,
         CASE WHEN r.open_times @> t.time THEN r.jump_percent ELSE r.jump_closed_percent END AS allowed_percent,
         CASE WHEN r.open_times @> t.time THEN r.jump_mad END AS allowed_mad, r.jump_mad_percent
-    FROM ticks t JOIN reference r USING (symbol, source, quarter)
+    FROM ticks t JOIN reference r USING (symbol, imported, quarter)
 ), far AS MATERIALIZED (
     SELECT j.* FROM judged j
     WHERE abs(j.percent) > j.allowed_percent
         OR (abs(j.price - j.median) > j.allowed_mad * j.mad AND abs(j.percent) > j.jump_mad_percent)
 ), later AS MATERIALIZED (
-    SELECT f.symbol, f.source, f.quarter, p.median
-    FROM (SELECT DISTINCT f.symbol, f.source, f.quarter FROM far f) f
+    SELECT f.symbol, f.imported, f.quarter, p.median
+    FROM (SELECT DISTINCT f.symbol, f.imported, f.quarter FROM far f) f
     JOIN jsonb_to_recordset(%(again)s) a(symbol text, start timestamptz, stop timestamptz)
         ON a.symbol = f.symbol AND a.start <= f.quarter AND a.stop > f.quarter
     CROSS JOIN LATERAL (
@@ -54,14 +54,14 @@ WITH ticks AS MATERIALIZED (
             SELECT p.price FROM public.stocks_real_time p
             WHERE p.symbol = f.symbol AND p.time >= f.quarter + interval '15 minutes'
                 AND p.time < f.quarter + interval '5 days' AND p.price > 0
-                AND CASE WHEN p.origin IN ('file', 'simulated') THEN p.origin ELSE 'live' END = f.source
+                AND (p.origin = 'file') = f.imported
             ORDER BY p.time LIMIT 200
         ) p
         HAVING count(*) >= 20
     ) p
 ), offending AS (
     SELECT f.*, row_number() OVER (PARTITION BY f.symbol ORDER BY abs(f.percent) DESC, f.time) AS n
-    FROM far f LEFT JOIN later l USING (symbol, source, quarter)
+    FROM far f LEFT JOIN later l USING (symbol, imported, quarter)
     WHERE (abs(100 * (f.price / l.median - 1)) <= f.allowed_percent) IS NOT TRUE
 ), worst AS (
     SELECT o.symbol, count(*) AS ticks,

@@ -7,7 +7,7 @@ WITH seconds AS (
     FROM candleworks.checked_ticks(%(received_from)s, %(received_until)s, %(time_from)s, %(again)s) t
     JOIN jsonb_to_recordset(%(limits)s) l(symbol text, zone text, volume_back_percent double precision)
         ON l.symbol = t.symbol
-    WHERE t.day_volume IS NOT NULL
+    WHERE t.day_volume > 0 -- some sources send 0 where they have no total
     GROUP BY 1, 2, 3, 4, 5
 ), days AS (
     SELECT s.symbol, s.zone, s.day, min(s.second) AS first FROM seconds s GROUP BY 1, 2, 3

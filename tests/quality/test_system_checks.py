@@ -131,3 +131,15 @@ def test_candles_that_nobody_refreshes_are_found(watched: Watched) -> None:
     assert failing(report) == {("refresh-lag", f"candles_{level}") for level in ("1m", "5m", "15m", "1h")}
     (found,) = [result for result in report.failed if result.subject == "candles_1m"]
     assert found.observed == "stored until 2026-03-04 18:00 UTC, a complete candle waits for 7140 s"
+
+
+def test_a_check_that_refreshes_candles_hides_no_lag(watched: Watched) -> None:
+    """A late tick makes checks of candles refresh and look again; how long candles waited is measured before."""
+    for minute in range(120):
+        watched.tick("BTC/USD", NOW + minute * MINUTE)
+    watched.tick("AAPL", NOW - 20 * MINUTE + timedelta(seconds=1), 259.0)
+    found = failing(watched.check(until=NOW + 120 * MINUTE))
+    assert {subject for check, subject in found if check == "refresh-lag"} == {
+        f"candles_{level}" for level in ("1m", "5m", "15m", "1h")
+    }
+    assert not {check for check, _ in found if check.startswith("candle-")}
