@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from candleworks.storage.connection import Connection
+from candleworks.storage.connection import Connection, connect
 from candleworks.storage.engine import Engine
 from tests.grafana.conftest import CHOSEN, NOW
 from tests.grafana.expansion import Query, queries, variable_queries
@@ -198,6 +198,16 @@ def test_silence_counts_only_while_the_market_is_open(reader: Connection) -> Non
     assert reader.execute(silent, [NOW]).fetchall() == [("AAPL", 0), ("BTC/USD", 0), ("TSLA", 7220)]
     at_night = NOW.replace(hour=23)
     assert dict(reader.execute(silent, [at_night]).fetchall()) == {"AAPL": None, "TSLA": None, "BTC/USD": 25200}
+
+
+def test_a_feed_that_a_person_stopped_is_not_silent(reader: Connection, filled: str) -> None:
+    """Its symbols say so; those of other feeds go on."""
+    found = "SELECT DISTINCT feed, status, silent_seconds IS NULL FROM dashboards.silence(%s) ORDER BY feed"
+    with connect(filled, "test") as owner, owner.transaction(force_rollback=True):
+        owner.execute("INSERT INTO feed_stops VALUES ('stocks', now(), 'cancelled in Prefect', true)")
+        stopped = owner.execute(found, [NOW]).fetchall()
+    assert stopped == [("crypto", "streaming", False), ("stocks", "stopped by an operator", True)]
+    assert {status for _, status, _ in reader.execute(found, [NOW]).fetchall()} == {"asked", "streaming"}
 
 
 def test_candles_read_one_level_and_no_ticks(reader: Connection, engine: Engine) -> None:
