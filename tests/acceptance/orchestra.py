@@ -91,7 +91,7 @@ class Orchestra:
 
     def ask(self, method: str, path: str, json: object = None, **body: object) -> Any:
         def request() -> httpx.Response:
-            return httpx.request(method, f"{self.address}/api{path}", json=json or body or None, timeout=30)
+            return httpx.request(method, f"{self.address}/api{path}", json=json or body or None, timeout=120)
 
         answer = request()
         while (
