@@ -1,9 +1,10 @@
 """Holds stored candles against their ticks."""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
-from prefect import flow, get_run_logger
+from prefect import flow
+from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from candleworks import clock
@@ -11,12 +12,14 @@ from candleworks.candles.audit import audit
 from candleworks.cli.opening import migrated
 from candleworks.settings import load_settings
 from flows.support.events import tell_repairs
+from flows.support.outcome import completed, explained
 from flows.support.reports import Progress, table
 from flows.support.results import difference_row
 
 
 @flow(name="audit-candles", flow_run_name="audit candles", retries=2, retry_delay_seconds=300, timeout_seconds=6 * 3600)
-def audit_candles(days: Annotated[int, Field(ge=0, le=3660)] = 2, repair: bool = True) -> dict[str, int]:
+@explained
+def audit_candles(days: Annotated[int, Field(ge=0, le=3660)] = 2, repair: bool = True) -> State[Any]:
     """Compare the candles of the last days with their ticks, keep each difference, and compute wrong candles anew.
 
     Args:
@@ -33,7 +36,7 @@ def audit_candles(days: Annotated[int, Field(ge=0, le=3660)] = 2, repair: bool =
             found += report.differences
             repaired += report.repaired
             progress(done + 1, days + 1)
-    table("audit-candles", [difference_row(each) for each in found], "Candles that differed from their ticks")
+    message = f"{len(found):,} wrong candles in {days + 1} days, {repaired:,} repaired"
+    table("audit-candles", [difference_row(each) for each in found], message)
     tell_repairs(repaired, len(found))
-    get_run_logger().info("%d differences, %d repaired", len(found), repaired)
-    return {"differences": len(found), "repaired": repaired}
+    return completed(message, None if repaired == len(found) else "WrongCandles")

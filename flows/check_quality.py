@@ -1,9 +1,10 @@
 """Checks ticks, candles and the platform."""
 
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from prefect import flow, get_run_logger
+from prefect import flow
+from prefect.client.schemas.objects import State
 from pydantic import Field, WithJsonSchema
 
 from candleworks import clock
@@ -11,8 +12,8 @@ from candleworks.cli.opening import prepared
 from candleworks.quality import run_checks
 from candleworks.settings import load_settings
 from flows.support.events import tell
-from flows.support.reports import table
-from flows.support.results import quality_row
+from flows.support.outcome import explained
+from flows.support.quality import quality_state
 
 MAX_HOURS = 24 * 366
 # The limits stand beside the alternatives, or Prefect says that 0 "is not valid under any of the given schemas".
@@ -21,8 +22,9 @@ Hours = Annotated[Annotated[int, Field(ge=1, le=MAX_HOURS)] | None, WithJsonSche
 
 
 @flow(name="check-quality", flow_run_name="check {suite}", timeout_seconds=3600)
-def check_quality(suite: Literal["all", "ticks", "candles", "system"] = "all", hours: Hours = None) -> dict[str, int]:
-    """Run the checks of a suite, store the results, and open or end alerts.
+@explained
+def check_quality(suite: Literal["all", "ticks", "candles", "system"] = "all", hours: Hours = None) -> State[Any]:
+    """Run the checks of a suite, store the results, and fire or resolve alerts.
 
     Args:
         suite: What is checked.
@@ -32,7 +34,4 @@ def check_quality(suite: Literal["all", "ticks", "candles", "system"] = "all", h
     with prepared(settings) as dsn:
         since = clock.now() - timedelta(hours=hours) if hours else None
         report = run_checks(settings, dsn, suite, since, notify=tell)
-    table("check-quality", [quality_row(each) for each in (*report.errors, *report.failed)], "Failed checks")
-    counts = {"results": len(report.results), "failed": len(report.failed), "errors": len(report.errors)}
-    get_run_logger().info("%s", counts)
-    return counts
+    return quality_state(report, settings)

@@ -1,18 +1,23 @@
 """Fills what feeds have missed."""
 
-from prefect import flow, get_run_logger
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
 from pydantic import AwareDatetime
 
 from candleworks.cli.opening import prepared
 from candleworks.history.gap_fill import fill_gaps as fill
 from candleworks.settings import load_settings
 from flows.support.events import tell
+from flows.support.outcome import completed, explained, failed
 from flows.support.reports import Progress, table
-from flows.support.results import fill_row
+from flows.support.results import fill_row, fill_sentence
 
 
 @flow(name="fill-gaps", flow_run_name="fill gaps", timeout_seconds=6 * 3600)
-def fill_gaps(feed: str | None = None, symbol: str | None = None, since: AwareDatetime | None = None) -> dict[str, int]:
+@explained
+def fill_gaps(feed: str | None = None, symbol: str | None = None, since: AwareDatetime | None = None) -> State[Any]:
     """Fetch the minutes of closed gaps from the vendor, within the budget of credits, and store them as bars.
 
     Args:
@@ -32,11 +37,7 @@ def fill_gaps(feed: str | None = None, symbol: str | None = None, since: AwareDa
             notify=tell,
             progress=lambda at: progress(at.done, at.symbols, f"({at.now})"),
         )
+    message = fill_sentence(report)
     if report.fills:
-        table("fill-gaps", [fill_row(each) for each in report.fills], "Gaps filled")
-    if report.stopped:
-        get_run_logger().warning("stopped: %s", report.stopped)
-    outcomes = [each.outcome for each in report.fills]
-    counts = {name: outcomes.count(name) for name in ("filled", "empty", "failed")} | {"credits": report.credits}
-    get_run_logger().info("%s", counts)
-    return counts
+        table("fill-gaps", [fill_row(each) for each in report.fills], message)
+    return completed(message) if report.complete else failed(message)

@@ -1,30 +1,54 @@
 """Files in, with progress."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from prefect import flow, get_run_logger
-from pydantic import Field
+from prefect import flow
+from prefect.client.schemas.objects import State
+from pydantic import Field, WithJsonSchema
 
+from candleworks.cli.importing import column_mapping
 from candleworks.cli.opening import migrated
-from candleworks.errors import TerminalError
+from candleworks.history.formats import FORMATS, Reading
 from candleworks.history.importer import import_paths
 from candleworks.settings import load_settings
 from flows.support.events import tell
+from flows.support.imports import import_state
+from flows.support.outcome import explained
 from flows.support.reports import Progress, table
 from flows.support.results import file_row
 
-Paths = Annotated[list[str], Field(min_length=1)]
+ANY = "told by the file"
+Paths = Annotated[list[str], Field(min_length=1, examples=[["/data/EURUSD_Ticks.csv"], ["/data/*.csv.gz"]])]
+FormatName = Annotated[str, WithJsonSchema({"type": "string", "enum": [ANY, *FORMATS]})]
+Digits = Annotated[int, Field(ge=0, le=15)]
 
 
 @flow(name="import-ticks", flow_run_name="import ticks", timeout_seconds=24 * 3600)
-def import_ticks(paths: Paths, again: bool = False) -> dict[str, int]:
-    """Store ticks, quotes or companies from files; what is stored already is not stored again.
+@explained
+def import_ticks(
+    paths: Paths,
+    format: FormatName = ANY,  # noqa: A002 - the option's name
+    symbol: str | None = None,
+    timezone: str | None = None,
+    columns: str | None = None,
+    digits: Digits | None = None,
+    again: bool = False,
+    dry_run: bool = False,
+) -> State[Any]:
+    """Store ticks, quotes or companies from CSV, Parquet and Arrow files; what is stored already is not stored again.
 
     Args:
-        paths: Files, directories, patterns or archives that the worker can read.
+        paths: Files, directories, patterns or archives that the worker can read, such as /data/a.csv or /data/*.zip.
+        format: Only where the header and the first rows do not tell it.
+        symbol: Symbol of the ticks where no column tells it, such as EUR/USD; else the only one that is taken.
+        timezone: Zone of times without an offset from UTC, such as UTC or Europe/Zurich.
+        columns: Where our columns are, such as time=Date,bid=Bid,ask=Ask, or time=1,price=2 where there is no header.
+        digits: Round prices to so many decimal places, such as 5.
         again: Import even what was imported before by its content.
+        dry_run: Read, compare and count, but store nothing.
     """
     settings = load_settings()
+    reading = Reading(None if format == ANY else format, symbol, timezone, column_mapping(columns), digits)
     progress = Progress("import-ticks", "percent of the file")
     with migrated(settings, "import-ticks") as connection:
         reports = list(
@@ -32,14 +56,12 @@ def import_ticks(paths: Paths, again: bool = False) -> dict[str, int]:
                 connection,
                 settings,
                 paths,
+                reading,
                 again=again,
+                dry_run=dry_run,
                 notify=tell,
                 progress=lambda at: progress(int(at.fraction * 100), 100, f"({at.name}, {at.rows:,} rows)"),
             )
         )
-    table("import-ticks", [file_row(report) for report in reports], "Files imported")
-    for report in reports:
-        get_run_logger().info("%s: %s", report.path, report.error or "stored")
-    if failed := [report.path for report in reports if report.error]:
-        raise TerminalError(f"{len(failed)} of {len(reports)} files could not be imported: {', '.join(failed)}.")
-    return {"files": len(reports), "stored": sum(report.result.record.stored for report in reports if report.result)}
+    table("import-ticks", [file_row(report) for report in reports], "Files")
+    return import_state(reports, dry_run=dry_run)

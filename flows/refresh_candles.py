@@ -1,16 +1,21 @@
 """Brings candles up to date, also where no feed runs."""
 
-from prefect import flow, get_run_logger
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
 
 from candleworks.candles.refresh import refresh
 from candleworks.cli.opening import migrated
 from candleworks.settings import load_settings
+from flows.support.outcome import completed, explained
 
 
 @flow(name="refresh-candles", flow_run_name="refresh candles", timeout_seconds=600)
-def refresh_candles() -> dict[str, int]:
+@explained
+def refresh_candles() -> State[Any]:
     """Bring every candle level up to date with the ticks that changed since the last time."""
     with migrated(load_settings(), "refresh-candles") as connection:
         changed = {level: count for level, count in refresh(connection).items() if count}
-    get_run_logger().info("candles changed: %s", changed or "none")
-    return changed
+    counts = ", ".join(f"{count:,} of {level}" for level, count in changed.items())
+    return completed(f"Candles changed: {counts or 'none'}")

@@ -53,7 +53,7 @@ def export(
     selection = Selection(relation, tuple(dict.fromkeys(symbols or ())), _time("--from", start), _time("--to", stop))
     if selection.start and selection.stop and selection.start >= selection.stop:
         raise UsageError(f"--from {start} is not before --to {stop}: name a time before it.")
-    wanted = _wanted(selection, output, kind, zstd=zstd, by_day=by is not None, overwrite=overwrite)
+    wanted = wanted_export(selection, output, kind, zstd=zstd, by_day=by is not None, overwrite=overwrite)
     # Not at the top: it loads pyarrow, 0.2 to 0.3 s that every other command would wait.
     from candleworks.history.export import export as export_rows  # noqa: PLC0415
 
@@ -62,7 +62,7 @@ def export(
     _print(wanted, result)
 
 
-def _wanted(
+def wanted_export(
     selection: Selection, output: Path, kind: Format | None, *, zstd: bool, by_day: bool, overwrite: bool
 ) -> Export:
     ending = next((ending for ending in _SUFFIXES if not by_day and output.name.lower().endswith(ending)), None)

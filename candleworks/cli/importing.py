@@ -52,7 +52,7 @@ def import_files(
     import goes on where it was. Lines that cannot be used are kept in rejected_ticks.
     """
     settings = load_settings()
-    reading = Reading(format, symbol, timezone, _mapping(columns), digits)
+    reading = Reading(format, symbol, timezone, column_mapping(columns), digits)
     with migrated(settings, "import") as connection, ImportProgress() as progress:
         try:
             reports = []
@@ -72,7 +72,7 @@ def import_files(
         raise typer.Exit(max(error.exit_code for error in failed))
 
 
-def _mapping(columns: str | None) -> dict[str, str] | None:
+def column_mapping(columns: str | None) -> dict[str, str] | None:
     """Read time=Date,bid=Bid; UsageError when it is none."""
     if columns is None:
         return None

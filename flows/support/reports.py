@@ -6,7 +6,12 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
 from prefect.exceptions import PrefectException
 
 from candleworks import clock
@@ -41,10 +46,14 @@ class Progress:
 
 
 def table(key: str, rows: Sequence[dict[str, Any]], title: str) -> None:
-    """Show the rows, or that there are none."""
+    """Show the rows, under a title that says what they are and how many."""
     left = f"\n\nand {len(rows) - SHOWN_ROWS:,} more" if len(rows) > SHOWN_ROWS else ""
     shown = list(rows[:SHOWN_ROWS])
-    _unless_away(lambda: create_table_artifact(shown, key=key, description=f"# {title}: {len(rows):,}{left}"))
+    _unless_away(lambda: create_table_artifact(shown, key=key, description=f"# {title}{left}"))
+
+
+def markdown(key: str, text: str, title: str) -> None:
+    _unless_away(lambda: create_markdown_artifact(text, key=key, description=title))
 
 
 def _unless_away(action: Callable[[], object]) -> None:

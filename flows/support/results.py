@@ -1,10 +1,11 @@
 """Results of the library as rows of table artifacts."""
 
+import platform
 from typing import Any
 
-from candleworks.history.gap_fill import GapFill
+from candleworks.history.export_plan import Export, ExportResult
+from candleworks.history.gap_fill import FillReport, GapFill
 from candleworks.history.reports import FileReport
-from candleworks.model.quality import QualityResult
 from candleworks.storage.candles import Difference
 from candleworks.storage.maintenance import Work
 
@@ -20,10 +21,14 @@ def difference_row(found: Difference) -> dict[str, Any]:
     }
 
 
+def work_sentence(work: Work) -> str:
+    return f"{work.relation}: {work.action} {work.units:,} {work.unit}{'' if work.units == 1 else 's'}"
+
+
 def work_row(work: Work) -> dict[str, Any]:
     return {
         "relation": work.relation,
-        "work": f"{work.action} {work.units:,} {work.unit}s",
+        "work": f"{work.action} {work.units:,} {work.unit}{'' if work.units == 1 else 's'}",
         "bytes before": f"{work.before.bytes:,}",
         "bytes after": f"{work.after.bytes:,}",
     }
@@ -48,12 +53,20 @@ def file_row(report: FileReport) -> dict[str, Any]:
     return {"file": report.path, **counts, "problem": str(report.error) if report.error else known}
 
 
-def quality_row(result: QualityResult) -> dict[str, Any]:
-    return {
-        "check": result.check,
-        "subject": result.subject,
-        "severity": result.severity,
-        "status": result.status,
-        "observed": result.observed or "",
-        "expected": result.expected or "",
-    }
+def fill_sentence(report: FillReport) -> str:
+    """Say how many gaps were filled, and what became of the others."""
+    if not report.fills and not report.stopped:
+        return "No gap is to be filled"
+    outcomes = [each.outcome for each in report.fills]
+    text = f"{outcomes.count('filled'):,} of {len(outcomes):,} gaps filled ({report.credits:,} API credits)"
+    told = {"empty": "without trades at the vendor", "failed": "failed"}
+    text += "".join(f", {outcomes.count(name):,} {words}" for name, words in told.items() if name in outcomes)
+    return f"{text}; {report.stopped}" if report.stopped else text
+
+
+def export_sentence(wanted: Export, result: ExportResult) -> str:
+    """Say what was written and where, on the machine of the worker."""
+    files = f"{len(result.files):,} files below " if len(result.files) != 1 else ""
+    where = wanted.output if len(result.files) != 1 else result.files[0]
+    rows = f"{result.extent.rows:,} rows of {wanted.selection.relation}, {result.size_bytes:,} bytes"
+    return f"{rows}, written to {files}{where.absolute()} on {platform.node()}"

@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+import os
 import platform
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
@@ -18,6 +21,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.events.actions import CancelFlowRun
+from prefect.settings import get_current_settings
 from prefect.states import Running
 
 from flows.support import deploy as deploying
@@ -32,6 +36,7 @@ REFRESH, GAPS, CHECK = (
     "fill-gaps/fill-gaps",
     "check-quality/check-quality-of-the-day",
 )
+IMPORT = "import-ticks/import-ticks"
 NIGHTLY = "maintain-storage/maintain-storage"
 STREAM = "stream-ticks/stream-ticks-"
 
@@ -43,7 +48,7 @@ class Stage:
         self._directory, self.client = directory, client
         self.pool = f"pool-{uuid.uuid4().hex[:8]}"
         self.content: dict[str, Any] = yaml.safe_load((ROOT / FILE).read_text())
-        used = {each.partition("/")[2] for each in (REFRESH, GAPS, CHECK, NIGHTLY)}
+        used = {each.partition("/")[2] for each in (REFRESH, GAPS, CHECK, NIGHTLY, IMPORT)}
         others = [each for each in self.content["deployments"] if each["name"] in used]
         self.content["deployments"] = [self.content["deployments"][0], *others]
         self.feeds("one")
@@ -242,3 +247,19 @@ def test_workers_of_earlier_starts_are_removed(stage: Stage) -> None:
     asyncio.run(remove_offline_workers(stage.pool))
     [left] = stage.client.read_workers_for_work_pool(stage.pool)
     assert left.name == f"candleworks on {platform.node()} near"
+
+
+def test_a_run_that_was_called_wrongly_ends_without_a_traceback(stage: Stage) -> None:
+    """In a process of its own, as a worker starts it: the reason is the state's message and one line of the log."""
+    run = stage.client.create_flow_run_from_deployment(stage[IMPORT].id, parameters={"paths": ["x"], "columns": "time"})
+    environment = get_current_settings().to_environment_variables(exclude_unset=True)
+    program = [sys.executable, "-m", "prefect.engine", str(run.id)]
+    done = subprocess.run(program, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    state = stage.client.read_flow_run(run.id).state
+    assert state
+    assert (state.name, state.message) == (
+        "Failed",
+        "--columns time is no mapping: write it like time=Date,bid=Bid,ask=Ask.",
+    )
+    assert "ERROR   | candleworks.flows - --columns time is no mapping" in done.stderr
+    assert "Traceback" not in done.stderr

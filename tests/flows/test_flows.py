@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import logging
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,17 @@ from prefect.logging import disable_run_logger
 
 from candleworks import clock
 from candleworks.errors import TerminalError, TransientError
+from candleworks.history.gap_fill import FillReport, GapFill
 from candleworks.history.importer import import_file
 from candleworks.model.notices import Notice
 from candleworks.settings import Settings
 from candleworks.storage.connection import Connection
 from candleworks.storage.engine import Engine
+from candleworks.storage.export import Relation
+from candleworks.storage.gap_fills import Gap
 from flows.audit_candles import audit_candles
+from flows.check_quality import check_quality
+from flows.export_data import export_data
 from flows.import_ticks import import_ticks
 from flows.maintain_storage import maintain_storage
 from flows.refresh_candles import refresh_candles
@@ -26,9 +33,11 @@ from flows.stream_ticks import stream_ticks
 from flows.support import events
 from flows.support.names import REFUSED
 from flows.support.reports import Progress, table
+from flows.support.results import fill_sentence
 from flows.support.streaming import Refusal, refusal
 
 TICKS = "time,symbol,price,day_volume\n2026-01-05 15:00:00+00,AAPL,10,100\n2026-01-05 15:00:30+00,AAPL,11,200\n"
+MISSING = "nothere.csv does not exist: check the path."
 only_postgres = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
 
 
@@ -50,24 +59,65 @@ def test_a_refresh_says_how_many_candles_changed(connection: Connection) -> None
         " VALUES (date_trunc('second', now()), 'AAPL', 10, now(), 'live')"
     )
     with disable_run_logger():
-        refresh_candles.fn()
-        assert refresh_candles.fn() == {}
+        assert refresh_candles.fn().is_completed()
+        assert refresh_candles.fn().message == "Candles changed: none"
     assert connection.execute("SELECT count(*) FROM candles_1m").fetchone() == (1,)
 
 
 @only_postgres
 @pytest.mark.usefixtures("harness")
-def test_an_import_shows_its_files_and_fails_when_one_is_unusable(here: Path, connection: Connection) -> None:
-    """As a table; the other files are stored all the same."""
+def test_an_import_says_what_it_stored(here: Path, connection: Connection) -> None:
+    """All of it, a part, nothing new, nothing at all: each has its own state, and its message counts every file."""
     (here / "ticks.csv").write_text(TICKS)
-    assert import_ticks([str(here / "ticks.csv")]) == {"files": 1, "stored": 2}
-    with pytest.raises(TerminalError, match=r"1 of 2 files could not be imported: .*nothing\.csv"):
-        import_ticks([str(here / "ticks.csv"), str(here / "nothing.csv")])
-    assert connection.execute("SELECT count(*) FROM stocks_real_time").fetchone() == (2,)
-    rows = [json.loads(each.data) for each in artifacts("import-ticks") if each.type == "table"]
-    assert [row["stored"] for row in rows[0]] == [2]
-    assert rows[1][0]["problem"] == "imported before"
-    assert "nothing.csv" in rows[1][1]["problem"]
+    (here / "partly.csv").write_text(TICKS.replace("AAPL", "MSFT") + "2026-01-05 15:01:00+00,MSFT,,300\n")
+    (here / "local.csv").write_text(TICKS.replace("+00", ""))
+
+    def done(*names: str, **options: Any) -> tuple[str, str, str]:
+        state = import_ticks(list(names), **options, return_state=True)
+        return state.type.value, state.name or "", state.message or ""
+
+    assert done("ticks.csv", dry_run=True) == ("COMPLETED", "DryRun", "ticks.csv: 2 of 2 rows would be stored")
+    assert done("ticks.csv") == ("COMPLETED", "Completed", "ticks.csv: 2 of 2 rows stored")
+    known = "ticks.csv: imported before as ticks.csv, nothing was stored (again imports it once more)"
+    assert done("ticks.csv") == ("COMPLETED", "NothingNew", known)
+    again = ("COMPLETED", "NothingNew", "ticks.csv: 0 of 2 rows stored, 2 stored before")
+    assert done("ticks.csv", again=True) == again
+    assert done("partly.csv")[:2] == ("COMPLETED", "PartlyRejected")
+    kind, name, message = done("local.csv")
+    assert (kind, name) == ("FAILED", "Rejected")
+    assert message.startswith("local.csv: 0 of 2 rows stored, 2 rejected: ")
+    assert "timezone" in message
+    kind, name, message = done("ticks.csv", "nothere.csv", "partly.csv")
+    assert (kind, name) == ("FAILED", "Failed")
+    assert message == (
+        "1 of 3 files could not be imported (nothere.csv does not exist: check the path);"
+        " 2 of 3 files were imported before"
+    )
+    rows = json.loads(next(each for each in reversed(artifacts("import-ticks")) if each.type == "table").data)
+    assert [row["problem"] for row in rows] == [
+        "imported before",
+        "nothere.csv does not exist: check the path.",
+        "imported before",
+    ]
+    assert connection.execute("SELECT count(*) FROM stocks_real_time").fetchone() == (4,)
+
+
+@only_postgres
+@pytest.mark.usefixtures("harness", "here")
+def test_what_a_person_has_to_mend_fails_a_run_with_a_sentence_and_no_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Also where Prefect would repeat the run: that cannot help."""
+    state = import_ticks(["nothere.csv"], return_state=True)
+    assert (state.name, state.message) == ("Failed", MISSING)
+    state = import_ticks(["nothere.csv"], columns="time", return_state=True)
+    assert state.message == "--columns time is no mapping: write it like time=Date,bid=Bid,ask=Ask."
+    Path("candleworks.yaml").write_text("feeds: 7\n")
+    repeated = audit_candles(return_state=True)
+    assert repeated.is_failed()
+    assert repeated.message
+    assert repeated.message.startswith("candleworks.yaml")
+    assert not [each for each in caplog.records if each.exc_info]
 
 
 @only_postgres
@@ -78,8 +128,9 @@ def test_an_audit_shows_progress_and_differences(here: Path, settings: Settings,
     (here / "ticks.csv").write_text(f"time,symbol,price,day_volume\n{yesterday:%Y-%m-%d} 15:00:00+00,AAPL,10,100\n")
     import_file(connection, settings, here / "ticks.csv")
     connection.execute("UPDATE candleworks.stored_1m SET high = 12 WHERE symbol = 'AAPL'")
-    found = audit_candles(days=1)
-    assert found["differences"] == found["repaired"] > 0
+    state = audit_candles(days=1, return_state=True)
+    assert state.message
+    assert re.fullmatch(r"(\d+) wrong candles in 2 days, \1 repaired", state.message)
     rows = [json.loads(each.data) for each in artifacts("audit-candles") if each.type == "table"]
     assert rows[0][0]["symbol"] == "AAPL"
     assert any(each.type == "progress" and each.data == 100.0 for each in artifacts("audit-candles"))
@@ -89,7 +140,8 @@ def test_an_audit_shows_progress_and_differences(here: Path, settings: Settings,
 @pytest.mark.usefixtures("harness", "here")
 def test_maintenance_shows_what_it_did() -> None:
     """On an empty database nothing."""
-    assert maintain_storage(return_state=True).is_completed()
+    state = maintain_storage(return_state=True)
+    assert (state.name, state.message) == ("Completed", "Nothing is old enough to be dropped or compressed")
     assert [json.loads(each.data) for each in artifacts("maintain-storage")] == [[]]
 
 
@@ -151,3 +203,52 @@ def test_artifacts_are_not_worth_a_failed_run(
     table("a-table", [{"a": 1}], "Rows")
     Progress("progress", "done")(1, 2)
     assert [record.getMessage() for record in caplog.records] == ["Prefect did not take an artifact: refused"] * 2
+
+
+@only_postgres
+@pytest.mark.usefixtures("harness")
+def test_checks_say_what_failed_and_where_to_look(
+    here: Path, settings: Settings, connection: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One warning per failure, a sentence as the state's message, and a page with every result and its links."""
+    moment = clock.now() - timedelta(hours=1)
+    (here / "ticks.csv").write_text(f"time,symbol,price,day_volume\n{moment:%Y-%m-%d %H:%M:%S}+00,AAPL,10,100\n")
+    import_file(connection, settings, here / "ticks.csv")
+    connection.execute("UPDATE candleworks.stored_1m SET high = 9 WHERE symbol = 'AAPL'")
+    state = check_quality("candles", 24, return_state=True)
+    assert (state.type.value, state.name) == ("COMPLETED", "ChecksFailed")
+    assert state.message
+    assert re.match(r"\d of \d checks failed: .*candle-audit \(AAPL\)", state.message)
+    ours = [each for each in caplog.records if each.name == "candleworks.flows"]
+    [audit] = [each.getMessage() for each in ours if "candle-audit of" in each.getMessage()]
+    assert "failed: candle-audit of AAPL: " in audit
+    assert {each.levelno for each in ours if " of AAPL: " in each.getMessage()} == {logging.WARNING}
+    page = artifacts("check-quality")[-1].data
+    assert "| failed | [candle-audit](http://127.0.0.1:8050/quality/candle-audit) | AAPL |" in page
+    assert "| passed | " in page
+    assert "[Chart](http://127.0.0.1:8050/)" in page
+    assert "[Grafana](http://127.0.0.1:3000/)" in page
+
+
+@only_postgres
+@pytest.mark.usefixtures("harness")
+def test_an_export_says_where_its_file_is(here: Path, settings: Settings, connection: Connection) -> None:
+    """On the machine of the worker; a mistake is a sentence."""
+    (here / "ticks.csv").write_text(TICKS)
+    import_file(connection, settings, here / "ticks.csv")
+    output = str(here / "out.csv")
+    state = export_data(output, Relation.TRADES, return_state=True)
+    assert state.message
+    assert state.message.startswith("2 rows of stocks_real_time, ")
+    assert f"written to {output} on " in state.message
+    assert (here / "out.csv").read_text().count("AAPL") == 2
+    assert export_data(output, Relation.TRADES, return_state=True).is_failed()
+
+
+def test_gaps_that_were_filled_are_told_from_those_that_were_not() -> None:
+    """The outcome of each symbol of a gap, not the length of the list."""
+    gap = Gap(1, "stocks", None, clock.now(), clock.now(), "dropped")
+    outcomes: list[Any] = ["filled", "filled", "empty", "failed"]
+    report = FillReport([GapFill(gap, "AAPL", each, 1, None) for each in outcomes], credits=3)
+    assert fill_sentence(report) == "2 of 4 gaps filled (3 API credits), 1 without trades at the vendor, 1 failed"
+    assert fill_sentence(FillReport()) == "No gap is to be filled"

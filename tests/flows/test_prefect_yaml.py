@@ -40,7 +40,8 @@ def test_every_entry_point_is_a_flow(name: str) -> None:
 
 
 def _needed(flow: Flow[Any, Any]) -> dict[str, Any]:
-    return {"paths": ["x.csv"]} if "paths" in flow.parameters.required else {}
+    values = {"paths": ["x.csv"], "output": "x.csv"}
+    return {name: values[name] for name in flow.parameters.required}
 
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)
