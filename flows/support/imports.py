@@ -42,8 +42,10 @@ def sentence(report: FileReport, *, dry_run: bool = False) -> str:
     if report.result is None:
         return str(report.error)
     if report.result.known:
-        before = report.result.record.path
-        return f"{report.path}: imported before as {before}, nothing was stored (again imports it once more)"
+        record = report.result.record
+        rejected = f", {record.rejected:,} of its {record.rows:,} rows were rejected" if record.rejected else ""
+        before = f"imported before as {record.path}{rejected}"
+        return f"{report.path}: {before}; nothing was stored (again imports it once more)"
     return f"{report.path}: {_counts([report.result], dry_run=dry_run)}"
 
 
@@ -79,4 +81,4 @@ def _with_advice(reason: str) -> str:
 
 def _unusable(result: ImportResult) -> bool:
     record = result.record
-    return not result.known and record.rejected > 0 and record.rejected == record.rows
+    return record.rejected > 0 and record.rejected == record.rows

@@ -78,7 +78,7 @@ def test_an_import_says_what_it_stored(here: Path, connection: Connection) -> No
 
     assert done("ticks.csv", dry_run=True) == ("COMPLETED", "DryRun", "ticks.csv: 2 of 2 rows would be stored")
     assert done("ticks.csv") == ("COMPLETED", "Completed", "ticks.csv: 2 of 2 rows stored")
-    known = "ticks.csv: imported before as ticks.csv, nothing was stored (again imports it once more)"
+    known = "ticks.csv: imported before as ticks.csv; nothing was stored (again imports it once more)"
     assert done("ticks.csv") == ("COMPLETED", "NothingNew", known)
     again = ("COMPLETED", "NothingNew", "ticks.csv: 0 of 2 rows stored, 2 stored before")
     assert done("ticks.csv", again=True) == again
@@ -87,6 +87,7 @@ def test_an_import_says_what_it_stored(here: Path, connection: Connection) -> No
     assert (kind, name) == ("FAILED", "Rejected")
     assert message.startswith("local.csv: 0 of 2 rows stored, 2 rejected: ")
     assert "timezone" in message
+    assert done("local.csv")[:2] == ("FAILED", "Rejected")
     kind, name, message = done("ticks.csv", "nothere.csv", "partly.csv")
     assert (kind, name) == ("FAILED", "Failed")
     assert message == (
