@@ -25,6 +25,12 @@ def fill_gaps(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be fetched, and ask the vendor nothing.")
     ] = False,
+    retry_credits: Annotated[
+        bool,
+        typer.Option(
+            "--retry-credits", help="Ask the vendor again although it said that the day's API credits are used up."
+        ),
+    ] = False,
 ) -> None:
     """Fill the booked gaps with one-minute bars of the vendor's REST interface, and their candles with them.
 
@@ -47,6 +53,7 @@ def fill_gaps(
             symbol=symbol,
             since=since.replace(tzinfo=UTC) if since else None,
             dry_run=dry_run,
+            retry_credits=retry_credits,
             progress=show,
         )
     _print(report, dry_run=dry_run)
@@ -64,9 +71,7 @@ def _print(report: FillReport, *, dry_run: bool) -> None:
     if dry_run:
         typer.echo(f"{len(report.fills):,} to fetch for {report.credits:,} API credits")
     else:
-        count = {name: sum(each.outcome == name for each in report.fills) for name in ("filled", "empty", "failed")}
-        text = ", ".join(f"{number:,} {name}" for name, number in count.items())
-        typer.echo(f"{text}; {len(report.closed):,} gaps complete, {report.credits:,} API credits spent")
+        typer.echo(f"{report.outcomes}; {len(report.closed):,} gaps settled, {report.credits:,} API credits spent")
     if report.stopped:
         typer.echo(report.stopped, err=True)
 
@@ -75,7 +80,7 @@ def _table(fills: list[GapFill], *, dry_run: bool) -> Table:
     table = Table("gap", "feed", "symbol", "from (UTC)", "to (UTC)", "outcome", "minutes" if dry_run else "bars", "why")
     for gap, symbol, outcome, bars, why in fills:
         bounds = (f"{moment:%Y-%m-%d %H:%M:%S}" for moment in (gap.started_at, gap.ended_at))
-        table.add_row(str(gap.id), gap.feed, symbol, *bounds, outcome, f"{bars:,}", why or "")
+        table.add_row(str(gap.id), gap.feed, symbol, *bounds, outcome.replace("_", " "), f"{bars:,}", why or "")
     return table
 
 

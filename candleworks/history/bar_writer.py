@@ -27,7 +27,7 @@ from candleworks.storage.bar_ticks import (
     totals_before,
 )
 from candleworks.storage.connection import Connection
-from candleworks.storage.gap_fills import follow_up, read_followups, settle_followup
+from candleworks.storage.gap_fills import Followup, follow_up, locked_symbol, read_followups, settle_followup
 from candleworks.storage.trades import Day, TradeStore, ZoneOf
 
 
@@ -104,16 +104,20 @@ class BarWriter:
         """Look again at the days of bars that were written not long ago.
 
         Ticks that came since without meeting them make them give way, or bring the running total that they continue to.
+        Symbols that another process fills are left to it: two that change the ticks of one would wait for each other.
         """
         for found in read_followups(self.connection, clock.now()):
-            changed = self._store.replace_bars([(found.symbol, found.first, found.last)])
-            day = (found.day_start, found.day_end)
-            changed += self._lay_again(found.symbol, day, microseconds_of(found.first))
-            self._store.recompute_volumes(
-                [*changed, Day(found.symbol, *day, found.first, found.last, found.top or 0.0)]
-            )
-            if found.settled:
-                settle_followup(self.connection, found)
+            with locked_symbol(self.connection, found.symbol) as held:
+                if held:
+                    self._follow_up(found)
+
+    def _follow_up(self, found: Followup) -> None:
+        changed = self._store.replace_bars([(found.symbol, found.first, found.last)])
+        day = (found.day_start, found.day_end)
+        changed += self._lay_again(found.symbol, day, microseconds_of(found.first))
+        self._store.recompute_volumes([*changed, Day(found.symbol, *day, found.first, found.last, found.top or 0.0)])
+        if found.settled:
+            settle_followup(self.connection, found)
 
     def _by_day(
         self, symbol: str, placed: Sequence[_Placed], removed: Sequence[RemovedTick]

@@ -66,7 +66,7 @@ class VendorLists:
         try:
             rows = endpoint.as_json()
         except NoCreditsLeftError as error:
-            self._budget.refused(error.retry_after_seconds, whole_day=error.whole_day)
+            self._budget.refused(error.retry_after_seconds, error.words, whole_day=error.whole_day)
             raise
         if not isinstance(rows, list):
             raise TransientError(f"The vendor's list {name} has another shape than documented: try again later.")

@@ -7,7 +7,13 @@ from collections.abc import Callable
 from candleworks.errors import TransientError
 from candleworks.settings import Settings
 from candleworks.storage.connection import Connection
-from candleworks.storage.credits import credits_used_today, pause_credits, take_credits
+from candleworks.storage.credits import (
+    credits_pause,
+    credits_used_today,
+    lift_credits_pause,
+    pause_credits,
+    take_credits,
+)
 
 
 class NoCreditsTodayError(TransientError):
@@ -40,18 +46,26 @@ class Credits:
             self._connection, self.account, wanted, limits.credits_per_minute, limits.credits_per_day
         )
         if seconds is None:
-            used = credits_used_today(self._connection, self.account)
-            raise NoCreditsTodayError(
-                f"The day's API credits are used up ({used:,} of {self._allowed}): the next UTC day brings new ones,"
-                " rest.credits_per_day says how many."
-            )
+            raise NoCreditsTodayError(self._why_none_today())
         return seconds
 
-    @property
-    def _allowed(self) -> str:
-        per_day = self._limits.credits_per_day
-        return "as many as the vendor gives" if per_day is None else f"{per_day:,}"
+    def _why_none_today(self) -> str:
+        if pause := credits_pause(self._connection, self.account):
+            return (
+                f"The vendor gives no more API credits today: it said {pause.words!r} at {pause.said_at:%H:%M} UTC. It"
+                f" is asked again after {pause.until:%Y-%m-%d %H:%M} UTC, or at once by `candleworks fill-gaps"
+                " --retry-credits`."
+            )
+        used = credits_used_today(self._connection, self.account)
+        return (
+            f"The day's API credits are used up ({used:,} of {self._limits.credits_per_day:,}): the next UTC day brings"
+            " new ones, rest.credits_per_day says how many."
+        )
 
-    def refused(self, retry_after_seconds: float | None, *, whole_day: bool) -> None:
+    def refused(self, retry_after_seconds: float | None, words: str, *, whole_day: bool) -> None:
         """Take the vendor's word that there are none left, for all processes: for a minute, or for the day."""
-        pause_credits(self._connection, self.account, retry_after_seconds, whole_day=whole_day)
+        pause_credits(self._connection, self.account, retry_after_seconds, words, whole_day=whole_day)
+
+    def lift_pause(self) -> bool:
+        """Ask the vendor again although it said that there are none left; return whether it had said so."""
+        return lift_credits_pause(self._connection, self.account)

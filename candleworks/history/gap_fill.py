@@ -2,11 +2,12 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 from zoneinfo import ZoneInfo
 
 from candleworks import clock
@@ -22,11 +23,22 @@ from candleworks.model.trades import moment_of
 from candleworks.model.trading_day import calendar_of, zone_of
 from candleworks.settings import Settings
 from candleworks.storage.connection import Connection, connect, transient_errors
-from candleworks.storage.gap_fills import FillRecord, Gap, close_gap, gap_spans, locked_symbol, save_fill_record
+from candleworks.storage.gap_fills import (
+    FillRecord,
+    Gap,
+    Outcome,
+    close_gap,
+    gap_spans,
+    locked_symbol,
+    market_was_closed,
+    save_fill_record,
+)
 
 MAX_FAILURES = 3  # so many symbols in a row that the vendor fails for: it is away, and asking on costs credits
 NOTHING_THERE = "the vendor has no bars for it"
-CLOSED = "nothing to fetch: its calendar was closed, or retention dropped its time"
+MARKET_CLOSED = "its market was closed, so nothing is missing"
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+TICKS_DROPPED = "retention has dropped the ticks of that time"
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +51,7 @@ class GapFill(NamedTuple):
 
     gap: Gap
     symbol: str
-    outcome: Literal["filled", "empty", "failed", "planned"]
+    outcome: Outcome | Literal["planned"]
     bars: int
     error: str | None
 
@@ -73,6 +85,13 @@ class FillReport:
         """Whether everything that was due could be fetched."""
         return self.stopped is None and all(fill.outcome != "failed" for fill in self.fills)
 
+    @property
+    def outcomes(self) -> str:
+        """How many symbols of gaps came to which outcome, such as `2 filled, 5 market closed`."""
+        counts = Counter(fill.outcome for fill in self.fills)
+        known = [f"{counts[name]:,} {name.replace('_', ' ')}" for name in OUTCOMES if counts[name]]
+        return ", ".join(known) or "nothing to fill"
+
 
 def fill_gaps(
     settings: Settings,
@@ -82,20 +101,25 @@ def fill_gaps(
     symbol: str | None = None,
     since: datetime | None = None,
     dry_run: bool = False,
+    retry_credits: bool = False,
     notify: Notify = ignore,
     progress: Callable[[FillProgress], None] | None = None,
     wait: Callable[[float], None] = time.sleep,
 ) -> FillReport:
     """Fetch the minutes of all closed gaps, store them as bars, and bring the candles up to date.
 
-    `feed` and `symbol` choose, and `since` leaves out what ended by then. Safe to interrupt and to run at the same
-    time. `notify` gets `feed.gap-filled` for every gap that is complete, `wait` sleeps until there are credits again.
-    Raises TransientError when the database is away and UsageError when there is no key; whatever the vendor does
-    stands in the report.
+    `feed` and `symbol` choose, and `since` leaves out what ended by then. `retry_credits` asks the vendor again
+    although it said that there are no more API credits. Safe to interrupt and to run at the same time. `notify` gets
+    `feed.gap-filled` for every gap that is settled, `wait` sleeps until there are credits again. Raises TransientError
+    when the database is away and UsageError when there is no key; whatever the vendor does stands in the report.
     """
     with transient_errors(dsn), connect(dsn, "candleworks fill-gaps") as connection:
         run = _Run(connection, settings, Choice(feed, symbol, since), notify, progress or (lambda _: None), wait)
-        return run.dry() if dry_run else run.fill()
+        if dry_run:
+            return run.dry()
+        if retry_credits:
+            run.lift_credits_pause()
+        return run.fill()
 
 
 class _Run:
@@ -120,6 +144,10 @@ class _Run:
         self._report = FillReport(waiting=self._plan.waiting, unknown=self._plan.unknown)
         self._done = 0
         self._refreshed = False  # an interrupted run may have left candles behind
+
+    def lift_credits_pause(self) -> None:
+        if self._credits.lift_pause():
+            log.info("The vendor is asked again although it said that there are no more API credits.")
 
     def dry(self) -> FillReport:
         for symbol in self._plan.symbols:
@@ -160,7 +188,7 @@ class _Run:
                 self._report.busy.append(symbol)
                 return False
             due = due_gaps(self._connection, self._plan, symbol)
-            self._save([_closed(each) for each in due if not each.minutes], due)
+            self._save([self._without_minutes(each) for each in due if not each.minutes], due)
             left = _SymbolGaps([each for each in due if each.minutes])
             try:
                 for window in windows(span for each in left.due for span in each.minutes):
@@ -169,6 +197,17 @@ class _Run:
                 self._save([left.failed(each, str(error)) for each in left.due], left.due)
                 return isinstance(error, VendorAwayError)
         return False
+
+    def _without_minutes(self, each: DueGap) -> FillRecord:
+        """Record a gap that has nothing to fetch, or nothing any more."""
+        gap, record = each.gap, each.record
+        if record and record.bars:
+            return record._replace(outcome="filled", reason=None)
+        if record and record.fetched_until:
+            return record._replace(outcome="empty", reason=NOTHING_THERE)
+        if market_was_closed(self._connection, each.symbol, gap.started_at, gap.ended_at):
+            return FillRecord(gap.id, each.symbol, "market_closed", 0, None, MARKET_CLOSED)
+        return FillRecord(gap.id, each.symbol, "empty", 0, None, TICKS_DROPPED)
 
     def _fill_window(self, vendor: VendorBars, symbol: str, left: "_SymbolGaps", window: Window) -> None:
         touched = left.touched_by(window)
@@ -254,15 +293,6 @@ class _SymbolGaps:
         return FillRecord(number, each.symbol, "failed", self._bars[number], self._until[number], reason)
 
 
-def _closed(each: DueGap) -> FillRecord:
-    """Record a gap that has nothing to fetch, or nothing any more."""
-    if each.record and each.record.bars:
-        return each.record._replace(outcome="filled", reason=None)
-    if each.record and each.record.fetched_until:
-        return each.record._replace(outcome="empty", reason=NOTHING_THERE)
-    return FillRecord(each.gap.id, each.symbol, "empty", 0, None, CLOSED)
-
-
 def _lies_in(minute_us: int, each: DueGap) -> bool:
     return any(start <= minute_us < stop for start, stop in each.minutes)
 
@@ -278,6 +308,7 @@ def _notice(gap: Gap, fills: Sequence[GapFill]) -> Notice:
             "reason": gap.reason,
             "bars": sum(fill.bars for fill in fills),
             "empty": sorted(fill.symbol for fill in fills if fill.outcome == "empty"),
+            "market_closed": sorted(fill.symbol for fill in fills if fill.outcome == "market_closed"),
         },
     )
 

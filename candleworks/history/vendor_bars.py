@@ -73,7 +73,7 @@ class VendorBars:
             try:
                 return self._ask(symbol, window)
             except NoCreditsLeftError as error:
-                self._credits.refused(error.retry_after_seconds, whole_day=error.whole_day)
+                self._credits.refused(error.retry_after_seconds, error.words, whole_day=error.whole_day)
                 if attempt == MAX_REFUSALS:
                     raise
         raise AssertionError

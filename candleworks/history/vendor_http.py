@@ -33,10 +33,11 @@ class NotServedError(TerminalError):
 
 
 class NoCreditsLeftError(TransientError):
-    """Status 429: too many requests in this minute, or for this day."""
+    """Status 429: too many requests in this minute, or for this day; `words` is what the vendor said."""
 
-    def __init__(self, message: str, retry_after_seconds: float | None, *, whole_day: bool) -> None:
+    def __init__(self, message: str, words: str, retry_after_seconds: float | None, *, whole_day: bool) -> None:
         super().__init__(message)
+        self.words = words
         self.retry_after_seconds = retry_after_seconds
         self.whole_day = whole_day
 
@@ -92,6 +93,7 @@ class _Http(DefaultHttpClient):  # type: ignore[misc] # the package has no types
             raise NoCreditsLeftError(
                 f"{self.base_url} gives no more API credits ({words}): wait, or set rest.credits_per_minute and"
                 " rest.credits_per_day to those of your plan.",
+                words,
                 float(retry_after) if retry_after.isdecimal() else None,
                 whole_day="for the day" in words,
             )

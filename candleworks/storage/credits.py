@@ -1,7 +1,18 @@
 """API credits, counted by all processes together."""
 
+from datetime import datetime
+from typing import NamedTuple
+
 from candleworks.storage.connection import Connection
 from candleworks.storage.queries import query
+
+
+class Pause(NamedTuple):
+    """Until when the vendor gives no credits, in its own words, and when it said so."""
+
+    until: datetime
+    words: str | None
+    said_at: datetime
 
 
 def take_credits(
@@ -13,9 +24,20 @@ def take_credits(
     return row[0] if row else None
 
 
-def pause_credits(connection: Connection, account: str, seconds: float | None, *, whole_day: bool) -> None:
+def pause_credits(connection: Connection, account: str, seconds: float | None, words: str, *, whole_day: bool) -> None:
     """Keep every process from asking: for so many seconds, until the next minute (None), or for the UTC day."""
-    connection.execute(query("pause_credits"), {"account": account, "seconds": seconds, "whole_day": whole_day})
+    parameters = {"account": account, "seconds": seconds, "whole_day": whole_day, "words": words}
+    connection.execute(query("pause_credits"), parameters)
+
+
+def credits_pause(connection: Connection, account: str) -> Pause | None:
+    row = connection.execute(query("credits_paused"), {"account": account}).fetchone()
+    return Pause(*row) if row else None
+
+
+def lift_credits_pause(connection: Connection, account: str) -> bool:
+    """Let everybody ask again; return whether there was a pause."""
+    return bool(connection.execute(query("lift_credits_pause"), {"account": account}).rowcount)
 
 
 def credits_used_today(connection: Connection, account: str) -> int:

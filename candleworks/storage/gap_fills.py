@@ -11,7 +11,7 @@ from candleworks.storage.connection import Connection
 from candleworks.storage.queries import query
 from candleworks.storage.trades import Day
 
-Outcome = Literal["filled", "empty", "failed"]
+Outcome = Literal["filled", "market_closed", "empty", "failed"]
 
 
 class Gap(NamedTuple):
@@ -81,7 +81,7 @@ def save_fill_record(connection: Connection, record: FillRecord, at: datetime) -
 
 
 def close_gap(connection: Connection, gap: Gap, symbols: Sequence[str], at: datetime) -> bool:
-    """Mark a gap as filled when each of its symbols is filled or empty; tell whether it was."""
+    """Mark a gap as settled when none of its symbols is missing or failed; tell whether it was."""
     parameters = {"id": gap.id, "symbols": list(symbols), "at": at}
     return bool(connection.execute(query("close_gap"), parameters).rowcount)
 
@@ -102,6 +102,12 @@ def fillable_spans(connection: Connection, symbol: str, start: datetime, stop: d
     """Return what of [start, stop) lies in the symbol's sessions and in the time of which ticks are kept."""
     parameters = {"symbol": symbol, "start": start, "stop": stop}
     return _spans(connection.execute(query("fillable_spans"), parameters).fetchall())
+
+
+def market_was_closed(connection: Connection, symbol: str, start: datetime, stop: datetime) -> bool:
+    """Tell whether no moment of [start, stop) lies in the symbol's sessions."""
+    row = connection.execute(query("market_was_closed"), {"symbol": symbol, "start": start, "stop": stop}).fetchone()
+    return bool(row and row[0])
 
 
 def gap_spans(connection: Connection, symbol: str, feeds: Sequence[str], start_us: int, stop_us: int) -> Spans:

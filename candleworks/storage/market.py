@@ -70,7 +70,11 @@ class GapRange:
 
 
 class Gap(NamedTuple):
-    """A hole in a feed; `symbol` is None where it concerns all symbols of the feed, `ended_at` while it is open."""
+    """A gap of a feed; `symbol` is None where it concerns all symbols of the feed, `ended_at` while it is open.
+
+    `outcome` is what filling it came to for the symbol that was asked for: filled, market_closed, empty (the vendor has
+    no bars) or failed; None while it was not tried.
+    """
 
     feed: str
     symbol: str | None
@@ -78,6 +82,7 @@ class Gap(NamedTuple):
     ended_at: datetime | None
     reason: str
     filled_at: datetime | None
+    outcome: str | None
 
 
 class Candle(NamedTuple):

@@ -37,6 +37,7 @@ def _json_gap(gap: Gap) -> dict[str, str | None]:
         "ended_at": iso(gap.ended_at),
         "reason": gap.reason,
         "filled_at": iso(gap.filled_at),
+        "outcome": gap.outcome,
     }
 
 

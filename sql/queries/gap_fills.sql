@@ -51,6 +51,9 @@ FROM unnest(
 ) r
 ORDER BY 1
 
+-- name: market_was_closed
+SELECT isempty(candleworks.open_times(candleworks.calendar_of(%(symbol)s), %(start)s, %(stop)s))
+
 -- name: gap_spans
 -- The closed gaps, filled or not, of a symbol on these feeds; at both bounds stand good ticks.
 SELECT lower(r), upper(r)

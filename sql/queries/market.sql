@@ -70,8 +70,10 @@ FROM candleworks.candles_of(%(symbol)s, %(period)s::interval, %(start)s, %(stop)
 -- name: gaps_of_symbol
 -- The newest holes that touch [start, stop) and concern the symbol, newest first; more than `most` only where several
 -- began at the moment of the oldest. A hole without a symbol concerns those of its feed, or all where these are unknown.
-SELECT g.feed, g.symbol, g.started_at, g.ended_at, g.reason, g.filled_at
+-- outcome is what filling came to for this symbol, null while it was not tried.
+SELECT g.feed, g.symbol, g.started_at, g.ended_at, g.reason, g.filled_at, f.outcome
 FROM public.feed_gaps g
+LEFT JOIN public.gap_fills f ON f.gap_id = g.id AND f.symbol = %(symbol)s
 WHERE (g.started_at < %(stop)s OR %(stop)s::timestamptz IS NULL)
     AND (g.ended_at > %(start)s OR g.ended_at IS NULL OR %(start)s::timestamptz IS NULL)
     AND (

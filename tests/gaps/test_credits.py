@@ -1,5 +1,6 @@
 """The budget of API credits, which all processes share through the database."""
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -103,18 +104,31 @@ def test_the_vendors_word_counts_for_everybody(
     """A refusal pauses all processes until the next minute of the clock, or for as long as the vendor says."""
     budget = Credits(connection, limited(settings), clockwork.wait)
     other = Credits(clockwork.connection, limited(settings), clockwork.wait)
-    budget.refused(None, whole_day=False)
+    budget.refused(None, "slow down", whole_day=False)
     other.spend()
     (until_next_minute,) = clockwork.waits
     assert 0 < until_next_minute <= 61
-    budget.refused(5, whole_day=False)
+    budget.refused(5, "slow down", whole_day=False)
     other.spend()
     assert 4 < clockwork.waits[1] <= 5
 
 
-def test_the_vendors_word_may_count_for_the_day(connection: Connection, settings: Settings) -> None:
-    """Whatever the configuration says."""
-    budget = Credits(connection, limited(settings, credits_per_day=None))
-    budget.refused(None, whole_day=True)
-    with pytest.raises(NoCreditsTodayError, match=r"used up \(0 of as many as the vendor gives\)"):
-        budget.spend()
+@pytest.mark.parametrize("credits_per_day", [None, 800])
+def test_the_vendors_word_counts_for_the_day_until_somebody_lifts_it(
+    connection: Connection, settings: Settings, credits_per_day: int | None
+) -> None:
+    """The message has the vendor's words instead of a count of ours that says the contrary, and the way out."""
+    budget = Credits(connection, limited(settings, credits_per_day=credits_per_day))
+    budget.refused(None, "You have run out of API credits for the day", whole_day=True)
+    for _ in range(2):
+        with pytest.raises(NoCreditsTodayError) as refused:
+            budget.spend()
+        assert re.fullmatch(
+            r"The vendor gives no more API credits today: it said 'You have run out of API credits for the day' at"
+            r" \d\d:\d\d UTC\. It is asked again after \d{4}-\d\d-\d\d 00:00 UTC, or at once by `candleworks fill-gaps"
+            r" --retry-credits`\.",
+            str(refused.value),
+        )
+    assert budget.lift_pause()
+    budget.spend()
+    assert not budget.lift_pause()

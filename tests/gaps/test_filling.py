@@ -193,8 +193,8 @@ def test_a_closed_market_costs_nothing(platform: Platform) -> None:
     gap = platform.book(DAY + timedelta(hours=2), DAY + timedelta(hours=5), "EUR/USD")
     partly = platform.book(DAY + timedelta(hours=9), DAY + timedelta(hours=10, minutes=3), "EUR/USD")
     report = platform.fill()
-    assert platform.outcomes() == [(gap, "EUR/USD", "empty", 0), (partly, "EUR/USD", "filled", 3)]
-    assert report.fills[0].error == "nothing to fetch: its calendar was closed, or retention dropped its time"
+    assert platform.outcomes() == [(gap, "EUR/USD", "market_closed", 0), (partly, "EUR/USD", "filled", 3)]
+    assert report.fills[0].error == "its market was closed, so nothing is missing"
     assert report.credits == platform.vendor.running.stats()["bar_requests"] - platform.asked_before == 1
     assert platform.filled() == [gap, partly]
 
@@ -301,4 +301,6 @@ def test_time_whose_ticks_retention_dropped_is_left_alone(platform: Platform) ->
     partly = platform.book(NOON - MINUTE, NOON + MINUTE, "BTC/USD")
     platform.fill()
     assert platform.outcomes() == [(gap, "BTC/USD", "empty", 0), (partly, "BTC/USD", "filled", 1)]
+    reasons = platform.rows("SELECT reason FROM gap_fills WHERE outcome = 'empty'")
+    assert reasons == [("retention has dropped the ticks of that time",)]
     assert list(platform.candles("BTC/USD", START, STOP)) == [NOON]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from candleworks.storage.engine import Engine
+from candleworks.storage.gap_fills import locked_symbol
 from tests.cli.commands import started
 from tests.gaps.filling import MINUTE, NOON, SYMBOLS, Platform
 
@@ -40,6 +41,10 @@ def test_a_killed_run_is_continued(platform: Platform, tmp_path: Path) -> None:
     until = start + PAGE * MINUTE
     assert page == [("failed", PAGE, f"interrupted after {until:%Y-%m-%d %H:%M} UTC", until)]
     assert (platform.filled(), platform.bar_ticks()) == ([], 4 * PAGE)
+    # The statement that the killed process had sent still runs, and holds the symbol.
+    while platform.rows("SELECT FROM pg_stat_activity WHERE application_name = 'candleworks fill-gaps'"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     report = platform.fill(platform.settings.model_copy(update={"rest_url": f"{platform.settings.rest_url}/"}))
     assert report.credits == 1
     assert platform.outcomes() == [(gap, "BTC/USD", "filled", PAGE + 40)]
@@ -48,6 +53,23 @@ def test_a_killed_run_is_continued(platform: Platform, tmp_path: Path) -> None:
     assert {minute: candle[:4] for minute, candle in platform.candles("BTC/USD", start, stop).items()} == {
         minute: bar[:4] for minute, bar in bars.items()
     }
+
+
+def test_a_second_run_leaves_symbols_to_the_first_one(platform: Platform) -> None:
+    """It waits for no tick that the first one changes, also where it looks again at earlier bars, and it succeeds."""
+    platform.book(NOON, NOON + 5 * MINUTE, "BTC/USD")
+    platform.fill()
+    platform.book(NOON + 10 * MINUTE, NOON + 15 * MINUTE, "BTC/USD")
+    first = platform.connection
+    with locked_symbol(first, "BTC/USD"), first.transaction(), ThreadPoolExecutor(1) as executor:
+        first.execute("UPDATE stocks_real_time SET price = price WHERE symbol = 'BTC/USD'")
+        second = executor.submit(platform.fill)
+        try:
+            report = second.result(PATIENCE_SECONDS)
+        finally:
+            first.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    assert (report.complete, report.busy, report.fills) == (True, ["BTC/USD"], [])
+    assert platform.fill().outcomes == "1 filled"
 
 
 def test_two_runs_at_once_fetch_everything_once(platform: Platform) -> None:

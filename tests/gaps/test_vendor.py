@@ -133,13 +133,15 @@ def test_429_waits_and_goes_on(platform: Platform) -> None:
 
 
 def test_429_for_the_day_ends_the_run_with_one_line(platform: Platform) -> None:
-    """What was not asked for is no failure, and waits for another day."""
+    """What was not asked for is no failure, and waits for another day, or until somebody has the vendor asked again."""
     platform.book(*GAP)
     platform.vendor.running.fail_bars(429, OUT_OF_CREDITS.replace("current minute", "day"))
     report = platform.fill()
     assert report.fills == []
-    assert str(report.stopped).startswith("The day's API credits are used up (1 of as many as the vendor gives)")
+    assert str(report.stopped).startswith("The vendor gives no more API credits today: it said 'You have run out")
     assert not report.complete
+    assert not platform.fill().complete
+    assert platform.fill(retry_credits=True).complete
 
 
 def test_the_days_budget_ends_the_run_and_the_next_day_goes_on(platform: Platform) -> None:

@@ -22,6 +22,15 @@ def open_gaps(connection: Connection, *holes: Hole, feed: str = "stocks") -> Non
         )
 
 
+def settle(connection: Connection, symbol: str, outcome: str, *, start: int) -> None:
+    """Say what filling the gap that began at that minute came to for a symbol."""
+    connection.execute(
+        "INSERT INTO gap_fills (gap_id, symbol, outcome, bars, reason, attempts, at)"
+        " SELECT id, %s, %s, 0, nullif(%s, 'filled'), 1, now() FROM feed_gaps WHERE started_at = %s",
+        [symbol, outcome, outcome, at(start)],
+    )
+
+
 def at(minute: int) -> datetime:
     return MONDAY + timedelta(minutes=minute)
 
@@ -32,9 +41,11 @@ def starts(answer: httpx.Response) -> list[int]:
 
 
 def test_gaps_have_the_agreed_shape(client: httpx.Client, store: Store, connection: Connection) -> None:
-    """Oldest first; ended_at is null while a hole is open, filled_at until it was filled."""
+    """Oldest first; ended_at is null while a gap is open, filled_at until it was filled, outcome is the symbol's."""
     store("AAPL", every_minute(MONDAY, 1))
     open_gaps(connection, ("AAPL", 20, None, False), (None, 5, 8, True))
+    settle(connection, "AAPL", "market_closed", start=5)
+    settle(connection, "MSFT", "empty", start=5)
     common = {"feed": "stocks", "reason": "disconnected"}
     assert client.get("/gaps.json", params={"symbol": "AAPL"}).json() == {
         "symbol": "AAPL",
@@ -45,6 +56,7 @@ def test_gaps_have_the_agreed_shape(client: httpx.Client, store: Store, connecti
                 "started_at": "2026-03-02T09:35:00Z",
                 "ended_at": "2026-03-02T09:38:00Z",
                 "filled_at": "2026-03-03T02:10:00Z",
+                "outcome": "market_closed",
             },
             {
                 **common,
@@ -52,6 +64,7 @@ def test_gaps_have_the_agreed_shape(client: httpx.Client, store: Store, connecti
                 "started_at": "2026-03-02T09:50:00Z",
                 "ended_at": None,
                 "filled_at": None,
+                "outcome": None,
             },
         ],
         "next": None,

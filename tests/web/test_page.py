@@ -13,11 +13,12 @@ from candleworks.storage.connection import Connection
 from candleworks.storage.engine import Engine
 from tests.web.browser import Browser, Page, chromium, until
 from tests.web.conftest import MONDAY, Store, every_minute, quoted_every_minute, serving
-from tests.web.test_gaps import open_gaps
+from tests.web.test_gaps import open_gaps, settle
 
 pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
 UP, DOWN = [0x26, 0xA6, 0x9A], [0xEF, 0x53, 0x50]  # --up and --down of the dark theme
 FILLED_GAP = [0x1A, 0x28, 0x39]  # --filled-gap on --back
+LEGEND = "[...document.querySelectorAll('#marks [class]')].filter((e) => !e.hidden).map((e) => e.textContent)"
 COUNT_PIXELS = """
 (([red, green, blue], tolerance = 0) => {
   const near = (one, other) => Math.abs(one - other) <= tolerance;
@@ -176,8 +177,7 @@ def test_gaps_are_shaded_and_rebuilt_candles_marked(
     open_gaps(connection, ("AAPL", 60, 80, True), (None, 20, 40, False))
     page.goto(f"{site}?symbol=AAPL")
     see(page, "time", minute(MONDAY, 99))
-    legend = "[...document.querySelectorAll('#marks [class]')].filter((e) => !e.hidden).map((e) => e.textContent)"
-    assert page.evaluate(legend) == ["Gap", "Filled gap", "Rebuilt"]
+    assert page.evaluate(LEGEND) == ["Gap", "Filled gap", "Rebuilt"]
     shaded = f"{COUNT_PIXELS}({FILLED_GAP}, 2)"
     before = until(lambda: page.evaluate(shaded), 30, "the shade of a filled gap")
     height = page.box("#chart")["height"]
@@ -189,8 +189,32 @@ def test_gaps_are_shaded_and_rebuilt_candles_marked(
     assert page.text("#mark") == "Filled gap 2026-03-02 10:30:00 to 10:50:00: disconnected. Rebuilt from bars"
     connection.execute("UPDATE feed_gaps SET filled_at = now()")
     page.goto(f"{site}?symbol=AAPL")
-    until(lambda: page.evaluate(legend) == ["Filled gap", "Rebuilt"], 30, "the second gap filled")
+    until(lambda: page.evaluate(LEGEND) == ["Filled gap", "Rebuilt"], 30, "the second gap filled")
     until(lambda: page.evaluate(shaded) > 1.5 * before, 30, "its shade")
+
+
+def test_a_gap_while_the_market_was_closed_is_no_filled_one(
+    page: Page, site: str, store: Store, connection: Connection
+) -> None:
+    """Nothing was missed, so nothing is shaded, and the crosshair says why; one without bars stays a gap."""
+    store("AAPL", every_minute(MONDAY, 30))
+    open_gaps(connection, ("AAPL", 5, 10, True), ("AAPL", 27, 28, True))
+    settle(connection, "AAPL", "market_closed", start=5)
+    settle(connection, "AAPL", "empty", start=27)
+    page.goto(f"{site}?symbol=AAPL")
+    see(page, "time", minute(MONDAY, 29))
+    assert page.evaluate(LEGEND) == ["Gap"]
+    assert page.evaluate(f"{COUNT_PIXELS}({FILLED_GAP}, 2)") == 0
+    page.evaluate("document.querySelector('#chart').focus()")
+    for mark in ("Gap without bars 2026-03-02 09:57:00 to 09:58:00", "Market closed 2026-03-02 09:35:00 to 09:40:00"):
+        until(lambda mark=mark: stepped_left(page) == f"{mark}: disconnected", 30, mark)
+
+
+def stepped_left(page: Page) -> str:
+    """Put the crosshair on the candle to the left and return what is said of it once it is drawn."""
+    page.call("Input.dispatchKeyEvent", type="rawKeyDown", key="ArrowLeft", windowsVirtualKeyCode=37)
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    return page.text("#mark")
 
 
 def test_an_open_gap_reaches_to_the_edge(page: Page, site: str, store: Store, connection: Connection) -> None:

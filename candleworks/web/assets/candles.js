@@ -140,9 +140,15 @@ export class Candles {
   }
 }
 
-function gapOf({ started_at, ended_at, filled_at, reason }) {
+// settled: null while ticks are missing, else why none are: filled, market_closed, empty.
+function gapOf({ started_at, ended_at, filled_at, reason, outcome }) {
   const seconds = (text) => (text === null ? Infinity : Date.parse(text) / 1000);
-  return { start: seconds(started_at), stop: seconds(ended_at), filled: filled_at !== null, reason };
+  return { start: seconds(started_at), stop: seconds(ended_at), settled: settledBy(outcome, filled_at), reason };
+}
+
+function settledBy(outcome, filledAt) {
+  if (outcome !== null) return outcome === "failed" ? null : outcome;
+  return filledAt === null ? null : "filled";
 }
 
 function same(one, other) {

@@ -1,4 +1,5 @@
-// Shades the known holes in what was received, behind the candles: hatched while they are not filled, plain afterwards.
+// Shades the known gaps in what was received, behind the candles: hatched while ticks are missing, plain once they were
+// filled, and not at all where the market was closed.
 
 const LEAST_PIXELS = 5;
 const HATCH_PIXELS = 7;
@@ -33,6 +34,7 @@ export class GapShades {
     if (!this.#candles?.list.length) return;
     target.useBitmapCoordinateSpace(({ context, bitmapSize, horizontalPixelRatio: ratio }) => {
       for (const gap of this.#candles.gaps) {
+        if (gap.settled === "market_closed") continue;
         const [left, right] = this.#span(gap, bitmapSize.width / ratio);
         if (right < 0 || left > bitmapSize.width / ratio) continue;
         this.#shade(context, gap, left * ratio, (right - left) * ratio, bitmapSize.height, HATCH_PIXELS * ratio);
@@ -59,8 +61,9 @@ export class GapShades {
     return first + (index - 0.5 + part) * (scale.logicalToCoordinate(1) - first);
   }
 
-  #shade(context, { filled }, left, width, height, step) {
+  #shade(context, { settled }, left, width, height, step) {
     const { filledGap, gap, gapLine } = this.#colours;
+    const filled = settled === "filled";
     context.fillStyle = filled ? filledGap : gap;
     context.fillRect(left, 0, width, height);
     if (filled) return;

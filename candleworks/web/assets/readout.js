@@ -41,17 +41,19 @@ export function speakCandle() {
 // Explains the shades in view, and what is known about the candle pointed at.
 export function writeMarks(candles = null, index = null) {
   const seen = {
-    missed: candles?.gaps.some(({ filled }) => !filled),
-    filled: candles?.gaps.some(({ filled }) => filled),
+    missed: candles?.gaps.some(({ settled }) => settled === null || settled === "empty"),
+    filled: candles?.gaps.some(({ settled }) => settled === "filled"),
     rebuilt: candles?.list.some(({ rebuilt }) => rebuilt),
   };
   for (const [name, there] of Object.entries(seen)) document.querySelector(`#marks .${name}`).hidden = !there;
   write(document.querySelector("#mark"), index === null ? "" : markOf(candles.gapsAt(index), candles.list[index]));
 }
 
+const GAP_WORDS = { filled: "Filled gap", market_closed: "Market closed", empty: "Gap without bars" };
+
 function markOf(gaps, { rebuilt }) {
   const [first, ...others] = gaps.map(
-    (gap) => `${gap.filled ? "Filled gap" : "Gap"} ${gapTimes(gap.start, gap.stop)}: ${gap.reason}`,
+    (gap) => `${GAP_WORDS[gap.settled] ?? "Gap"} ${gapTimes(gap.start, gap.stop)}: ${gap.reason}`,
   );
   const parts = first ? [others.length ? `${first}, and ${others.length} more` : first] : [];
   return [...parts, ...(rebuilt ? ["Rebuilt from bars"] : [])].join(". ");
