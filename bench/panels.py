@@ -19,7 +19,7 @@ from candleworks.candles.calendars import sync_calendars
 from candleworks.candles.refresh import refresh
 from candleworks.settings import load_settings
 from candleworks.storage.connection import Connection, connect
-from candleworks.storage.reader import READER
+from candleworks.storage.reader import READER, set_up_reader
 from tests.grafana.expansion import Query, queries, variable_queries
 
 ROUNDS = 7
@@ -71,6 +71,7 @@ def measure(databases: Databases, options: Options) -> Iterator[Measurement]:
 
 def _prepare(connection: Connection, end: datetime, ticks: int) -> None:
     sync_calendars(connection, load_settings({}))
+    set_up_reader(connection)
     quotes = ticks // 10
     # Totals are kept row by row, for a row every ten seconds: half a million at once take longer than everything else.
     connection.execute("ALTER TABLE ingest_stats DISABLE TRIGGER USER")

@@ -50,7 +50,7 @@ def import_ticks(
     settings = load_settings()
     reading = Reading(None if format == ANY else format, symbol, timezone, column_mapping(columns), digits)
     progress = Progress("import-ticks", "percent of the file")
-    with migrated(settings, "import-ticks") as connection:
+    with migrated(settings, "import-ticks", create="embedded") as connection:
         reports = list(
             import_paths(
                 connection,

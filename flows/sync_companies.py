@@ -23,7 +23,7 @@ def sync_companies(every: bool = False, exchange: str | None = None, country: st
         country: Narrows the lists.
     """
     settings = load_settings()
-    with prepared(settings) as dsn:
+    with prepared(settings, create="embedded") as dsn:
         report = sync(settings, dsn, every=every, exchange=exchange, country=country)
     unclear = [{"symbol": symbol, "problem": "unknown"} for symbol in report.unknown]
     unclear += [{"symbol": symbol, "problem": "several exchanges"} for symbol in report.ambiguous]

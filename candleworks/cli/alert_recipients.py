@@ -9,7 +9,7 @@ from rich.table import Table
 from candleworks.alerts.recipients import LOG
 from candleworks.alerts.routing import START, chosen, conflict, own_recipients, waiting
 from candleworks.cli.console import wide_console
-from candleworks.cli.opening import migrated
+from candleworks.cli.opening import reading
 from candleworks.errors import UsageError
 from candleworks.settings import Settings, load_settings
 from candleworks.storage.connection import Connection
@@ -25,7 +25,7 @@ def list_recipients(forget: Forget = None) -> None:
 
     A recipient that is forgotten comes back when somebody delivers to its address.
     """
-    with migrated(load_settings(), "alerts recipients") as connection:
+    with reading(load_settings(), "alerts recipients") as connection:
         if forget is not None:
             _forget(connection, forget)
             return

@@ -19,7 +19,7 @@ from candleworks.alerts.routing import conflict, sent_elsewhere, waiting
 from candleworks.cli.alert_recipients import list_recipients
 from candleworks.cli.alert_watch import watch
 from candleworks.cli.console import wide_console
-from candleworks.cli.opening import migrated, prepared
+from candleworks.cli.opening import migrated, prepared, reading
 from candleworks.cli.running import log_to_stderr
 from candleworks.cli.times import moment as moment_of
 from candleworks.cli.times import span
@@ -53,7 +53,7 @@ def list_(
 ) -> None:
     """List the alerts that are not resolved, and the notifications that were not delivered yet."""
     since = clock.now() - span(resolved) if resolved else None
-    with migrated(load_settings(), "alerts list") as connection:
+    with reading(load_settings(), "alerts list") as connection:
         found = list_alerts(connection, since, SHOWN_ALERTS)
         unsent = unsent_notifications(connection)
         remarks = [waiting(connection), conflict(list_deliverers(connection))]
@@ -74,7 +74,7 @@ def list_(
 @alerts.command()
 def show(number: Number, as_json: AsJson = False) -> None:
     """Show an alert, what happened to it, and the notifications about it."""
-    with migrated(load_settings(), "alerts show") as connection:
+    with reading(load_settings(), "alerts show") as connection:
         alert, history, notifications = show_alert(connection, number)
     if as_json:
         typer.echo(json.dumps({"alert": alert, "history": history, "notifications": notifications}, default=str))

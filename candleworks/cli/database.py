@@ -1,25 +1,55 @@
 """`candleworks migrate` and `dsn`: the database itself."""
 
+import logging
+from typing import Annotated
+
 import typer
 
-from candleworks.cli.opening import prepare, prepared
-from candleworks.settings import load_settings
-from candleworks.storage.connection import database
+from candleworks.cli.opening import create_if_empty, prepare
+from candleworks.settings import Settings, load_settings
+from candleworks.storage.connection import database, describe, has_database
+from candleworks.storage.schema import plan
+
+log = logging.getLogger(__name__)
 
 
-def migrate() -> None:
-    """Bring the database's tables, views and calendars up to date; harmless to repeat."""
+def migrate(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")] = False,
+) -> None:
+    """Bring the database's tables, views and calendars up to date; harmless to repeat.
+
+    No other command changes tables but `up` and `ingest`, unless storage.migrate in the configuration is manual.
+    """
     settings = load_settings()
+    if dry_run:
+        _show_plan(settings)
+        return
     with database(settings) as connection_string:
         done = prepare(connection_string, settings, typer.echo)
-    for line in done or ["nothing to apply"]:
-        typer.echo(line)
+    if not done:
+        typer.echo("nothing to apply")
+
+
+def _show_plan(settings: Settings) -> None:
+    if not has_database(settings):
+        typer.echo(f"There is no database in {settings.home} yet: migrate would make one there.")
+        return
+    with database(settings) as connection_string:
+        found = plan(connection_string)
+    for name in found.pending:
+        typer.echo(f"would apply {name}")
+    for table, rows in found.adopted.items():
+        counted = f"{rows:,} row{'s' if rows != 1 else ''}"
+        typer.echo(f"would adopt {counted} of {table} and keep the old table as {table}_before_candleworks")
+    typer.echo(f"nothing was changed in {describe(connection_string)}" if found.pending else "nothing to apply")
 
 
 def dsn() -> None:
     """Print the connection string in use, and start the embedded server if it is not running.
 
-    For example: psql "$(candleworks dsn)"
+    For example: psql "$(candleworks dsn)". An embedded database that is new gets its tables.
     """
-    with prepared(load_settings(), keep_running=True) as connection_string:
+    settings = load_settings()
+    with database(settings, keep_running=True) as connection_string:
+        create_if_empty(connection_string, settings, "embedded", log.info)
         typer.echo(connection_string)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from candleworks import clock
-from candleworks.cli.opening import migrated
+from candleworks.cli.opening import reading
 from candleworks.errors import UsageError
 from candleworks.history.export_plan import Export, ExportProgress, ExportResult, Format, suffix
 from candleworks.settings import load_settings
@@ -57,7 +57,7 @@ def export(
     # Not at the top: it loads pyarrow, 0.2 to 0.3 s that every other command would wait.
     from candleworks.history.export import export as export_rows  # noqa: PLC0415
 
-    with migrated(load_settings(), "export") as connection, _shown() as progress:
+    with reading(load_settings(), "export") as connection, _shown() as progress:
         result = export_rows(connection, wanted, progress)
     _print(wanted, result)
 

@@ -53,7 +53,7 @@ def import_files(
     """
     settings = load_settings()
     reading = Reading(format, symbol, timezone, column_mapping(columns), digits)
-    with migrated(settings, "import") as connection, ImportProgress() as progress:
+    with migrated(settings, "import", create="embedded") as connection, ImportProgress() as progress:
         try:
             reports = []
             for report in import_paths(

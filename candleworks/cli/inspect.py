@@ -12,7 +12,7 @@ from rich.table import Table
 from candleworks import __version__
 from candleworks.cli.alert_recipients import notification_facts
 from candleworks.cli.feed_report import feed_tables, with_monitoring
-from candleworks.cli.opening import migrated
+from candleworks.cli.opening import migrated, reading
 from candleworks.settings import load_settings
 from candleworks.storage.connection import describe
 from candleworks.storage.inspection import Inspection, inspect
@@ -26,7 +26,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object inst
 def status(as_json: AsJson = False) -> None:
     """Show the database, what it holds, how far the candles are, and what each feed and symbol does."""
     settings = load_settings()
-    with migrated(settings, "status") as connection:
+    with reading(settings, "status") as connection:
         watched = read_monitoring(connection)
         symbols = {state.feed: () for state in watched.feeds} | {feed.name: feed.names for feed in settings.feeds}
         found = read_status(connection, symbols)
@@ -48,7 +48,7 @@ def status(as_json: AsJson = False) -> None:
 def doctor() -> None:
     """Say what is used, why, and whether anything needs attention."""
     settings = load_settings()
-    with migrated(settings, "doctor") as connection:
+    with reading(settings, "doctor") as connection:
         seen = inspect(connection)
         server = describe(connection.info.dsn)
         notifications = notification_facts(connection, settings)

@@ -1,52 +1,141 @@
-"""How commands come to a database that is ready for them."""
+"""How commands come to a database that is ready for them, and which of them may change its schema.
+
+`migrate`, `up` and `ingest` do, the latter two unless storage.migrate is manual. All others refuse a database that does
+not have the schema of this program; docs/decisions/0016-who-migrates.md.
+"""
 
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Literal
+
+import typer
 
 from candleworks.candles.calendars import sync_calendars
-from candleworks.errors import TransientError
+from candleworks.errors import TerminalError, TransientError
 from candleworks.settings import Settings
-from candleworks.storage.connection import Connection, connect, database, transient_errors
+from candleworks.storage.connection import (
+    Connection,
+    connect,
+    database,
+    describe,
+    has_database,
+    transient_errors,
+)
 from candleworks.storage.migrations import migrate
+from candleworks.storage.reader import set_up_reader
+from candleworks.storage.schema import count_migrations, is_empty, listed, require_schema
 
 log = logging.getLogger(__name__)
 
+# Where a command may set up a database in which there is nothing yet: nowhere, on the embedded server, anywhere.
+Create = Literal["never", "embedded", "anywhere"]
+
 
 @contextmanager
-def prepared(settings: Settings, *, keep_running: bool = False) -> Iterator[str]:
-    """Yield the connection string of the database in use, brought up to this version and this configuration."""
-    with database(settings, keep_running=keep_running) as dsn:
-        prepare(dsn, settings)
+def reading(settings: Settings, purpose: str) -> Iterator[Connection]:
+    """Yield a connection for what only reads: the right to read suffices, and nothing is made or written."""
+    require_database(settings)
+    with database(settings) as dsn, transient_errors(dsn), connect(dsn, f"candleworks {purpose}") as connection:
+        require_schema(connection)
+        yield connection
+
+
+@contextmanager
+def prepared(settings: Settings, *, create: Create = "never") -> Iterator[str]:
+    """Yield the connection string of the database in use for what writes; its calendars follow the configuration."""
+    if create == "never":
+        require_database(settings)
+    with database(settings) as dsn:
+        create_if_empty(dsn, settings, create, partial(typer.echo, err=True))
+        _require_and_sync(dsn, settings)
+        yield dsn
+
+
+@contextmanager
+def migrated(settings: Settings, purpose: str, *, create: Create = "never") -> Iterator[Connection]:
+    """Yield a connection to the prepared database; it is lost with one clear sentence."""
+    with (
+        prepared(settings, create=create) as dsn,
+        transient_errors(dsn),
+        connect(dsn, f"candleworks {purpose}") as connection,
+    ):
+        yield connection
+
+
+@contextmanager
+def migrating(settings: Settings) -> Iterator[str]:
+    """Yield the connection string; the schema is brought up to date, or required where storage.migrate is manual."""
+    with database(settings) as dsn:
+        _follow(dsn, settings, typer.echo)
         yield dsn
 
 
 @contextmanager
 def prepared_or_later(settings: Settings) -> Iterator[tuple[str, Callable[[], object] | None]]:
-    """Yield the connection string, and what prepares the database later when it is away now: ticks need not wait."""
+    """Do as migrating(); yield besides what prepares the database later when it is away now: ticks need not wait."""
     with database(settings) as dsn:
         try:
-            prepare(dsn, settings)
+            _follow(dsn, settings)
         except TransientError as error:
             log.warning("%s Ticks are kept on disk until then.", error)
-            yield dsn, partial(prepare, dsn, settings)
+            yield dsn, partial(_follow, dsn, settings)
         else:
             yield dsn, None
 
 
-@contextmanager
-def migrated(settings: Settings, purpose: str) -> Iterator[Connection]:
-    """Yield a connection to the prepared database; it is lost with one clear sentence."""
-    with prepared(settings) as dsn, transient_errors(dsn), connect(dsn, f"candleworks {purpose}") as connection:
-        yield connection
+def create_if_empty(dsn: str, settings: Settings, create: Create, tell: Callable[[str], None]) -> None:
+    """Set the database up where there is nothing in it yet, and `create` and storage.migrate let us."""
+    allowed = create == "anywhere" or (create == "embedded" and settings.dsn is None)
+    if not allowed or settings.storage.migrate == "manual":
+        return
+    with transient_errors(dsn), connect(dsn, "candleworks schema") as connection:
+        new = is_empty(connection)
+    if new:
+        prepare(dsn, settings, tell)
+
+
+def check_schema(dsn: str) -> None:
+    """Raise TerminalError unless the database has the schema of this program, TransientError when it is away."""
+    with transient_errors(dsn), connect(dsn, "candleworks schema") as connection:
+        require_schema(connection)
 
 
 def prepare(dsn: str, settings: Settings, tell: Callable[[str], None] = log.info) -> list[str]:
-    """Bring tables, views and calendars up to date; return one line for everything that was done.
+    """Bring tables, views and calendars up to date; return the names of what was applied and the calendars computed.
 
-    `tell` takes what is worth knowing while it goes on: tables that are adopted, which may take a while.
+    `tell` takes a line about it, and what is worth knowing while it goes on: tables that are adopted take a while. On
+    the embedded server, which is ours, the role of dashboards is made as well.
     """
-    done = [f"applied {name}" for name in migrate(dsn, settings, tell)]
+    applied = migrate(dsn, settings, tell)
+    if applied:
+        tell(f"Applied {count_migrations(applied)} to {describe(dsn)}: {listed(applied)}.")
     with transient_errors(dsn), connect(dsn, "candleworks calendars") as connection:
-        return done + [f"computed the sessions of {name}" for name in sync_calendars(connection, settings)]
+        if applied and settings.dsn is None:
+            set_up_reader(connection)
+        computed = sync_calendars(connection, settings)
+    if computed:
+        tell(f"Computed the sessions of {', '.join(computed)}.")
+    return applied + computed
+
+
+def _follow(dsn: str, settings: Settings, tell: Callable[[str], None] = log.info) -> None:
+    if settings.storage.migrate == "auto":
+        prepare(dsn, settings, tell)
+    else:
+        _require_and_sync(dsn, settings)
+
+
+def _require_and_sync(dsn: str, settings: Settings) -> None:
+    with transient_errors(dsn), connect(dsn, "candleworks calendars") as connection:
+        require_schema(connection)
+        sync_calendars(connection, settings)
+
+
+def require_database(settings: Settings) -> None:
+    if not has_database(settings):
+        raise TerminalError(
+            f"There is no database in {settings.home} yet: run `candleworks up` or `candleworks import FILE`, or set"
+            " CANDLEWORKS_DSN."
+        )

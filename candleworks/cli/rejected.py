@@ -14,7 +14,7 @@ from rich.table import Table
 from candleworks import clock
 from candleworks.candles.refresh import refresh
 from candleworks.cli.console import wide_console
-from candleworks.cli.opening import migrated
+from candleworks.cli.opening import migrated, reading
 from candleworks.cli.times import span
 from candleworks.errors import UsageError
 from candleworks.quarantine.corrections import corrections_of
@@ -47,7 +47,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List refused ticks that are not stored by now, newest first."""
-    with migrated(load_settings(), "rejected list") as connection:
+    with reading(load_settings(), "rejected list") as connection:
         found = list_rejected(connection, Selection(feed, reason, _since(since), everything), limit)
         waiting = count_rejected(connection)
     if as_json:
@@ -70,7 +70,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a refused tick as it came, and what became of it."""
-    with migrated(load_settings(), "rejected show") as connection:
+    with reading(load_settings(), "rejected show") as connection:
         tick = read_rejected(connection, number)
     if as_json:
         typer.echo(json.dumps(asdict(tick), default=str))

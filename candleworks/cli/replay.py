@@ -12,7 +12,7 @@ import typer
 from pydantic import SecretStr, ValidationError
 
 from candleworks import clock
-from candleworks.cli.opening import migrated, prepared
+from candleworks.cli.opening import prepared, reading
 from candleworks.cli.replay_run import Outcome, ReplayRun, summarise
 from candleworks.cli.running import log_to_stderr
 from candleworks.errors import TerminalError, UsageError
@@ -67,12 +67,16 @@ def replay(
     source, recording = _read(settings, file, _part(symbol or (), start, stop), from_db=from_db)
     target = _target(settings, into, _feed(feed, recording.symbols))
     if fresh:
-        with prepared(target) as dsn:
+        with prepared(target, create="anywhere") as dsn:
             with transient_errors(dsn), connect(dsn, "candleworks replay") as connection:
                 check_for_replays(connection)
             empty_database(dsn)
             shutil.rmtree(target.home / "spool" / feed, ignore_errors=True)
-    with prepared(target) as dsn, transient_errors(dsn), connect(dsn, "candleworks replay") as connection:
+    with (
+        prepared(target, create="anywhere") as dsn,
+        transient_errors(dsn),
+        connect(dsn, "candleworks replay") as connection,
+    ):
         check_for_replays(connection)
         run = _prepare(target, dsn, connection, recording, source, speed=speed if shift else None)
         _announce(run, into)
@@ -107,7 +111,7 @@ def _read(settings: Settings, file: Path | None, part: Part, *, from_db: bool) -
     if file is not None:
         return str(file), read_recording(file, built_in_catalogue(), part, named="")
     builder = RecordingBuilder()
-    with migrated(settings, "replay") as connection:
+    with reading(settings, "replay") as connection:
         bounds = (
             moment_of(int(max(part.start_us, microseconds_of(EARLIEST)))),
             moment_of(int(min(part.stop_us, microseconds_of(LATEST)))),

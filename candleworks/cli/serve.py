@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from candleworks.cli.opening import check_schema, require_database
 from candleworks.cli.running import Duration, log_to_stderr, stop_on_signal
 from candleworks.errors import TransientError
-from candleworks.settings import Settings, load_settings
+from candleworks.settings import load_settings
 from candleworks.storage.connection import database
-from candleworks.storage.migrations import migrate
 from candleworks.web.server import HOST, address, listen, run_server
 
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Instead of CANDLEWORKS_WEB_PORT, default 8050.")]
@@ -24,8 +24,9 @@ def serve(host: Host = HOST, port: Port = None, duration: Duration = None) -> No
     """Serve the chart page, /ohlc.csv, /ohlc.json, /symbols, /healthz and /metrics on 127.0.0.1."""
     settings = load_settings()
     log_to_stderr(settings)
+    require_database(settings)
     with listen(port or settings.web_port, host) as listener, database(settings) as dsn:
-        _migrate(dsn, settings)
+        _check_schema(dsn)
         typer.echo(f"chart page {address(listener)}")
         asyncio.run(_run(dsn, listener, duration))
 
@@ -34,9 +35,9 @@ async def _run(dsn: str, listener: socket.socket, duration_seconds: float | None
     await run_server(dsn, listener, stop_on_signal(duration_seconds))
 
 
-def _migrate(dsn: str, settings: Settings) -> None:
-    """Migrate unless the database is away: the page then says so, and comes alive with the database."""
+def _check_schema(dsn: str) -> None:
+    """Require the schema unless the database is away: the page then says so, and comes alive with the database."""
     try:
-        migrate(dsn, settings)
+        check_schema(dsn)
     except TransientError as error:
         _log.warning("%s", error)

@@ -31,7 +31,7 @@ def sync_companies(
     one API credit each. What is known already is never replaced by nothing. Symbols that are not found are named.
     """
     settings = load_settings()
-    with prepared(settings) as dsn:
+    with prepared(settings, create="embedded") as dsn:
         report = fill_companies(
             settings, dsn, file=file, every=every, exchange=exchange, country=country, wait=_wait_for_credits
         )

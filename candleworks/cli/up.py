@@ -11,7 +11,7 @@ import typer
 
 from candleworks.cli.grafana import GRAFANA, address_of_page, find_grafana
 from candleworks.cli.live_status import LiveStatus
-from candleworks.cli.opening import prepared
+from candleworks.cli.opening import migrating
 from candleworks.cli.orchestration import (
     PREFECT_FILE,
     WORKER,
@@ -75,7 +75,7 @@ def up(duration: Duration = None, prefect: Orchestrated = True) -> None:
             for child in children:
                 if not child.needs_database:
                     child.start()
-            with prepared(settings) as dsn:
+            with migrating(settings) as dsn:
                 asyncio.run(_run(settings, dsn, duration, children, prefect=prefect))
         finally:
             _stop(children)

@@ -1,5 +1,7 @@
 """The sections of the configuration file, but for feeds and quality."""
 
+from typing import Literal
+
 from pydantic import Field, StrictFloat, StrictInt
 
 from candleworks.settings.kinds import CalendarName, RestUrl, Section, SilenceSeconds, Symbol
@@ -62,8 +64,12 @@ class RetentionDays(Section):
 
 
 class Storage(Section):
-    """How the database keeps ticks. The chunk interval counts when the tables are created."""
+    """How the database keeps ticks. The chunk interval counts when the tables are created.
 
+    `migrate` says who may change the schema: `up` and `ingest` as well (auto), or `candleworks migrate` alone (manual).
+    """
+
+    migrate: Literal["auto", "manual"] = "auto"
     chunk_interval_days: StrictInt = Field(default=1, ge=1, le=365)
     compress_after_days: CompressAfterDays = CompressAfterDays()
     retention_days: RetentionDays = RetentionDays()

@@ -72,6 +72,17 @@ def set_aside(connection: Connection, pending: Iterable[str]) -> list[str]:
 
     Raises AdoptionRefusedError when something is in the way that cannot be adopted.
     """
+    tables = adoptable(connection, pending)
+    for rename in tables.values():
+        connection.execute(rename)
+    return sorted(tables, reverse=True)
+
+
+def adoptable(connection: Connection, pending: Iterable[str]) -> dict[str, str]:
+    """Return the old tables that would be adopted, each with the statement that renames it; changes nothing.
+
+    Raises AdoptionRefusedError when something is in the way that cannot be adopted.
+    """
     names = set(_CREATED.findall("\n".join(pending)))
     if any(name.startswith("%") for name in names):
         names |= _CREATED_BY_FORMAT
@@ -83,9 +94,7 @@ def set_aside(connection: Connection, pending: Iterable[str]) -> list[str]:
     obstacles = _obstacles_by_name(connection, found) | _obstacles_by_use(connection, aggregates, list(tables))
     if obstacles:
         raise AdoptionRefusedError(obstacles)
-    for rename in tables.values():
-        connection.execute(rename)
-    return sorted(tables, reverse=True)
+    return tables
 
 
 def _aggregates(connection: Connection) -> _Aggregates:

@@ -60,6 +60,13 @@ def _embedded(settings: Settings, *, keep_running: bool) -> Iterator[str]:
         yield dsn
 
 
+def has_database(settings: Settings) -> bool:
+    """Whether there is a database to open without making one: one of their own, or an embedded one made before."""
+    from candleworks.storage.embedded import EmbeddedServer  # noqa: PLC0415 - not needed with a server of one's own
+
+    return settings.dsn is not None or EmbeddedServer(settings.home).data.is_dir()
+
+
 def revive_database(settings: Settings) -> bool:
     """Start an embedded server again that died while it is in use; return whether that was so.
 
@@ -157,7 +164,10 @@ def _with_defaults(dsn: str, application: str) -> str:
     given = conninfo_to_dict(dsn)
     options = f"{given.get('options') or ''} {_SESSION}".strip()
     timeout = given.get("connect_timeout") or CONNECT_TIMEOUT_SECONDS
-    return make_conninfo(dsn, options=options, connect_timeout=timeout, application_name=application)
+    # A server that cannot convert texts, as with SQL_ASCII, would otherwise decide how they are encoded.
+    return make_conninfo(
+        dsn, options=options, connect_timeout=timeout, application_name=application, client_encoding="UTF8"
+    )
 
 
 def _one_line(error: Exception) -> str:

@@ -54,13 +54,14 @@ def detect(connection: Connection) -> Detected:
         )
     try:
         with connection.transaction(force_rollback=True):
-            connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+            if not _installed(connection):
+                connection.execute("CREATE EXTENSION timescaledb")
             return _judge(_setting(connection, "timescaledb.license"), _version(connection))
     except psycopg.errors.DuplicateFunction:
         return Detected(
             Engine.POSTGRES, "TimescaleDB is there now, but this database was set up without it and stays so."
         )
-    except psycopg.errors.InsufficientPrivilege:
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction):
         return Detected(
             Engine.POSTGRES, "TimescaleDB is there, but this role may not create the extension: let a superuser do it."
         )
@@ -98,10 +99,14 @@ def _version(connection: Connection) -> str:
 
 def _preloaded(connection: Connection) -> bool:
     """Whether the server loads TimescaleDB; where the extension is in use, it does."""
-    if connection.execute("SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'").fetchone():
+    if _installed(connection):
         return True
     with connection.transaction():
         return "timescaledb" in (_setting(connection, "shared_preload_libraries") or "")
+
+
+def _installed(connection: Connection) -> bool:
+    return connection.execute("SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'").fetchone() is not None
 
 
 def _setting(connection: Connection, name: str) -> str | None:

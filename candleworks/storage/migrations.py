@@ -12,7 +12,7 @@ from typing import NamedTuple
 from candleworks.errors import TerminalError
 from candleworks.settings import Settings
 from candleworks.storage.adoption import adopt, set_aside
-from candleworks.storage.connection import Connection, connect
+from candleworks.storage.connection import Connection, connect, describe
 from candleworks.storage.engine import Engine, detect, engine_of, licence_lost
 from candleworks.storage.queries import sql_directory
 
@@ -37,27 +37,23 @@ def migrate(dsn: str, settings: Settings, tell: Callable[[str], None] = _log.inf
     """Apply what is pending and return its names in order; harmless to repeat and to run at the same time.
 
     Old tables that are in the place of ours are adopted; `tell` is given sentences about that as it goes. Raises
-    TerminalError when they cannot be, when an applied file was changed afterwards, or when the database is newer than
-    this program.
+    TerminalError when they cannot be, when the database does not hold Unicode, when an applied file was changed
+    afterwards, or when the database is newer than this program.
     """
     with connect(dsn, "candleworks migrate", autocommit=False) as connection:
         connection.add_notice_handler(
             lambda notice: tell(notice.message_primary or "") if notice.sqlstate == WORTH_TELLING else None
         )
+        check_encoding(connection)
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK_KEY])
         connection.execute(
             "CREATE TABLE IF NOT EXISTS public.candleworks_migrations ("
             " name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
         )
-        applied: dict[str, str] = dict(
-            connection.execute("SELECT name, sha256 FROM public.candleworks_migrations").fetchall()
-        )
-        available = read_migrations(_engine(connection))
-        _check(applied, available)
-        pending = [migration for migration in available if migration.name not in applied]
+        pending = pending_migrations(connection, chosen_engine(connection))
         if not pending:
             return []
-        old_tables = set_aside(connection, (migration.sql for migration in pending))
+        old_tables = set_aside(connection, [migration.sql for migration in pending])
         for migration in pending:
             connection.execute(
                 "SELECT set_config('candleworks.chunk_interval', %s, true)",
@@ -73,6 +69,22 @@ def migrate(dsn: str, settings: Settings, tell: Callable[[str], None] = _log.inf
         return [migration.name for migration in pending]
 
 
+def has_migrations(connection: Connection) -> bool:
+    """Whether any version was ever applied to the database."""
+    row = connection.execute("SELECT to_regclass('public.candleworks_migrations')").fetchone()
+    return row is not None and row[0] is not None
+
+
+def pending_migrations(connection: Connection, engine: Engine) -> list[Migration]:
+    """Return what is to be applied, in order; changes nothing. Raises TerminalError as migrate() does."""
+    applied: dict[str, str] = {}
+    if has_migrations(connection):
+        applied = dict(connection.execute("SELECT name, sha256 FROM public.candleworks_migrations").fetchall())
+    available = read_migrations(engine)
+    _check(connection, applied, available)
+    return [migration for migration in available if migration.name not in applied]
+
+
 def read_migrations(engine: Engine) -> list[Migration]:
     """Return the files of `sql/common` and of the engine, by their number."""
     paths = [path for part in ("common", engine) for path in (sql_directory() / part).glob("*.sql")]
@@ -81,8 +93,20 @@ def read_migrations(engine: Engine) -> list[Migration]:
     ]
 
 
-def _engine(connection: Connection) -> Engine:
+def check_encoding(connection: Connection) -> None:
+    """Raise TerminalError unless the database holds all of Unicode: symbols and names may have any letter."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise TerminalError(
+            f"Database {describe(connection.info.dsn)} has the encoding {encoding}, which cannot hold every name:"
+            " create one with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0, and name it in CANDLEWORKS_DSN."
+        )
+
+
+def chosen_engine(connection: Connection) -> Engine:
     """Return the engine once chosen, which a database keeps, else the best one."""
+    if not has_migrations(connection):
+        return detect(connection).engine
     try:
         engine = engine_of(connection)
     except LookupError:
@@ -92,12 +116,13 @@ def _engine(connection: Connection) -> Engine:
     return engine
 
 
-def _check(applied: dict[str, str], available: list[Migration]) -> None:
+def _check(connection: Connection, applied: dict[str, str], available: list[Migration]) -> None:
     known = {migration.name: migration.sha256 for migration in available}
     for name, sha256 in applied.items():
         if name not in known:
             raise TerminalError(
-                f"The database has the migration {name}, which this version does not know: upgrade candleworks."
+                f"Database {describe(connection.info.dsn)} is newer than this candleworks, which does not know the"
+                f" migration {name}: upgrade candleworks."
             )
         if known[name] != sha256:
             raise TerminalError(f"The migration {name} was changed after it was applied: restore sql/{name}.sql.")

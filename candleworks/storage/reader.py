@@ -42,12 +42,12 @@ def address_of(dsn: str) -> Address:
 
 
 def set_up_reader(connection: Connection, password: str | None = None) -> None:
-    """Give the role its rights in this database, and a password when one is given; harmless to repeat.
+    """Make the role, give it its rights in this database, and a password when one is given; harmless to repeat.
 
     Raises TerminalError when there is no such role and none can be made. The server never sees the password itself: it
     is hashed here.
     """
-    row = connection.execute("SELECT candleworks.set_up_reader()").fetchone()
+    row = connection.execute("SELECT candleworks.make_reader()").fetchone()
     if row and row[0]:
         raise TerminalError(row[0])
     if password is None:

@@ -258,3 +258,14 @@ ORDER BY symbol, ctid DESC
 
 -- name: count_companies
 SELECT count(*) FROM public.company_before_candleworks
+
+-- name: database_is_empty
+-- Whether nothing was ever made here; what an extension brings does not count.
+SELECT to_regnamespace('candleworks') IS NULL AND NOT EXISTS (
+    SELECT FROM pg_class c
+    WHERE c.relnamespace = 'public'::regnamespace
+        AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = c.oid AND e.deptype = 'e')
+)
+
+-- name: count_rows
+SELECT count(*) FROM public.{table}

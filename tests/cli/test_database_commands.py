@@ -1,6 +1,7 @@
 """`migrate`, `dsn`, `status` and `candles refresh`."""
 
 import json
+import re
 import time
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -30,12 +31,10 @@ on_one_engine = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=Tr
 
 
 def test_migrating_twice_is_harmless(invoke: Invoke, empty_dsn: str) -> None:
-    """The first time names what it applied, in order; the second time says that there is nothing to do."""
+    """The first time says what it applied, and to what; the second time says that there is nothing to do."""
     first = invoke("migrate", CANDLEWORKS_DSN=empty_dsn)
-    names = [line.split("/")[1] for line in first.output.splitlines() if line.startswith("applied ")]
     assert (first.status, first.errors) == (0, "")
-    assert names[0] == "0001_schema"
-    assert names == sorted(names)
+    assert re.match(r"Applied \d\d migrations to test_\S+ on \S+: common/0001_schema to \w+/\w+\.\n", first.output)
     assert invoke("migrate", CANDLEWORKS_DSN=empty_dsn) == (0, "nothing to apply\n", "")
 
 

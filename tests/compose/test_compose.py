@@ -263,7 +263,7 @@ def test_the_databases_are_made_for_ordinary_roles(server_dsn: str) -> None:
             migrate(make_conninfo(server_dsn, dbname="compose", user="candleworks"), load_settings({}))
             with connect(make_conninfo(server_dsn, dbname="compose", user="candleworks")) as connection:
                 assert engine_of(connection) is Engine.TIMESCALE
-                assert connection.execute("SELECT candleworks.set_up_reader()").fetchall() == [(None,)]
+                assert connection.execute("SELECT candleworks.make_reader()").fetchall() == [(None,)]
             hashed = admin.execute(
                 "SELECT count(*) FROM pg_authid WHERE rolname IN ('candleworks', 'prefect')"
                 " AND rolpassword LIKE 'SCRAM%' AND NOT rolsuper"

@@ -10,6 +10,7 @@ from candleworks.candles.calendars import sync_calendars
 from candleworks.candles.refresh import refresh
 from candleworks.settings import load_settings
 from candleworks.storage.connection import Connection, connect
+from candleworks.storage.reader import set_up_reader
 from tests.conftest import clone
 
 NOW = datetime(2026, 11, 18, 16, 30, 20, tzinfo=UTC)  # a Wednesday, New York has been open for two hours
@@ -86,6 +87,7 @@ def filled(server_dsn: str, template: str) -> Iterator[str]:
 def fill(connection: Connection) -> None:
     parameters = {"now": NOW}
     sync_calendars(connection, load_settings({}))
+    set_up_reader(connection)
     connection.execute("SELECT candleworks.prepare_ticks(%(now)s - interval '9 days', %(now)s)", parameters)
     connection.execute("SELECT candleworks.prepare_quotes(%(now)s - interval '9 days', %(now)s)", parameters)
     for statement in (TICKS, QUOTES, *FILLING):

@@ -14,7 +14,7 @@ from psycopg.conninfo import make_conninfo
 from candleworks.clock import monotonic
 from candleworks.errors import TerminalError
 from candleworks.settings import load_settings
-from candleworks.storage.connection import Connection, connect
+from candleworks.storage.connection import Connection, connect, describe
 from candleworks.storage.engine import Engine
 from candleworks.storage.migrations import migrate, read_migrations
 from tests.conftest import clone
@@ -178,7 +178,8 @@ def test_a_database_of_a_newer_version_is_refused(dsn: str, connection: Connecti
     with pytest.raises(TerminalError) as caught:
         migrate(dsn, load_settings({}))
     assert str(caught.value) == (
-        "The database has the migration common/9999_future, which this version does not know: upgrade candleworks."
+        f"Database {describe(connection.info.dsn)} is newer than this candleworks, which does not know the migration"
+        " common/9999_future: upgrade candleworks."
     )
 
 
