@@ -121,6 +121,8 @@ def test_a_signal_stops_it_cleanly(
 def test_a_lost_database_is_said_and_found_again(tmp_path: Path, free_port: int) -> None:
     """503 with one sentence while the database is away, then data again without a restart."""
     server = EmbeddedServer(tmp_path / "home")
+    with server.use() as dsn:
+        migrate(dsn, load_settings({}))
     with server.use() as dsn, serve("--port", str(free_port), CANDLEWORKS_DSN=dsn) as served:
         client = httpx.Client(base_url=served.url(), timeout=PATIENCE_SECONDS)
         assert client.get("/healthz").json()["database"] == "ok"
