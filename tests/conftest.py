@@ -3,10 +3,13 @@
 import itertools
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from psycopg.conninfo import make_conninfo
@@ -58,6 +61,15 @@ def timescaledb_build() -> Path:
             " share/extension/), or set CANDLEWORKS_TIMESCALEDB or CANDLEWORKS_TEST_TIMESCALE_DSN"
         )
     return build
+
+
+def can_import(module: str, **identity: Any) -> bool:
+    """Tell whether another user, given as `subprocess.run` takes it, reaches this interpreter and the module."""
+    try:
+        seen = subprocess.run([sys.executable, "-c", f"import {module}"], capture_output=True, check=False, **identity)
+    except PermissionError:  # the interpreter lies where only its owner may go
+        return False
+    return seen.returncode == 0
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.platform import STOP_SECONDS, platform, processes_of
+from tests.conftest import can_import
 
 
 @pytest.fixture
@@ -22,8 +23,7 @@ def somebody() -> Iterator[str]:
     name = f"candleworks-{os.getpid()}"
     subprocess.run(["useradd", "--no-create-home", "--user-group", name], check=True)  # noqa: S607 - as found above
     try:
-        seen = subprocess.run([sys.executable, "-c", "import candleworks"], user=name, cwd="/", check=False)
-        if seen.returncode:
+        if not can_import("candleworks", user=name, cwd="/"):
             pytest.skip(f"other users cannot run {sys.executable}: give them access to it and what it links to")
         yield name
     finally:

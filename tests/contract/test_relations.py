@@ -220,6 +220,7 @@ TABLES = {
         "seconds float8",
         "at timestamptz NOT NULL DEFAULT now()",
         "id int8 NOT NULL",
+        "failing tstzmultirange",
     ],
     "candleworks_migrations": [
         "name text NOT NULL",

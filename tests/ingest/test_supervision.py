@@ -14,7 +14,7 @@ from websockets.sync.server import ServerConnection
 
 from candleworks.errors import TerminalError
 from candleworks.ingest import supervisor
-from candleworks.ingest.service import _Run
+from candleworks.ingest.service import _Run, stopped_by_hand
 from candleworks.model.notices import ignore
 from candleworks.settings import Feed, Settings, load_settings
 from tests.ingest.vendor import Vendor
@@ -45,7 +45,7 @@ def supervise(settings: Settings, url: str, waits: list[float], tries: int) -> N
     """Connect until so many tries ended."""
 
     async def run() -> None:
-        parts = _Run(settings, Feed(url=url), "", ignore, None, asyncio.Event())
+        parts = _Run(settings, Feed(url=url), "", ignore, None, asyncio.Event(), stopped_by_hand)
         running = asyncio.create_task(parts.supervisor.run())
         try:
             async with asyncio.timeout(60):

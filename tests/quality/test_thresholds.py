@@ -59,7 +59,7 @@ def test_a_calendar_of_ones_own_changes_the_class(tmp_path: Path) -> None:
         ),
         (
             "{ticks: {classes: {bond: {jump_percent: 1}}}}",
-            "quality.ticks.classes.bond is 'bond', allowed is 'stock', 'crypto' or 'forex'.",
+            "the key 'bond' of quality.ticks.classes is not allowed, allowed is 'stock', 'crypto' or 'forex'.",
         ),
         (
             "{system: {max_lag_ms: 0}}",

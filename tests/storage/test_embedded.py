@@ -19,6 +19,7 @@ import pytest
 from candleworks.clock import monotonic
 from candleworks.errors import ConfigurationError, TerminalError
 from candleworks.storage.embedded import EmbeddedServer
+from tests.conftest import can_import
 
 PATIENCE_SECONDS = 60
 USE = """
@@ -310,14 +311,8 @@ def ordinary_user() -> pwd.struct_passwd:
         nobody = pwd.getpwnam("nobody")
     except KeyError:
         pytest.skip("there is no user 'nobody' on this machine")
-    reached = subprocess.run(
-        [sys.executable, "-c", "import candleworks.storage.embedded"],
-        **as_user(nobody),
-        capture_output=True,
-        check=False,
-    )
-    if reached.returncode:
-        pytest.skip(f"the user 'nobody' cannot reach {sys.executable}: {reached.stderr.decode()[-200:]}")
+    if not can_import("candleworks.storage.embedded", **as_user(nobody)):
+        pytest.skip(f"other users cannot run {sys.executable}: give them access to it and what it links to")
     return nobody
 
 
