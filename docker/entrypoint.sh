@@ -4,5 +4,6 @@ set -eu
 if [ -z "${TWELVEDATA_API_KEY:-}" ] && [ -n "${CANDLEWORKS_SIMULATOR:-}" ]; then
     export CANDLEWORKS_FEED_URL="ws://$CANDLEWORKS_SIMULATOR/v1/quotes/price"
     export CANDLEWORKS_REST_URL="http://$CANDLEWORKS_SIMULATOR"
+    export CANDLEWORKS_SIMULATED=true
 fi
 exec "$@"

@@ -28,11 +28,11 @@ def serve(host: Host = HOST, port: Port = None, duration: Duration = None) -> No
     with listen(port or settings.web_port, host) as listener, database(settings) as dsn:
         _check_schema(dsn)
         typer.echo(f"chart page {address(listener)}")
-        asyncio.run(_run(dsn, listener, duration))
+        asyncio.run(_run(dsn, listener, duration, simulated=settings.shows_simulated))
 
 
-async def _run(dsn: str, listener: socket.socket, duration_seconds: float | None) -> None:
-    await run_server(dsn, listener, stop_on_signal(duration_seconds))
+async def _run(dsn: str, listener: socket.socket, duration_seconds: float | None, *, simulated: bool) -> None:
+    await run_server(dsn, listener, stop_on_signal(duration_seconds), simulated=simulated)
 
 
 def _check_schema(dsn: str) -> None:

@@ -160,7 +160,11 @@ def _children(settings: Settings, *, prefect: bool) -> list[Child]:
     children = []
     if settings.simulated:
         simulator = RunningSimulator("127.0.0.1", _free_port())
-        environment = {"CANDLEWORKS_FEED_URL": simulator.feed_url, "CANDLEWORKS_REST_URL": simulator.rest_url}
+        environment = {
+            "CANDLEWORKS_FEED_URL": simulator.feed_url,
+            "CANDLEWORKS_REST_URL": simulator.rest_url,
+            "CANDLEWORKS_SIMULATED": "true",
+        }
         symbols = dict.fromkeys(ticker for feed in settings.feeds for ticker in feed.tickers)
         arguments = ["simulate", "--port", str(simulator.port), "--symbols", ",".join(symbols)]
         arguments += ["--rate", str(settings.simulator.rate), "--seed", str(settings.simulator.seed)]
@@ -189,6 +193,7 @@ def _heading(settings: Settings, dsn: str, *, prefect: bool) -> list[str]:
         f"Database    {describe(dsn)}",
         '            psql "$(.venv/bin/candleworks dsn)"',
         f"Feed        {source}",
+        *(["            Made-up prices: its market never closes, not even on weekends."] if settings.simulated else []),
         f"Logs        {settings.home / 'logs'}   Ctrl-C stops everything.",
     ]
 

@@ -21,6 +21,7 @@ ENVIRONMENT = {
     "CANDLEWORKS_HOME": "home",
     "CANDLEWORKS_FEED_URL": "feed_url",
     "CANDLEWORKS_REST_URL": "rest_url",
+    "CANDLEWORKS_SIMULATED": "shows_simulated",
     "CANDLEWORKS_WEB_PORT": "web_port",
     "CANDLEWORKS_PREFECT_PORT": "prefect_port",
     "CANDLEWORKS_TIMESCALEDB": "timescaledb",
@@ -39,6 +40,7 @@ _SECRETS = frozenset({"dsn", "api_key", "alert_urls", "reader_password"})
 _TEXT = "a text (in quotes where YAML takes it for something else)"
 # What is allowed where pydantic says it in the terms of a programmer; the rest of its messages are used as they are.
 _ALLOWED = {
+    "bool_parsing": "true or false",
     "string_type": _TEXT,
     "invalid_key": _TEXT,
     "tuple_type": "a list",

@@ -52,6 +52,7 @@ class Settings(File):
     home: Path = Path(".candleworks")
     feed_url: FeedUrl = VENDOR_FEED_URL
     rest_url: RestUrl = VENDOR_REST_URL
+    shows_simulated: bool = False
     web_port: Port = 8050
     prefect_port: Port = 4200
     timescaledb: Path | None = None

@@ -19,11 +19,14 @@ from candleworks.web.quality import quality_routes
 _STATUS = {BadParameterError: 400, UnknownSymbolError: 404, CandleworksError: 503}
 
 
-def create_app(market: Market) -> FastAPI:
-    """Build the application. FastAPI's own documentation pages are off because they load scripts from elsewhere."""
+def create_app(market: Market, *, simulated: bool = False) -> FastAPI:
+    """Build the application; `simulated` has the page say that its prices are.
+
+    FastAPI's own documentation pages are off because they load scripts from elsewhere.
+    """
     app = FastAPI(title="candleworks", openapi_url=None, docs_url=None, redoc_url=None)
     app.add_middleware(Guard)
-    app.include_router(page_routes())
+    app.include_router(page_routes(simulated=simulated))
     app.include_router(ohlc_routes(market))
     app.include_router(gap_routes(market))
     app.include_router(health_routes(market))

@@ -17,12 +17,14 @@ _LIBRARY = "lightweight-charts.js"
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 
-def page_routes() -> APIRouter:
+def page_routes(*, simulated: bool) -> APIRouter:
+    """Return the routes; a page of simulated prices says so."""
     router = APIRouter()
 
     @router.api_route("/", methods=["GET", "HEAD"])
     async def page() -> Response:
         text = (_ASSETS / "page.html").read_text(encoding="utf-8").replace("{version}", asset_version())
+        text = text.replace("{simulated}", "" if simulated else "hidden")
         return Response(text, media_type="text/html; charset=utf-8", headers={"Cache-Control": "no-cache"})
 
     @router.api_route("/assets/{version}/{name}", methods=["GET", "HEAD"])

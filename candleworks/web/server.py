@@ -38,13 +38,16 @@ def address(listener: socket.socket) -> str:
     return f"http://{HOST}:{listener.getsockname()[1]}/"
 
 
-async def run_server(dsn: str, listener: socket.socket, stop: asyncio.Event) -> None:
-    """Serve until `stop` is set; requests under way get GRACE_SECONDS to finish."""
+async def run_server(dsn: str, listener: socket.socket, stop: asyncio.Event, *, simulated: bool = False) -> None:
+    """Serve until `stop` is set; requests under way get GRACE_SECONDS to finish.
+
+    `simulated` has the page say that its prices are.
+    """
     # Requests wait for a free thread, not for a connection: waiting for a connection means that the database is away.
     current_default_thread_limiter().total_tokens = MAX_CONNECTIONS
     with open_market(dsn) as market:
         config = uvicorn.Config(
-            create_app(market),
+            create_app(market, simulated=simulated),
             log_config=None,
             log_level="warning",
             access_log=False,

@@ -52,6 +52,7 @@ def test_it_says_where_everything_is(running: Platform) -> None:
         f"Database    candleworks on {running.home}/postgres:5432",
         '            psql "$(.venv/bin/candleworks dsn)"',
         "Feed        simulated (set TWELVEDATA_API_KEY for live data)",
+        "            Made-up prices: its market never closes, not even on weekends.",
         f"Logs        {running.home}/logs   Ctrl-C stops everything.",
     ]
     assert re.fullmatch(

@@ -208,6 +208,16 @@ def test_the_feed_is_simulated_unless_there_is_a_key(key: str, feed: str) -> Non
     assert result.stdout == feed
 
 
+def test_the_page_is_told_whether_prices_are_simulated_and_not_the_key() -> None:
+    """It listens to browsers, and needs no secret of the vendor."""
+    assert SERVICES["web"]["environment"]["TWELVEDATA_API_KEY"] == "${TWELVEDATA_API_KEY:+set}"
+    environment = {"PATH": os.environ["PATH"], "CANDLEWORKS_SIMULATOR": "simulator:8765"}
+    command = [ROOT / "docker/entrypoint.sh", "sh", "-c", 'printf %s "${CANDLEWORKS_SIMULATED:-}"']
+    for key, simulated in (("", "true"), ("set", "")):
+        told = subprocess.run(command, env=environment | {"TWELVEDATA_API_KEY": key}, capture_output=True, check=True)
+        assert told.stdout.decode() == simulated
+
+
 @pytest.mark.parametrize("name", ["worker", "deploy"])
 def test_modules_of_the_containers_exist(name: str) -> None:
     """What the services run with python -m is there, and takes these options."""

@@ -17,12 +17,13 @@ Store = Callable[..., None]
 
 
 @contextlib.contextmanager
-def serving(dsn: str, port: int = 0) -> Iterator[str]:
+def serving(dsn: str, port: int = 0, *, simulated: bool = False) -> Iterator[str]:
     """Run the server in a thread and yield the page's address."""
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
     listener = listen(port)
-    thread = threading.Thread(target=loop.run_until_complete, args=[run_server(dsn, listener, stop)])
+    server = run_server(dsn, listener, stop, simulated=simulated)
+    thread = threading.Thread(target=loop.run_until_complete, args=[server])
     thread.start()
     try:
         yield address(listener)

@@ -193,6 +193,19 @@ def test_gaps_are_shaded_and_rebuilt_candles_marked(
     until(lambda: page.evaluate(shaded) > 1.5 * before, 30, "its shade")
 
 
+@pytest.mark.parametrize("simulated", [True, False])
+def test_a_page_of_simulated_prices_says_that_its_market_never_closes(
+    browser: Browser, dsn: str, store: Store, simulated: bool
+) -> None:
+    """Stocks that are live on a Saturday would be believed otherwise."""
+    store("AAPL", every_minute(MONDAY, 3))
+    with serving(dsn, simulated=simulated) as site, browser.page() as page:
+        page.goto(f"{site}?symbol=AAPL")
+        see(page, "time", minute(MONDAY, 2))
+        said = page.evaluate("document.querySelector('.simulated').checkVisibility()")
+        assert (said, page.text(".simulated")) == (simulated, "Simulated prices: this market never closes")
+
+
 def test_a_gap_while_the_market_was_closed_is_no_filled_one(
     page: Page, site: str, store: Store, connection: Connection
 ) -> None:
