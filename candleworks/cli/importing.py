@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from candleworks.cli.console import explain
 from candleworks.cli.import_report import ImportProgress, show
 from candleworks.cli.opening import migrated
 from candleworks.errors import UsageError
@@ -60,15 +61,15 @@ def import_files(
                 connection, settings, paths, reading, again=again, dry_run=dry_run, progress=progress.tell
             ):
                 progress.end()
-                if report.error is not None:
-                    typer.echo(str(report.error), err=True)
+                if report.failure is not None:
+                    explain(report.failure)
                 reports.append(report)
         except KeyboardInterrupt:
             progress.end()
             typer.echo("Interrupted: the same command goes on where this one was.", err=True)
             raise typer.Exit(1) from None
     show(reports, dry_run=dry_run)
-    if failed := [report.error for report in reports if report.error is not None]:
+    if failed := [report.failure for report in reports if report.failure is not None]:
         raise typer.Exit(max(error.exit_code for error in failed))
 
 

@@ -2,7 +2,6 @@
 
 import signal
 import sys
-import traceback
 from typing import Annotated
 
 import typer
@@ -11,6 +10,7 @@ from candleworks import __version__
 from candleworks.cli.alerts import alerts
 from candleworks.cli.candles import candles
 from candleworks.cli.check import check
+from candleworks.cli.console import DEBUG, explain
 from candleworks.cli.database import dsn, migrate
 from candleworks.cli.export import export
 from candleworks.cli.fill_gaps import fill_gaps
@@ -27,8 +27,6 @@ from candleworks.cli.simulate import simulate
 from candleworks.cli.sync_companies import sync_companies
 from candleworks.cli.up import up
 from candleworks.errors import CandleworksError
-
-DEBUG = "--debug"
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
 for command in (up, ingest, serve, migrate, status, doctor, maintain, dsn, simulate, replay, sync_companies):
@@ -69,18 +67,14 @@ def main() -> None:
         arguments = [argument for argument in sys.argv[1:] if argument != DEBUG]  # it may stand anywhere
         app(args=arguments, prog_name="candleworks")
     except CandleworksError as error:
-        _explain(str(error))
+        explain(error)
         raise SystemExit(error.exit_code) from None
     except OSError as error:
         # A home, a log or a lock that cannot be written; anything without a path is a mistake of ours.
         if error.filename is None:
             raise
-        _explain(f"{error.filename} cannot be used ({error.strerror}): correct its permissions, or name another place.")
+        explain(
+            error,
+            f"{error.filename} cannot be used ({error.strerror}): correct its permissions, or name another place.",
+        )
         raise SystemExit(1) from None
-
-
-def _explain(sentence: str) -> None:
-    if DEBUG in sys.argv:
-        traceback.print_exc()
-    else:
-        sys.stderr.write(f"{sentence}\n")

@@ -75,7 +75,7 @@ def guess_columns(lines: Sequence[str]) -> Guess | None:
 
 def cells_of(line: str, separator: str, *, lower: bool = True) -> list[str]:
     """Split a line, whose cells may be quoted."""
-    cells = next(csv.reader([line.strip()], delimiter=separator), [])
+    cells = next(csv.reader([line.strip().replace("\r", " ")], delimiter=separator), [])
     return [cell.strip().lower() if lower else cell.strip() for cell in cells]
 
 

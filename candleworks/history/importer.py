@@ -8,7 +8,7 @@ from typing import Any
 
 from candleworks import clock
 from candleworks.candles.refresh import refresh
-from candleworks.errors import CandleworksError, TransientError, UsageError
+from candleworks.errors import CandleworksError, TerminalError, UsageError
 from candleworks.history.bar_intervals import with_interval
 from candleworks.history.blocks import TextData
 from candleworks.history.company_csv import parse_companies
@@ -16,7 +16,7 @@ from candleworks.history.formats import Layout, Reading, Relation, check_reading
 from candleworks.history.readers import Reader, TextReader
 from candleworks.history.reports import FileReport, ImportResult, Progress, Tell, silent
 from candleworks.history.rows import Bounds
-from candleworks.history.sources import Content, Source, sources_of
+from candleworks.history.sources import Content, Source, sources_of, sources_within
 from candleworks.history.storing import ORIGIN, Tally, TickImport
 from candleworks.history.tables import table_reader
 from candleworks.model.bars import period_of
@@ -24,7 +24,7 @@ from candleworks.model.notices import Notice, Notify, ignore
 from candleworks.model.trades import MICROSECONDS, moment_of
 from candleworks.settings import Settings
 from candleworks.storage.companies import merge_companies
-from candleworks.storage.connection import Connection
+from candleworks.storage.connection import Connection, is_outage
 from candleworks.storage.imports import IMPORTED, locked_import, read_import, read_progress, save_import
 from candleworks.storage.rejected import quarantine
 
@@ -54,14 +54,7 @@ def import_paths(
     check_reading(reading)
     run = _Run(connection, settings, reading, again, dry_run, progress)
     for path in paths:
-        try:
-            sources = sources_of(path)
-        except TransientError:
-            raise
-        except CandleworksError as error:
-            yield FileReport(str(path), error=error)
-            continue
-        for source in sources:
+        for source in sources_within(path):
             report = run.report(source)
             if report.result is not None and not report.result.known and not dry_run:
                 notify(_finished(report.path, report.result))
@@ -92,6 +85,14 @@ def _finished(path: str, result: ImportResult) -> Notice:
     return Notice("import.finished", path, {**counts, **bounds, "sha256": record.sha256, "format": result.format})
 
 
+def _unexpected(name: str, error: Exception) -> TerminalError:
+    """Describe what nobody foresaw, with its traceback as the cause."""
+    reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    described = TerminalError(f"{name} cannot be imported ({reason}): check the file, or see --debug.")
+    described.__cause__ = error
+    return described
+
+
 @dataclass(frozen=True)
 class _Run:
     connection: Connection
@@ -104,15 +105,19 @@ class _Run:
     def report(self, source: Source) -> FileReport:
         try:
             return FileReport(source.name, self.result(source))
-        except TransientError:
-            raise
         except CandleworksError as error:
+            if is_outage(error):
+                raise
             return FileReport(source.name, error=error)
+        except Exception as error:  # whatever it is, it concerns one file of many
+            if is_outage(error):
+                raise
+            return FileReport(source.name, error=_unexpected(source.name, error))
 
     def result(self, source: Source) -> ImportResult:
         with source.opened() as content, locked_import(self.connection, content.sha256):
             record = read_import(self.connection, content.sha256)
-            if record is not None and record.status == IMPORTED and not self.again:
+            if record is not None and record.status == IMPORTED and not (self.again or record.is_unusable):
                 result = ImportResult(record, known=True)
             else:
                 result = self._imported(content, met_before=record is not None)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from candleworks.errors import CandleworksError
+from candleworks.errors import CandleworksError, TerminalError
 from candleworks.storage.imports import ImportRecord
 
 
@@ -50,3 +50,18 @@ class FileReport:
     path: str
     result: ImportResult | None = None
     error: CandleworksError | None = None
+
+    @property
+    def failure(self) -> CandleworksError | None:
+        """Why nothing of it could be used: the error, or that every line was rejected."""
+        if self.result is None or not self.result.record.is_unusable:
+            return self.error
+        why = f" ({self.result.examples[0]})" if self.result.examples else ""
+        return TerminalError(
+            f"{self.path} has no line that can be used, {self.result.record.rejected:,} were rejected{why}:"
+            " correct the file or the options."
+        )
+
+    def count(self, name: str) -> int:
+        """Return how many rows were stored, duplicates or rejected; 0 for a file that was not read."""
+        return 0 if self.result is None or self.result.known else int(getattr(self.result.record, name))

@@ -11,7 +11,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -65,7 +65,10 @@ class Source:
             while _head(path, self.name).startswith((_GZIP_MAGIC, _ZSTD_MAGIC)):
                 unpack = _gunzip if _head(path, self.name).startswith(_GZIP_MAGIC) else _unzstd
                 path = _spooled(stack, unpack(path, self.name))
-            yield _scanned(path, self.name)
+            content = _scanned(path, self.name)
+            if content.kind == "text" and not content.newlines and (returns := _count(path, b"\r")):
+                content = replace(content, path=_spooled(stack, _with_newlines(path)), newlines=returns)
+            yield content
 
 
 def sources_of(path: str | Path) -> list[Source]:
@@ -83,7 +86,7 @@ def sources_of(path: str | Path) -> list[Source]:
             found = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207 - Path.glob is relative
             if not found:
                 raise TerminalError(f"{path} matches no file: check the pattern.")
-            return [source for each in found for source in sources_of(each)]
+            return [source for each in found for source in sources_within(each)]
         if path.exists() and not path.is_file():  # a pipe, which can be read once only
             return [Source(str(path), path, _piped(path))]
     except OSError as error:
@@ -91,6 +94,21 @@ def sources_of(path: str | Path) -> list[Source]:
     if _head(path, str(path)).startswith(_ZIP_MAGIC):
         return _members_of(path)
     return [Source(str(path), path)]
+
+
+def sources_within(path: str | Path) -> list[Source]:
+    """Return what one path of several stands for; where there is none, a source that says so when it is opened."""
+    try:
+        return sources_of(path)
+    except (TerminalError, OSError, ValueError) as error:  # such as a path with a null byte
+        return [Source(str(path), Path(path), _refusing(error))]
+
+
+def _refusing(error: Exception) -> Callable[[IO[bytes]], None]:
+    def read(out: IO[bytes]) -> None:  # noqa: ARG001 - Source's
+        raise error
+
+    return read
 
 
 def _files_of(directory: Path) -> list[Source]:
@@ -103,7 +121,7 @@ def _files_of(directory: Path) -> list[Source]:
     )
     if not found:
         raise TerminalError(f"{directory} holds no file to import: its name has to end in {', '.join(_SUFFIXES)}.")
-    return [source for path in found for source in sources_of(path)]
+    return [source for path in found for source in sources_within(path)]
 
 
 def _members_of(archive: Path) -> list[Source]:
@@ -157,6 +175,17 @@ def _unpacked(inner: pa.CompressedInputStream, name: str) -> bytes:
     except OSError as error:
         reason = " ".join(str(error).split())
         raise TerminalError(f"{name} is a broken zstd file ({reason}): fetch it again.") from None
+
+
+def _with_newlines(path: Path) -> Callable[[IO[bytes]], None]:
+    """Write a text whose lines end in carriage returns alone with line feeds in their place."""
+
+    def read(out: IO[bytes]) -> None:
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE_BYTES):
+                out.write(piece.replace(b"\r", b"\n"))
+
+    return read
 
 
 @contextlib.contextmanager
@@ -219,6 +248,11 @@ def _scanned(path: Path, name: str) -> Content:
     if blank:
         raise TerminalError(f"{name} is empty: there is nothing to import.")
     return Content(name, path, digest.hexdigest(), size, "text", start, newlines)
+
+
+def _count(path: Path, byte: bytes) -> int:
+    with path.open("rb") as file:
+        return sum(piece.count(byte) for piece in iter(lambda: file.read(_PIECE_BYTES), b""))
 
 
 def _check_encoding(

@@ -147,6 +147,8 @@ def table_reader(content: Content, bounds: Bounds) -> TableReader:
             " ticks have time, symbol and price, or time, symbol, bid and ask."
         )
     names = tuple(name for name in (*REQUIRED[found], *OPTIONAL[found]) if name in schema.names)
+    if twice := [name for name in names if schema.names.count(name) > 1]:
+        raise TerminalError(f"{content.name} has the column {twice[0]} more than once: give one of them another name.")
     return TableReader(content, found, names, rows, bounds)
 
 

@@ -130,6 +130,11 @@ def transient_errors(dsn: str) -> Iterator[None]:
         raise _unreachable(dsn, error) from error
 
 
+def is_outage(error: BaseException) -> bool:
+    """Whether an error says that the database is away or overtaxed, whatever was to be stored."""
+    return isinstance(error, TransientError | psycopg.OperationalError | psycopg.InterfaceError)
+
+
 def _unreachable(dsn: str, error: Exception) -> TransientError:
     if isinstance(error, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure):
         return TransientError(

@@ -33,6 +33,11 @@ class ImportRecord:
     status: str
     imported_at: datetime
 
+    @property
+    def is_unusable(self) -> bool:
+        """Whether every row was rejected; such a content is read again the next time."""
+        return 0 < self.rejected == self.rows
+
 
 @contextmanager
 def locked_import(connection: Connection, sha256: str) -> Iterator[None]:

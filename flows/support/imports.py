@@ -27,7 +27,7 @@ def import_state(reports: Sequence[FileReport], *, dry_run: bool) -> State[Any]:
     results = [each.result for each in reports if each.result]
     if len(results) < len(reports):
         return failed(message)
-    if any(map(_unusable, results)):
+    if any(each.record.is_unusable for each in results):
         return failed(message, REJECTED)
     fresh = [each.record for each in results if not each.known]
     if not any(each.stored for each in fresh):
@@ -77,8 +77,3 @@ def _counts(results: Sequence[ImportResult], *, dry_run: bool) -> str:
 
 def _with_advice(reason: str) -> str:
     return f"{reason}: set timezone" if "offset from UTC" in reason and "timezone" not in reason else reason
-
-
-def _unusable(result: ImportResult) -> bool:
-    record = result.record
-    return record.rejected > 0 and record.rejected == record.rows

@@ -86,6 +86,30 @@ def test_bars_are_reported_as_bars(invoke: Invoke, dsn: str, tmp_path: Path) -> 
 
 
 @on_postgres
+def test_a_file_of_rejected_lines_alone_fails(invoke: Invoke, dsn: str, tmp_path: Path) -> None:
+    """With its counts and the reason, also when it is imported once more."""
+    (tmp_path / "ticks.csv").write_text(f"{HEADER}x\ny\n")
+    for _ in range(2):
+        ended = invoke("import", "ticks.csv", CANDLEWORKS_DSN=dsn)
+        assert ended.status == 1
+        assert ended.errors.startswith("ticks.csv has no line that can be used, 2 were rejected")
+        assert ended.errors.count("\n") == 1
+    (tmp_path / "ticks.csv").write_text(f"{TICKS}x\n")
+    assert invoke("import", "ticks.csv", CANDLEWORKS_DSN=dsn).status == 0
+
+
+@on_postgres
+def test_debug_shows_the_traceback_of_one_file(invoke: Invoke, dsn: str, tmp_path: Path) -> None:
+    """And the others are imported as without it."""
+    (tmp_path / "a.csv").write_text("nothing,known\n")
+    (tmp_path / "b.csv").write_text(TICKS)
+    ended = invoke("import", "--debug", "a.csv", "b.csv", CANDLEWORKS_DSN=dsn)
+    assert ended.status == 1
+    assert ended.errors.startswith("Traceback (most recent call last):")
+    assert ["stored", "2"] in cells(ended.output)
+
+
+@on_postgres
 def test_a_dry_run_stores_nothing(invoke: Invoke, dsn: str, connection: Connection, tmp_path: Path) -> None:
     """The same figures, and a title that says so."""
     (tmp_path / "ticks.csv").write_text(TICKS)

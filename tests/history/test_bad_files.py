@@ -4,9 +4,13 @@ import gzip
 import zipfile
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pyarrow as pa
 import pytest
 
+from candleworks.history import importer
+from candleworks.history.formats import Layout, Reading
+from candleworks.history.importer import import_paths
 from candleworks.storage.engine import Engine
 from tests.history.conftest import GOOD, HEADER, Desk
 
@@ -79,6 +83,81 @@ def test_a_file_that_cannot_be_read_is_refused(desk: Desk) -> None:
     """One line says what it is and what to do; nothing of it is stored."""
     for content, message in UNREADABLE:
         assert desk.refusal(content) == message
+
+
+def test_lines_that_end_in_carriage_returns_alone_are_read(desk: Desk) -> None:
+    """Ticks and companies, also behind a mark; a rejected line is told by its number."""
+    text = (HEADER + GOOD + "x\n").replace("\n", "\r")
+    assert desk.summary(desk.take(text)) == (2, 1, 0, 1)
+    assert desk.rejected()[0][1:] == ("line 3: 1 fields instead of 4", "x")
+    assert desk.summary(desk.take("\ufeff" + text)) == (2, 0, 1, 1)
+    assert desk.summary(desk.take("symbol,name\rAAPL,Apple\rMSFT,Microsoft")) == (2, 2, 0, 0)
+
+
+def test_one_bad_file_of_a_directory_does_not_stop_the_others(desk: Desk) -> None:
+    """Broken archives, columns named twice and files that mix the ends of lines."""
+    directory = desk.directory / "history"
+    directory.mkdir()
+    (directory / "archive.zip").write_bytes(b"PK\x03\x04garbage")
+    (directory / "cut.csv.gz").write_bytes(gzip.compress((HEADER + GOOD).encode())[:-12])
+    (directory / "mixed.csv").write_bytes((HEADER + GOOD).replace("\n", "\r").encode() + b"\n")
+    table = pa.table([pa.array([1.0]), pa.array([1.0])], names=["price", "price"])
+    table = table.append_column("time", pa.array([0], pa.timestamp("us", "UTC"))).append_column("symbol", [["A"]])
+    with pa.OSFile(str(directory / "twice.arrow"), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    (directory / "z.csv").write_text(HEADER + GOOD)
+    reports = list(import_paths(desk.connection, desk.settings, ["null\0byte.csv", str(directory)]))
+    assert str(reports.pop(0).error).endswith(
+        "cannot be imported (ValueError: embedded null byte): check the file, or see --debug."
+    )
+    said = [str(report.error).removeprefix(f"{directory}/").split(" (")[0] for report in reports]
+    assert said == [
+        "archive.zip is a broken zip file",
+        "cut.csv.gz is a broken gzip file",
+        f"mixed.csv has the columns time,symbol,price,day_volume {GOOD.strip().lower()}, {EXPECTED}",
+        "twice.arrow has the column price more than once: give one of them another name.",
+        "None",
+    ]
+    assert reports[-1].count("stored") == desk.ticks() == 1
+
+
+def test_an_unforeseen_exception_is_one_line_about_its_file(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next file is imported; the traceback is kept as the cause, for --debug."""
+    real = importer.layout_of
+
+    def failing(name: str, head: bytes, reading: Reading) -> Layout:
+        if name.endswith("a.csv"):
+            raise ValueError("nobody\nforesaw this")
+        return real(name, head, reading)
+
+    monkeypatch.setattr(importer, "layout_of", failing)
+    paths = [desk.write(HEADER, "a.csv"), desk.write(HEADER + GOOD, "b.csv")]
+    failed, stored = import_paths(desk.connection, desk.settings, paths)
+    assert str(failed.error) == (
+        f"{paths[0]} cannot be imported (ValueError: nobody foresaw this): check the file, or see --debug."
+    )
+    assert isinstance(failed.error and failed.error.__cause__, ValueError)
+    assert (stored.error, stored.count("stored")) == (None, 1)
+
+
+def test_a_lost_database_is_no_error_of_a_file(desk: Desk) -> None:
+    """It ends the import, for the next file would meet it too."""
+    desk.connection.close()
+    with pytest.raises(psycopg.OperationalError):
+        list(import_paths(desk.connection, desk.settings, [desk.write(HEADER + GOOD)]))
+
+
+def test_a_file_of_rejected_lines_alone_has_failed(desk: Desk) -> None:
+    """The error says why; one good line or a duplicate is enough for a success with counts."""
+    (report,) = import_paths(desk.connection, desk.settings, [desk.write(f"{HEADER}x\ny\n")])
+    assert str(report.failure).replace(f"{desk.directory}/", "") == (
+        "trades.csv has no line that can be used, 2 were rejected (line 2: 1 fields instead of 4):"
+        " correct the file or the options."
+    )
+    assert report.error is None
+    assert (report.count("stored"), report.count("duplicates"), report.count("rejected")) == (0, 0, 2)
+    (report,) = import_paths(desk.connection, desk.settings, [desk.write(f"{HEADER}{GOOD}x\n")])
+    assert (report.failure, report.count("stored"), report.count("rejected")) == (None, 1, 1)
 
 
 def test_what_stands_for_no_file_is_named(desk: Desk) -> None:
