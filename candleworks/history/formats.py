@@ -31,15 +31,6 @@ _DUKASCOPY_NODE = {
     "askvolume": "ask_volume",
     "bidvolume": "bid_volume",
 }
-_SAME = {"size": "volume"}
-_DUKASCOPY = {"ask": "ask", "bid": "bid", "askvolume": "ask_volume", "bidvolume": "bid_volume"}
-_DUKASCOPY_NODE = {
-    "timestamp": "time",
-    "askprice": "ask",
-    "bidprice": "bid",
-    "askvolume": "ask_volume",
-    "bidvolume": "bid_volume",
-}
 
 
 class Relation(StrEnum):
@@ -198,8 +189,8 @@ def _of_side(layout: Layout, side: str) -> Layout:
 
 def _mapped(name: str, lines: Sequence[str], columns: Mapping[str, str]) -> Layout:
     """Apply `--columns`: by the header's names, or by numbers for a file without a header."""
-    columns = {_SAME.get(ours, ours): theirs for ours, theirs in columns.items()}
-    relation = _mapped_relation(columns)
+    columns = our_names(columns)
+    relation = mapped_relation(columns)
     separator = max(",;\t", key=lines[0].count)
     header = cells_of(lines[0], separator)
     if relation not in (Relation.BARS, Relation.QUOTE_BARS) and bar_columns(header) is not None:
@@ -236,7 +227,13 @@ def _first_times(lines: Sequence[str], layout: Layout) -> list[str]:
     return [cells[place] for cells in rows if len(cells) == len(layout.columns)]
 
 
-def _mapped_relation(columns: Mapping[str, str]) -> Relation:
+def our_names(columns: Mapping[str, str]) -> dict[str, str]:
+    """Replace what else `--columns` calls our columns."""
+    return {_SAME.get(ours, ours): theirs for ours, theirs in columns.items()}
+
+
+def mapped_relation(columns: Mapping[str, str]) -> Relation:
+    """Tell by our names in `--columns` what a file holds; UsageError when they are not those of ticks or bars."""
     if {"time", "bid", "ask"} <= set(columns) <= set(QUOTE_COLUMNS):
         return Relation.QUOTES
     if {"time", *BAR_PRICES} <= set(columns) <= set(BAR_COLUMNS):

@@ -128,7 +128,9 @@ class _Run:
         bounds = Bounds(now_us, now_us + self.settings.ingest.max_future_seconds * MICROSECONDS)
         tally = Tally(content.name, content.sha256, moment_of(now_us))
         if content.kind != "text":
-            return self._ticks(content, table_reader(content, bounds), tally, bounds, met_before=met_before)
+            return self._ticks(
+                content, table_reader(content, bounds, self.reading), tally, bounds, met_before=met_before
+            )
         with content.path.open("rb") as file:
             file.seek(content.start)
             head = file.read(HEAD_BYTES)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import cast
 
 import polars as pl
@@ -11,14 +11,17 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from candleworks.errors import TerminalError
-from candleworks.history.formats import OPTIONAL, REQUIRED, Relation
+from candleworks.history.formats import OPTIONAL, REQUIRED, Reading, Relation
+from candleworks.history.local_time import Clock, resolve
 from candleworks.history.readers import Chunk, State
 from candleworks.history.rows import MILLISECOND, SYMBOL, Bounds
 from candleworks.history.sources import Content
-from candleworks.model.trades import LARGEST, SMALLEST, STAMP_MIN_US, Rejection
+from candleworks.history.table_columns import TableLayout, table_layout
+from candleworks.model.trades import LARGEST, MICROSECONDS, SMALLEST, STAMP_MIN_US, Rejection
 
 RELATION_KEY = b"candleworks.relation"
 BATCH_ROWS = 100_000
+DAY_US = 86_400 * MICROSECONDS
 _SOURCES = ("received_at", "origin")
 _TIMES = ("time", "received_at")
 _TEXTS = ("symbol", "origin")
@@ -26,13 +29,17 @@ _TEXTS = ("symbol", "origin")
 
 @dataclass(frozen=True)
 class TableReader:
-    """Reads the rows of a relation in batches."""
+    """Reads the rows of a relation in batches; `local` times are those of the layout's zone."""
 
     content: Content
-    relation: Relation
-    names: tuple[str, ...]
+    layout: TableLayout
     rows: int
     bounds: Bounds
+    local: bool
+
+    @property
+    def relation(self) -> Relation:
+        return self.layout.relation
 
     @property
     def format(self) -> str:
@@ -45,9 +52,10 @@ class TableReader:
     def chunks(self, state: State, until: State | None = None) -> Iterator[Chunk]:
         done = cast("int", state["row"]) if state else 0
         end = cast("int", until["row"]) if until else self.rows
+        clock = Clock(*state["clock"]) if state else Clock()
         held: pl.DataFrame | None = None
         try:
-            for batch in _batches(self.content, list(self.names), done):
+            for batch in _batches(self.content, list(dict.fromkeys(self.layout.columns.values())), done):
                 part = self._typed(batch, done)[: end - done]
                 done += len(part)
                 rows = part if held is None else pl.concat([held, part])
@@ -56,7 +64,8 @@ class TableReader:
                     held = rows
                     continue
                 held = rows[len(rows) - kept :]
-                yield self._chunk(rows[: len(rows) - kept], done - kept)
+                whole, clock = self._in_utc(rows[: len(rows) - kept], clock)
+                yield self._chunk(whole, done - kept, clock)
                 if done >= end:
                     return
         except (pa.ArrowException, OSError) as error:
@@ -65,11 +74,35 @@ class TableReader:
     def _typed(self, batch: pa.RecordBatch, first_row: int) -> pl.DataFrame:
         """Give the columns their types; times are microseconds since 1970."""
         table = cast("pl.DataFrame", pl.from_arrow(batch))
-        columns = [_typed_column(name, table[name], self.content.name) for name in self.names]
-        return pl.DataFrame(columns).with_row_index("row", first_row).cast({"row": pl.Int64})
+        columns = [
+            _typed_column(ours, table[theirs], self.content.name) for ours, theirs in self.layout.columns.items()
+        ]
+        frame = pl.DataFrame(columns).with_row_index("row", first_row).cast({"row": pl.Int64})
+        if "symbol" not in self.layout.columns:
+            frame = frame.with_columns(pl.lit(self.layout.symbol).alias("symbol"))
+        if self.layout.digits is not None:
+            prices = [name for name in REQUIRED[self.relation] if name not in ("time", "symbol")]
+            frame = frame.with_columns(pl.col(prices).round(self.layout.digits))
+        return frame
 
-    def _chunk(self, rows: pl.DataFrame, done: int) -> Chunk:
-        judged = rows.with_columns(self._reason().alias("reason"))
+    def _in_utc(self, rows: pl.DataFrame, clock: Clock) -> tuple[pl.DataFrame, Clock]:
+        """Add `skipped` and `ambiguous`; times of a zone become those of UTC."""
+        never = pl.lit(value=False)
+        if not self.local or self.layout.zone is None:
+            return rows.with_columns(never.alias("skipped"), never.alias("ambiguous")), clock
+        local = rows["time"]
+        valid = local.is_between(STAMP_MIN_US - DAY_US, self.bounds.latest_us + DAY_US).fill_null(value=False)
+        known = local.set(~valid, 0).to_numpy()
+        resolved = resolve(known, valid.to_numpy(), self.layout.zone, clock)
+        return rows.with_columns(
+            pl.when(valid).then(pl.Series(resolved.us)).otherwise(pl.col("time")).alias("time"),
+            pl.Series("skipped", resolved.skipped),
+            pl.Series("ambiguous", resolved.ambiguous),
+        ), resolved.clock
+
+    def _chunk(self, whole: pl.DataFrame, done: int, clock: Clock) -> Chunk:
+        rows = whole.drop("skipped", "ambiguous")
+        judged = rows.with_columns(self._reason(whole["skipped"]).alias("reason"))
         good = judged.filter(pl.col("reason").is_null()).drop("reason")
         bad = judged.filter(pl.col("reason").is_not_null())
         frame = (good if good["time"].is_sorted() else good.sort("time", maintain_order=True)).with_columns(
@@ -78,8 +111,8 @@ class TableReader:
         return Chunk(
             frame=self._named(frame),
             rejections=self._rejections(bad.drop("reason"), bad["reason"].to_list()),
-            ambiguous=0,
-            state={"row": done},
+            ambiguous=int(whole["ambiguous"].sum()),
+            state={"row": done, "clock": list(asdict(clock).values())},
             done=self.content.size * done // max(self.rows, 1),
             reject=lambda refused, reason: self._rejections(
                 rows.filter(pl.col("row").is_in(list(refused))), [reason] * len(refused)
@@ -88,29 +121,32 @@ class TableReader:
 
     def _named(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Rename as sinks call it; the exact times count only where the file has all columns of our own table."""
-        missing = [name for name in OPTIONAL[self.relation] if name not in self.names]
+        missing = [name for name in OPTIONAL[self.relation] if name not in self.layout.columns]
         named = frame.rename(
             {"time": "stamp_us"} | {"received_at": "received_us"}
-            if "received_at" in self.names
+            if "received_at" in self.layout.columns
             else {"time": "stamp_us"}
         )
-        if missing:
+        if not self.layout.exact:
             return named.drop("time_us").with_columns(
                 pl.lit(None, pl.Float64).alias(name) for name in missing if name.endswith("volume")
             )
         return named
 
-    def _reason(self) -> pl.Expr:
+    def _reason(self, skipped: pl.Series) -> pl.Expr:
         """Say what is wrong with a row, null when nothing is; every sentence is a constant."""
         time, faults = pl.col("time"), list[tuple[pl.Expr, str]]()
         faults += [
             (time.is_null(), "time is null"),
+            (pl.lit(skipped), f"time was skipped by the clocks of {self.layout.zone}"),
             (time < STAMP_MIN_US, "time is before 1990"),
             (time > self.bounds.latest_us, "time is in the future"),
             (~pl.col("symbol").str.contains(SYMBOL).fill_null(value=False), "symbol is none"),
         ]
+        if self.layout.symbol is not None:
+            faults.append((pl.col("symbol") != self.layout.symbol, f"symbol is not {self.layout.symbol}"))
         for name in ("price", "bid", "ask", "day_volume", "volume", "bid_volume", "ask_volume"):
-            if name in self.names and (name in REQUIRED[self.relation] or name.endswith("volume")):
+            if name in self.layout.columns and (name in REQUIRED[self.relation] or name.endswith("volume")):
                 missing = pl.lit(name.endswith("volume"))
                 faults.append((~pl.col(name).is_finite().fill_null(missing), f"{name} is no number"))
                 faults.append((pl.col(name) < 0, f"{name} is negative"))
@@ -118,7 +154,7 @@ class TableReader:
                 faults.append((beyond, f"{name} is out of range"))
         if self.relation is Relation.QUOTES:
             faults.append((pl.col("ask") < pl.col("bid"), "ask is below bid"))
-        faults += [(pl.col(name).is_null(), f"{name} is null") for name in _SOURCES if name in self.names]
+        faults += [(pl.col(name).is_null(), f"{name} is null") for name in _SOURCES if name in self.layout.columns]
         return pl.coalesce(pl.when(condition).then(pl.lit(said)) for condition, said in faults)
 
     def _rejections(self, rows: pl.DataFrame, reasons: list[str]) -> list[Rejection]:
@@ -128,28 +164,22 @@ class TableReader:
         ]
 
 
-def table_reader(content: Content, bounds: Bounds) -> TableReader:
-    """Look at the schema; TerminalError when it is none of ticks or the file is broken."""
+def table_reader(content: Content, bounds: Bounds, reading: Reading) -> TableReader:
+    """Look at the schema; TerminalError when it holds no ticks, is broken or cannot be read as the caller says."""
     try:
         schema, rows = _schema_of(content)
     except (pa.ArrowException, OSError) as error:
         raise _broken(content, error) from None
-    named = (schema.metadata or {}).get(RELATION_KEY, b"").decode(errors="replace")
-    quotes = {"bid", "ask"} <= set(schema.names) and "price" not in schema.names
-    relation = named or (Relation.QUOTES if quotes else Relation.TRADES)
-    if relation not in (Relation.TRADES, Relation.QUOTES):
-        raise TerminalError(f"{content.name} holds {relation}, which follow from ticks: import those instead.")
-    found = Relation(relation)
-    missing = [name for name in REQUIRED[found] if name not in schema.names]
-    if missing:
+    relation = (schema.metadata or {}).get(RELATION_KEY, b"").decode(errors="replace")
+    layout = table_layout(content, schema.names, relation, reading)
+    time = schema.field(layout.columns["time"]).type
+    local = pa.types.is_timestamp(time) and time.tz is None
+    if local and layout.zone is None:
         raise TerminalError(
-            f"{content.name} has the columns {','.join(schema.names)[:200]}:"
-            " ticks have time, symbol and price, or time, symbol, bid and ask."
+            f"{content.name} has {layout.columns['time']} as {time} without a zone:"
+            " say which zone's times they are with --timezone, such as --timezone Europe/Zurich or --timezone UTC."
         )
-    names = tuple(name for name in (*REQUIRED[found], *OPTIONAL[found]) if name in schema.names)
-    if twice := [name for name in names if schema.names.count(name) > 1]:
-        raise TerminalError(f"{content.name} has the column {twice[0]} more than once: give one of them another name.")
-    return TableReader(content, found, names, rows, bounds)
+    return TableReader(content, layout, rows, bounds, local)
 
 
 def _schema_of(content: Content) -> tuple[pa.Schema, int]:
@@ -186,7 +216,7 @@ def _batches(content: Content, names: list[str], skipped: int) -> Iterator[pa.Re
 
 def _typed_column(name: str, column: pl.Series, file: str) -> pl.Series:
     if name in _TIMES:
-        if not isinstance(column.dtype, pl.Datetime) or column.dtype.time_zone is None:
+        if not isinstance(column.dtype, pl.Datetime) or (name != "time" and column.dtype.time_zone is None):
             raise TerminalError(f"{file} has {name} as {column.dtype}: write it as a timestamp with the zone UTC.")
         return column.dt.epoch("us").alias(name)
     try:

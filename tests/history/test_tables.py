@@ -147,13 +147,111 @@ def test_tables_that_are_no_ticks_are_refused(desk: Desk) -> None:
     path = desk.directory / "some.parquet"
     pq.write_table(pa.table({"a": [1]}), path)
     assert desk.refusal(path) == (
-        "some.parquet has the columns a: ticks have time, symbol and price, or time, symbol, bid and ask."
+        "some.parquet has the columns a: ticks have time, symbol and price, or time, symbol, bid and ask;"
+        " --columns time=...,price=... names others."
     )
     pq.write_table(pa.table({"time": [datetime(2020, 1, 1)], "symbol": ["A"], "price": [1.0]}), path)  # noqa: DTZ001
-    assert desk.refusal(path).startswith("some.parquet has time as Datetime(")
+    assert desk.refusal(path).startswith("some.parquet has time as timestamp[us] without a zone: say which zone's")
     path.write_bytes(path.read_bytes()[:-20])
     assert desk.refusal(path).startswith("some.parquet is a broken parquet file (")
     candles = write(desk, Relation.CANDLES_1M)
     assert (
         desk.refusal(candles) == "candles_1m.parquet holds candles_1m, which follow from ticks: import those instead."
     )
+
+
+TRADES = {"symbol": ["AAPL", "MSFT"], "time": [NOON, NOON], "price": [1.23456, 2.34567]}
+
+
+def theirs(desk: Desk, columns: dict[str, Any], name: str = "ticks.parquet") -> Path:
+    """Write a table of somebody else."""
+    path = desk.directory / name
+    if path.suffix == ".parquet":
+        pq.write_table(pa.table(columns), path)
+        return path
+    table = pa.table(columns)
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    return path
+
+
+@on_postgres
+@pytest.mark.parametrize("name", ["ticks.parquet", "ticks.arrow"])
+def test_columns_of_a_table_are_mapped(desk: Desk, name: str) -> None:
+    """By names in any case or by numbers; only what is mapped is read, sizes of trades are volumes."""
+    path = theirs(desk, {"TS": [NOON], "last": [1.5], "Qty": [7], "price": [99.0], "symbol": ["AAPL"]}, name)
+    taken = desk.take(path, columns={"time": "ts", "price": "Last", "size": "qty", "symbol": "symbol"})
+    assert desk.summary(taken) == (1, 1, 0, 0)
+    assert [row[:5] for row in rows(desk, "stocks_real_time")] == [(NOON, "AAPL", 1.5, None, 7.0)]
+    taken = desk.take(path, again=True, columns={"time": "1", "price": "4", "symbol": "5"})
+    assert desk.summary(taken) == (1, 1, 0, 0)
+    assert sorted(row[2] for row in rows(desk, "stocks_real_time")) == [1.5, 99.0]
+
+
+@on_postgres
+def test_columns_that_a_table_does_not_have_are_refused(desk: Desk) -> None:
+    """As are bars, which are read from text files only."""
+    path = theirs(desk, TRADES)
+    assert desk.refusal(path, columns={"time": "time", "price": "px"}) == (
+        "ticks.parquet has the columns symbol,time,price: --columns names px besides."
+    )
+    bars = {"time": [NOON], **{name: [1.0] for name in ("open", "high", "low", "close")}}
+    mapped = {name: name for name in bars}
+    said = "bars.parquet: bars are read from text files only: write them as CSV."
+    assert desk.refusal(theirs(desk, bars, "bars.parquet"), columns=mapped) == said
+    assert desk.refusal(theirs(desk, bars, "bars.parquet"), columns={"time": "time", "price": "close"}) == (
+        "bars.parquet has open, high, low and close, so it holds bars: write them as CSV."
+    )
+
+
+@on_postgres
+def test_the_symbol_of_a_table_is_honoured(desk: Desk) -> None:
+    """It is that of all rows where no column has it, else the only one taken; a file's name may say it too."""
+    assert desk.summary(desk.take(theirs(desk, TRADES), symbol="AAPL")) == (2, 1, 0, 1)
+    assert desk.rejected()[0][1] == "row 2: symbol is not AAPL"
+    bare = {name: column for name, column in TRADES.items() if name != "symbol"}
+    assert desk.summary(desk.take(theirs(desk, bare, "bare.arrow"), symbol="BTC/USD")) == (2, 2, 0, 0)
+    assert desk.summary(desk.take(theirs(desk, bare, "EURUSD.parquet"))) == (2, 2, 0, 0)
+    assert {row[1] for row in rows(desk, "stocks_real_time")} == {"AAPL", "BTC/USD", "EUR/USD"}
+
+
+@on_postgres
+def test_a_table_of_one_symbol_does_not_guess_it(desk: Desk) -> None:
+    """Where neither a column nor the name says it."""
+    path = theirs(desk, {"time": [NOON], "price": [1.0]})
+    assert desk.refusal(path).startswith("ticks.parquet does not say which symbol its ticks are of")
+
+
+@on_postgres
+def test_prices_of_a_table_are_rounded_to_digits(desk: Desk) -> None:
+    """As those of a text are."""
+    desk.take(theirs(desk, TRADES), digits=2)
+    assert [row[2] for row in rows(desk, "stocks_real_time")] == [1.23, 2.35]
+
+
+@on_postgres
+def test_times_of_a_table_without_a_zone_are_those_of_timezone(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour that the clock tells twice is told by the rows' order, over batches; one that never was is rejected."""
+    monkeypatch.setattr(tables, "BATCH_ROWS", 1)
+    local = ["2016-10-30T02:30:00", "2016-10-30T02:00:00", "2016-10-30T03:00:00", "2016-03-27T02:30:00"]
+    local_times = pa.array([datetime.fromisoformat(each) for each in local], pa.timestamp("ms"))
+    path = theirs(desk, {"symbol": ["AAPL"] * 4, "time": local_times, "price": [1.0, 2.0, 3.0, 4.0]})
+    taken = desk.take(path, timezone="Europe/Zurich")
+    assert (desk.summary(taken), taken.ambiguous) == ((4, 3, 0, 1), 2)
+    assert [row[0].isoformat() for row in rows(desk, "stocks_real_time")] == [
+        f"2016-10-30T{clock}+00:00" for clock in ("00:30:00", "01:00:00", "02:00:00")
+    ]
+    assert desk.rejected()[0][1] == "row 4: time was skipped by the clocks of Europe/Zurich"
+    assert desk.summary(desk.take(theirs(desk, TRADES), timezone="Europe/Zurich")) == (2, 2, 0, 0)
+    assert rows(desk, "stocks_real_time")[-1][0] == NOON
+
+
+@on_postgres
+def test_another_format_than_that_of_a_table_is_refused(desk: Desk) -> None:
+    """Its own is no contradiction."""
+    path = theirs(desk, TRADES)
+    assert desk.refusal(path, format="trades") == (
+        "ticks.parquet is a parquet file, not one of the format trades: leave --format out."
+    )
+    assert desk.refusal(path, format="arrow").startswith("ticks.parquet is a parquet file")
+    assert desk.summary(desk.take(path, format="parquet")) == (2, 2, 0, 0)
