@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from polars.exceptions import PanicException
+
 from candleworks import clock
 from candleworks.candles.refresh import refresh
 from candleworks.errors import CandleworksError, TerminalError, UsageError
@@ -85,7 +87,7 @@ def _finished(path: str, result: ImportResult) -> Notice:
     return Notice("import.finished", path, {**counts, **bounds, "sha256": record.sha256, "format": result.format})
 
 
-def _unexpected(name: str, error: Exception) -> TerminalError:
+def _unexpected(name: str, error: BaseException) -> TerminalError:
     """Describe what nobody foresaw, with its traceback as the cause."""
     reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     described = TerminalError(f"{name} cannot be imported ({reason}): check the file, or see --debug.")
@@ -109,7 +111,7 @@ class _Run:
             if is_outage(error):
                 raise
             return FileReport(source.name, error=error)
-        except Exception as error:  # whatever it is, it concerns one file of many
+        except (Exception, PanicException) as error:  # whatever it is, it concerns one file of many
             if is_outage(error):
                 raise
             return FileReport(source.name, error=_unexpected(source.name, error))

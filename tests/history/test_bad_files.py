@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pyarrow as pa
 import pytest
+from polars.exceptions import PanicException
 
 from candleworks.history import importer
 from candleworks.history.formats import Layout, Reading
@@ -121,22 +122,25 @@ def test_one_bad_file_of_a_directory_does_not_stop_the_others(desk: Desk) -> Non
     assert reports[-1].count("stored") == desk.ticks() == 1
 
 
-def test_an_unforeseen_exception_is_one_line_about_its_file(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next file is imported; the traceback is kept as the cause, for --debug."""
+@pytest.mark.parametrize("kind", [ValueError, PanicException])
+def test_an_unforeseen_exception_is_one_line_about_its_file(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
+) -> None:
+    """The next file is imported; the traceback is kept as the cause, for --debug. A panic of polars is no Exception."""
     real = importer.layout_of
 
     def failing(name: str, head: bytes, reading: Reading) -> Layout:
         if name.endswith("a.csv"):
-            raise ValueError("nobody\nforesaw this")
+            raise kind("nobody\nforesaw this")
         return real(name, head, reading)
 
     monkeypatch.setattr(importer, "layout_of", failing)
     paths = [desk.write(HEADER, "a.csv"), desk.write(HEADER + GOOD, "b.csv")]
     failed, stored = import_paths(desk.connection, desk.settings, paths)
     assert str(failed.error) == (
-        f"{paths[0]} cannot be imported (ValueError: nobody foresaw this): check the file, or see --debug."
+        f"{paths[0]} cannot be imported ({kind.__name__}: nobody foresaw this): check the file, or see --debug."
     )
-    assert isinstance(failed.error and failed.error.__cause__, ValueError)
+    assert isinstance(failed.error and failed.error.__cause__, kind)
     assert (stored.error, stored.count("stored")) == (None, 1)
 
 
