@@ -20,7 +20,9 @@ from candleworks.settings import Settings, load_settings
 from candleworks.settings.whole import File
 
 SECTIONS = "alerts, calendars, candles, feeds, ingest, quality, rest, silence, simulator, storage"
-INGEST_KEYS = "flush_interval_ms, max_batch_rows, max_buffered_ticks, max_future_seconds, max_spool_bytes"
+INGEST_KEYS = (
+    "accept_zero_prices, flush_interval_ms, max_batch_rows, max_buffered_ticks, max_future_seconds, max_spool_bytes"
+)
 SYMBOL_RULE = "up to 32 letters, digits and . / : ^ _ -, beginning with a letter or digit"
 TEXT_RULE = "a text (in quotes where YAML takes it for something else)"
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.dates()

@@ -17,13 +17,13 @@ from candleworks.history.company_csv import parse_companies
 from candleworks.history.formats import Layout, Reading, Relation, check_reading, layout_of
 from candleworks.history.readers import Reader, TextReader
 from candleworks.history.reports import FileReport, ImportResult, Progress, Tell, silent
-from candleworks.history.rows import Bounds
+from candleworks.history.rows import Bounds, bounds_at
 from candleworks.history.sources import Content, Source, sources_of, sources_within
 from candleworks.history.storing import ORIGIN, Tally, TickImport
 from candleworks.history.tables import table_reader
 from candleworks.model.bars import period_of
 from candleworks.model.notices import Notice, Notify, ignore
-from candleworks.model.trades import MICROSECONDS, moment_of
+from candleworks.model.trades import moment_of
 from candleworks.settings import Settings
 from candleworks.storage.companies import merge_companies
 from candleworks.storage.connection import Connection, is_outage
@@ -127,7 +127,7 @@ class _Run:
 
     def _imported(self, content: Content, *, met_before: bool) -> ImportResult:
         now_us = clock.now_us()
-        bounds = Bounds(now_us, now_us + self.settings.ingest.max_future_seconds * MICROSECONDS)
+        bounds = bounds_at(now_us, self.settings)
         tally = Tally(content.name, content.sha256, moment_of(now_us))
         if content.kind != "text":
             return self._ticks(

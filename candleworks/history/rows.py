@@ -14,7 +14,9 @@ from candleworks.history.columns import BAR_PRICES, QUOTE_BAR_PRICES
 from candleworks.history.formats import Layout, Relation
 from candleworks.history.local_time import Clock, resolve
 from candleworks.history.stamps import ISO, read_times
-from candleworks.model.trades import LARGEST, SMALLEST, STAMP_MIN_US, Rejection
+from candleworks.model.tick_rules import VOLUME_FAULTS, NumberFault, price_faults
+from candleworks.model.trades import MICROSECONDS, STAMP_MIN_US, Rejection
+from candleworks.settings import Settings
 
 MILLISECOND = 1_000
 SIGNIFICANT_DIGITS = 10
@@ -42,10 +44,18 @@ _KEPT = {
 
 @dataclass(frozen=True)
 class Bounds:
-    """When the file was read, and after which moment no stamp is believed."""
+    """When the file was read, after which moment no stamp is believed, and what prices are checked for."""
 
     received_us: int
     latest_us: int
+    price_faults: tuple[NumberFault, ...]
+
+
+def bounds_at(now_us: int, settings: Settings) -> Bounds:
+    """Return the bounds of what is read now."""
+    ingest = settings.ingest
+    latest_us = now_us + ingest.max_future_seconds * MICROSECONDS
+    return Bounds(now_us, latest_us, price_faults(accept_zero=ingest.accept_zero_prices))
 
 
 @dataclass(frozen=True)
@@ -290,11 +300,11 @@ def _faults(layout: Layout, bounds: Bounds, strange: list[str]) -> list[tuple[pl
     if layout.symbol is not None and "symbol" in layout.columns:
         faults.append((pl.col("symbol") != layout.symbol, pl.format(f"symbol '{{}}' is not {layout.symbol}", "symbol")))
     for name in _prices(layout):
-        faults += _number_faults(name, pl.lit(value=True))
+        faults += _number_faults(name, pl.lit(value=True), bounds.price_faults)
     for name in _volumes(layout):
-        faults += _number_faults(name, pl.col(name) != "")
+        faults += _number_faults(name, pl.col(name) != "", VOLUME_FAULTS)
     if layout.exact:
-        faults += _exact_faults(_KEPT[layout.relation])
+        faults += _exact_faults(_KEPT[layout.relation], bounds.price_faults)
     if layout.relation is Relation.QUOTES:
         faults.append((pl.col("ask value") < pl.col("bid value"), pl.format("ask {} is below bid {}", "ask", "bid")))
     if layout.relation in (Relation.BARS, Relation.QUOTE_BARS):
@@ -302,20 +312,20 @@ def _faults(layout: Layout, bounds: Bounds, strange: list[str]) -> list[tuple[pl
     return faults
 
 
-def _exact_faults(kept: Sequence[str]) -> list[tuple[pl.Expr, pl.Expr]]:
+def _exact_faults(kept: Sequence[str], prices: tuple[NumberFault, ...]) -> list[tuple[pl.Expr, pl.Expr]]:
+    numbers = [(name, VOLUME_FAULTS if name == "volume" else prices) for name in kept]
     return [
-        *(_no_number(name, pl.col(name) != "") for name in kept),
+        *(fault for name, faults in numbers for fault in _number_faults(name, pl.col(name) != "", faults)),
         (pl.col("received_us").is_null(), pl.format(f"received_at '{{}}' is no {ISO.said}", "received_at")),
         (pl.col("origin") == "", pl.lit("origin is missing")),
     ]
 
 
-def _number_faults(name: str, is_given: pl.Expr) -> list[tuple[pl.Expr, pl.Expr]]:
+def _number_faults(name: str, is_given: pl.Expr, faults: Sequence[NumberFault]) -> list[tuple[pl.Expr, pl.Expr]]:
     value = pl.col(f"{name} value")
     return [
         _no_number(name, is_given),
-        (value < 0, pl.format(f"{name} '{{}}' is negative", name)),
-        ((value != 0) & ~value.is_between(SMALLEST, LARGEST), pl.format(f"{name} '{{}}' is out of range", name)),
+        *((fault.applies(value), pl.format(f"{name} '{{}}' {fault.said}", name)) for fault in faults),
     ]
 
 

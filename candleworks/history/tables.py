@@ -17,7 +17,8 @@ from candleworks.history.readers import Chunk, State
 from candleworks.history.rows import MILLISECOND, SYMBOL, Bounds
 from candleworks.history.sources import Content
 from candleworks.history.table_columns import TableLayout, table_layout
-from candleworks.model.trades import LARGEST, MICROSECONDS, SMALLEST, STAMP_MIN_US, Rejection
+from candleworks.model.tick_rules import VOLUME_FAULTS
+from candleworks.model.trades import MICROSECONDS, STAMP_MIN_US, Rejection
 
 RELATION_KEY = b"candleworks.relation"
 BATCH_ROWS = 100_000
@@ -146,12 +147,11 @@ class TableReader:
         if self.layout.symbol is not None:
             faults.append((pl.col("symbol") != self.layout.symbol, f"symbol is not {self.layout.symbol}"))
         for name in ("price", "bid", "ask", "day_volume", "volume", "bid_volume", "ask_volume"):
-            if name in self.layout.columns and (name in REQUIRED[self.relation] or name.endswith("volume")):
-                missing = pl.lit(name.endswith("volume"))
-                faults.append((~pl.col(name).is_finite().fill_null(missing), f"{name} is no number"))
-                faults.append((pl.col(name) < 0, f"{name} is negative"))
-                beyond = (pl.col(name) != 0) & ~pl.col(name).is_between(SMALLEST, LARGEST)
-                faults.append((beyond, f"{name} is out of range"))
+            if name in self.layout.columns:
+                value, optional = pl.col(name), name not in REQUIRED[self.relation]
+                faults.append((~value.is_finite().fill_null(pl.lit(optional)), f"{name} is no number"))
+                rules = VOLUME_FAULTS if name.endswith("volume") else self.bounds.price_faults
+                faults += [(rule.applies(value), f"{name} {rule.said}") for rule in rules]
         if self.relation is Relation.QUOTES:
             faults.append((pl.col("ask") < pl.col("bid"), "ask is below bid"))
         faults += [(pl.col(name).is_null(), f"{name} is null") for name in _SOURCES if name in self.layout.columns]

@@ -6,7 +6,7 @@ inclusive, an answer holds 5,000 bars at most. A bar as it comes:
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from candleworks.history.credits import Credits
 from candleworks.history.vendor_http import NoCreditsLeftError, NotServedError, VendorAwayError, vendor_client
 from candleworks.model.bars import MINUTE_US, Bar
+from candleworks.model.tick_rules import VOLUME_FAULTS, NumberFault, fault_of, price_faults
 from candleworks.model.trades import microseconds_of, moment_of
 from candleworks.settings import Instrument, Settings
 
@@ -47,6 +48,7 @@ class VendorBars:
     def __init__(self, settings: Settings, credits_: Credits) -> None:
         self._client = vendor_client(settings)
         self._credits = credits_
+        self._price_faults = price_faults(accept_zero=settings.ingest.accept_zero_prices)
         self._retrying = Retrying(
             retry=retry_if_exception_type(VendorAwayError),
             wait=wait_random_exponential(multiplier=0.5, max=LONGEST_WAIT_SECONDS),
@@ -65,7 +67,7 @@ class VendorBars:
             if _NOTHING in error.words.lower():
                 return BarAnswer([], {})
             raise
-        return _parse(rows, window)
+        return _parse(rows, window, self._price_faults)
 
     def _rows(self, symbol: str | Instrument, window: Window) -> list[Any]:
         for attempt in range(1, MAX_REFUSALS + 1):
@@ -103,7 +105,7 @@ def _listing(symbol: str | Instrument) -> dict[str, str]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _parse(rows: list[Any], window: Window) -> BarAnswer:
+def _parse(rows: list[Any], window: Window, faults: Sequence[NumberFault]) -> BarAnswer:
     answer = BarAnswer([], {})
     seen: set[int] = set()
     for row in rows:
@@ -111,7 +113,7 @@ def _parse(rows: list[Any], window: Window) -> BarAnswer:
         if not window.start_us <= minute_us < window.stop_us or minute_us in seen:
             continue
         seen.add(minute_us)
-        bar, problem = _bar(row, minute_us)
+        bar, problem = _bar(row, minute_us, faults)
         if bar is None:
             answer.refused[minute_us] = problem
         else:
@@ -131,7 +133,7 @@ def _minute_us(row: Any) -> int:
     return minute_us
 
 
-def _bar(row: Mapping[str, Any], minute_us: int) -> tuple[Bar | None, str]:
+def _bar(row: Mapping[str, Any], minute_us: int, faults: Sequence[NumberFault]) -> tuple[Bar | None, str]:
     """Return the bar, or what is wrong with it."""
     try:
         prices = [float(row[name]) for name in ("open", "high", "low", "close")]
@@ -139,10 +141,14 @@ def _bar(row: Mapping[str, Any], minute_us: int) -> tuple[Bar | None, str]:
     except (KeyError, TypeError, ValueError):
         return None, f"its values are no numbers: {dict(row)!r:.200}"
     opened, high, low, close = prices
-    if not all(math.isfinite(price) and price >= 0 for price in prices):
+    if not all(_passes(price, faults) for price in prices):
         return None, f"it has prices that are none: {dict(row)!r:.200}"
     if not low <= min(opened, close) <= max(opened, close) <= high:
         return None, f"its prices contradict each other: {dict(row)!r:.200}"
-    if volume is not None and not (math.isfinite(volume) and volume >= 0):
+    if volume is not None and not _passes(volume, VOLUME_FAULTS):
         return None, f"its volume is none: {dict(row)!r:.200}"
     return Bar(minute_us, opened, high, low, close, volume), ""
+
+
+def _passes(value: float, faults: Sequence[NumberFault]) -> bool:
+    return math.isfinite(value) and fault_of(value, faults) is None

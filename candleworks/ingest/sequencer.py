@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from candleworks.ingest.protocol import PriceEvent
+from candleworks.model.tick_rules import VOLUME_FAULTS, fault_of, price_faults
 from candleworks.model.trades import LARGEST, MICROSECONDS, SMALLEST, STAMP_MIN_US, Rejection, Trades
 from candleworks.model.trading_day import trading_day_us
+from candleworks.settings import Ingest
 from candleworks.storage.trades import Position
 
 
@@ -44,8 +46,9 @@ class _Symbol:
 class Sequencer:
     """Places the ticks of one feed."""
 
-    def __init__(self, max_future_seconds: int) -> None:
-        self._max_future_us = max_future_seconds * MICROSECONDS
+    def __init__(self, limits: Ingest) -> None:
+        self._max_future_us = limits.max_future_seconds * MICROSECONDS
+        self._price_faults = price_faults(accept_zero=limits.accept_zero_prices)
         self._symbols: dict[str, _Symbol] = {}
 
     def follow(self, zones: Mapping[str, ZoneInfo], positions: Mapping[str, Position]) -> None:
@@ -100,14 +103,18 @@ class Sequencer:
                 self._reject(placed, received, event, payload)
                 continue
             symbol = self._symbols.get(event.symbol)
+            if symbol is None:
+                self._reject(placed, received, f"symbol {event.symbol!r} was not asked for", payload)
+                continue
             stamp_us = event.timestamp * MICROSECONDS
             if (
-                symbol is None
-                or not STAMP_MIN_US <= stamp_us <= received + self._max_future_us
-                or not (SMALLEST <= event.price <= LARGEST or event.price == 0)
+                not STAMP_MIN_US <= stamp_us <= received + self._max_future_us
+                or not SMALLEST <= event.price <= LARGEST
+                or not (event.bid is None or SMALLEST <= event.bid <= LARGEST)
+                or not (event.ask is None or SMALLEST <= event.ask <= LARGEST)
                 or not (not event.day_volume or SMALLEST <= event.day_volume <= LARGEST)
-            ):
-                self._reject(placed, received, self._reason(event, received), payload)
+            ) and (reason := self._reason(event, received)):
+                self._reject(placed, received, reason, payload)
                 continue
             if symbol.just_connected:
                 symbol.just_connected = False
@@ -151,20 +158,24 @@ class Sequencer:
             symbol.highest = max(symbol.highest or 0.0, event.day_volume)
         _append(late, event, stamp_us, 0, None, received_us)
 
-    def _reason(self, event: PriceEvent, received_us: int) -> str:
-        if event.symbol not in self._symbols:
-            return f"symbol {event.symbol!r} was not asked for"
-        if event.price < 0:
-            return f"price {event.price!r} is negative"
-        if event.day_volume is not None and event.day_volume < 0:
-            return f"day_volume {event.day_volume!r} is negative"
-        for name, value in (("price", event.price), ("day_volume", event.day_volume or 0.0)):
-            if value and not SMALLEST <= value <= LARGEST:
-                return f"{name} {value!r} is out of range"
-        if event.timestamp * MICROSECONDS < STAMP_MIN_US:
-            return f"stamp {event.timestamp} is before 1990"
-        ahead = event.timestamp - received_us // MICROSECONDS
-        return f"stamp {event.timestamp} is {ahead} s in the future"
+    def _reason(self, event: PriceEvent, received_us: int) -> str | None:
+        """Say what is wrong with a tick that is not as most are; None when nothing is."""
+        return self._number_problem(event) or self._stamp_problem(event.timestamp, received_us)
+
+    def _number_problem(self, event: PriceEvent) -> str | None:
+        for name in ("price", "bid", "ask", "day_volume"):
+            value = getattr(event, name)
+            faults = VOLUME_FAULTS if name == "day_volume" else self._price_faults
+            if value is not None and (fault := fault_of(value, faults)):
+                return f"{name} {value!r} {fault}"
+        return None
+
+    def _stamp_problem(self, stamp: int, received_us: int) -> str | None:
+        if stamp * MICROSECONDS < STAMP_MIN_US:
+            return f"stamp {stamp} is before 1990"
+        if stamp * MICROSECONDS > received_us + self._max_future_us:
+            return f"stamp {stamp} is {stamp - received_us // MICROSECONDS} s in the future"
+        return None
 
     @staticmethod
     def _reject(placed: Placed, received_us: int, reason: str, payload: bytes) -> None:

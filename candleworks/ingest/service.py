@@ -71,9 +71,7 @@ class _Run:
         self.book = GapBook(name, lambda note: self.pipeline.put(Batch(), note), self.notify)
         self.collector = Collector(self.batcher, self.pipeline, self.roster, self.book, self.watchdog)
         zones = _zones(self.roster.wanted, self.settings.calendars)
-        self.writer = Writer(
-            self.dsn, name, self.roster, zones, ingest.max_future_seconds, give_up=self.give_up, prepare=self.prepare
-        )
+        self.writer = Writer(self.dsn, name, self.roster, zones, ingest, give_up=self.give_up, prepare=self.prepare)
         self.feed = Feed(
             name, self.feed_settings.url or self.settings.feed_url, _key(self.settings), self.roster, self.batcher,
             Listener(self._answered, self._refused, self._alive, self._slowed),

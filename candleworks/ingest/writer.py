@@ -25,6 +25,7 @@ from candleworks.ingest.roster import Roster
 from candleworks.ingest.segments import Entry
 from candleworks.ingest.sequencer import Placed, Sequencer
 from candleworks.ingest.statistics import Counters
+from candleworks.settings import Ingest
 from candleworks.storage.connection import connect, transient_errors
 from candleworks.storage.feeds import book, hold_feed, save_mark, stored_marks
 from candleworks.storage.live import LiveTrades, RecentTrades, Written
@@ -59,7 +60,7 @@ class Writer:
         feed: str,
         roster: Roster,
         zones: Mapping[str, ZoneInfo],
-        max_future_seconds: int,
+        limits: Ingest,
         *,
         give_up: threading.Event,
         prepare: Callable[[], object] | None = None,
@@ -71,7 +72,7 @@ class Writer:
         self._roster = roster
         self._zones = dict(zones)
         self._joining = dict(zones)
-        self._sequencer = Sequencer(max_future_seconds)
+        self._sequencer = Sequencer(limits)
         self._prepare = prepare
         self._recent = RecentTrades()
         self._session: _Session | None = None

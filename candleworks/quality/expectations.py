@@ -175,11 +175,11 @@ def required_fields(limits: Sequence[Mapping[str, Any]], bounds: Mapping[str, An
 
 
 def price_positive(limits: Sequence[Mapping[str, Any]], bounds: Mapping[str, Any]) -> dict[str, Any]:
-    """Expect prices above zero."""
-    del limits
+    """Expect prices above zero, or also zero where ingest accepts it."""
+    accept_zero = any(row["accept_zero_prices"] for row in limits)
     return {
         "price is not above zero": ExpectColumnValuesToBeBetween(
-            column="price", min_value=0, strict_min=True, row_condition=_in_window(bounds)
+            column="price", min_value=0, strict_min=not accept_zero, row_condition=_in_window(bounds)
         )
     }
 

@@ -31,7 +31,14 @@ def _limits_of(symbol: str, settings: Settings) -> dict[str, Any]:
     thresholds = settings.quality.ticks.of(symbol, kind).model_dump() | (
         settings.quality.candles.of(symbol, kind).model_dump()
     )
-    return {"symbol": symbol, "class": kind, "calendar": calendar, "zone": str(zone_of(calendar)), **thresholds}
+    return {
+        "symbol": symbol,
+        "class": kind,
+        "calendar": calendar,
+        "zone": str(zone_of(calendar)),
+        "accept_zero_prices": settings.ingest.accept_zero_prices,
+        **thresholds,
+    }
 
 
 def sampled(symbols: Iterable[str], count: int, moment: datetime) -> list[str]:

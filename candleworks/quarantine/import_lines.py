@@ -12,11 +12,11 @@ from candleworks.history.formats import QUOTE_COLUMNS, TRADE_COLUMNS, Layout, Re
 from candleworks.history.local_time import Clock
 from candleworks.history.placing import Staged
 from candleworks.history.quote_sink import QuoteSink
-from candleworks.history.rows import MILLISECOND, Bounds, Rows, read_rows
+from candleworks.history.rows import MILLISECOND, Rows, bounds_at, read_rows
 from candleworks.history.sources import sources_of
 from candleworks.history.storing import ORIGIN
 from candleworks.history.trade_sink import TradeSink
-from candleworks.model.trades import MICROSECONDS, microseconds_of
+from candleworks.model.trades import microseconds_of
 from candleworks.model.trading_day import calendar_of, zone_of
 from candleworks.quarantine.corrections import Corrections
 from candleworks.settings import Settings
@@ -133,8 +133,8 @@ class ImportLines:
         return Replayed("stored" if meeting.stored else "duplicate")
 
     def _read(self, tick: RejectedTick, line: str) -> Rows:
-        latest_us = self.now_us + self.settings.ingest.max_future_seconds * MICROSECONDS
-        return read_rows(line.encode(), 1, self._layout(tick, line), Bounds(self.now_us, latest_us), Clock())
+        bounds = bounds_at(self.now_us, self.settings)
+        return read_rows(line.encode(), 1, self._layout(tick, line), bounds, Clock())
 
     def _sink(self, tick: RejectedTick, layout: Layout) -> TradeSink | QuoteSink:
         # By milliseconds, whatever the file's stamps were: a line alone does not tell.

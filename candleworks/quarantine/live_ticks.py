@@ -87,7 +87,7 @@ class LiveTicks:
         feed = next((feed for feed in self.settings.feeds if feed.name == tick.feed), None)
         if feed is None:
             return Trades(), f"no feed named {tick.feed!r} is configured"
-        sequencer = Sequencer(self.settings.ingest.max_future_seconds)
+        sequencer = Sequencer(self.settings.ingest)
         sequencer.follow({name: self._zone(name) for name in feed.names}, {})
         payload = frame.encode()
         placed = sequencer.place(Roster(feed.instruments).decode([payload]), [self.now_us], [payload])

@@ -2,18 +2,22 @@
 
 from typing import Literal
 
-from pydantic import Field, StrictFloat, StrictInt
+from pydantic import Field, StrictBool, StrictFloat, StrictInt
 
 from candleworks.settings.kinds import CalendarName, RestUrl, Section, SilenceSeconds, Symbol
 
 
 class Ingest(Section):
-    """How ticks are gathered on their way to the database."""
+    """Which ticks are accepted, and how they are gathered on their way to the database.
+
+    A price, bid or ask of 0 is rejected unless `accept_zero_prices`, live and from files; negative ones always are.
+    """
 
     max_batch_rows: StrictInt = Field(default=5_000, ge=1, le=100_000)
     flush_interval_ms: StrictInt = Field(default=100, ge=1, le=10_000)
     max_buffered_ticks: StrictInt = Field(default=200_000, ge=1_000, le=10_000_000)
     max_future_seconds: StrictInt = Field(default=60, ge=0, le=86_400)
+    accept_zero_prices: StrictBool = False
     max_spool_bytes: StrictInt = Field(default=1_073_741_824, ge=1_048_576)
 
 

@@ -15,6 +15,7 @@ from psycopg import errors
 
 from candleworks import clock
 from candleworks.errors import TerminalError
+from candleworks.model.trades import LARGEST, SMALLEST
 from candleworks.model.trading_day import calendar_of, zone_of
 from candleworks.settings import Settings
 from candleworks.storage.connection import Connection
@@ -178,14 +179,14 @@ def _room() -> Iterator[None]:
 
 
 def _adopt_trades(connection: Connection, settings: Settings) -> Iterator[str]:
-    latest = clock.now() + timedelta(seconds=settings.ingest.max_future_seconds)
+    bounds = _bounds(settings)
     connection.execute(query("create_stage"))
     ranges = _ranges(connection)
     adopted = rejected = 0
     told_at = clock.monotonic()
     for part in ranges:
         connection.execute(query("stage_compressed_range" if part.compressed else "stage_range"), part._asdict())
-        rejected += connection.execute(query("reject_staged"), {"latest": latest}).rowcount
+        rejected += connection.execute(query("reject_staged"), bounds).rowcount
         adopted += _place(connection, settings, part)
         connection.execute(query("empty_stage"))
         if clock.monotonic() - told_at > PROGRESS_INTERVAL_SECONDS:
@@ -197,6 +198,13 @@ def _adopt_trades(connection: Connection, settings: Settings) -> Iterator[str]:
             f"{TRADES}: {compressed:,} of {len(ranges):,} parts of the old table are compressed, which forgets the"
             " order of ticks within a second; day_volume brought it back where it tells."
         )
+
+
+def _bounds(settings: Settings) -> dict[str, object]:
+    """Return what an import would check rows for."""
+    latest = clock.now() + timedelta(seconds=settings.ingest.max_future_seconds)
+    accept_zero = settings.ingest.accept_zero_prices
+    return {"latest": latest, "accept_zero": accept_zero, "smallest": SMALLEST, "largest": LARGEST}
 
 
 def _ranges(connection: Connection) -> list[_Range]:

@@ -168,8 +168,12 @@ WITH judged AS (
         WHEN s.price IS NULL THEN 'price is null'
         WHEN s.price IN ('NaN', 'Infinity', '-Infinity') THEN format('price %%L is no number', s.price)
         WHEN s.price < 0 THEN format('price %%L is negative', s.price)
+        WHEN s.price = 0 AND NOT %(accept_zero)s THEN format('price %%L is zero', s.price)
+        WHEN s.price <> 0 AND s.price NOT BETWEEN %(smallest)s AND %(largest)s THEN format('price %%L is out of range', s.price)
         WHEN s.day_volume IN ('NaN', 'Infinity', '-Infinity') THEN format('day_volume %%L is no number', s.day_volume)
         WHEN s.day_volume < 0 THEN format('day_volume %%L is negative', s.day_volume)
+        WHEN s.day_volume <> 0 AND s.day_volume NOT BETWEEN %(smallest)s AND %(largest)s
+            THEN format('day_volume %%L is out of range', s.day_volume)
     END AS reason
     FROM staged_adoption s
     CROSS JOIN LATERAL (SELECT s.time, s.symbol, s.price, s.day_volume) r

@@ -57,6 +57,7 @@ def failure(report: FillReport) -> str:
         ({"status": 200, "message": series('{"open": "1"}')}, "has a bar of no minute ({'open': '1'}): try again"),
         ({"status": 200, "message": series(bar(1, high="x"))}, "the bar of 2026 12:01 cannot be used, its values"),
         ({"status": 200, "message": series(bar(1, low="nan"))}, "it has prices that are none"),
+        ({"status": 200, "message": series(bar(1, low="0"))}, "it has prices that are none"),
         ({"status": 200, "message": series(bar(1, high="1.5"))}, "its prices contradict each other"),
         ({"status": 200, "message": series(bar(1, volume="-1"))}, "its volume is none"),
     ],

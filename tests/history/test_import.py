@@ -33,7 +33,7 @@ def lines_of(rows: list[Trade]) -> str:
 def some(count: int, first: datetime = NOON, step: timedelta = timedelta(seconds=1)) -> list[Trade]:
     """Trades of two symbols, three of each in a stamp, some of them equal, some without a total."""
     return [
-        Trade(first + n // 6 * step, ("AAPL", "BTC/USD")[n % 2], float(n % 5), None if n % 7 == 0 else float(n))
+        Trade(first + n // 6 * step, ("AAPL", "BTC/USD")[n % 2], 1.0 + n % 5, None if n % 7 == 0 else float(n))
         for n in range(count)
     ]
 
@@ -252,7 +252,7 @@ def test_our_own_export_is_the_same_recording(desk: Desk) -> None:
 @pytest.mark.parametrize("stored", [0, 1, 1_000])
 def test_a_millisecond_holds_a_thousand_trades_of_a_symbol(desk: Desk, stored: int) -> None:
     """Those beyond are counted and kept with their lines, whether the others come with them or are there already."""
-    rows = [Trade(NOON + MILLISECOND, "AAPL", float(n)) for n in range(1_003)]
+    rows = [Trade(NOON + MILLISECOND, "AAPL", 1.0 + n) for n in range(1_003)]
     other = [Trade(NOON + MILLISECOND, "BTC/USD", 1.0), Trade(NOON + 2 * MILLISECOND, "AAPL", 2.0)]
     if stored:
         desk.take(HEADER + lines_of(rows[:stored]))

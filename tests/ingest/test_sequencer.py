@@ -1,6 +1,7 @@
 """Where live ticks are placed: ordinals, snapshots, volumes, refusals."""
 
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -8,11 +9,11 @@ import pytest
 from candleworks.ingest.protocol import PriceEvent
 from candleworks.ingest.sequencer import Placed, Sequencer
 from candleworks.model.trades import MICROSECONDS
+from candleworks.settings import Ingest
 from candleworks.storage.trades import Position
 
 NEW_YORK = ZoneInfo("America/New_York")
 ZONES = {"AAPL": NEW_YORK, "BTC/USD": ZoneInfo("UTC")}
-MAX_FUTURE_SECONDS = 60
 
 
 def at(text: str) -> int:
@@ -23,12 +24,21 @@ def at(text: str) -> int:
 NOON = at("2026-03-02 17:00:00")
 
 
-def tick(stamp: int = NOON, price: float = 1.0, day_volume: float | None = None, symbol: str = "AAPL") -> PriceEvent:
-    return PriceEvent("price", symbol, stamp, price, day_volume)
+def tick(
+    stamp: int = NOON,
+    price: float = 1.0,
+    day_volume: float | None = None,
+    symbol: str = "AAPL",
+    bid: float | None = None,
+    ask: float | None = None,
+) -> PriceEvent:
+    return PriceEvent("price", symbol, stamp, price, day_volume, bid, ask)
 
 
-def sequencer(positions: dict[str, Position] | None = None, zones: dict[str, ZoneInfo] = ZONES) -> Sequencer:
-    target = Sequencer(MAX_FUTURE_SECONDS)
+def sequencer(
+    positions: dict[str, Position] | None = None, zones: dict[str, ZoneInfo] = ZONES, **limits: Any
+) -> Sequencer:
+    target = Sequencer(Ingest(**limits))
     target.follow(zones, positions or {})
     return target
 
@@ -70,6 +80,11 @@ def test_a_late_tick_is_set_apart() -> None:
     [
         (tick(symbol="TSLA"), "symbol 'TSLA' was not asked for"),
         (tick(price=-0.01), "price -0.01 is negative"),
+        (tick(price=0.0), "price 0.0 is zero"),
+        (tick(bid=0.0, ask=1.5), "bid 0.0 is zero"),
+        (tick(bid=0.5, ask=-0.0), "ask -0.0 is zero"),
+        (tick(bid=-0.5), "bid -0.5 is negative"),
+        (tick(ask=1e200), "ask 1e+200 is out of range"),
         (tick(day_volume=-1.0), "day_volume -1.0 is negative"),
         (tick(NOON + 61), f"stamp {NOON + 61} is 61 s in the future"),
         (tick(10**30), f"stamp {10**30} is {10**30 - NOON} s in the future"),
@@ -88,9 +103,17 @@ def test_an_unacceptable_tick_is_refused(event: PriceEvent | str, reason: str) -
 
 
 def test_the_limits_of_stamps_are_accepted() -> None:
-    """The first second of 1990, and one as far ahead as is allowed; a price of 0 is one."""
-    result = placed(sequencer(), tick(631_152_000), tick(NOON + 60, price=0.0), received=NOON)
+    """The first second of 1990, and one as far ahead as is allowed."""
+    result = placed(sequencer(), tick(631_152_000), tick(NOON + 60), received=NOON)
     assert (len(result.trades), result.rejections) == (2, [])
+
+
+def test_zero_prices_are_accepted_where_the_setting_says_so() -> None:
+    """Price, bid and ask of 0; negative ones are rejected all the same."""
+    target = sequencer(accept_zero_prices=True)
+    result = placed(target, tick(price=0.0), tick(bid=0.0, ask=0.0), tick(bid=-1.0), tick(price=-1.0))
+    assert (result.trades.price, result.trades.bid, result.trades.ask) == ([0.0, 1.0], [None, 0.0], [None, 0.0])
+    assert [refused.reason for refused in result.rejections] == ["bid -1.0 is negative", "price -1.0 is negative"]
 
 
 def test_a_payload_that_is_no_text_is_kept_readable() -> None:

@@ -16,6 +16,7 @@ from candleworks.ingest.roster import Roster
 from candleworks.ingest.segments import Entry
 from candleworks.ingest.writer import Writer
 from candleworks.model.trades import MICROSECONDS
+from candleworks.settings import Ingest
 from candleworks.storage.connection import Connection
 
 ZONES = {"AAPL": ZoneInfo("America/New_York"), "BTC/USD": ZoneInfo("UTC")}
@@ -79,7 +80,7 @@ class Story:
     def started(self) -> Writer:
         self.run = uuid4()
         roster = Roster({name: name for name in ZONES})
-        return Writer(self.dsn, "test", roster, ZONES, 60, give_up=threading.Event())
+        return Writer(self.dsn, "test", roster, ZONES, Ingest(), give_up=threading.Event())
 
     def write(self, events: list[bytes | str]) -> None:
         batch = Batch()

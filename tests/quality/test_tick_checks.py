@@ -179,6 +179,16 @@ def test_a_fault_of_ticks_fails_its_check_alone(watched: Watched, check: str, fa
     assert stored == [("failed", found.observed, found.expected, "ticks", found.sample)]
 
 
+@ON_PLAIN_POSTGRESQL
+def test_a_price_of_zero_passes_where_ingest_accepts_it(watched: Watched) -> None:
+    """The check expects what the setting promises."""
+    ingest = watched.settings.ingest.model_copy(update={"accept_zero_prices": True})
+    watched.settings = watched.settings.model_copy(update={"ingest": ingest})
+    watched.tick("AAPL", NOW - MINUTE + timedelta(seconds=2), 0.0)
+    judged = [result for result in watched.check("ticks").results if result.check == "price-positive"]
+    assert {result.status for result in judged} == {"passed"}
+
+
 def test_a_silent_feed_is_found_although_there_are_no_rows_to_judge(watched: Watched) -> None:
     """Without a single new tick the checks of rows say nothing; the feed and its symbols fail."""
     watched.execute("DELETE FROM stocks_real_time WHERE time >= %s", NOW - 70 * MINUTE)

@@ -148,6 +148,8 @@ def test_a_tick_is_corrected(quarantined: Quarantine, connection: Connection) ->
     [
         (frame(symbol="MSFX"), "symbol 'MSFX' was not asked for"),
         (frame(price=-1), "price -1.0 is negative"),
+        (frame(price=0), "price 0.0 is zero"),
+        (frame(bid=0), "bid 0.0 is zero"),
         (frame(price=None), "price is null, not a finite number"),
         (frame(timestamp=4_000_000_000), "stamp 4000000000 is "),
         ("not JSON", "no JSON: "),
@@ -199,6 +201,22 @@ def test_a_feed_that_is_gone_is_named(quarantined: Quarantine, connection: Conne
 
 
 HEADER = "symbol,price,time,day_volume"
+
+
+@on_one_engine
+def test_zero_prices_are_replayed_once_they_are_accepted(
+    quarantined: Quarantine, connection: Connection, tmp_path: Path
+) -> None:
+    """Frames and lines follow the setting that live ticks and files follow."""
+    refuse(connection, frame(price=0), frame(bid=0, ask=0), reason="price 0.0 is zero")
+    path = tmp_path / "ticks.csv"
+    path.write_text(f"{HEADER}\nAAPL,1,2022-10-19 16:00:01+00,710\nAAPL,0,2022-10-19 16:00:02+00,720\n")
+    assert import_file(connection, quarantined.settings, path).record.rejected == 1
+    assert [each and each[0] for each in quarantined.replay()] == ["refused"] * 3
+    ingest = quarantined.settings.ingest.model_copy(update={"accept_zero_prices": True})
+    quarantined.settings = quarantined.settings.model_copy(update={"ingest": ingest})
+    assert quarantined.replay() == [STORED] * 3
+    assert sorted(row[2] for row in quarantined.trades()) == [0.0, 0.0, 1.0, 143.2]
 
 
 def test_refused_lines_of_a_file_are_corrected(quarantined: Quarantine, connection: Connection, tmp_path: Path) -> None:

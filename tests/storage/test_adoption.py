@@ -290,14 +290,18 @@ def test_rows_that_are_no_ticks_are_kept_apart(tutorial: Tutorial) -> None:
             ("-infinity", "AAPL", 1, None),
             (tomorrow, "AAPL", 1, None),
             ("infinity", "AAPL", 1, None),
-            ("2022-10-19 15:00+00", "AAPL", 0, 0),
+            ("2022-10-19 15:00+00", "AAPL", 0, None),
+            ("2022-10-19 15:00+00", "AAPL", 1e200, None),
+            ("2022-10-19 15:00+00", "AAPL", 1, 0),
         ]
     )
-    assert "stocks_real_time: 1 rows were adopted, 10 that are no ticks stand in rejected_ticks." in tutorial.migrate()
-    assert [row[:4] for row in tutorial.trades()] == [(at("2022-10-19 15:00:00"), "AAPL", 0, 0)]
+    assert "stocks_real_time: 1 rows were adopted, 12 that are no ticks stand in rejected_ticks." in tutorial.migrate()
+    assert [row[:4] for row in tutorial.trades()] == [(at("2022-10-19 15:00:00"), "AAPL", 1, 0)]
     assert Counter(row[0] for row in tutorial.rows("SELECT reason FROM rejected_ticks")) == {
         "price is null": 1,
         "price '-1' is negative": 1,
+        "price '0' is zero": 1,
+        "price '1e+200' is out of range": 1,
         "price 'NaN' is no number": 1,
         "price 'Infinity' is no number": 1,
         "day_volume '-1' is negative": 1,
