@@ -21,7 +21,8 @@ from candleworks.settings.whole import File
 
 SECTIONS = "alerts, calendars, candles, feeds, ingest, quality, rest, silence, simulator, storage"
 INGEST_KEYS = (
-    "accept_zero_prices, flush_interval_ms, max_batch_rows, max_buffered_ticks, max_future_seconds, max_spool_bytes"
+    "accept_zero_prices, flush_interval_ms, max_age_days, max_batch_rows, max_buffered_ticks, max_future_seconds,"
+    " max_price_factor, max_spool_bytes, price_confirming_ticks"
 )
 SYMBOL_RULE = "up to 32 letters, digits and . / : ^ _ -, beginning with a letter or digit"
 TEXT_RULE = "a text (in quotes where YAML takes it for something else)"

@@ -152,7 +152,9 @@ def _target(settings: Settings, into: str | None, feed: Feed) -> Settings:
     """Return the settings of the database that the replay goes into; without the vendor's key and address."""
     # What was quiet when it was recorded is no trouble of the connection.
     patient = Silence(around_the_clock_seconds=86_400, session_seconds=86_400)
-    changes: dict[str, object] = {"feeds": (feed,), "api_key": None, "silence": patient}
+    # A recording is history, as a file is: it may be old, and splits are in it.
+    ingest = settings.ingest.model_copy(update={"max_age_days": None, "max_price_factor": None})
+    changes: dict[str, object] = {"feeds": (feed,), "api_key": None, "silence": patient, "ingest": ingest}
     if into and ("://" in into or "=" in into):
         changes |= {"dsn": SecretStr(into), "home": settings.home / "replay"}
         same = settings.dsn is not None and settings.dsn.get_secret_value() == into

@@ -4,12 +4,13 @@ All state that the rules of tick identity and volume need between two ticks of a
 tick needs no look at the database.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from candleworks.ingest.protocol import PriceEvent
-from candleworks.model.tick_rules import VOLUME_FAULTS, fault_of, price_faults
+from candleworks.model.tick_rules import VOLUME_FAULTS, age_fault, fault_of, price_distance_fault, price_faults
 from candleworks.model.trades import LARGEST, MICROSECONDS, SMALLEST, STAMP_MIN_US, Rejection, Trades
 from candleworks.model.trading_day import trading_day_us
 from candleworks.settings import Ingest
@@ -30,6 +31,15 @@ class Placed:
 
 
 @dataclass(slots=True)
+class _FarTicks:
+    """The newest rejected ticks of a symbol that are far from its level and near each other."""
+
+    count: int
+    stamp: int
+    price: float
+
+
+@dataclass(slots=True)
 class _Symbol:
     zone: ZoneInfo
     stamp_us: int = 0
@@ -41,13 +51,18 @@ class _Symbol:
     highest: float | None = None
     seen: bool = False  # whether any earlier trade is known, without which a first running total has no volume
     just_connected: bool = False
+    level: float = 0.0  # the last accepted price above 0; 0 before the first one
+    far: _FarTicks | None = None
 
 
 class Sequencer:
     """Places the ticks of one feed."""
 
     def __init__(self, limits: Ingest) -> None:
+        self._limits = limits
         self._max_future_us = limits.max_future_seconds * MICROSECONDS
+        self._max_age_us = math.inf if limits.max_age_days is None else limits.max_age_days * 86_400 * MICROSECONDS
+        self._max_factor = limits.max_price_factor or math.inf
         self._price_faults = price_faults(accept_zero=limits.accept_zero_prices)
         self._symbols: dict[str, _Symbol] = {}
 
@@ -66,6 +81,7 @@ class Sequencer:
         symbol.seen = True
         symbol.stamp_us, symbol.count = position.stamp_us, position.sharing
         symbol.price, symbol.day_volume = position.price, position.day_volume
+        symbol.level = position.price
         symbol.highest = position.highest_day_volume
         symbol.day_start_us, symbol.day_end_us = trading_day_us(position.stamp_us, symbol.zone)
 
@@ -98,6 +114,10 @@ class Sequencer:
     def _place_part(
         self, placed: Placed, events: Sequence[PriceEvent | str], received_us: Sequence[int], payloads: Sequence[bytes]
     ) -> None:
+        max_future_us, factor = self._max_future_us, self._max_factor
+        squared = factor * factor
+        # One bound for all, not looser than each tick's own: what is older is looked at closely.
+        oldest_us = max(STAMP_MIN_US, max(received_us, default=0) - self._max_age_us)
         for event, received, payload in zip(events, received_us, payloads, strict=True):
             if isinstance(event, str):
                 self._reject(placed, received, event, payload)
@@ -108,12 +128,13 @@ class Sequencer:
                 continue
             stamp_us = event.timestamp * MICROSECONDS
             if (
-                not STAMP_MIN_US <= stamp_us <= received + self._max_future_us
+                not oldest_us <= stamp_us <= received + max_future_us
                 or not SMALLEST <= event.price <= LARGEST
+                or not symbol.level <= event.price * factor <= symbol.level * squared
                 or not (event.bid is None or SMALLEST <= event.bid <= LARGEST)
                 or not (event.ask is None or SMALLEST <= event.ask <= LARGEST)
                 or not (not event.day_volume or SMALLEST <= event.day_volume <= LARGEST)
-            ) and (reason := self._reason(event, received)):
+            ) and (reason := self._reason(symbol, event, received)):
                 self._reject(placed, received, reason, payload)
                 continue
             if symbol.just_connected:
@@ -147,6 +168,8 @@ class Sequencer:
             else:
                 volume = 0.0
         symbol.price, symbol.day_volume, symbol.seen = event.price, day_volume, True
+        if event.price:
+            symbol.level, symbol.far = event.price, None
         _append(trades, event, stamp_us, ordinal, volume, received_us)
 
     @staticmethod
@@ -158,9 +181,13 @@ class Sequencer:
             symbol.highest = max(symbol.highest or 0.0, event.day_volume)
         _append(late, event, stamp_us, 0, None, received_us)
 
-    def _reason(self, event: PriceEvent, received_us: int) -> str | None:
+    def _reason(self, symbol: _Symbol, event: PriceEvent, received_us: int) -> str | None:
         """Say what is wrong with a tick that is not as most are; None when nothing is."""
-        return self._number_problem(event) or self._stamp_problem(event.timestamp, received_us)
+        return (
+            self._number_problem(event)
+            or self._stamp_problem(symbol, event.timestamp, received_us)
+            or self._price_problem(symbol, event)
+        )
 
     def _number_problem(self, event: PriceEvent) -> str | None:
         for name in ("price", "bid", "ask", "day_volume"):
@@ -170,11 +197,34 @@ class Sequencer:
                 return f"{name} {value!r} {fault}"
         return None
 
-    def _stamp_problem(self, stamp: int, received_us: int) -> str | None:
+    def _stamp_problem(self, symbol: _Symbol, stamp: int, received_us: int) -> str | None:
         if stamp * MICROSECONDS < STAMP_MIN_US:
             return f"stamp {stamp} is before 1990"
         if stamp * MICROSECONDS > received_us + self._max_future_us:
             return f"stamp {stamp} is {stamp - received_us // MICROSECONDS} s in the future"
+        if stamp * MICROSECONDS == symbol.stamp_us:  # the vendor repeats the last tick of a symbol that rarely trades
+            return None
+        return age_fault(stamp * MICROSECONDS, received_us, self._limits.max_age_days)
+
+    def _price_problem(self, symbol: _Symbol, event: PriceEvent) -> str | None:
+        """Compare a price with the symbol's level, which moves once enough ticks in a row agree on another one.
+
+        A late tick and a repetition confirm nothing.
+        """
+        factor = self._limits.max_price_factor
+        reason = price_distance_fault(event.price, symbol.level, factor) if symbol.level else None
+        if reason is None:
+            return None
+        far = symbol.far
+        late = event.timestamp * MICROSECONDS < symbol.stamp_us
+        if late or (far and (far.stamp, far.price) == (event.timestamp, event.price)):
+            return reason
+        agree = far is not None and price_distance_fault(event.price, far.price, factor) is None
+        count = far.count + 1 if far and agree else 1
+        if count < self._limits.price_confirming_ticks:
+            symbol.far = _FarTicks(count, event.timestamp, event.price)
+            return reason
+        symbol.level, symbol.far = event.price, None
         return None
 
     @staticmethod

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from candleworks.ingest.roster import Roster
 from candleworks.ingest.sequencer import Sequencer
 from candleworks.ingest.writer import ORIGIN
+from candleworks.model.tick_rules import age_fault, price_distance_fault
 from candleworks.model.trades import Trades, microseconds_of
 from candleworks.model.trading_day import calendar_of, zone_of
 from candleworks.quarantine.corrections import Corrections, corrected_object
@@ -53,7 +54,7 @@ class LiveTicks:
 
     def put(self, tick: RejectedTick, frame: str) -> Replayed:
         """Store a frame behind what is stored of its stamp, unless it is stored already."""
-        trades, refusal = self._placed(tick, frame)
+        trades, refusal = self._judged(tick, frame)
         if refusal is not None:
             return Replayed("refused", refusal)
         store = TradeStore(self.connection, ORIGIN, self._zone)
@@ -77,17 +78,31 @@ class LiveTicks:
 
     def prepare(self, frames: Sequence[tuple[RejectedTick, str]]) -> list[str | None]:
         """Make room for what the frames tell, outside a transaction; return why each of them is refused, or None."""
-        placed = [self._placed(tick, frame) for tick, frame in frames]
+        placed = [self._judged(tick, frame) for tick, frame in frames]
         stamps_us = [stamp for trades, _ in placed for stamp in trades.stamp_us]
         TradeStore(self.connection, ORIGIN, self._zone).prepare(stamps_us)
         return [refusal for _, refusal in placed]
+
+    def _judged(self, tick: RejectedTick, frame: str) -> tuple[Trades, str | None]:
+        """Do the same, and compare the trade with its first arrival and with what is stored around it."""
+        trades, refusal = self._placed(tick, frame)
+        return trades, refusal or self._distance(trades)
+
+    def _distance(self, trades: Trades) -> str | None:
+        """Say what is far from all that is known of the trade; near the price before it or the one after it will do."""
+        limits, stamp_us, price = self.settings.ingest, trades.stamp_us[0], trades.price[0]
+        if reason := age_fault(stamp_us, trades.received_us[0], limits.max_age_days):
+            return reason
+        around = TradeStore(self.connection, ORIGIN, self._zone).prices_around(trades.symbol[0], stamp_us)
+        reasons = [price_distance_fault(price, known, limits.max_price_factor) for known in around]
+        return reasons[0] if reasons and all(reasons) else None
 
     def _placed(self, tick: RejectedTick, frame: str) -> tuple[Trades, str | None]:
         """Return the trade that a frame tells with the time of its first arrival, or why it is refused."""
         feed = next((feed for feed in self.settings.feeds if feed.name == tick.feed), None)
         if feed is None:
             return Trades(), f"no feed named {tick.feed!r} is configured"
-        sequencer = Sequencer(self.settings.ingest)
+        sequencer = Sequencer(self.settings.ingest.model_copy(update={"max_age_days": None}))
         sequencer.follow({name: self._zone(name) for name in feed.names}, {})
         payload = frame.encode()
         placed = sequencer.place(Roster(feed.instruments).decode([payload]), [self.now_us], [payload])

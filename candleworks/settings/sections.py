@@ -11,12 +11,17 @@ class Ingest(Section):
     """Which ticks are accepted, and how they are gathered on their way to the database.
 
     A price, bid or ask of 0 is rejected unless `accept_zero_prices`, live and from files; negative ones always are.
+    Live ticks are also compared with what is known: with the clock, and with the symbol's last price, until so many in
+    a row confirm the new one. None: not compared.
     """
 
     max_batch_rows: StrictInt = Field(default=5_000, ge=1, le=100_000)
     flush_interval_ms: StrictInt = Field(default=100, ge=1, le=10_000)
     max_buffered_ticks: StrictInt = Field(default=200_000, ge=1_000, le=10_000_000)
     max_future_seconds: StrictInt = Field(default=60, ge=0, le=86_400)
+    max_age_days: StrictInt | None = Field(default=30, ge=1, le=36_500)
+    max_price_factor: StrictFloat | None = Field(default=10.0, ge=1.5, le=1_000_000)
+    price_confirming_ticks: StrictInt = Field(default=3, ge=2, le=100)
     accept_zero_prices: StrictBool = False
     max_spool_bytes: StrictInt = Field(default=1_073_741_824, ge=1_048_576)
 

@@ -241,6 +241,11 @@ class TradeStore:
         ).fetchone()
         return found[0] if found else None
 
+    def prices_around(self, symbol: str, stamp_us: int) -> list[float]:
+        """Return the stored prices above 0 next to a stamp: the last one before it and the first one after it."""
+        parameters = {"symbol": symbol, "stamp": moment_of(stamp_us), "resolution": self._resolution}
+        return [price for (price,) in self.connection.execute(query("prices_around"), parameters).fetchall()]
+
     @property
     def crowded(self) -> str:
         """Why a trade is refused that comes after as many of its stamp as there are ordinals."""

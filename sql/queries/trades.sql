@@ -89,6 +89,20 @@ CROSS JOIN LATERAL (
     WHERE t.symbol = s.symbol AND t.origin <> 'bar' ORDER BY time DESC LIMIT 1
 ) t
 
+-- name: prices_around
+-- The nearest prices of trades, which bars are not, before and after a stamp; those that share it may be of either side.
+(
+    SELECT price FROM public.stocks_real_time
+    WHERE symbol = %(symbol)s AND origin <> 'bar' AND price > 0 AND time < %(stamp)s
+    ORDER BY time DESC LIMIT 1
+)
+UNION ALL
+(
+    SELECT price FROM public.stocks_real_time
+    WHERE symbol = %(symbol)s AND origin <> 'bar' AND price > 0 AND time >= %(stamp)s + %(resolution)s::interval
+    ORDER BY time LIMIT 1
+)
+
 -- name: highest_day_volume
 -- The trading day's running maximum, which bars continue; a day without one starts from zero when older trades are
 -- known, else from null.

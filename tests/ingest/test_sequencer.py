@@ -104,7 +104,7 @@ def test_an_unacceptable_tick_is_refused(event: PriceEvent | str, reason: str) -
 
 def test_the_limits_of_stamps_are_accepted() -> None:
     """The first second of 1990, and one as far ahead as is allowed."""
-    result = placed(sequencer(), tick(631_152_000), tick(NOON + 60), received=NOON)
+    result = placed(sequencer(max_age_days=None), tick(631_152_000), tick(NOON + 60), received=NOON)
     assert (len(result.trades), result.rejections) == (2, [])
 
 

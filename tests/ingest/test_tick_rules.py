@@ -22,9 +22,10 @@ from candleworks.storage.connection import Connection
 ZONES = {"AAPL": ZoneInfo("America/New_York"), "BTC/USD": ZoneInfo("UTC")}
 MIDNIGHT_UTC = int(datetime(2026, 3, 3, tzinfo=UTC).timestamp())
 MIDNIGHT_NEW_YORK = MIDNIGHT_UTC + 5 * 3600
-RECEIVED_US = (MIDNIGHT_UTC + 30 * 86_400) * MICROSECONDS
+RECEIVED_US = (MIDNIGHT_UTC + 20 * 86_400) * MICROSECONDS
 STAMPS = [MIDNIGHT_UTC - 1, MIDNIGHT_UTC, MIDNIGHT_UTC + 1, MIDNIGHT_NEW_YORK - 1, MIDNIGHT_NEW_YORK]
 BROKEN = (b"", b'{"event":"price"', b'{"event":"news"}')
+FIRST_OF_1990 = 631_152_000
 CONNECT, RESTART = "connect", "restart"
 
 
@@ -56,10 +57,17 @@ ticks = st.builds(
     st.sampled_from([1.0, 2.0]),
     st.none() | st.sampled_from([0.0, 5.0, 10.0, 20.0]),
 )
+absurd = st.builds(
+    frame,
+    st.sampled_from([*ZONES]),
+    st.sampled_from([*STAMPS, FIRST_OF_1990]),
+    st.sampled_from([1e29, 1e-29]),
+    st.none(),
+)
 frames = st.one_of(ticks, ticks, ticks, st.sampled_from(BROKEN))
 batches = st.lists(st.lists(frames, min_size=1, max_size=8), min_size=1, max_size=6)
 troubled = st.lists(
-    st.lists(st.one_of(frames, frames, st.just(CONNECT)), min_size=1, max_size=8) | st.just(RESTART),
+    st.lists(st.one_of(frames, frames, absurd, st.just(CONNECT)), min_size=1, max_size=8) | st.just(RESTART),
     min_size=1,
     max_size=8,
 )
@@ -166,7 +174,7 @@ def test_every_tick_is_stored_in_the_order_of_its_arrival(
 def test_the_table_keeps_its_rules_through_reconnects_and_restarts(
     dsn: str, connection: Connection, story: list[list[bytes | str] | str]
 ) -> None:
-    """Ordinals are dense, volumes are those of the stored ticks, and every frame is accounted for."""
+    """Ordinals are dense, volumes are those of the stored ticks, and every frame is accounted for, absurd ones too."""
     teller, rows = told(dsn, connection, story)
     for second in by_second(rows).values():
         assert [row.us % MICROSECONDS for row in second] == list(range(len(second)))

@@ -1,7 +1,6 @@
 """`rejected list`, `show` and `replay`."""
 
 import json
-from datetime import UTC, datetime
 
 import pytest
 
@@ -13,7 +12,7 @@ from candleworks.storage.rejected import quarantine
 from tests.cli.conftest import Invoke
 
 pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
-STAMP = int(datetime(2026, 1, 5, 15, tzinfo=UTC).timestamp())
+STAMP = int(now().timestamp()) - 3_600  # seconds since 1970
 
 
 @pytest.fixture

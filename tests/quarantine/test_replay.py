@@ -87,15 +87,22 @@ def store(connection: Connection, prices: Sequence[float]) -> None:
     LiveTrades(TradeStore(connection, "test", lambda _: NEW_YORK), "live", RecentTrades()).write(trades, Trades(), [])
 
 
+def import_trades(quarantined: Quarantine, rows: Sequence[tuple[datetime, float]]) -> int:
+    """Store ticks of AAPL from a file; return how many were stored."""
+    path = quarantined.settings.home.parent / "history.csv"
+    path.write_text("time,symbol,price\n" + "".join(f"{time.isoformat()},AAPL,{price}\n" for time, price in rows))
+    return import_file(quarantined.connection, quarantined.settings, path).record.stored
+
+
 STORED = ("stored", None)
 
 
 def test_a_tick_that_is_acceptable_now_is_stored(quarantined: Quarantine, connection: Connection) -> None:
     """Its symbol was added to the feed: it stands behind what is stored of its second, with the time of its arrival."""
-    store(connection, [1.0, 2.0])
+    store(connection, [141.0, 142.0])
     refuse(connection, frame(), reason="symbol 'AAPL' was not asked for")
     assert quarantined.replay() == [STORED]
-    assert [row[2] for row in quarantined.trades()] == [1.0, 2.0, 143.2]
+    assert [row[2] for row in quarantined.trades()] == [141.0, 142.0, 143.2]
     assert quarantined.trades()[2][0] == NOON + timedelta(microseconds=2)
     origin = connection.execute("SELECT received_at, origin FROM stocks_real_time WHERE price = 143.2").fetchone()
     assert origin == (RECEIVED, "twelvedata")
@@ -171,6 +178,33 @@ def test_what_is_still_wrong_is_refused_again(
     assert quarantined.record() == [("stored", True, frame(), None)]
 
 
+def test_what_is_far_from_the_stored_prices_is_refused_again(quarantined: Quarantine, connection: Connection) -> None:
+    """Near the tick before it or after it will do, so that the first ticks after a split come in; 1e29 stays out."""
+    noon = int(NOON.timestamp())
+    assert import_trades(quarantined, [(NOON, 300.0), (NOON + timedelta(seconds=9), 15.0)]) == 2
+    far = [
+        frame(timestamp=noon + 1, price=15.1),
+        frame(timestamp=noon + 2, price=1e29),
+        frame(timestamp=noon, price=15.2),
+    ]
+    refuse(connection, *far, reason="price 15.1 is less than 1/10 of the last known price 300.0")
+    assert quarantined.replay() == [
+        STORED,
+        STORED,
+        ("refused", "price 1e+29 is more than 10 times the last known price 15.1"),
+    ]
+
+
+@on_one_engine
+def test_the_age_of_a_replayed_tick_counts_from_its_first_arrival(
+    quarantined: Quarantine, connection: Connection
+) -> None:
+    """However long it waited to be replayed."""
+    refuse(connection, frame(), frame(timestamp=int(NOON.timestamp()) - 40 * 86_400))
+    stamp = int(NOON.timestamp()) - 40 * 86_400
+    assert quarantined.replay() == [STORED, ("refused", f"stamp {stamp} is 40 days older than its arrival")]
+
+
 def test_what_the_database_refused_is_replayed(quarantined: Quarantine, connection: Connection) -> None:
     """It was kept as its values; a database that still refuses it is the reason that is noted."""
     connection.execute("ALTER TABLE stocks_real_time ADD CONSTRAINT no_tens CHECK (price <> 10)")
@@ -210,13 +244,13 @@ def test_zero_prices_are_replayed_once_they_are_accepted(
     """Frames and lines follow the setting that live ticks and files follow."""
     refuse(connection, frame(price=0), frame(bid=0, ask=0), reason="price 0.0 is zero")
     path = tmp_path / "ticks.csv"
-    path.write_text(f"{HEADER}\nAAPL,1,2022-10-19 16:00:01+00,710\nAAPL,0,2022-10-19 16:00:02+00,720\n")
+    path.write_text(f"{HEADER}\nAAPL,140,2022-10-19 16:00:01+00,710\nAAPL,0,2022-10-19 16:00:02+00,720\n")
     assert import_file(connection, quarantined.settings, path).record.rejected == 1
     assert [each and each[0] for each in quarantined.replay()] == ["refused"] * 3
     ingest = quarantined.settings.ingest.model_copy(update={"accept_zero_prices": True})
     quarantined.settings = quarantined.settings.model_copy(update={"ingest": ingest})
     assert quarantined.replay() == [STORED] * 3
-    assert sorted(row[2] for row in quarantined.trades()) == [0.0, 0.0, 1.0, 143.2]
+    assert sorted(row[2] for row in quarantined.trades()) == [0.0, 0.0, 140.0, 143.2]
 
 
 def test_refused_lines_of_a_file_are_corrected(quarantined: Quarantine, connection: Connection, tmp_path: Path) -> None:
