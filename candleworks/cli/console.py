@@ -1,7 +1,12 @@
-"""Where tables and errors are printed."""
+"""Where commands print."""
 
+import contextlib
+import io
+import os
 import sys
 import traceback
+from collections.abc import Callable
+from typing import TextIO, cast
 
 from rich.console import Console
 
@@ -17,7 +22,45 @@ def wide_console() -> Console:
 
 def explain(error: BaseException, sentence: str | None = None) -> None:
     """Print an error as one line, or with its traceback after --debug."""
-    if DEBUG in sys.argv:
-        traceback.print_exception(error)
-    else:
-        sys.stderr.write(f"{sentence or error}\n")
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        if DEBUG in sys.argv:
+            traceback.print_exception(error)
+        else:
+            sys.stderr.write(f"{sentence or error}\n")
+
+
+def lasting_console() -> Console:
+    """Return standard output for a command that goes on, or ends in order, after its terminal or reader is gone."""
+    return Console(file=cast("TextIO", _LastingOutput(sys.stdout)))
+
+
+class _LastingOutput(io.TextIOBase):
+    """Text that cannot be written is lost, and so is all that follows it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def write(self, text: str) -> int:
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except OSError:  # EIO from a terminal, EPIPE from a pipe; the interpreter flushes once more at its end
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)

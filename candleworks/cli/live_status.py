@@ -7,12 +7,13 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from candleworks import clock
+from candleworks.cli.console import lasting_console
 
 PLAIN_INTERVAL_SECONDS = 10
 RATE_SECONDS = 10
@@ -23,7 +24,7 @@ class LiveStatus:
 
     def __init__(self, heading: Sequence[str]) -> None:
         self._heading = heading
-        self._console = Console()
+        self._console = lasting_console()
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
         self._feeds: defaultdict[str, _Feed] = defaultdict(_Feed)
         self._unprinted: list[str] = []

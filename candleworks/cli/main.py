@@ -27,6 +27,7 @@ from candleworks.cli.simulate import simulate
 from candleworks.cli.sync_companies import sync_companies
 from candleworks.cli.up import up
 from candleworks.errors import CandleworksError
+from candleworks.signals import stop_signals
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
 for command in (up, ingest, serve, migrate, status, doctor, maintain, dsn, simulate, replay, sync_companies):
@@ -60,8 +61,9 @@ def options(
 
 def main() -> None:
     """Run a command; expected failures become one line and an exit status."""
-    # Until a command takes SIGTERM into its own hands, it unwinds what was begun: an embedded server is stopped.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # Until a command takes them into its own hands, they unwind what was begun: an embedded server is stopped.
+    for number in set(stop_signals()) - {signal.SIGINT}:
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
     stop_with_parent()
     try:
         arguments = [argument for argument in sys.argv[1:] if argument != DEBUG]  # it may stand anywhere

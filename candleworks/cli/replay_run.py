@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from candleworks import clock
+from candleworks.cli.console import lasting_console
 from candleworks.cli.running import stop_on_signal
 from candleworks.errors import TerminalError
 from candleworks.ingest.service import ingest
@@ -113,7 +113,7 @@ class _Shown:
     """A bar in a terminal, else a line every few seconds."""
 
     def __init__(self, ticks: int) -> None:
-        console = Console()
+        console = lasting_console()
         self._ticks = ticks
         self._next_line_at = clock.monotonic() + PLAIN_INTERVAL_SECONDS
         self._console = console
@@ -152,7 +152,7 @@ def summarise(outcome: Outcome) -> None:
     for name in ("stored", "duplicates", "rejected"):
         table.add_row(name, f"{getattr(received, name):,}")
     table.add_row("took", f"{outcome.seconds:,.1f} s")
-    Console().print(table)
+    lasting_console().print(table)
     missing = outcome.sent - received.total
     if missing > 0 and not outcome.interrupted:
         raise TerminalError(

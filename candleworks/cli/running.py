@@ -5,7 +5,6 @@ import contextlib
 import fcntl
 import logging
 import os
-import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,18 +14,17 @@ import typer
 
 from candleworks.errors import UsageError
 from candleworks.settings import Settings
+from candleworks.signals import on_stop_signal
 
 Duration = Annotated[float | None, typer.Option(min=0, help="End after so many seconds instead of on a signal.")]
 
 
 def stop_on_signal(duration_seconds: float | None) -> asyncio.Event:
-    """Return an event that SIGINT, SIGTERM or the end of the duration sets; call it inside the running loop."""
+    """Return an event that a stop signal or the end of the duration sets; call it inside the running loop."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    on_stop_signal(stop.set)
     if duration_seconds is not None:
-        loop.call_later(duration_seconds, stop.set)
+        asyncio.get_running_loop().call_later(duration_seconds, stop.set)
     return stop
 
 

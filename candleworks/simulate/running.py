@@ -3,7 +3,6 @@
 import asyncio
 import json
 import multiprocessing
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -16,6 +15,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from candleworks.errors import CandleworksError, TransientError
+from candleworks.signals import on_stop_signal
 from candleworks.simulate.options import SimulatorOptions
 from candleworks.simulate.server import CONTROL_PREFIX, FEED_PATH, run_simulator
 
@@ -93,13 +93,11 @@ def running_simulator(
 async def serve_until_stopped(
     options: SimulatorOptions, *, ready: Callable[[int], None], duration_seconds: float | None = None
 ) -> None:
-    """Serve until SIGINT or SIGTERM comes or the duration is over. For the main thread only."""
+    """Serve until a stop signal comes or the duration is over. For the main thread only."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    on_stop_signal(stop.set)
     if duration_seconds is not None:
-        loop.call_later(duration_seconds, stop.set)
+        asyncio.get_running_loop().call_later(duration_seconds, stop.set)
     await run_simulator(options, stop=stop, ready=ready)
 
 

@@ -14,6 +14,7 @@ from psycopg_pool import ConnectionPool as _ConnectionPool
 
 from candleworks.errors import ConfigurationError, TerminalError, TransientError
 from candleworks.settings import Settings
+from candleworks.signals import stop_signals
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 ConnectionPool = _ConnectionPool[Connection]
@@ -81,7 +82,7 @@ def revive_database(settings: Settings) -> bool:
 
 @contextlib.contextmanager
 def _signals_held() -> Iterator[None]:
-    """Let SIGINT and SIGTERM wait.
+    """Let stop signals wait.
 
     A server that is interrupted while it starts would be left running without a user, or with half a data directory.
     """
@@ -89,7 +90,7 @@ def _signals_held() -> Iterator[None]:
         yield
         return
     held: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in stop_signals()}
     for number in handlers:
         signal.signal(number, lambda received, _: held.append(received))
     try:

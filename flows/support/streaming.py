@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
@@ -25,6 +24,7 @@ from candleworks import clock
 from candleworks.errors import FeedHeldError, TerminalError, TransientError
 from candleworks.ingest.service import Updates, ingest
 from candleworks.settings import Feed, Settings
+from candleworks.signals import on_stop_signal
 from candleworks.storage.connection import connect, transient_errors
 from candleworks.storage.feed_holders import read_holders
 from flows.support.configuration import follow_configuration
@@ -68,9 +68,7 @@ async def refusal(feed: str) -> AsyncIterator[Refusal]:
 async def stream(settings: Settings, feed: Feed, dsn: str, prepare_later: Callable[[], object] | None = None) -> State:
     """Ingest until the run is cancelled or its worker stops; every tick received by then is committed."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    on_stop_signal(stop.set)
     run_id = UUID(str(runtime.flow_run.id))
     guard = RunGuard(run_id, stop)
     await _predecessor_ended(feed.name, dsn)

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import sys
 import tempfile
 from functools import partial
@@ -28,6 +27,7 @@ from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, Proc
 
 from candleworks.cli.processes import stop_with_parent
 from candleworks.settings import load_settings
+from candleworks.signals import on_stop_signal
 from flows.support.deploy import POOL, deploy_if_changed
 from flows.support.keeper import Keeper
 from flows.support.leftovers import remove_offline_workers, worker_name
@@ -110,11 +110,9 @@ class PlatformWorker(ProcessWorker):
 
 
 async def work(pool: str, queues: list[str] | None, status: Path | None, *, deploy: bool) -> None:
-    """Work until SIGTERM or SIGINT; the runs are then told to end, and have some seconds to do so."""
+    """Work until a stop signal comes; the runs are then told to end, and have some seconds to do so."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    on_stop_signal(stop.set)
     await _server_answers(stop)
     if deploy and not stop.is_set():
         await asyncio.to_thread(deploy_if_changed, pool)

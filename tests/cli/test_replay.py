@@ -191,7 +191,10 @@ def test_what_cannot_be_replayed_is_one_line(
     assert refused.errors.count("\n") == 1
 
 
-def test_an_interrupt_ends_it_cleanly(dsn: str, source: str, connection: Connection, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_an_interrupt_ends_it_cleanly(
+    dsn: str, source: str, connection: Connection, tmp_path: Path, number: signal.Signals
+) -> None:
     """Status 0, a summary, and what was received is stored; the same command completes it."""
     path = tmp_path / "long.csv"
     lines = [f"2026-03-02 15:{half // 2:02}:{half % 2 * 30:02}+00,AAPL,{half},{half}" for half in range(120)]
@@ -199,7 +202,7 @@ def test_an_interrupt_ends_it_cleanly(dsn: str, source: str, connection: Connect
     arguments = ("replay", str(path), "--into", dsn)
     with started(*arguments, "--speed", "200", directory=tmp_path, CANDLEWORKS_DSN=source) as process:
         until(lambda: stored(connection).total() > 3)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         result = ended(process)
     assert (result.status, result.errors) == (0, "")
     assert "of 120 (interrupted)" in result.output

@@ -83,7 +83,7 @@ def test_grafana_is_told_everything_and_stopped_with_us(
     assert given["GF_SECURITY_ADMIN_PASSWORD"] == kept.read_text().strip()
     assert len(given["GF_SECURITY_ADMIN_PASSWORD"]) > 20
     assert kept.stat().st_mode & 0o077 == 0
-    running.send_signal(signal.SIGTERM)
+    running.send_signal(signal.SIGHUP)  # its terminal was closed
     output, _ = running.communicate(timeout=SECONDS)
     assert output.splitlines() == ["Grafana http://127.0.0.1:3456/"]
     with pytest.raises(ProcessLookupError):

@@ -29,7 +29,7 @@ def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
             process.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_command_serves_until_a_signal_comes(number: signal.Signals) -> None:
     """It prints both addresses in one line, answers there, and ends with status 0 and nothing more to say."""
     with started("--rate", "5") as (process, line):

@@ -93,7 +93,7 @@ def test_a_duration_ends_by_itself(dsn: str, free_port: int) -> None:
 
 
 @on_one_engine
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_it_cleanly(
     dsn: str, free_port: int, connection: Connection, store: Store, number: signal.Signals
 ) -> None:
