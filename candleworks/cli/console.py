@@ -31,14 +31,16 @@ def explain(error: BaseException, sentence: str | None = None) -> None:
 
 def lasting_console() -> Console:
     """Return standard output for a command that goes on, or ends in order, after its terminal or reader is gone."""
-    return Console(file=cast("TextIO", _LastingOutput(sys.stdout)))
+    return Console(file=cast("TextIO", _LastingOutput()))
 
 
 class _LastingOutput(io.TextIOBase):
     """Text that cannot be written is lost, and so is all that follows it."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    @property
+    def _stream(self) -> TextIO:
+        stream: TextIO = getattr(sys.stdout, "rich_proxied_file", sys.stdout)  # a live table puts a proxy in its place
+        return stream
 
     @property
     def encoding(self) -> str:  # type: ignore[override]

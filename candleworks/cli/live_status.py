@@ -16,7 +16,9 @@ from candleworks import clock
 from candleworks.cli.console import lasting_console
 
 PLAIN_INTERVAL_SECONDS = 10
+QUIET_INTERVAL_SECONDS = 60  # while no feed streams
 RATE_SECONDS = 10
+SILENT_DATABASE = "The database does not answer."
 
 
 class LiveStatus:
@@ -28,7 +30,10 @@ class LiveStatus:
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
         self._feeds: defaultdict[str, _Feed] = defaultdict(_Feed)
         self._unprinted: list[str] = []
-        self._print_at = 0.0
+        self._totals: list[str] = []
+        self._notes: list[str] = []
+        self._streaming_due_at = 0.0
+        self._quiet_due_at = clock.monotonic() + QUIET_INTERVAL_SECONDS
 
     def __enter__(self) -> Self:
         for line in self._heading:
@@ -48,19 +53,33 @@ class LiveStatus:
         """Print a line above the table."""
         self._console.print(Text(line), soft_wrap=True)
 
-    def show(self, status: dict[str, Any], notes: Sequence[str]) -> None:
-        """Renew the table, or print lines when the last ones are old enough."""
+    def show(self, status: dict[str, Any] | None, notes: Sequence[str]) -> None:
+        """Renew the table, or print lines: at once when the notes change, else when the last lines are old enough.
+
+        `status` is None while the database does not answer.
+        """
         now = clock.monotonic()
-        for state in status["feeds"]:
-            self._feeds[state["feed"]].update(state, now)
+        if status is None:
+            notes = [*notes, SILENT_DATABASE]
+        else:
+            self._totals = [_totals(status)]
+            for state in status["feeds"]:
+                self._feeds[state["feed"]].update(state, now)
         if self._live:
-            lines = (Text(line, overflow="ellipsis", no_wrap=True) for line in (_totals(status), *notes))
+            lines = (Text(line, overflow="ellipsis", no_wrap=True) for line in (*self._totals, *notes))
             self._live.update(Group("", _table(self._feeds.values()), *lines), refresh=True)
-        elif self._feeds:
-            self._unprinted = [*map(_plain, self._feeds.values()), _totals(status), *notes]
-            if now >= self._print_at and any(feed.rate is not None for feed in self._feeds.values()):
-                self._print_at = now + PLAIN_INTERVAL_SECONDS
-                self._print_lines()
+        else:
+            self._unprinted = [*map(_plain, self._feeds.values()), *self._totals, *notes]
+            self._print_when_due(now, notes)
+
+    def _print_when_due(self, now: float, notes: Sequence[str]) -> None:
+        streaming = any(feed.rate is not None for feed in self._feeds.values())
+        due = now >= (self._streaming_due_at if streaming else self._quiet_due_at)
+        if due or list(notes) != self._notes:
+            self._notes = list(notes)
+            self._streaming_due_at = now + PLAIN_INTERVAL_SECONDS
+            self._quiet_due_at = now + QUIET_INTERVAL_SECONDS
+            self._print_lines()
 
     def _print_lines(self) -> None:
         for line in self._unprinted:

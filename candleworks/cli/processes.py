@@ -1,4 +1,4 @@
-"""Child processes of `up`: started with a log file, restarted when they die, gone when we are."""
+"""Child processes of `up`: started with a log file, restarted when they end, gone when we are."""
 
 import os
 import signal
@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -15,6 +15,7 @@ from candleworks import clock
 STOP_WITH_STDIN = "CANDLEWORKS_STOP_WITH_STDIN"
 LOG_BYTES = 10_000_000
 LONGEST_WAIT_SECONDS = 30
+HEALTHY_SECONDS = 60  # who ran for so long has earned a restart at once
 
 
 @dataclass
@@ -22,7 +23,8 @@ class Child:
     """One `candleworks` command, or another module, that runs beside us.
 
     Its standard input is a pipe of ours, so that it notices our end even when we are killed. `environment` is added to
-    ours; None takes a variable away.
+    ours; None takes a variable away. `refusing` says that an exit status above 0 means that it cannot run before
+    somebody has changed something. `restarts` counts those since it last ran for HEALTHY_SECONDS.
     """
 
     name: str
@@ -31,11 +33,15 @@ class Child:
     log: Path
     module: str = "candleworks"
     needs_database: bool = True
+    refusing: bool = False
     restarts: int = 0
+    ending: str = ""
     _process: subprocess.Popen[bytes] | None = None
-    _start_at: float = field(default=0.0)
+    _started_at: float = 0.0
+    _start_at: float | None = None
 
     def start(self) -> None:
+        self._started_at, self._start_at = clock.monotonic(), None
         environment = {**os.environ, **self.environment, STOP_WITH_STDIN: "1"}
         with _open_log(self.log) as log:
             self._process = subprocess.Popen(
@@ -48,24 +54,45 @@ class Child:
             )
 
     @property
-    def exit_status(self) -> int | None:
-        """None while it runs or waits for its restart, else why it ended for good: 0, 1 or 2."""
+    def refused(self) -> bool:
+        """Whether it ended for good."""
         status = self._process.poll() if self._process else None
-        return status if status is not None and status >= 0 else None
+        return self.refusing and status is not None and status > 0
+
+    @property
+    def note(self) -> str | None:
+        """What a person should know of it: that it has ended, or keeps ending; None while all is well."""
+        if self.refused:
+            return f"{self.name} has stopped: {self.last_words}"
+        if self._start_at is not None:
+            return f"{self.name} {self.ending} and starts again in a moment (log: {self.log})"
+        if self.restarts > 1 and clock.monotonic() - self._started_at < HEALTHY_SECONDS:
+            return f"{self.name} keeps ending: it {self.ending}, {self.restarts} times in a row (log: {self.log})"
+        return None
 
     def revive(self) -> bool:
-        """Start it again when a signal killed it, later and later; return whether that happened now."""
+        """Start it again when it has ended, later and later while it keeps ending; return whether that happened now."""
         status = self._process.poll() if self._process else None
-        if status is None or status >= 0:
+        if status is None or self.refused:
             return False
-        if not self._start_at:
-            self._start_at = clock.monotonic() + min(LONGEST_WAIT_SECONDS, 2**self.restarts)
+        if self._start_at is None:
+            self._start_at = clock.monotonic() + self._wait_seconds()
+            self.ending = self._ending(status)
         if clock.monotonic() < self._start_at:
             return False
-        self._start_at = 0.0
         self.restarts += 1
         self.start()
         return True
+
+    def _ending(self, status: int) -> str:
+        if status > 0:
+            return f"had ended with status {status} ({self.last_words})"
+        return "had died" if status else "had ended"
+
+    def _wait_seconds(self) -> float:
+        if clock.monotonic() - self._started_at >= HEALTHY_SECONDS:
+            self.restarts = 0
+        return min(LONGEST_WAIT_SECONDS, 2 ** (self.restarts - 1)) if self.restarts else 0
 
     def interrupt(self) -> None:
         if self._process and self._process.poll() is None:

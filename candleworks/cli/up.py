@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,9 +43,6 @@ from candleworks.storage.statistics import read_status
 STOP_SECONDS = 3.5
 WORKER_STOP_SECONDS = 9.5
 REFRESH_SECONDS = 1.0
-ALERTS = "alerts"
-MAY_END = (GRAFANA, ALERTS)  # the platform goes on without them, and says so
-
 
 Orchestrated = Annotated[
     bool, typer.Option("--prefect/--no-prefect", help="Run everything under Prefect, or the feeds as plain processes.")
@@ -111,31 +109,40 @@ def _stop(children: list[Child]) -> None:
 async def _watch(
     stop: asyncio.Event, children: list[Child], screen: LiveStatus, pool: ConnectionPool, settings: Settings
 ) -> None:
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, ended.set)
     while not stop.is_set():
         for child in children:
             if child.revive():
-                screen.say(f"{child.name} had died and was started again.")
+                screen.say(f"{child.name} {child.ending} and was started again.")
         with contextlib.suppress(TransientError):  # it is still recovering
             if await asyncio.to_thread(revive_database, settings):
                 screen.say("The database had died and was started again.")
         _raise_for_ended(children)
         _raise_for_refused(children, settings)
-        status = await asyncio.to_thread(_status, pool, settings)
-        ended = [f"{child.name} has stopped: {child.last_words}" for child in children if child.exit_status is not None]
-        ended += [f"ingest {feed} has stopped: {why}" for feed, why in stopped_feeds(settings).items()]
-        if status is not None:
-            screen.show(status, ended)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), REFRESH_SECONDS)
+        screen.show(await asyncio.to_thread(_status, pool, settings), _notes(children, settings))
+        await _pause(stop, ended)
+
+
+async def _pause(stop: asyncio.Event, ended: asyncio.Event) -> None:
+    """Wait until it is time to look again: at once when a child has ended."""
+    waits = [asyncio.create_task(event.wait()) for event in (stop, ended)]
+    await asyncio.wait(waits, timeout=REFRESH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    ended.clear()
+
+
+def _notes(children: list[Child], settings: Settings) -> list[str]:
+    notes = [child.note for child in children if child.note]
+    return notes + [f"ingest {feed} has stopped: {why}" for feed, why in stopped_feeds(settings).items()]
 
 
 def _raise_for_ended(children: list[Child]) -> None:
-    """A feed may end alone; when the last one does, or another part, there is nothing left to show."""
-    ended = [child for child in children if child.exit_status is not None and child.name not in MAY_END]
-    feeds = [child for child in children if child.name.startswith("ingest")]
-    for child in ended:
-        if child not in feeds or all(feed in ended for feed in feeds):
-            raise TerminalError(f"{child.name} has stopped: {child.last_words} (log: {child.log})")
+    """A feed may end alone; when the last one does, there is nothing left to show."""
+    feeds = [child for child in children if child.refusing]
+    if feeds and all(child.refused for child in feeds):
+        raise TerminalError(f"{feeds[0].name} has stopped: {feeds[0].last_words} (log: {feeds[0].log})")
 
 
 def _raise_for_refused(children: list[Child], settings: Settings) -> None:
@@ -174,14 +181,14 @@ def _children(settings: Settings, *, prefect: bool) -> list[Child]:
     else:
         children += [_ingest(feed.name, environment, logs) for feed in settings.feeds]
     children.append(Child("chart page", ["serve"], environment, logs / "serve.log"))
-    children.append(Child(ALERTS, ["alerts", "watch"], environment, logs / "alerts.log"))
+    children.append(Child("alerts", ["alerts", "watch"], environment, logs / "alerts.log"))
     if find_grafana(settings):
         children.append(Child(GRAFANA, ["grafana"], {}, logs / "grafana.log"))
     return children
 
 
 def _ingest(feed: str, environment: Mapping[str, str | None], logs: Path) -> Child:
-    return Child(f"ingest {feed}", ["ingest", "--feed", feed], environment, logs / f"ingest-{feed}.log")
+    return Child(f"ingest {feed}", ["ingest", "--feed", feed], environment, logs / f"ingest-{feed}.log", refusing=True)
 
 
 def _heading(settings: Settings, dsn: str, *, prefect: bool) -> list[str]:

@@ -110,6 +110,18 @@ def test_a_part_that_was_killed_is_started_again(running: Platform, command: str
     assert running.child(command).pid != killed.pid
 
 
+def test_a_part_that_a_person_ended_is_started_again_alone(running: Platform) -> None:
+    """Whichever it is, none takes another along."""
+    parts = {"watch": "alerts", "simulate": "simulated feed", "serve": "chart page"}
+    others = running.child("ingest").pid
+    for command in parts:
+        running.child(command).terminate()
+    for name in parts.values():
+        until(lambda name=name: f"{name} had ended and was started again.\n" in running.output, PATIENCE_SECONDS)
+    running.flows()
+    assert running.child("ingest").pid == others
+
+
 def test_a_database_that_was_killed_is_started_again(running: Platform) -> None:
     """All of it at once, as when memory runs out; ticks wait on disk for it."""
     postmaster = psutil.Process(int((running.home / "postgres" / "postmaster.pid").read_text().split()[0]))

@@ -67,8 +67,8 @@ def test_lines_come_every_ten_seconds_and_at_the_end(screen: Screen) -> None:
         assert first[1:] == [TOTALS]
         assert screen.show(11, feed(0, 200)) == []
         assert len(screen.show(12, feed(1, 10, before=200), notes=("stocks has stopped: no key",))) == 3
-        assert screen.show(13, feed(1, 30, before=200)) == []
-    assert screen.lines()[1:] == [TOTALS]
+        assert screen.show(13, feed(1, 30, before=200), notes=("stocks has stopped: no key",)) == []
+    assert screen.lines()[1:] == [TOTALS, "stocks has stopped: no key"]
 
 
 def test_the_rate_counts_through_the_windows(screen: Screen) -> None:
@@ -102,3 +102,37 @@ def test_what_a_window_does_not_know_yet_is_remembered(screen: Screen) -> None:
         new = {"name": "stocks", "last_time": None, **unknown}
         lines = screen.show(21, feed(2, 0, **unknown), feed(2, 0, **new))
     assert lines[1] == "stocks: - ticks/s, last none yet, lag p50 - p99 -"
+
+
+def test_without_a_streaming_feed_there_is_a_line_a_minute(screen: Screen) -> None:
+    """As while the only feed is paused; the first minute counts from the start."""
+    note = "ingest crypto has stopped: paused in Prefect"
+    with screen.status:
+        screen.lines()
+        assert screen.show(1, notes=(note,)) == [TOTALS, note]
+        assert screen.show(60, notes=(note,)) == []
+        assert screen.show(61, notes=(note,)) == [TOTALS, note]
+    screen.lines()
+
+
+def test_every_change_is_printed_at_once(screen: Screen) -> None:
+    """A reason that comes, another one, and its end; what stays the same waits for its turn."""
+    with screen.status:
+        screen.show(0, feed(0, 10))
+        screen.show(1, feed(0, 20))
+        assert screen.show(2, feed(0, 30)) == []
+        assert screen.show(3, feed(0, 40), notes=("paused",))[1:] == [TOTALS, "paused"]
+        assert screen.show(4, feed(0, 50), notes=("cancelled",))[1:] == [TOTALS, "cancelled"]
+        assert screen.show(5, feed(0, 60), notes=("cancelled",)) == []
+        assert screen.show(6, feed(0, 70))[1:] == [TOTALS]
+    screen.lines()
+
+
+def test_a_database_that_does_not_answer_is_said(screen: Screen) -> None:
+    """Once, and at least every minute."""
+    with screen.status:
+        screen.lines()
+        screen.status.show(None, [])
+        assert screen.lines() == ["The database does not answer."]
+        screen.status.show(None, [])
+        assert screen.lines() == []
