@@ -26,7 +26,7 @@ from prefect.client.schemas.filters import (
     WorkPoolFilterName,
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
-from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.responses import DeploymentResponse, SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectException
 from prefect.states import Crashed
@@ -44,6 +44,7 @@ from flows.support.names import (
     STREAM_FLOW,
     WITH_WORKER,
 )
+from flows.support.process_label import has_vanished
 
 LOOK_SECONDS = 5.0
 DEAD_AFTER_SECONDS = 30.0  # a feed regains its lock within some seconds after the database was away
@@ -78,11 +79,17 @@ class Keeper:
     local: set[UUID] = field(default_factory=set)
     _unheld_since: dict[UUID, float] = field(default_factory=dict)
     _complained: bool = False
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def look_now(self) -> None:
+        """Have it look at once: something has happened."""
+        self._wake.set()
 
     async def keep(self) -> None:
-        """Look every few seconds, until cancelled; what cannot be asked now is asked again."""
+        """Look every few seconds and when told to, until cancelled; what cannot be asked now is asked again."""
         async with get_client(httpx_settings={"timeout": 15}) as client:
             while True:
+                self._wake.clear()
                 try:
                     await self._look(client)
                     self._complained = False
@@ -90,7 +97,8 @@ class Keeper:
                     if not self._complained:
                         log.warning("The feeds cannot be looked after for now: %s", error)
                     self._complained = True
-                await asyncio.sleep(LOOK_SECONDS)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), LOOK_SECONDS)
 
     async def _look(self, client: PrefectClient) -> None:
         deployments = await client.read_deployments(
@@ -143,6 +151,8 @@ class Keeper:
         began = run.labels.get(DATABASE_LABEL)
         if state.is_pending():
             return (clock.now() - state.timestamp).total_seconds() > STUCK_AFTER_SECONDS
+        if has_vanished(run.labels, run.run_count):
+            return True
         held = feed in holders.held and not any(_follows(other, run) for other in live)
         if began != holders.database or held:
             self._unheld_since.pop(run.id, None)
@@ -154,7 +164,9 @@ class Keeper:
         if verdict.crashed:
             log.warning("Feed %s: its run is called crashed, for nobody streams it.", feed)
             state: State[Any] = Crashed(message="Nobody streams the feed: the process is gone.")
-            await client.set_flow_run_state(verdict.crashed, state)
+            answer = await client.set_flow_run_state(verdict.crashed, state)
+            if answer.status == SetStateStatus.ACCEPT:
+                self.look_now()
         elif verdict.start_after:
             # Keepers that look at the same time agree on the key, so that there is one run.
             run = await client.create_flow_run_from_deployment(
@@ -217,14 +229,14 @@ def _is_surplus(run: FlowRun) -> bool:
 
 
 def brake_seconds(ended: list[FlowRun]) -> float:
-    """Tell how long to wait after runs, newest first, that failed early one after the other."""
+    """Tell how long to wait after runs, newest first, that failed early one after the other; the first is free."""
     early = 0
     for run in ended:
         failed = run.state_type in {StateType.FAILED, StateType.CRASHED}
         if not failed or run.total_run_time.total_seconds() > SHORT_LIFE_SECONDS:
             break
         early += 1
-    return 0.0 if not early else min(LONGEST_BRAKE_SECONDS, LOOK_SECONDS * 2 ** (early - 1))
+    return min(LONGEST_BRAKE_SECONDS, LOOK_SECONDS * 2 ** (early - 2)) if early > 1 else 0.0
 
 
 def _cancelled_by_somebody(run: FlowRun) -> bool:

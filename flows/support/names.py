@@ -7,5 +7,6 @@ REFUSED = "Refused"  # the failed state of a run that cannot succeed before some
 WITH_WORKER = "Stopped together with its worker."
 LIMIT_REACHED = "Deployment concurrency limit reached."  # Prefect's message where somebody has limited the runs
 DATABASE_LABEL = "candleworks.database"
+PROCESS_LABEL = "candleworks.process"
 DEPLOYED_LABEL = "candleworks.deployed"  # of a deployment: what the files said when it was deployed last
 WITH_PARENT = "CANDLEWORKS_STOP_WITH_PARENT"

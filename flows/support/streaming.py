@@ -32,6 +32,7 @@ from flows.support.events import tell
 from flows.support.guard import RunGuard
 from flows.support.minutes import report_minutes
 from flows.support.names import ALREADY_STREAMING, DATABASE_LABEL, REFUSED
+from flows.support.process_label import process_label
 from flows.support.rivals import already_streamed
 
 LABEL_SECONDS = 2
@@ -117,12 +118,13 @@ def _wait_until_free(feed: str, dsn: str) -> None:
 
 
 async def _label(run_id: UUID, dsn: str, stop: asyncio.Event) -> None:
-    """Tell keepers in which database a lock shows that this run is alive."""
+    """Tell keepers in which database a lock, and on which machine a process, shows that this run is alive."""
     while not stop.is_set():
         try:
             database = await asyncio.to_thread(_database, dsn)
+            labels = process_label(runtime.flow_run.run_count or 0) | {DATABASE_LABEL: database}
             async with get_client() as client:
-                return await client.update_flow_run_labels(run_id, {DATABASE_LABEL: database})
+                return await client.update_flow_run_labels(run_id, labels)
         except (TransientError, httpx.HTTPError, PrefectException):
             await asyncio.sleep(LABEL_SECONDS)
     return None

@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import tempfile
+import threading
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -34,6 +35,7 @@ from flows.support.leftovers import remove_offline_workers, worker_name
 from flows.support.names import IN_WORKER_TAG, WITH_PARENT
 
 STOP_SECONDS = 8.0
+LEAVE_SECONDS = 2.0
 ENGINE = "prefect.engine"
 RUN_ENVIRONMENT = {
     WITH_PARENT: "1",
@@ -97,6 +99,8 @@ class PlatformWorker(ProcessWorker):
             return await super().run(flow_run, configuration, task_status)
         finally:
             here.discard(flow_run.id)
+            if self.keeper:
+                self.keeper.look_now()
 
     async def _run_here(self, flow_run: FlowRun, task_status: TaskStatus[int]) -> ProcessWorkerResult:
         """Execute a short run in a thread: a process for it costs 1.75 s of a core, every minute."""
@@ -127,6 +131,7 @@ async def work(pool: str, queues: list[str] | None, status: Path | None, *, depl
     await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
     worker.stopping = True
     await _end_runs()
+    _leave_soon()
     for task in (*tasks, stopped):
         task.cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -157,6 +162,13 @@ async def _end_runs() -> None:
             log.warning("%d runs did not end within %s s and are killed.", len(_runs()), STOP_SECONDS)
             return
         await asyncio.sleep(0.05)
+
+
+def _leave_soon() -> None:
+    """Leave in any case: without its server, as after a kill of `up`, Prefect repeats its farewells for a minute."""
+    leaving = threading.Timer(LEAVE_SECONDS, os._exit, [0])
+    leaving.daemon = True
+    leaving.start()
 
 
 def _runs() -> list[psutil.Process]:

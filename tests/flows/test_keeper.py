@@ -1,5 +1,8 @@
 """What the keeper decides about a feed."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -11,7 +14,15 @@ from candleworks import clock
 from candleworks.settings import load_settings
 from candleworks.storage.feed_holders import Holders
 from flows.support.keeper import DEAD_AFTER_SECONDS, STUCK_AFTER_SECONDS, Keeper, Verdict, brake_seconds, what_next
-from flows.support.names import ALREADY_STREAMING, DATABASE_LABEL, LIMIT_REACHED, REFUSED, WITH_WORKER
+from flows.support.names import (
+    ALREADY_STREAMING,
+    DATABASE_LABEL,
+    LIMIT_REACHED,
+    PROCESS_LABEL,
+    REFUSED,
+    WITH_WORKER,
+)
+from flows.support.process_label import process_label
 
 NOW = datetime.now(UTC)
 BEGAN = NOW - timedelta(hours=1)
@@ -93,12 +104,14 @@ def test_a_paused_deployment_is_left_alone() -> None:
 
 
 def test_early_crashes_are_braked() -> None:
-    """Longer and longer, up to five minutes; a run that lived for a minute forgives the earlier ones."""
+    """From the second on, longer and longer, up to five minutes; a run that lived for a minute forgives the others."""
     early = [run(StateType.CRASHED, lived=3) for _ in range(10)]
     waits = [brake_seconds(early[:count]) for count in range(9)]
-    assert waits == [0, 5, 10, 20, 40, 80, 160, 300, 300]
+    assert waits == [0, 0, 5, 10, 20, 40, 80, 160, 300]
     assert brake_seconds([run(StateType.CRASHED, lived=61), *early]) == 0
-    assert decide(run(StateType.CRASHED, age=1, lived=3)) == Verdict(note="starts again in a moment")
+    first, second = run(StateType.CRASHED, age=100, lived=3), run(StateType.CRASHED, age=1, lived=3)
+    assert decide(second, first) == Verdict(note="starts again in a moment")
+    assert decide(second).start_after == f"after-{second.id}-0"
 
 
 @pytest.fixture
@@ -123,6 +136,24 @@ def test_a_running_run_whose_lock_nobody_holds_is_dead(keeper: Keeper, monkeypat
     assert judged(keeper, free, running) is None
     monkeypatch.setattr(clock, "monotonic", lambda: start + 2 * DEAD_AFTER_SECONDS + 2)
     assert judged(keeper, free, running) == running.id
+
+
+def test_a_run_whose_process_has_vanished_is_dead_at_once(keeper: Keeper) -> None:
+    """A worker of the same machine knows; another execution of the run, or one elsewhere, is not judged by it."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    free = Holders("db", frozenset())
+    label = str(process_label(1)[PROCESS_LABEL])
+    vanished = label.replace(f" {os.getpid()} ", f" {gone.pid} ")
+    verdicts = {}
+    for name, text in {"here": label, "gone": vanished, "elsewhere": f"x{vanished}", "unlabelled": ""}.items():
+        running = run(StateType.RUNNING)
+        running.run_count = 1
+        running.labels |= {DATABASE_LABEL: "db", PROCESS_LABEL: text}
+        verdicts[name] = judged(keeper, free, running) == running.id
+        running.run_count = 2
+        assert judged(keeper, free, running) is None
+    assert verdicts == {"here": False, "gone": True, "elsewhere": False, "unlabelled": False}
 
 
 def test_only_who_can_ask_the_run_s_database_judges_it(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
