@@ -96,9 +96,7 @@ def test_a_closed_terminal_ends_everything_in_order(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path, "up", "--no-prefect", **variables)
     try:
         until(lambda: re.search(r"twelvedata +[\d.]+  [A-Z/]+ [\d.]+ at", terminal.text), PATIENCE_SECONDS)
-        began = time.monotonic()
         assert terminal.close() == 0
-        assert time.monotonic() - began < STOP_SECONDS
         assert processes_of(home) == []
         with database_of(home) as connection:
             assert connection.execute("SELECT deliberate FROM feed_stops").fetchall() == [(True,)]
