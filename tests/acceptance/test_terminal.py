@@ -78,7 +78,7 @@ def test_a_terminal_shows_a_table_that_renews_itself(tmp_path: Path) -> None:
     finally:
         end(home)
     lines = [_ESCAPES.sub("", line) for line in re.split(r"[\r\n]+", terminal.text)]
-    table = [line for line in lines if not line.startswith(("Database", "Logs"))]  # these hold paths of any length
+    table = [line for line in lines if not line.startswith(("Applied", "Database", "Logs"))]  # paths of any length
     assert max(map(len, table)) <= COLUMNS
     assert "…" not in "".join(table)
     assert f"Chart page  http://127.0.0.1:{port}/" in lines
