@@ -312,7 +312,7 @@ def test_a_vendor_behind_tls_is_read(
     tls.load_cert_chain(certificate)
     with Vendor().listening(tls=tls) as vendor, streaming(settings, vendor.url, "AAPL"):
         until(lambda: vendor.heard)
-        vendor.send(*(price(NOW, float(number)) for number in range(1_000)))
+        vendor.send(*(price(NOW, 1.0 + number) for number in range(1_000)))
         until(lambda: count(connection) == 1_000)
 
 
@@ -332,7 +332,7 @@ def test_a_short_rest_is_no_gap(settings: Settings, vendor: Vendor, connection: 
     total = 5_000
     with streaming(settings, vendor.url, "AAPL", max_buffered_ticks=1_000, max_batch_rows=100, max_spool_bytes=1):
         until(lambda: vendor.heard)
-        vendor.send(*(price(NOW, float(number)) for number in range(total)))
+        vendor.send(*(price(NOW, 1.0 + number) for number in range(total)))
         until(lambda: count(connection) == total)
     assert connection.execute("SELECT count(*) FROM feed_gaps WHERE reason = 'overflow'").fetchone() == (0,)
 
@@ -354,7 +354,7 @@ def test_the_feed_is_slowed_while_the_database_does_not_take_more(
     monkeypatch.setattr(feed, "SHORT_REST_SECONDS", 0.1)
     limit, total = 1_000, 10_000
     overflow = "SELECT count(*), count(ended_at) FROM feed_gaps WHERE reason = 'overflow' AND started_at <= now()"
-    frames = [price(NOW, float(number)).replace(b'{"event":"price"', opening) for number in range(total)]
+    frames = [price(NOW, 1.0 + number).replace(b'{"event":"price"', opening) for number in range(total)]
     with streaming(settings, vendor.url, "AAPL", max_buffered_ticks=limit, max_batch_rows=100, max_spool_bytes=1):
         until(lambda: vendor.heard)
         with ThreadPoolExecutor() as threads:
@@ -366,7 +366,7 @@ def test_the_feed_is_slowed_while_the_database_does_not_take_more(
             sending.result(PATIENCE_SECONDS)
         until(lambda: count(connection) == total)
         until(lambda: connection.execute(overflow).fetchone() == (1, 1))
-    assert stored(connection) == {Trade("AAPL", NOW, float(number), None): 1 for number in range(total)}
+    assert stored(connection) == {Trade("AAPL", NOW, 1.0 + number, None): 1 for number in range(total)}
 
 
 @pytest.mark.usefixtures("impatient")

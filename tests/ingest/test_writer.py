@@ -68,7 +68,7 @@ def test_batches_are_written_by_size(settings: Settings, vendor: Vendor, connect
     """Full ones at once; what is left waits for its age, here ten seconds, or for the stop."""
     with streaming(settings, vendor.url, "AAPL", max_batch_rows=500, flush_interval_ms=10_000):
         until(lambda: vendor.heard)
-        vendor.send(*(price(NOW, float(number)) for number in range(1_200)))
+        vendor.send(*(price(NOW, 1.0 + number) for number in range(1_200)))
         until(lambda: count(connection) == 1_000)
     assert count(connection) == 1_200
     assert (counted(connection, "batches"), counted(connection, "ticks")) == (3, 1_200)
@@ -80,7 +80,7 @@ def test_batches_are_written_by_age(settings: Settings, vendor: Vendor, connecti
     with streaming(settings, vendor.url, "AAPL", max_batch_rows=500, flush_interval_ms=20):
         until(lambda: vendor.heard)
         for number in (1, 2, 3):
-            vendor.send(price(NOW, float(number)))
+            vendor.send(price(NOW, 1.0 + number))
             until(lambda number=number: count(connection) == number)
         until(lambda: counted(connection, "batches") == 3)
 
@@ -102,7 +102,7 @@ def test_a_stop_leaves_nothing_unread(settings: Settings, vendor: Vendor, connec
 
     def send_without_pause() -> None:
         nonlocal sent
-        while vendor.send(price(NOW, float(sent))):
+        while vendor.send(price(NOW, 1.0 + sent)):
             sent += 1
 
     with streaming(settings, vendor.url, "AAPL"):
