@@ -46,8 +46,10 @@ def running(berths: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Plat
 def test_it_says_where_everything_is(running: Platform) -> None:
     """As plain lines, because the output is no terminal; then what happens, every ten seconds."""
     until(lambda: "ticks stored" in running.output)
-    lines = running.output.splitlines()
-    assert lines[:5] == [
+    applied, computed, *lines = running.output.splitlines()
+    assert re.match(r"Applied \d+ migrations to candleworks on ", applied)
+    assert computed == "Computed the sessions of FX, XNYS."
+    assert lines[:6] == [
         f"Chart page  http://127.0.0.1:{running.port}/",
         f"Database    candleworks on {running.home}/postgres:5432",
         '            psql "$(.venv/bin/candleworks dsn)"',
@@ -57,9 +59,9 @@ def test_it_says_where_everything_is(running: Platform) -> None:
     ]
     assert re.fullmatch(
         r"twelvedata: [\d.,]+ ticks/s, last [A-Z/]+ [\d.]+ at \d\d:\d\d:\d\d, lag p50 (\d+ ms|-) p99 (\d+ ms|-)",
-        lines[5],
+        lines[6],
     )
-    assert re.fullmatch(r"[\d,]+ ticks stored, 0 rejected; [\d,]+ candles refreshed in a minute", lines[6])
+    assert re.fullmatch(r"[\d,]+ ticks stored, 0 rejected; [\d,]+ candles refreshed in a minute", lines[7])
     assert "\x1b" not in running.output
 
 
