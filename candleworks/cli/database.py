@@ -26,7 +26,9 @@ def migrate(
         return
     with database(settings) as connection_string:
         done = prepare(connection_string, settings, typer.echo)
-    if not done:
+    if done.calendars:
+        typer.echo(f"Computed the sessions of {', '.join(done.calendars)}.")
+    if not any(done):
         typer.echo("nothing to apply")
 
 

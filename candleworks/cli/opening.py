@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import typer
 
@@ -102,11 +102,18 @@ def check_schema(dsn: str) -> None:
         require_schema(connection)
 
 
-def prepare(dsn: str, settings: Settings, tell: Callable[[str], None] = log.info) -> list[str]:
-    """Bring tables, views and calendars up to date; return the names of what was applied and the calendars computed.
+class Prepared(NamedTuple):
+    """The names of the migrations that were applied, and of the calendars that were computed."""
 
-    `tell` takes a line about it, and what is worth knowing while it goes on: tables that are adopted take a while. On
-    the embedded server, which is ours, the role of dashboards is made as well.
+    migrations: list[str]
+    calendars: list[str]
+
+
+def prepare(dsn: str, settings: Settings, tell: Callable[[str], None] = log.info) -> Prepared:
+    """Bring tables, views and calendars up to date.
+
+    `tell` takes a line about changes of the schema, and what is worth knowing while they go on: tables that are
+    adopted take a while. On the embedded server, which is ours, the role of dashboards is made as well.
     """
     applied = migrate(dsn, settings, tell)
     if applied:
@@ -115,9 +122,7 @@ def prepare(dsn: str, settings: Settings, tell: Callable[[str], None] = log.info
         if applied and settings.dsn is None:
             set_up_reader(connection)
         computed = sync_calendars(connection, settings)
-    if computed:
-        tell(f"Computed the sessions of {', '.join(computed)}.")
-    return applied + computed
+    return Prepared(applied, computed)
 
 
 def _follow(dsn: str, settings: Settings, tell: Callable[[str], None] = log.info) -> None:

@@ -54,7 +54,7 @@ def import_paths(
     others; a lost database does.
     """
     check_reading(reading)
-    run = _Run(connection, settings, reading, again, dry_run, progress)
+    run = _Run(connection, settings, reading, again, dry_run, _Listener(progress))
     for path in paths:
         for source in sources_within(path):
             report = run.report(source)
@@ -77,7 +77,7 @@ def import_file(
     sources = sources_of(path)
     if len(sources) != 1:
         raise UsageError(f"{path} stands for {len(sources)} files: import_paths takes them.")
-    return _Run(connection, settings, reading, again, dry_run, silent).result(sources[0])
+    return _Run(connection, settings, reading, again, dry_run, _Listener(silent)).result(sources[0])
 
 
 def _finished(path: str, result: ImportResult) -> Notice:
@@ -95,6 +95,21 @@ def _unexpected(name: str, error: BaseException) -> TerminalError:
     return described
 
 
+@dataclass
+class _Listener:
+    """Hears about progress; what it raises is its own, not the fault of a file."""
+
+    tell: Tell
+    raised: Exception | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        try:
+            self.tell(progress)
+        except Exception as error:
+            self.raised = error
+            raise
+
+
 @dataclass(frozen=True)
 class _Run:
     connection: Connection
@@ -102,7 +117,7 @@ class _Run:
     reading: Reading
     again: bool
     dry_run: bool
-    progress: Tell
+    progress: _Listener
 
     def report(self, source: Source) -> FileReport:
         try:
@@ -112,7 +127,7 @@ class _Run:
                 raise
             return FileReport(source.name, error=error)
         except (Exception, PanicException) as error:  # whatever it is, it concerns one file of many
-            if is_outage(error):
+            if is_outage(error) or error is self.progress.raised:
                 raise
             return FileReport(source.name, error=_unexpected(source.name, error))
 

@@ -117,9 +117,10 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 @contextmanager
-def a_world(tmp_path: Path, **simulated: Any) -> Iterator[World]:
+def a_world(tmp_path: Path, *, max_age_days: int | None = 30, **simulated: Any) -> Iterator[World]:
     """`simulated` says what the simulator sends."""
-    (tmp_path / "candleworks.yaml").write_text(json.dumps({"feeds": [{"symbols": SYMBOLS}]}))
+    configuration = {"feeds": [{"symbols": SYMBOLS}], "ingest": {"max_age_days": max_age_days}}
+    (tmp_path / "candleworks.yaml").write_text(json.dumps(configuration))
     server = EmbeddedServer(tmp_path / "server", timescaledb_build() if TIMESCALEDB else None)
     journal = tmp_path / "journal"
     with (
@@ -285,7 +286,8 @@ def test_burst_of_200_000_ticks(tmp_path: Path) -> None:
     stamps = (f"2022-10-19 20:{n // 20_000:02d}:{n // 400 % 50:02d}+00" for n in range(200_000))
     lines = [f"{stamp},AAPL,{100 + n / 1_000}," for n, stamp in enumerate(stamps)]
     recording.write_text("\n".join(["time,symbol,price,day_volume", *lines]))
-    with a_world(tmp_path, replay=recording, speed=0.0, keep_stamps=True) as world, world.connect() as connection:
+    simulated: dict[str, Any] = {"replay": recording, "speed": 0.0, "keep_stamps": True}
+    with a_world(tmp_path, max_age_days=None, **simulated) as world, world.connect() as connection:
         began = time.monotonic()
         until(lambda: count(connection) == 200_000, 120)
         seconds = time.monotonic() - began
