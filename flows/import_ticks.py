@@ -10,9 +10,10 @@ from candleworks.cli.importing import column_mapping
 from candleworks.cli.opening import migrated
 from candleworks.history.formats import FORMATS, Reading
 from candleworks.history.importer import import_paths
+from candleworks.history.undo import check_undo, undo_paths
 from candleworks.settings import load_settings
 from flows.support.events import tell
-from flows.support.imports import import_state
+from flows.support.imports import import_state, undo_state
 from flows.support.outcome import explained
 from flows.support.reports import Progress, table
 from flows.support.results import file_row
@@ -33,9 +34,10 @@ def import_ticks(
     columns: str | None = None,
     digits: Digits | None = None,
     again: bool = False,
+    undo: bool = False,
     dry_run: bool = False,
 ) -> State[Any]:
-    """Store ticks, quotes or companies from CSV, Parquet and Arrow files; what is stored already is not stored again.
+    """Store ticks, bars or companies from CSV, Parquet and Arrow files; what is stored already is not stored again.
 
     Args:
         paths: Files, directories, patterns or archives that the worker can read, such as /data/a.csv or /data/*.zip.
@@ -45,10 +47,15 @@ def import_ticks(
         columns: Where our columns are, such as time=Date,bid=Bid,ask=Ask, or time=1,price=2 where there is no header.
         digits: Round prices to so many decimal places, such as 5.
         again: Import even what was imported before by its content.
+        undo: Take back what importing these files has stored, and restore the bars it replaced; without other options.
         dry_run: Read, compare and count, but store nothing.
     """
     settings = load_settings()
     reading = Reading(None if format == ANY else format, symbol, timezone, column_mapping(columns), digits)
+    if undo:
+        check_undo(reading, again=again)
+        with migrated(settings, "import-ticks undo") as connection:
+            return undo_state(list(undo_paths(connection, settings, paths, dry_run=dry_run)), dry_run=dry_run)
     progress = Progress("import-ticks", "percent of the file")
     with migrated(settings, "import-ticks", create="embedded") as connection:
         reports = list(

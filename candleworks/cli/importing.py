@@ -7,9 +7,11 @@ import typer
 from candleworks.cli.console import explain
 from candleworks.cli.import_report import ImportProgress, show
 from candleworks.cli.opening import migrated
+from candleworks.cli.undoing import undo_imports
 from candleworks.errors import UsageError
 from candleworks.history.formats import FORMATS, Reading
 from candleworks.history.importer import import_paths
+from candleworks.history.undo import check_undo
 from candleworks.settings import load_settings
 
 
@@ -45,15 +47,25 @@ def import_files(
     again: Annotated[
         bool, typer.Option("--again", help="Import even what was imported before by its content.")
     ] = False,
+    undo: Annotated[
+        bool,
+        typer.Option(
+            "--undo", help="Take back what importing these files has stored, and restore the bars it replaced."
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read, compare and count, but store nothing.")] = False,
 ) -> None:
     """Store ticks, bars and companies from CSV, Parquet and Arrow files, plain, gzip, zstd or zip.
 
     The format is told by the header and the first rows. What is stored already is not stored again, and an interrupted
-    import goes on where it was. Lines that cannot be used are kept in rejected_ticks.
+    import goes on where it was. Lines that cannot be used are kept in rejected_ticks. --undo takes an import back.
     """
     settings = load_settings()
     reading = Reading(format, symbol, timezone, column_mapping(columns), digits)
+    if undo:
+        check_undo(reading, again=again)
+        undo_imports(settings, paths, dry_run=dry_run)
+        return
     with migrated(settings, "import", create="embedded") as connection, ImportProgress() as progress:
         try:
             reports = []

@@ -24,6 +24,7 @@ class BarSink:
     connection: Connection
     zone_of: ZoneOf
     interval_us: int
+    received_us: int
 
     @property
     def crowded(self) -> str:
@@ -31,7 +32,7 @@ class BarSink:
 
     @property
     def _writer(self) -> BarWriter:
-        return BarWriter(self.connection, self.zone_of)
+        return BarWriter(self.connection, self.zone_of, self.received_us)
 
     def prepare(self, frame: pl.DataFrame) -> None:
         self._writer.prepare_from(frame["stamp_us"].to_list())

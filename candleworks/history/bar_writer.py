@@ -51,10 +51,18 @@ _TradingDay = tuple[datetime, datetime]
 
 @dataclass(frozen=True)
 class BarWriter:
-    """Writes through a connection on which the caller has begun a transaction; `prepare` belongs before it."""
+    """Writes through a connection on which the caller has begun a transaction; `prepare` belongs before it.
+
+    `received_us` is when the bars arrived, None: now.
+    """
 
     connection: Connection
     zone_of: ZoneOf
+    received_us: int | None = None
+
+    @property
+    def _received_at(self) -> datetime:
+        return clock.now() if self.received_us is None else moment_of(self.received_us)
 
     @property
     def _store(self) -> TradeStore:
@@ -95,7 +103,7 @@ class BarWriter:
         if not removed and not has_totals(self.connection, symbol):
             carried = {bar.carrier.time_us: bar.bar.volume for bar in placed}
             ticks = [PricedTick(t, None, carried.get(t.time_us)) for bar in placed for t in bar.ticks]
-            insert_bars(self.connection, symbol, ticks, [bar.kept for bar in placed], clock.now())
+            insert_bars(self.connection, symbol, ticks, [bar.kept for bar in placed], self._received_at)
             return
         for day, (bars_of_day, removed_of_day) in sorted(self._by_day(symbol, placed, removed).items()):
             self._write_day(symbol, day, bars_of_day, removed_of_day)
@@ -114,7 +122,7 @@ class BarWriter:
     def _follow_up(self, found: Followup) -> None:
         changed = self._store.replace_bars([(found.symbol, found.first, found.last)])
         day = (found.day_start, found.day_end)
-        changed += self._lay_again(found.symbol, day, microseconds_of(found.first))
+        changed += self.lay_again(found.symbol, day, microseconds_of(found.first))
         self._store.recompute_volumes([*changed, Day(found.symbol, *day, found.first, found.last, found.top or 0.0)])
         if found.settled:
             settle_followup(self.connection, found)
@@ -153,11 +161,11 @@ class BarWriter:
         if laid.base is not None and len(placed[0].ticks) > 1:
             carried[placed[0].ticks[0].time_us] = (laid.base, None)
         ticks = [PricedTick(tick, *carried.get(tick.time_us, (None, None))) for bar in placed for tick in bar.ticks]
-        insert_bars(self.connection, symbol, ticks, [bar.kept for bar in placed], clock.now())
+        insert_bars(self.connection, symbol, ticks, [bar.kept for bar in placed], self._received_at)
         changed = [_changed(symbol, day, moment_of(tick.tick.time_us), tick.day_volume) for tick in ticks]
         return changed + self._correct(symbol, day, later, laid, {time: total for time, (total, _) in carried.items()})
 
-    def _lay_again(self, symbol: str, day: _TradingDay, start_us: int) -> list[Day]:
+    def lay_again(self, symbol: str, day: _TradingDay, start_us: int) -> list[Day]:
         """Continue the running total through stored bars anew, now that other ticks stand around them."""
         carriers = later_bars(self.connection, symbol, start_us - start_us % MINUTE_US, day[1])
         if not carriers:

@@ -1,8 +1,8 @@
 """Imports files chunk by chunk: memory stays bounded, and an interrupted import goes on where it was."""
 
-import json
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,20 @@ from candleworks.history.storing import ORIGIN, Tally, TickImport
 from candleworks.history.tables import table_reader
 from candleworks.model.bars import period_of
 from candleworks.model.notices import Notice, Notify, ignore
-from candleworks.model.trades import moment_of
+from candleworks.model.trades import microseconds_of
 from candleworks.settings import Settings
 from candleworks.storage.companies import merge_companies
 from candleworks.storage.connection import Connection, is_outage
-from candleworks.storage.imports import IMPORTED, locked_import, read_import, read_progress, save_import
+from candleworks.storage.imports import (
+    IMPORTED,
+    ImportRecord,
+    begin_run,
+    keeping_replaced_bars,
+    locked_import,
+    read_import,
+    read_progress,
+    save_import,
+)
 from candleworks.storage.rejected import quarantine
 
 __all__ = ["ORIGIN", "FileReport", "ImportResult", "Reading", "import_file", "import_paths"]
@@ -87,6 +96,18 @@ def _finished(path: str, result: ImportResult) -> Notice:
     return Notice("import.finished", path, {**counts, **bounds, "sha256": record.sha256, "format": result.format})
 
 
+def _said(options: Mapping[str, Any]) -> str:
+    """Write options as they are called on the command line."""
+    given = [f"--{each.name} {_option(value)}" for each in fields(Reading) if (value := options[each.name]) is not None]
+    return " ".join(given) or "no options"
+
+
+def _option(value: object) -> str:
+    if isinstance(value, Mapping):
+        value = ",".join(f"{ours}={theirs}" for ours, theirs in sorted(value.items()))
+    return shlex.quote(str(value))
+
+
 def _unexpected(name: str, error: BaseException) -> TerminalError:
     """Describe what nobody foresaw, with its traceback as the cause."""
     reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
@@ -132,53 +153,70 @@ class _Run:
             return FileReport(source.name, error=_unexpected(source.name, error))
 
     def result(self, source: Source) -> ImportResult:
-        with source.opened() as content, locked_import(self.connection, content.sha256):
+        with (
+            source.opened() as content,
+            locked_import(self.connection, content.sha256),
+            keeping_replaced_bars(self.connection, content.sha256),
+        ):
             record = read_import(self.connection, content.sha256)
             if record is not None and record.status == IMPORTED and not (self.again or record.is_unusable):
+                self._require_same_options(content, record)
                 result = ImportResult(record, known=True)
             else:
-                result = self._imported(content, met_before=record is not None)
+                result = self._imported(content, record)
             return result if self.dry_run else replace(result, candles=refresh(self.connection))
 
-    def _imported(self, content: Content, *, met_before: bool) -> ImportResult:
-        now_us = clock.now_us()
-        bounds = bounds_at(now_us, self.settings)
-        tally = Tally(content.name, content.sha256, moment_of(now_us))
+    def _require_same_options(self, content: Content, record: ImportRecord) -> None:
+        """Refuse a content that was imported with other options, which may give its rows another meaning."""
+        if record.options in (None, self._options):
+            return
+        raise TerminalError(
+            f"{content.name} was imported on {record.imported_at:%Y-%m-%d %H:%M} UTC with {_said(record.options)}, not"
+            f" with {_said(self._options)}: take that import back first with --undo, or store its rows besides with"
+            " --again."
+        )
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return asdict(self.reading)
+
+    def _imported(self, content: Content, known: ImportRecord | None) -> ImportResult:
+        now = clock.now()
+        if not self.dry_run:
+            now = begin_run(self.connection, content.sha256, now)
+        bounds = bounds_at(microseconds_of(now), self.settings)
+        tally = Tally(content.name, content.sha256, now, self._options)
         if content.kind != "text":
-            return self._ticks(
-                content, table_reader(content, bounds, self.reading), tally, bounds, met_before=met_before
-            )
+            return self._ticks(content, table_reader(content, bounds, self.reading), tally, bounds, known)
         with content.path.open("rb") as file:
             file.seek(content.start)
             head = file.read(HEAD_BYTES)
         layout = layout_of(content.name, head, self.reading)
         if layout.relation is Relation.COMPANIES:
-            return self._companies(content, layout, tally, bounds, met_before=met_before)
+            return self._companies(content, layout, tally, bounds, known)
         header_bytes = len(head.split(b"\n", 1)[0]) + 1 if layout.header_lines else 0
         data = TextData(content, min(header_bytes, content.size - content.start), layout.header_lines)
         reader = TextReader(data, layout, bounds)
         if layout.relation in (Relation.BARS, Relation.QUOTE_BARS):
             reader = with_interval(reader)
-        return self._ticks(content, reader, tally, bounds, met_before=met_before)
+        return self._ticks(content, reader, tally, bounds, known)
 
     def _ticks(
-        self, content: Content, reader: Reader, tally: Tally, bounds: Bounds, *, met_before: bool
+        self, content: Content, reader: Reader, tally: Tally, bounds: Bounds, known: ImportRecord | None
     ) -> ImportResult:
-        options = json.dumps(asdict(self.reading), sort_keys=True)
-        state = self._interrupted(content, options)
+        state = self._interrupted(content, known)
         ticks = TickImport(
             connection=self.connection,
             calendars=self.settings.calendars,
             reader=reader,
             tally=tally,
-            options=options,
             received_us=bounds.received_us,
             dry_run=self.dry_run,
-            quarantine_once=met_before and state is None,
+            quarantine_once=known is not None and state is None,
             interval_us=reader.interval_us,
         )
-        if state is not None and (record := read_import(self.connection, content.sha256)):
-            ticks.resume(record, state)
+        if state is not None and known is not None:
+            ticks.resume(known, state)
         for done in ticks.run():
             self.progress(Progress(content.name, ticks.tally.rows, done / content.size))
         record = ticks.tally.record(IMPORTED)
@@ -194,15 +232,14 @@ class _Run:
             bars=period_of(reader.interval_us) if reader.interval_us else "",
         )
 
-    def _interrupted(self, content: Content, options: str) -> Mapping[str, Any] | None:
+    def _interrupted(self, content: Content, known: ImportRecord | None) -> Mapping[str, Any] | None:
         """Return where an interrupted import of the content stands that read it in the same way."""
-        if self.again or self.dry_run:
+        if self.again or self.dry_run or known is None or known.options != self._options:
             return None
-        found = read_progress(self.connection, content.sha256)
-        return found[1] if found and found[0] == options else None
+        return read_progress(self.connection, content.sha256)
 
     def _companies(
-        self, content: Content, layout: Layout, tally: Tally, bounds: Bounds, *, met_before: bool
+        self, content: Content, layout: Layout, tally: Tally, bounds: Bounds, known: ImportRecord | None
     ) -> ImportResult:
         text = content.path.read_bytes()[content.start :]
         header = [name or "" for name in layout.columns]
@@ -210,6 +247,6 @@ class _Run:
         with self.connection.transaction(force_rollback=self.dry_run):
             stored = merge_companies(self.connection, parsed.rows)
             tally.add(stored, len(parsed.rows) - stored, parsed.rejections)
-            quarantine(self.connection, content.name, parsed.rejections, once=met_before)
+            quarantine(self.connection, content.name, parsed.rejections, once=known is not None)
             save_import(self.connection, tally.record(IMPORTED))
         return ImportResult(tally.record(IMPORTED), examples=tuple(tally.examples), format=layout.format)

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import polars as pl
 
-from candleworks import clock
 from candleworks.history.bar_ticks import ticks_of
 from candleworks.history.placing import Parts, combined
 from candleworks.model.bars import Bar
@@ -31,6 +31,11 @@ class QuoteBarSink:
 
     connection: Connection
     interval_us: int
+    received_us: int
+
+    @property
+    def _received_at(self) -> datetime:
+        return moment_of(self.received_us)
 
     @property
     def crowded(self) -> str:
@@ -64,7 +69,8 @@ class QuoteBarSink:
         if free.is_empty():
             return Meeting(0, len(frame))
         columns = {name: free[name].to_list() for name in COLUMNS if name in free.columns}
-        added = keep_quote_bars(self.connection, symbol, free["stamp_us"].to_list(), self.interval_us, columns)
+        starts = free["stamp_us"].to_list()
+        added = keep_quote_bars(self.connection, symbol, starts, self.interval_us, columns, self._received_at)
         whole = whole_quote_bars(self.connection, symbol, sorted(added), self.interval_us)
         crossed = [bar.start_us for bar in whole if bar.is_crossed]
         if uncrossed := [bar for bar in whole if not bar.is_crossed]:
@@ -77,7 +83,7 @@ class QuoteBarSink:
         remove_quote_bars(self.connection, spans, wider_than_us=self.interval_us)
         quotes = [quote for bar in bars for quote in _quotes_of(bar, self.interval_us)]
         starts = [bar.start_us for bar in bars]
-        insert_bar_quotes(self.connection, symbol, quotes, starts, self.interval_us, clock.now())
+        insert_bar_quotes(self.connection, symbol, quotes, starts, self.interval_us, self._received_at)
 
 
 def _quotes_of(bar: QuoteBar, interval_us: int) -> Iterator[BarQuote]:

@@ -40,6 +40,7 @@ class Tally:
     path: str
     sha256: str
     imported_at: datetime
+    options: Mapping[str, Any]
     stored: int = 0
     duplicates: int = 0
     rejected: int = 0
@@ -65,6 +66,10 @@ class Tally:
                 self.first_us = us if self.first_us is None else min(self.first_us, us)
                 self.last_us = us if self.last_us is None else max(self.last_us, us)
 
+    def begun(self) -> "Tally":
+        """Return the same before its first row."""
+        return Tally(self.path, self.sha256, self.imported_at, self.options)
+
     def resume(self, record: ImportRecord, state: Mapping[str, Any]) -> None:
         """Go on from an interrupted import."""
         self.stored, self.duplicates, self.rejected = record.stored, record.duplicates, record.rejected
@@ -84,6 +89,7 @@ class Tally:
             last=last,
             status=status,
             imported_at=self.imported_at,
+            options=self.options,
         )
 
 
@@ -106,7 +112,6 @@ class TickImport:
     calendars: Calendars
     reader: Reader
     tally: Tally
-    options: str
     received_us: int
     dry_run: bool
     quarantine_once: bool
@@ -179,7 +184,7 @@ class TickImport:
             "ambiguous": tally.ambiguous,
             "examples": tally.examples,
         }
-        save_progress(self.connection, tally.sha256, self.options, state)
+        save_progress(self.connection, tally.sha256, state)
 
     def _sink(self, frame: pl.DataFrame) -> Sink:
         """Place stamps of whole seconds by seconds, all others by milliseconds."""
@@ -189,9 +194,9 @@ class TickImport:
         elif self.resolution_us is None:
             self.resolution_us = MICROSECONDS
         if self.interval_us is not None and self.reader.relation is Relation.QUOTE_BARS:
-            return QuoteBarSink(self.connection, self.interval_us)
+            return QuoteBarSink(self.connection, self.interval_us, self.received_us)
         if self.interval_us is not None:
-            return BarSink(self.connection, self._zone_of, self.interval_us)
+            return BarSink(self.connection, self._zone_of, self.interval_us, self.received_us)
         if self.reader.relation is Relation.QUOTES:
             return QuoteSink(QuoteStore(self.connection, self.resolution_us), ORIGIN, self.received_us, self.dry_run)
         store = TradeStore(self.connection, ORIGIN, self._zone_of, self.resolution_us)
@@ -205,7 +210,7 @@ class TickImport:
     def _store_rest(self) -> None:
         """Store all that is left of a file without order, at once: its stamps may come back anywhere in it."""
         start = BEGINNING if self.dry_run else self.state
-        before = self.tally if start else Tally(self.tally.path, self.tally.sha256, self.tally.imported_at)
+        before = self.tally if start else self.tally.begun()
         with self.connection.transaction(force_rollback=True) if self.dry_run else nullcontext():
             for chunk in _ahead(self.reader.chunks(start)):
                 sink = self._sink(chunk.frame)

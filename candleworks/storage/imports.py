@@ -1,9 +1,12 @@
-"""`import_files`: which contents were imported, what became of their rows, and how far an interrupted import came."""
+"""`import_files`: which contents were imported, what became of their rows, and how far an interrupted import came.
+
+Each run of an import has a moment of its own, which its ticks have as received_at: so they can be told from others.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from psycopg.types.json import Jsonb
@@ -13,13 +16,15 @@ from candleworks.storage.queries import query
 
 IMPORTING = "importing"
 IMPORTED = "imported"
+UNDONE = "undone"
 
 
 @dataclass(frozen=True, slots=True)
 class ImportRecord:
     """rows = stored + duplicates + rejected; first and last are the oldest and newest stamp, null without times.
 
-    `status` is importing while not all rows have been read.
+    `status` is importing while not all rows have been read, and undone when the import was taken back. `options` are
+    those that decide what the content means, None where an earlier version did not keep them.
     """
 
     path: str
@@ -32,6 +37,7 @@ class ImportRecord:
     last: datetime | None
     status: str
     imported_at: datetime
+    options: Mapping[str, Any] | None = None
 
     @property
     def is_unusable(self) -> bool:
@@ -51,6 +57,24 @@ def locked_import(connection: Connection, sha256: str) -> Iterator[None]:
             connection.execute("SELECT pg_advisory_unlock(hashtext(%s))", key)
 
 
+@contextmanager
+def keeping_replaced_bars(connection: Connection, sha256: str) -> Iterator[None]:
+    """Keep bars that give way inside, as what the import of this content has replaced."""
+    connection.execute("SELECT set_config('candleworks.import', %s, false)", [sha256])
+    try:
+        yield
+    finally:
+        if not connection.broken:
+            connection.execute("SELECT set_config('candleworks.import', '', false)")
+
+
+def begin_run(connection: Connection, sha256: str, now: datetime) -> datetime:
+    """Return the moment that marks the ticks of a run of this import: now, or the first one after it that is free."""
+    while not connection.execute(query("begin_import_run"), {"sha256": sha256, "received_at": now}).fetchone():
+        now += timedelta(microseconds=1)
+    return now
+
+
 def read_import(connection: Connection, sha256: str) -> ImportRecord | None:
     """Return what is known of the content."""
     row = connection.execute(query("read_import"), {"sha256": sha256}).fetchone()
@@ -58,20 +82,24 @@ def read_import(connection: Connection, sha256: str) -> ImportRecord | None:
 
 
 def save_import(connection: Connection, record: ImportRecord) -> None:
-    """Keep the record of the content's latest import."""
-    connection.execute(query("save_import"), asdict(record))
+    """Keep the record of the content's latest import, whose run began at `imported_at`."""
+    options = None if record.options is None else Jsonb(record.options)
+    connection.execute(query("save_import"), asdict(record) | {"options": options})
+    reached = {"received_at": record.imported_at, "first": record.first, "last": record.last}
+    connection.execute(query("reach_import_run"), reached)
     if record.status == IMPORTED:
         connection.execute(query("forget_import_progress"), {"sha256": record.sha256})
 
 
-def read_progress(connection: Connection, sha256: str) -> tuple[str, dict[str, Any]] | None:
-    """Return how the content is being read and the reader's state, None when no import of it was interrupted."""
-    return connection.execute(query("read_import_progress"), {"sha256": sha256}).fetchone()
+def read_progress(connection: Connection, sha256: str) -> Mapping[str, Any] | None:
+    """Return where the reader of an interrupted import stands, None when no import of the content was interrupted."""
+    row = connection.execute(query("read_import_progress"), {"sha256": sha256}).fetchone()
+    return row[0] if row else None
 
 
-def save_progress(connection: Connection, sha256: str, options: str, state: Mapping[str, Any]) -> None:
+def save_progress(connection: Connection, sha256: str, state: Mapping[str, Any]) -> None:
     """Keep the reader's state; in the transaction of the rows that it is behind."""
-    connection.execute(query("save_import_progress"), {"sha256": sha256, "options": options, "state": Jsonb(state)})
+    connection.execute(query("save_import_progress"), {"sha256": sha256, "state": Jsonb(state)})
 
 
 class Footing(NamedTuple):

@@ -51,12 +51,13 @@ def keep_quote_bars(
     starts_us: Sequence[int],
     interval_us: int,
     columns: Mapping[str, Sequence[float | None]],
+    received_at: datetime,
 ) -> set[int]:
     """Keep sides of bars, COLUMNS or those of one side; return the beginnings of the bars to which they added one."""
     missing = [None] * len(starts_us)
     values = {name: list(columns.get(name, missing)) for name in COLUMNS}
     parameters = {"symbol": symbol, "width": timedelta(microseconds=interval_us), "starts": _moments(starts_us)}
-    rows = connection.execute(query("keep_quote_bars"), {**parameters, **values}).fetchall()
+    rows = connection.execute(query("keep_quote_bars"), {**parameters, **values, "received_at": received_at}).fetchall()
     return {microseconds_of(start) for (start,) in rows}
 
 

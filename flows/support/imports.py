@@ -7,12 +7,14 @@ from typing import Any
 from prefect.client.schemas.objects import State
 
 from candleworks.history.reports import FileReport, ImportResult
+from candleworks.history.undo import UndoReport
 from flows.support.outcome import completed, failed
 
 REJECTED = "Rejected"  # failed: no line of a file could be used
 PARTLY_REJECTED = "PartlyRejected"
 NOTHING_NEW = "NothingNew"
 DRY_RUN = "DryRun"
+TAKEN_BACK = "TakenBack"
 
 log = logging.getLogger("candleworks.flows")
 
@@ -35,6 +37,21 @@ def import_state(reports: Sequence[FileReport], *, dry_run: bool) -> State[Any]:
     if any(each.rejected for each in fresh):
         return completed(message, PARTLY_REJECTED, logging.WARNING)
     return completed(message, DRY_RUN if dry_run else None)
+
+
+def undo_state(reports: Sequence[UndoReport], *, dry_run: bool) -> State[Any]:
+    """Tell the same of imports that were taken back."""
+    told = [report.sentence(dry_run=dry_run) for report in reports]
+    wrong = [text for text, report in zip(told, reports, strict=True) if report.error is not None]
+    for text in told if len(told) > 1 else []:
+        log.info("%s", text)
+    reopened = sorted({name for report in reports if report.undone for name in report.undone.reopened})
+    again = f"; read again when imported next: {', '.join(reopened)}" if reopened else ""
+    if wrong:
+        some = f"{len(wrong)} of {len(reports)} files were not taken back: " if len(reports) > 1 else ""
+        return failed(f"{some}{wrong[0]}{again}")
+    message = told[0] if len(told) == 1 else f"{len(told)} files: {'would be ' if dry_run else ''}taken back"
+    return completed(f"{message}{again}", DRY_RUN if dry_run else TAKEN_BACK)
 
 
 def sentence(report: FileReport, *, dry_run: bool = False) -> str:

@@ -1,25 +1,34 @@
 -- name: read_import
-SELECT path, sha256, rows, stored, duplicates, rejected, first, last, status, imported_at
+SELECT path, sha256, rows, stored, duplicates, rejected, first, last, status, imported_at, options
 FROM public.import_files WHERE sha256 = %(sha256)s
 
 -- name: save_import
 INSERT INTO public.import_files (
-    path, sha256, rows, stored, duplicates, rejected, first, last, status, imported_at
+    path, sha256, rows, stored, duplicates, rejected, first, last, status, imported_at, options
 ) VALUES (
     %(path)s, %(sha256)s, %(rows)s, %(stored)s, %(duplicates)s, %(rejected)s, %(first)s, %(last)s, %(status)s,
-    %(imported_at)s
+    %(imported_at)s, %(options)s
 )
 ON CONFLICT (sha256) DO UPDATE SET
     path = excluded.path, rows = excluded.rows, stored = excluded.stored, duplicates = excluded.duplicates,
     rejected = excluded.rejected, first = excluded.first, last = excluded.last, status = excluded.status,
-    imported_at = excluded.imported_at
+    imported_at = excluded.imported_at, options = excluded.options
+
+-- name: begin_import_run
+-- Takes the moment for a run, unless another run has it.
+INSERT INTO candleworks.import_runs (received_at, sha256) VALUES (%(received_at)s, %(sha256)s)
+ON CONFLICT DO NOTHING RETURNING received_at
+
+-- name: reach_import_run
+-- The run has read ticks from first to last by now.
+UPDATE candleworks.import_runs SET first = %(first)s, last = %(last)s WHERE received_at = %(received_at)s
 
 -- name: read_import_progress
-SELECT options, state FROM candleworks.import_progress WHERE sha256 = %(sha256)s
+SELECT state FROM candleworks.import_progress WHERE sha256 = %(sha256)s
 
 -- name: save_import_progress
-INSERT INTO candleworks.import_progress (sha256, options, state) VALUES (%(sha256)s, %(options)s, %(state)s)
-ON CONFLICT (sha256) DO UPDATE SET options = excluded.options, state = excluded.state
+INSERT INTO candleworks.import_progress (sha256, state) VALUES (%(sha256)s, %(state)s)
+ON CONFLICT (sha256) DO UPDATE SET state = excluded.state
 
 -- name: forget_import_progress
 DELETE FROM candleworks.import_progress WHERE sha256 = %(sha256)s

@@ -64,10 +64,12 @@ WHERE EXISTS (
 -- Keeps bars of one side or both, of which what is known already stays; returns the beginnings of those that added a side.
 INSERT INTO candleworks.quote_bars AS k (
     symbol, start, width, bid_open, bid_high, bid_low, bid_close, bid_volume, ask_open, ask_high, ask_low, ask_close,
-    ask_volume
+    ask_volume, bid_received_at, ask_received_at
 )
 SELECT %(symbol)s, b.start, %(width)s, b.bid_open, b.bid_high, b.bid_low, b.bid_close, b.bid_volume, b.ask_open,
-    b.ask_high, b.ask_low, b.ask_close, b.ask_volume
+    b.ask_high, b.ask_low, b.ask_close, b.ask_volume,
+    CASE WHEN b.bid_open IS NOT NULL THEN %(received_at)s::timestamptz END,
+    CASE WHEN b.ask_open IS NOT NULL THEN %(received_at)s::timestamptz END
 FROM unnest(
     %(starts)s::timestamptz[], %(bid_open)s::float8[], %(bid_high)s::float8[], %(bid_low)s::float8[],
     %(bid_close)s::float8[], %(bid_volume)s::float8[], %(ask_open)s::float8[], %(ask_high)s::float8[],
@@ -78,6 +80,8 @@ FROM unnest(
 ON CONFLICT (symbol, start, width) DO UPDATE SET
     bid_open = coalesce(k.bid_open, excluded.bid_open), bid_high = coalesce(k.bid_high, excluded.bid_high),
     bid_low = coalesce(k.bid_low, excluded.bid_low), bid_close = coalesce(k.bid_close, excluded.bid_close),
+    bid_received_at = coalesce(k.bid_received_at, excluded.bid_received_at),
+    ask_received_at = coalesce(k.ask_received_at, excluded.ask_received_at),
     bid_volume = CASE WHEN k.bid_open IS NULL THEN excluded.bid_volume ELSE k.bid_volume END,
     ask_open = coalesce(k.ask_open, excluded.ask_open), ask_high = coalesce(k.ask_high, excluded.ask_high),
     ask_low = coalesce(k.ask_low, excluded.ask_low), ask_close = coalesce(k.ask_close, excluded.ask_close),

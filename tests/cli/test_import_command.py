@@ -1,6 +1,7 @@
 """`candleworks import` tells what became of each file, in one table, and fails when one of them could not be used."""
 
 import io
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -98,6 +99,55 @@ def test_a_file_of_rejected_lines_alone_fails(invoke: Invoke, dsn: str, tmp_path
     assert invoke("import", "ticks.csv", CANDLEWORKS_DSN=dsn).status == 0
 
 
+PLAIN = "time,price\n2022-10-19 12:00:01,143.86\n"
+COLUMNS = ("--columns", "time=time,price=price")
+
+
+@on_postgres
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        (("--symbol", "A"), ("--symbol", "B"), "--symbol B"),
+        (("--symbol", "A"), ("--symbol", "A", "--digits", "2"), "--symbol A --digits 2"),
+    ],
+)
+def test_the_same_file_with_other_options_is_explained(
+    invoke: Invoke, dsn: str, tmp_path: Path, first: tuple[str, ...], second: tuple[str, ...], said: str
+) -> None:
+    """They may give its lines another meaning: exit 1 says what to do, and the same options are a repetition."""
+    (tmp_path / "plain.csv").write_text(PLAIN)
+    given = ("plain.csv", *COLUMNS, "--timezone", "UTC")
+    assert invoke("import", *given, *first, CANDLEWORKS_DSN=dsn).status == 0
+    ended = invoke("import", *given, *second, CANDLEWORKS_DSN=dsn)
+    assert (ended.status, ended.output) == (1, "")
+    assert re.fullmatch(
+        r"plain.csv was imported on \d{4}-\d\d-\d\d \d\d:\d\d UTC with"
+        r" --symbol A --timezone UTC --columns price=price,time=time, not with .*"
+        r": take that import back first with --undo, or store its rows besides with --again\.\n",
+        ended.errors,
+    )
+    assert all(word in ended.errors for word in said.split())
+    assert "nothing to do" in invoke("import", *given, *first, CANDLEWORKS_DSN=dsn).output
+
+
+@on_postgres
+def test_an_import_is_taken_back(invoke: Invoke, dsn: str, connection: Connection, tmp_path: Path) -> None:
+    """One line a file; a second time is an error; then it can be imported with other options."""
+    (tmp_path / "plain.csv").write_text(PLAIN + "x\n")
+    given = ("plain.csv", *COLUMNS, "--timezone", "UTC", "--symbol")
+    invoke("import", *given, "A", CANDLEWORKS_DSN=dsn)
+    removed = "1 tick removed, 1 line no longer quarantined\n"
+    ended = invoke("import", "--undo", "--dry-run", "plain.csv", CANDLEWORKS_DSN=dsn)
+    assert ended == (0, f"plain.csv: would be taken back, {removed}", "")
+    ended = invoke("import", "--undo", "plain.csv", CANDLEWORKS_DSN=dsn)
+    levels = "1 of 1m, 1 of 5m, 1 of 15m, 1 of 1h, 1 of 4h, 1 of 1d"
+    assert ended == (0, f"plain.csv: taken back, {removed}plain.csv: candles changed: {levels}\n", "")
+    ended = invoke("import", "--undo", "plain.csv", CANDLEWORKS_DSN=dsn)
+    assert ended == (1, "", "plain.csv was taken back already: there is nothing left of its import.\n")
+    assert invoke("import", *given, "B", CANDLEWORKS_DSN=dsn).status == 0
+    assert connection.execute("SELECT symbol FROM stocks_real_time").fetchall() == [("B",)]
+
+
 @on_postgres
 def test_debug_shows_the_traceback_of_one_file(invoke: Invoke, dsn: str, tmp_path: Path) -> None:
     """And the others are imported as without it."""
@@ -137,6 +187,10 @@ def test_standard_input_is_a_file(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (
+            ("--undo", "--symbol", "A"),
+            "Undo takes back whatever the files were imported as: leave out options that say how to import.",
+        ),
         (("--columns", "time"), "--columns time is no mapping: write it like time=Date,bid=Bid,ask=Ask."),
         (("--format", "xls"), "--format xls is none: choose one of dukascopy, "),
         (("--columns", "time=time,price=price", "--timezone", "Mars"), "--timezone Mars is no zone: name one such as"),

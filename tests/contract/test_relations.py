@@ -118,6 +118,7 @@ TABLES = {
         "last timestamptz",
         "status text NOT NULL",
         "imported_at timestamptz NOT NULL",
+        "options jsonb",
     ],
     "feed_gaps": [
         "feed text NOT NULL",

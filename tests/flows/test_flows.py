@@ -104,6 +104,24 @@ def test_an_import_says_what_it_stored(here: Path, connection: Connection) -> No
 
 
 @only_postgres
+@pytest.mark.usefixtures("harness")
+def test_an_import_is_taken_back_from_the_form(here: Path, connection: Connection) -> None:
+    """With a state of its own; a file that was not imported fails the run."""
+    (here / "ticks.csv").write_text(TICKS)
+    import_ticks(["ticks.csv"])
+    state = import_ticks(["ticks.csv"], undo=True, dry_run=True, return_state=True)
+    assert (state.name, state.message) == ("DryRun", "ticks.csv: would be taken back, 2 ticks removed")
+    state = import_ticks(["ticks.csv"], undo=True, return_state=True)
+    assert (state.name, state.message) == ("TakenBack", "ticks.csv: taken back, 2 ticks removed")
+    state = import_ticks(["ticks.csv", "nothere.csv"], undo=True, return_state=True)
+    assert (state.name, state.message) == (
+        "Failed",
+        "2 of 2 files were not taken back: ticks.csv was taken back already: there is nothing left of its import.",
+    )
+    assert connection.execute("SELECT count(*) FROM stocks_real_time").fetchone() == (0,)
+
+
+@only_postgres
 @pytest.mark.usefixtures("harness", "here")
 def test_what_a_person_has_to_mend_fails_a_run_with_a_sentence_and_no_traceback(
     caplog: pytest.LogCaptureFixture,
