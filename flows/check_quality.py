@@ -14,6 +14,7 @@ from candleworks.settings import load_settings
 from flows.support.events import tell
 from flows.support.outcome import explained
 from flows.support.quality import quality_state
+from flows.support.reports import Progress
 
 MAX_HOURS = 24 * 366
 # The limits stand beside the alternatives, or Prefect says that 0 "is not valid under any of the given schemas".
@@ -31,7 +32,15 @@ def check_quality(suite: Literal["all", "ticks", "candles", "system"] = "all", h
         hours: All ticks of so many hours, 1 to 8784, instead of those that came since the last run.
     """
     settings = load_settings()
+    progress = Progress("check-quality-progress", "checks done", long_only=True)
     with prepared(settings) as dsn:
         since = clock.now() - timedelta(hours=hours) if hours else None
-        report = run_checks(settings, dsn, suite, since, notify=tell)
+        report = run_checks(
+            settings,
+            dsn,
+            suite,
+            since,
+            notify=tell,
+            progress=lambda done, checks, name: progress(done, checks, name and f"(now {name})"),
+        )
     return quality_state(report, settings)

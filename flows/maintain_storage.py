@@ -9,7 +9,7 @@ from candleworks.cli.opening import migrated
 from candleworks.settings import load_settings
 from candleworks.storage.maintenance import maintain
 from flows.support.outcome import completed, explained
-from flows.support.reports import table
+from flows.support.reports import Progress, table
 from flows.support.results import work_row, work_sentence
 
 
@@ -18,8 +18,9 @@ from flows.support.results import work_row, work_sentence
 def maintain_storage() -> State[Any]:
     """Refresh candles, drop what retention says, and compress what is old enough (TimescaleDB). Candles always stay."""
     settings = load_settings()
+    progress = Progress("maintain-storage-progress", "steps done", long_only=True)
     with migrated(settings, "maintain-storage") as connection:
-        done = maintain(connection, settings)
+        done = maintain(connection, settings, lambda at, steps, now: progress(at, steps, now and f"({now})"))
     message = "; ".join(map(work_sentence, done)) or "Nothing is old enough to be dropped or compressed"
     table("maintain-storage", [work_row(work) for work in done], message)
     return completed(message)

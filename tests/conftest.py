@@ -3,6 +3,7 @@
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
     Runs of one user share /tmp/pytest-of-USER, and each start closes it to others: also to the user that runs the
     embedded server for root.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # commands that are started take it for ignored under nohup
     if not config.option.basetemp:
         config.option.basetemp = tempfile.mkdtemp(prefix="candleworks-tests-")
         config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))

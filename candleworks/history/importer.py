@@ -12,6 +12,7 @@ from candleworks import clock
 from candleworks.candles.refresh import refresh
 from candleworks.errors import CandleworksError, TerminalError, UsageError
 from candleworks.history.bar_intervals import with_interval
+from candleworks.history.bar_tables import as_text
 from candleworks.history.blocks import TextData
 from candleworks.history.company_csv import parse_companies
 from candleworks.history.formats import Layout, Reading, Relation, check_reading, layout_of
@@ -186,12 +187,18 @@ class _Run:
             now = begin_run(self.connection, content.sha256, now)
         bounds = bounds_at(microseconds_of(now), self.settings)
         tally = Tally(content.name, content.sha256, now, self._options)
+        with as_text(content, self.reading) as (plain, reading):
+            return self._read(plain, reading, tally, bounds, known)
+
+    def _read(
+        self, content: Content, reading: Reading, tally: Tally, bounds: Bounds, known: ImportRecord | None
+    ) -> ImportResult:
         if content.kind != "text":
-            return self._ticks(content, table_reader(content, bounds, self.reading), tally, bounds, known)
+            return self._ticks(content, table_reader(content, bounds, reading), tally, bounds, known)
         with content.path.open("rb") as file:
             file.seek(content.start)
             head = file.read(HEAD_BYTES)
-        layout = layout_of(content.name, head, self.reading)
+        layout = layout_of(content.name, head, reading)
         if layout.relation is Relation.COMPANIES:
             return self._companies(content, layout, tally, bounds, known)
         header_bytes = len(head.split(b"\n", 1)[0]) + 1 if layout.header_lines else 0

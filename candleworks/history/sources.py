@@ -61,13 +61,13 @@ class Source:
         with contextlib.ExitStack() as stack:
             path = self.path
             if self.read is not None:
-                path = _spooled(stack, self.read)
+                path = spooled(stack, self.read)
             while _head(path, self.name).startswith((_GZIP_MAGIC, _ZSTD_MAGIC)):
                 unpack = _gunzip if _head(path, self.name).startswith(_GZIP_MAGIC) else _unzstd
-                path = _spooled(stack, unpack(path, self.name))
+                path = spooled(stack, unpack(path, self.name))
             content = _scanned(path, self.name)
             if content.kind == "text" and not content.newlines and (returns := _count(path, b"\r")):
-                content = replace(content, path=_spooled(stack, _with_newlines(path)), newlines=returns)
+                content = replace(content, path=spooled(stack, _with_newlines(path)), newlines=returns)
             yield content
 
 
@@ -200,7 +200,7 @@ def _unbroken(name: str, kind: str) -> Iterator[None]:
         raise TerminalError(f"{name} is a broken {kind} file ({error}): fetch it again.") from None
 
 
-def _spooled(stack: contextlib.ExitStack, read: Callable[[IO[bytes]], None]) -> Path:
+def spooled(stack: contextlib.ExitStack, read: Callable[[IO[bytes]], None]) -> Path:
     """Copy into a temporary file that goes away with the stack."""
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="candleworks-import-")))
     path = directory / "content"

@@ -68,10 +68,10 @@ def _recognised(file: str, names: Sequence[str], relation: str) -> TableLayout:
 def _mapped(file: str, names: Sequence[str], columns: Mapping[str, str]) -> TableLayout:
     """Apply `--columns`: by the schema's names, in upper or lower case, or by numbers from 1."""
     relation = mapped_relation(columns)
-    if relation not in REQUIRED:
-        raise TerminalError(f"{file}: bars are read from text files only: write them as CSV.")
+    if relation not in REQUIRED:  # bars that candleworks exported: candles follow from ticks
+        raise TerminalError(f"{file} holds candles, which follow from ticks: import those instead.")
     if bar_columns([name.lower() for name in names]) is not None:
-        raise TerminalError(f"{file} has open, high, low and close, so it holds bars: write them as CSV.")
+        raise TerminalError(f"{file} has open, high, low and close, so it holds bars: map these, not ticks.")
     numbered = all(value.isdecimal() for value in columns.values())
     known = {str(n + 1) if numbered else name.lower(): name for n, name in enumerate(names)}
     missing = [value for value in columns.values() if value.lower() not in known]

@@ -56,7 +56,7 @@ class TableReader:
         clock = Clock(*state["clock"]) if state else Clock()
         held: pl.DataFrame | None = None
         try:
-            for batch in _batches(self.content, list(dict.fromkeys(self.layout.columns.values())), done):
+            for batch in batches(self.content, list(dict.fromkeys(self.layout.columns.values())), done):
                 part = self._typed(batch, done)[: end - done]
                 done += len(part)
                 rows = part if held is None else pl.concat([held, part])
@@ -70,7 +70,7 @@ class TableReader:
                 if done >= end:
                     return
         except (pa.ArrowException, OSError) as error:
-            raise _broken(self.content, error) from None
+            raise broken(self.content, error) from None
 
     def _typed(self, batch: pa.RecordBatch, first_row: int) -> pl.DataFrame:
         """Give the columns their types; times are microseconds since 1970."""
@@ -167,9 +167,9 @@ class TableReader:
 def table_reader(content: Content, bounds: Bounds, reading: Reading) -> TableReader:
     """Look at the schema; TerminalError when it holds no ticks, is broken or cannot be read as the caller says."""
     try:
-        schema, rows = _schema_of(content)
+        schema, rows = schema_of(content)
     except (pa.ArrowException, OSError) as error:
-        raise _broken(content, error) from None
+        raise broken(content, error) from None
     relation = (schema.metadata or {}).get(RELATION_KEY, b"").decode(errors="replace")
     layout = table_layout(content, schema.names, relation, reading)
     time = schema.field(layout.columns["time"]).type
@@ -182,7 +182,7 @@ def table_reader(content: Content, bounds: Bounds, reading: Reading) -> TableRea
     return TableReader(content, layout, rows, bounds, local)
 
 
-def _schema_of(content: Content) -> tuple[pa.Schema, int]:
+def schema_of(content: Content) -> tuple[pa.Schema, int]:
     if content.kind == "parquet":
         with pq.ParquetFile(content.path) as file:
             return file.schema_arrow, file.metadata.num_rows
@@ -190,7 +190,7 @@ def _schema_of(content: Content) -> tuple[pa.Schema, int]:
         return file.schema, sum(file.get_batch(index).num_rows for index in range(file.num_record_batches))
 
 
-def _batches(content: Content, names: list[str], skipped: int) -> Iterator[pa.RecordBatch]:
+def batches(content: Content, names: list[str], skipped: int) -> Iterator[pa.RecordBatch]:
     """Yield batches of at most BATCH_ROWS from a row on."""
     if content.kind == "parquet":
         with pq.ParquetFile(content.path) as file:
@@ -232,6 +232,6 @@ def _trailing(times: pl.Series) -> int:
     return int(others[0]) if len(others) else len(stamps)
 
 
-def _broken(content: Content, error: Exception) -> TerminalError:
+def broken(content: Content, error: Exception) -> TerminalError:
     reason = " ".join(str(error).split())[:200]
     return TerminalError(f"{content.name} is a broken {content.kind} file ({reason}): fetch it again.")

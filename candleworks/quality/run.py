@@ -1,6 +1,6 @@
 """Runs checks, keeps what they find, and hands it to the alerts."""
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,7 +21,12 @@ from candleworks.storage.quality import Objects, check_session, check_sql, rende
 if TYPE_CHECKING:
     from candleworks.quality.expectations import Database, Outcome
 
+Progress = Callable[[int, int, str], object]
 WHOLE_RUN = "check-run"  # its alert says that no check of a suite could run
+
+
+def silent(done: int, checks: int, name: str) -> None:
+    """Take what nobody looks at."""
 
 
 def run_checks(
@@ -31,6 +36,7 @@ def run_checks(
     since: datetime | None = None,
     notify: Notify = ignore,
     until: datetime | None = None,
+    progress: Progress = silent,
 ) -> Report:
     """Run the checks of a suite (`ticks`, `candles`, `system`, or `all`), store the results, and update the alerts.
 
@@ -38,13 +44,14 @@ def run_checks(
 
     Without `since` each check looks at what came since its last run: the last hour at first, a day at most. With it,
     ticks are chosen by their time from `since` on, whenever they came. `until` is the moment that counts as now. A
-    check that breaks is an `error` of its own and disturbs no other. TransientError when the database is away,
+    check that breaks is an `error` of its own and disturbs no other. `progress` takes how many checks are done, how
+    many there are, and the next one's name, at last an empty one. TransientError when the database is away,
     TerminalError when no check can run for another reason, which opens an alert of its own.
     """
     began = clock.monotonic()
     checks = chosen(settings, suite)
     try:
-        run = _run(settings, dsn, checks, since, until)
+        run = _run(settings, dsn, checks, since, until, progress)
     except TerminalError as error:
         alerts.update(dsn, settings, [_whole(suite, "error", str(error))], notify)
         raise
@@ -53,16 +60,23 @@ def run_checks(
 
 
 def _run(
-    settings: Settings, dsn: str, checks: Iterable[Check], since: datetime | None, until: datetime | None
+    settings: Settings,
+    dsn: str,
+    checks: Sequence[Check],
+    since: datetime | None,
+    until: datetime | None,
+    progress: Progress,
 ) -> "_Run":
     from candleworks.quality.expectations import expecting  # noqa: PLC0415 - takes seconds and 140 MB
 
     with check_session(dsn) as connection, expecting(dsn) as database:
         moment = until or clock.now()
         run = _Run(connection, database, Looks(connection, settings, since, moment), moment)
-        for check in checks:
+        for done, check in enumerate(checks):
+            progress(done, len(checks), check.name)
             run.judge(check)
         save_results(connection, run.results, {} if since else run.reached)
+    progress(len(checks), len(checks), "")
     return run
 
 

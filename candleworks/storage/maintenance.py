@@ -27,16 +27,30 @@ class Work:
     after: RelationSize
 
 
-def maintain(connection: Connection, settings: Settings) -> list[Work]:
+Progress = Callable[[int, int, str], object]
+
+
+def silent(done: int, steps: int, now: str) -> None:
+    """Take what nobody looks at."""
+
+
+def maintain(connection: Connection, settings: Settings, progress: Progress = silent) -> list[Work]:
     """Refresh candles, then drop and compress what the configuration says; return what was done.
 
     Every candle whose ticks go has been stored before. Harmless to repeat, to interrupt, and while ticks come in.
-    Needs a connection in autocommit mode.
+    Needs a connection in autocommit mode. `progress` takes how many steps are done, how many there are, and what is
+    done now, at last nothing.
     """
+    steps = [*_retention(connection, settings), *_compression(connection, settings)]
+    progress(0, len(steps) + 1, "refreshing candles")
     refresh(connection)
     connection.execute(query("prepare_ahead"))
-    steps = [*_retention(connection, settings), *_compression(connection, settings)]
-    return [work for step in steps if (work := _measured(connection, step)).units]
+    done = []
+    for number, step in enumerate(steps, 1):
+        progress(number, len(steps) + 1, f"{step.relation}: what is old enough is {step.action}")
+        done.append(_measured(connection, step))
+    progress(len(steps) + 1, len(steps) + 1, "")
+    return [work for work in done if work.units]
 
 
 @dataclass(frozen=True, slots=True)

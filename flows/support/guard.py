@@ -21,6 +21,7 @@ from candleworks.model.gaps import Stop
 from flows.support.names import WITH_PARENT, WITH_WORKER
 
 LOOK_SECONDS = 2.0
+PARENT_SECONDS = 0.2  # looking for the worker costs nothing, and the next run can begin once this one has ended
 LAST_LOOK_SECONDS = 1.5
 
 
@@ -69,7 +70,7 @@ class RunGuard:
             while not self._stop.is_set():
                 if self._parent is not None and os.getppid() != self._parent:
                     self._end(WITH_ITS_WORKER)
-                await _pause(self._stop)
+                await _pause(self._stop, PARENT_SECONDS)
             asking.cancel()
             await asyncio.wait({asking})
             if self._ending is None:  # a signal: of somebody's cancellation, or of the worker's end?
@@ -82,7 +83,7 @@ class RunGuard:
             # An answer that does not come is no reason to stop; the next one may.
             with contextlib.suppress(httpx.HTTPError, PrefectException):
                 await self._look(client)
-            await _pause(self._stop)
+            await _pause(self._stop, LOOK_SECONDS)
 
     async def _look(self, client: PrefectClient) -> None:
         try:
@@ -121,6 +122,6 @@ def _suspended(paused: State) -> State:
     return Suspended(message=paused.message, pause_expiration_time=paused.state_details.pause_timeout)
 
 
-async def _pause(stop: asyncio.Event) -> None:
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), LOOK_SECONDS)
+        await asyncio.wait_for(stop.wait(), seconds)

@@ -23,15 +23,20 @@ log = logging.getLogger(__name__)
 
 
 class Progress:
-    """Call it with how much is done of how much, and what that is about; Prefect sees it every two seconds."""
+    """Call it with how much is done of how much, and what that is about; Prefect sees it every two seconds.
 
-    def __init__(self, key: str, description: str) -> None:
+    With `long_only` nothing is shown of a run that is over within the first two.
+    """
+
+    def __init__(self, key: str, description: str, *, long_only: bool = False) -> None:
         self._key, self._description = key, description
         self._id: UUID | None = None
-        self._next_at = 0.0
+        self._long_only = long_only
+        self._next_at = clock.monotonic() + UPDATE_SECONDS if long_only else 0.0
 
     def __call__(self, done: float, total: float, about: str = "") -> None:
-        if clock.monotonic() < self._next_at and done < total:
+        shown_to_its_end = self._id is not None or not self._long_only
+        if clock.monotonic() < self._next_at and not (done >= total and shown_to_its_end):
             return
         self._next_at = clock.monotonic() + UPDATE_SECONDS
         percent = 100.0 * done / total if total else 100.0

@@ -121,6 +121,7 @@ async def work(pool: str, queues: list[str] | None, status: Path | None, *, depl
     if deploy and not stop.is_set():
         await asyncio.to_thread(deploy_if_changed, pool)
     if stop.is_set():
+        await _end_runs()
         return
     await remove_offline_workers(pool)
     name = worker_name(queues)
@@ -152,14 +153,14 @@ async def _server_answers(stop: asyncio.Event) -> None:
 
 
 async def _end_runs() -> None:
-    runs = _runs()
+    runs = runs_to_end()
     for run in runs:
         with contextlib.suppress(psutil.NoSuchProcess):
             run.terminate()
     deadline = asyncio.get_running_loop().time() + STOP_SECONDS
     while any(run.is_running() and run.status() != psutil.STATUS_ZOMBIE for run in runs):
         if asyncio.get_running_loop().time() > deadline:
-            log.warning("%d runs did not end within %s s and are killed.", len(_runs()), STOP_SECONDS)
+            log.warning("%d runs did not end within %s s and are killed.", len(runs_to_end()), STOP_SECONDS)
             return
         await asyncio.sleep(0.05)
 
@@ -171,13 +172,20 @@ def _leave_soon() -> None:
     leaving.start()
 
 
-def _runs() -> list[psutil.Process]:
+def runs_to_end() -> list[psutil.Process]:
+    """Return the processes of our runs, and of those whose worker was killed: they would outlive everything."""
     found = []
-    for child in psutil.Process().children():
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if ENGINE in child.cmdline():
-                found.append(child)
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if ENGINE in process.cmdline() and (process.ppid() == os.getpid() or _was_left_behind(process)):
+                found.append(process)
     return found
+
+
+def _was_left_behind(run: psutil.Process) -> bool:
+    variables = run.environ()
+    ours = WITH_PARENT in variables and variables.get("CANDLEWORKS_HOME") == os.environ.get("CANDLEWORKS_HOME")
+    return ours and not any(__spec__.name in each.cmdline() for each in run.parents())
 
 
 def main() -> None:

@@ -104,6 +104,26 @@ def test_an_import_says_what_it_stored(here: Path, connection: Connection) -> No
 
 
 @only_postgres
+@pytest.mark.usefixtures("harness", "here")
+def test_long_runs_show_what_they_are_doing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checks and maintenance tell how far they are; short runs leave nothing behind."""
+    monkeypatch.setattr("flows.support.reports.UPDATE_SECONDS", 60)
+    check_quality(suite="system", return_state=True)
+    maintain_storage(return_state=True)
+    keys = ("check-quality-progress", "maintain-storage-progress")
+    assert [artifacts(key) for key in keys] == [[], []]
+    monkeypatch.setattr("flows.support.reports.UPDATE_SECONDS", 0)
+    check_quality(suite="system", return_state=True)
+    maintain_storage(return_state=True)
+    for key in keys:
+        (shown,) = artifacts(key)
+        assert shown.data == 100.0
+        assert "(now" not in shown.description
+        done, total = re.findall(r"[0-9]+", shown.description)
+        assert done == total
+
+
+@only_postgres
 @pytest.mark.usefixtures("harness")
 def test_an_import_is_taken_back_from_the_form(here: Path, connection: Connection) -> None:
     """With a state of its own; a file that was not imported fails the run."""
@@ -161,7 +181,7 @@ def test_maintenance_shows_what_it_did() -> None:
     """On an empty database nothing."""
     state = maintain_storage(return_state=True)
     assert (state.name, state.message) == ("Completed", "Nothing is old enough to be dropped or compressed")
-    assert [json.loads(each.data) for each in artifacts("maintain-storage")] == [[]]
+    assert json.loads(artifacts("maintain-storage")[-1].data) == []
 
 
 def test_a_notice_becomes_an_event(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -190,17 +190,15 @@ def test_columns_of_a_table_are_mapped(desk: Desk, name: str) -> None:
 
 @on_postgres
 def test_columns_that_a_table_does_not_have_are_refused(desk: Desk) -> None:
-    """As are bars, which are read from text files only."""
+    """As is who takes bars for ticks."""
     path = theirs(desk, TRADES)
     assert desk.refusal(path, columns={"time": "time", "price": "px"}) == (
         "ticks.parquet has the columns symbol,time,price: --columns names px besides."
     )
     bars = {"time": [NOON], **{name: [1.0] for name in ("open", "high", "low", "close")}}
-    mapped = {name: name for name in bars}
-    said = "bars.parquet: bars are read from text files only: write them as CSV."
-    assert desk.refusal(theirs(desk, bars, "bars.parquet"), columns=mapped) == said
-    assert desk.refusal(theirs(desk, bars, "bars.parquet"), columns={"time": "time", "price": "close"}) == (
-        "bars.parquet has open, high, low and close, so it holds bars: write them as CSV."
+    path = theirs(desk, bars, "bars.parquet")
+    assert desk.refusal(path, columns={"time": "time", "price": "close"}) == (
+        "bars.parquet has open, high, low and close, so it holds bars: map these, not ticks."
     )
 
 
