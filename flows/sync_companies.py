@@ -8,6 +8,7 @@ from prefect.client.schemas.objects import State
 from candleworks.cli.opening import prepared
 from candleworks.history.companies import sync_companies as sync
 from candleworks.settings import load_settings
+from candleworks.wording import counted
 from flows.support.outcome import completed, explained
 from flows.support.reports import table
 
@@ -27,6 +28,6 @@ def sync_companies(every: bool = False, exchange: str | None = None, country: st
         report = sync(settings, dsn, every=every, exchange=exchange, country=country)
     unclear = [{"symbol": symbol, "problem": "unknown"} for symbol in report.unknown]
     unclear += [{"symbol": symbol, "problem": "several exchanges"} for symbol in report.ambiguous]
-    table("sync-companies", unclear, f"{len(unclear):,} symbols without a company")
+    table("sync-companies", unclear, f"{counted(len(unclear), 'symbol')} without a company")
     known = f"{report.stored:,} companies new or changed, {report.unchanged:,} as they were"
-    return completed(f"{known}, {len(unclear):,} symbols without a company")
+    return completed(f"{known}, {counted(len(unclear), 'symbol')} without a company")

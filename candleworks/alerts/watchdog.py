@@ -10,6 +10,7 @@ from candleworks.model.alerts import Result, Severity
 from candleworks.settings import Settings, Watch
 from candleworks.storage.connection import Connection
 from candleworks.storage.signs import CheckSigns, FeedSigns, check_signs, feed_signs
+from candleworks.wording import counted
 
 WINDOW_SECONDS = 10  # of a row of ingest_stats
 GROWING_WINDOWS = 7  # a minute of ever more
@@ -96,7 +97,7 @@ def _feed_silent(signs: FeedSigns, rules: Watch, moment: datetime) -> Result | N
     """Judge a feed whose ingest ran all the time and whose exchanges were open, or that got ticks anyhow."""
     if not signs.ticks and (not signs.in_session or signs.windows < rules.feed_silent_seconds // WINDOW_SECONDS):
         return None
-    observed = f"{signs.ticks:,} ticks in {rules.feed_silent_seconds} s"
+    observed = f"{counted(signs.ticks, 'tick')} in {rules.feed_silent_seconds} s"
     return _result("watch-feed", signs, moment, "critical", not signs.ticks, observed, "at least 1")
 
 

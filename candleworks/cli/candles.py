@@ -12,6 +12,7 @@ from candleworks.candles.audit import audit as audit_candles
 from candleworks.candles.refresh import refresh as refresh_candles
 from candleworks.cli.opening import migrated
 from candleworks.settings import load_settings
+from candleworks.wording import counted
 
 SHOWN_DIFFERENCES = 50
 FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]
@@ -73,7 +74,7 @@ def _print(report: AuditReport) -> None:
         typer.echo(f"and {len(report.differences) - SHOWN_DIFFERENCES:,} more, all in candle_differences")
     typer.echo(
         f"audited {report.start:%Y-%m-%d} to {report.stop:%Y-%m-%d} UTC:"
-        f" {len(report.differences):,} differences, {report.repaired:,} repaired"
+        f" {counted(len(report.differences), 'difference')}, {report.repaired:,} repaired"
     )
 
 

@@ -9,6 +9,7 @@ from candleworks.cli.opening import create_if_empty, prepare
 from candleworks.settings import Settings, load_settings
 from candleworks.storage.connection import database, describe, has_database
 from candleworks.storage.schema import plan
+from candleworks.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +42,9 @@ def _show_plan(settings: Settings) -> None:
     for name in found.pending:
         typer.echo(f"would apply {name}")
     for table, rows in found.adopted.items():
-        counted = f"{rows:,} row{'s' if rows != 1 else ''}"
-        typer.echo(f"would adopt {counted} of {table} and keep the old table as {table}_before_candleworks")
+        typer.echo(
+            f"would adopt {counted(rows, 'row')} of {table} and keep the old table as {table}_before_candleworks"
+        )
     typer.echo(f"nothing was changed in {describe(connection_string)}" if found.pending else "nothing to apply")
 
 

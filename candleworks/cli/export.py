@@ -16,6 +16,7 @@ from candleworks.errors import UsageError
 from candleworks.history.export_plan import Export, ExportProgress, ExportResult, Format, suffix
 from candleworks.settings import load_settings
 from candleworks.storage.export import Relation, Selection
+from candleworks.wording import counted
 
 QUIET_SECONDS = 2.0
 SECONDS_PER_LINE = 5.0
@@ -128,4 +129,6 @@ def _print(wanted: Export, result: ExportResult) -> None:
         where = f"{len(result.files):,} files in {wanted.output / wanted.selection.relation}"
     extent = result.extent
     span = f", {extent.first:%Y-%m-%d %H:%M:%S} to {extent.last:%Y-%m-%d %H:%M:%S} UTC" if extent.first else ""
-    typer.echo(f"{where}: {extent.rows:,} rows of {wanted.selection.relation}{span}, {result.size_bytes:,} bytes")
+    typer.echo(
+        f"{where}: {counted(extent.rows, 'row')} of {wanted.selection.relation}{span}, {result.size_bytes:,} bytes"
+    )

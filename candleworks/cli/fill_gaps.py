@@ -12,6 +12,7 @@ from candleworks.cli.opening import prepared
 from candleworks.history.gap_fill import FillProgress, FillReport, GapFill
 from candleworks.history.gap_fill import fill_gaps as fill
 from candleworks.settings import load_settings
+from candleworks.wording import counted
 
 SHOWN_ROWS = 50
 
@@ -71,7 +72,9 @@ def _print(report: FillReport, *, dry_run: bool) -> None:
     if dry_run:
         typer.echo(f"{len(report.fills):,} to fetch for {report.credits:,} API credits")
     else:
-        typer.echo(f"{report.outcomes}; {len(report.closed):,} gaps settled, {report.credits:,} API credits spent")
+        typer.echo(
+            f"{report.outcomes}; {counted(len(report.closed), 'gap')} settled, {report.credits:,} API credits spent"
+        )
     if report.stopped:
         typer.echo(report.stopped, err=True)
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from candleworks import clock
 from candleworks.history.reports import FileReport, ImportResult
 from candleworks.history.reports import Progress as Told
+from candleworks.wording import counted
 
 PLAIN_INTERVAL_SECONDS = 2.0
 _HEADINGS = ("file", "read", "stored", "duplicates", "rejected", "first tick", "last tick", "candles")
@@ -124,7 +125,7 @@ def _cells(path: str, result: ImportResult) -> tuple[str, ...]:
 
 
 def _bars(result: ImportResult, *, dry_run: bool) -> str:
-    stored = f"{result.record.stored:,} bars of {result.bars}"
+    stored = f"{counted(result.record.stored, 'bar')} of {result.bars}"
     if dry_run or not result.record.stored:
         return stored
     if not result.candles:

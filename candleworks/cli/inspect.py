@@ -81,8 +81,7 @@ def maintain() -> None:
     for work in done:
         smaller = f"{work.before.bytes / work.after.bytes:.1f}" if work.after.bytes else "-"
         ratio = f"{work.after.ratio:.1f} x" if work.after.ratio else "-"
-        what = f"{work.action} {work.units:,} {work.unit}{'s' if work.units != 1 else ''}"
-        table.add_row(work.relation, what, _bytes(work.before.bytes), _bytes(work.after.bytes), smaller, ratio)
+        table.add_row(work.relation, str(work), _bytes(work.before.bytes), _bytes(work.after.bytes), smaller, ratio)
     Console().print(table)
 
 

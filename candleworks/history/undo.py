@@ -33,6 +33,7 @@ from candleworks.storage.undo import (
     restore_quote_bars,
     restore_vendor_bars,
 )
+from candleworks.wording import counted
 
 _Days = dict[str, set[tuple[datetime, datetime]]]
 _END_OF_BAR = timedelta(microseconds=1)
@@ -55,7 +56,7 @@ class Undone:
 
     def __str__(self) -> str:
         parts = [
-            f"{count:,} {what if count == 1 else what.replace(' ', 's ', 1)}"
+            counted(count, what)
             for count, what in (
                 (self.ticks, "tick removed"),
                 (self.bars, "bar removed"),
@@ -173,7 +174,7 @@ class _Undo:
             bars += forget_replaced_bars(self.connection, self.sha256, runs)
         if record.stored and not ticks and not bars:
             raise self._refusal(
-                f"none of its {record.stored:,} ticks has the mark of its import (ticks that were exported by"
+                f"none of its {counted(record.stored, 'tick')} has the mark of its import (ticks that were exported by"
                 " candleworks keep the arrival that they had)"
             )
         reopened = reopen_imports(self.connection, self.sha256, runs)

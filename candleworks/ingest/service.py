@@ -33,6 +33,7 @@ from candleworks.storage.calendars import sessions_around
 from candleworks.storage.connection import Connection, ConnectionPool, open_pool, transient_errors
 from candleworks.storage.feeds import SymbolStatus, save_symbols
 from candleworks.storage.statistics import save_ingest_stats
+from candleworks.wording import counted
 
 STATISTICS_INTERVAL_SECONDS = 1
 SESSIONS_INTERVAL_SECONDS = 600
@@ -200,7 +201,10 @@ async def _leave_on_disk(run: _Run, writing: asyncio.Task[None]) -> None:
         )
     if run.pipeline.waiting:
         log.warning(
-            "Feed %s: %d ticks wait in %s for the next start.", run.feed.name, run.pipeline.waiting, run.spool.directory
+            "Feed %s: %s left in %s for the next start.",
+            run.feed.name,
+            counted(run.pipeline.waiting, "tick"),
+            run.spool.directory,
         )
 
 

@@ -22,6 +22,7 @@ from candleworks.storage.quality import (
     symbols_of_feeds,
     troubled_subjects,
 )
+from candleworks.wording import counted
 
 HISTORY = "{} history"  # the check's name in checked_until for the stored day that was looked at last
 
@@ -41,7 +42,7 @@ class Look:
 
     def describe(self) -> str:
         """Say how much it is: `1,234 new ticks of 5 symbols, all candles of 2026-03-01`."""
-        parts = [f"{sum(self.batch.values()):,} new ticks of {len(self.batch):,} symbols"]
+        parts = [f"{sum(self.batch.values()):,} new ticks of {counted(len(self.batch), 'symbol')}"]
         if self.again:
             parts.append(f"what failed before of {len(self.again):,}")
         if self.day:

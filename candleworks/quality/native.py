@@ -17,6 +17,7 @@ from candleworks.quality.failing import EMPTY_SYMBOL
 from candleworks.quality.limits import SAMPLE_ROWS
 from candleworks.storage.quality import check_sql
 from candleworks.storage.queries import query
+from candleworks.wording import counted
 
 Render = Callable[..., str]
 Offence = tuple[str, Mapping[str, Any]]  # the problem, and the row
@@ -69,7 +70,7 @@ def _row(name: str, symbol: str, offences: Sequence[Offence], partial: bool) -> 
     more = f" (of all symbols {SHOWN_ROWS} of a kind are shown, there are more)" if partial else ""
     return {
         "subject": symbol or EMPTY_SYMBOL,
-        "observed": f"{len(offences):,} rows: {problems}{more}",
+        "observed": f"{counted(len(offences), 'row')}: {problems}{more}",
         "expected": _EXPECTED[name],
         "sample": [_plain(row) for _, row in offences[:SAMPLE_ROWS]],
         "failing": _times(row for _, row in offences),

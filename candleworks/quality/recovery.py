@@ -9,6 +9,7 @@ from candleworks.quality.look import Look
 from candleworks.quality.registry import Check
 from candleworks.storage.connection import Connection
 from candleworks.storage.quality import Span, Trouble, judged_feeds, repairs
+from candleworks.wording import counted
 
 
 def recoveries(
@@ -46,7 +47,7 @@ def _right(connection: Connection, check: Check, trouble: Trouble) -> str:
     if check.suite != "candles" or trouble.failed_at is None:
         return told
     count, last = repairs(connection, symbol_of(trouble.subject), span, trouble.failed_at)
-    return f"{told}; the audit repaired {count:,} candles until {_second(last)} UTC" if last else told
+    return f"{told}; the audit repaired {counted(count, 'candle')} until {_second(last)} UTC" if last else told
 
 
 def _told(span: Span) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from candleworks.model.quality import QualityResult
+from candleworks.wording import counted
 
 SHOWN_SUBJECTS = 3  # of each check, in a sentence
 
@@ -55,7 +56,7 @@ class Report:
 
 
 def _checks(count: int) -> str:
-    return f"{count} check{'' if count == 1 else 's'}"
+    return counted(count, "check")
 
 
 def _subjects(results: Iterable[QualityResult]) -> dict[str, list[str]]:

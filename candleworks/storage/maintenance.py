@@ -13,6 +13,7 @@ from candleworks.storage.connection import Connection
 from candleworks.storage.engine import Engine, engine_of
 from candleworks.storage.inspection import RelationSize, relation_sizes
 from candleworks.storage.queries import query
+from candleworks.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,9 @@ class Work:
     unit: str
     before: RelationSize
     after: RelationSize
+
+    def __str__(self) -> str:
+        return f"{self.action} {counted(self.units, self.unit)}"
 
 
 Progress = Callable[[int, int, str], object]

@@ -15,6 +15,7 @@ from candleworks.storage.migrations import (
     pending_migrations,
 )
 from candleworks.storage.queries import query
+from candleworks.wording import counted
 
 SHOWN_NAMES = 5
 
@@ -58,7 +59,7 @@ def plan(dsn: str) -> Plan:
 
 
 def count_migrations(names: list[str]) -> str:
-    return f"{len(names)} migration{'s' if len(names) != 1 else ''}"
+    return counted(len(names), "migration")
 
 
 def listed(names: list[str]) -> str:

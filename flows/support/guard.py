@@ -34,6 +34,7 @@ class Ending:
     given: bool = True
 
 
+CANCELLED = Ending(Stop("cancelled in Prefect", deliberate=True), Cancelled(message="Cancelled."), given=False)
 WITH_ITS_WORKER = Ending(Stop("its worker ended", deliberate=False), Cancelled(message=WITH_WORKER), given=False)
 
 
@@ -91,6 +92,8 @@ class RunGuard:
         except ObjectNotFound:
             deleted = Stop("its run was deleted in Prefect", deliberate=False)
             return self._end(Ending(deleted, Cancelled(message="Deleted.")))
+        if self._execution is None and await _was_cancelled_before(client, run):
+            return self._end(CANCELLED)
         self._execution = self._execution or run.run_count
         if ending := _ending(run, self._execution):
             self._end(ending)
@@ -103,13 +106,20 @@ class RunGuard:
         self._stop.set()
 
 
+async def _was_cancelled_before(client: PrefectClient, run: FlowRun) -> bool:
+    """Whether somebody cancelled this execution before it began: Prefect then calls it running all the same."""
+    states = await client.read_flow_run_states(run.id)
+    began = max((each.timestamp for each in states if each.is_scheduled()), default=run.created)
+    return any(each.is_cancelling() and (began is None or each.timestamp > began) for each in states)
+
+
 def _ending(run: FlowRun, execution: int) -> Ending | None:
     """Say whether the run's present state ends its `execution`, which is the number of its start."""
     state = run.state
     if state is None or (state.is_running() and run.run_count <= execution):
         return None
     if state.is_cancelling() or state.is_cancelled():
-        return Ending(Stop("cancelled in Prefect", deliberate=True), Cancelled(message="Cancelled."), given=False)
+        return CANCELLED
     if state.is_paused():
         return Ending(Stop(f"{(state.name or 'paused').lower()} in Prefect", deliberate=True), state)
     if state.is_final():

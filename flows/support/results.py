@@ -8,6 +8,7 @@ from candleworks.history.gap_fill import FillReport, GapFill
 from candleworks.history.reports import FileReport
 from candleworks.storage.candles import Difference
 from candleworks.storage.maintenance import Work
+from candleworks.wording import counted
 
 
 def difference_row(found: Difference) -> dict[str, Any]:
@@ -22,13 +23,13 @@ def difference_row(found: Difference) -> dict[str, Any]:
 
 
 def work_sentence(work: Work) -> str:
-    return f"{work.relation}: {work.action} {work.units:,} {work.unit}{'' if work.units == 1 else 's'}"
+    return f"{work.relation}: {work}"
 
 
 def work_row(work: Work) -> dict[str, Any]:
     return {
         "relation": work.relation,
-        "work": f"{work.action} {work.units:,} {work.unit}{'' if work.units == 1 else 's'}",
+        "work": str(work),
         "bytes before": f"{work.before.bytes:,}",
         "bytes after": f"{work.after.bytes:,}",
     }
@@ -68,5 +69,5 @@ def export_sentence(wanted: Export, result: ExportResult) -> str:
     """Say what was written and where, on the machine of the worker."""
     files = f"{len(result.files):,} files below " if len(result.files) != 1 else ""
     where = wanted.output if len(result.files) != 1 else result.files[0]
-    rows = f"{result.extent.rows:,} rows of {wanted.selection.relation}, {result.size_bytes:,} bytes"
+    rows = f"{counted(result.extent.rows, 'row')} of {wanted.selection.relation}, {result.size_bytes:,} bytes"
     return f"{rows}, written to {files}{where.absolute()} on {platform.node()}"

@@ -9,7 +9,7 @@ WITH offending AS (
 ), numbered AS (
     SELECT o.*, row_number() OVER (PARTITION BY o.symbol ORDER BY o.bucket) AS n FROM offending o
 )
-SELECT o.symbol AS subject, format('%%s one-minute candles differ from their ticks', count(*)) AS observed,
+SELECT o.symbol AS subject, format('%%s in disagreement with the ticks', candleworks.counted(count(*), 'one-minute candle')) AS observed,
     'every candle equal to its ticks' AS expected,
     jsonb_agg(to_jsonb(o) - 'n' ORDER BY o.n) FILTER (WHERE o.n <= %(sample)s) AS sample,
     candleworks.failing_times(range_agg(tstzrange(o.bucket, o.bucket + interval '1 minute'))) AS failing

@@ -9,7 +9,7 @@ WITH offending AS (
     SELECT o.*, row_number() OVER (PARTITION BY o.symbol ORDER BY o.width, o.bucket) AS n FROM offending o
 )
 SELECT o.symbol AS subject,
-    format('%%s candles differ from the level below (%%s)', count(*), string_agg(DISTINCT o.level, ', ')) AS observed,
+    format('%%s in disagreement with the level below (%%s)', candleworks.counted(count(*), 'candle'), string_agg(DISTINCT o.level, ', ')) AS observed,
     'every candle made of those of the level below' AS expected,
     jsonb_agg(to_jsonb(o) - 'n' - 'width' ORDER BY o.n) FILTER (WHERE o.n <= %(sample)s) AS sample,
     candleworks.failing_times(range_agg(tstzrange(o.bucket, o.bucket + o.width))) AS failing

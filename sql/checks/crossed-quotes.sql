@@ -4,6 +4,6 @@ WITH offending AS (
     FROM candleworks.new_ticks(%(received_from)s, %(received_until)s, %(time_from)s) t
     WHERE t.bid > t.ask
 )
-SELECT o.symbol AS subject, format('%%s ticks with a bid above their ask', count(*)) AS observed, 'bid <= ask' AS expected,
+SELECT o.symbol AS subject, format('%%s with the bid above the ask', candleworks.counted(count(*), 'tick')) AS observed, 'bid <= ask' AS expected,
     jsonb_agg(to_jsonb(o) - 'n' ORDER BY o.n) FILTER (WHERE o.n <= %(sample)s) AS sample
 FROM offending o GROUP BY o.symbol

@@ -43,7 +43,7 @@ WITH candles AS (
     WHERE o.minutes > h.max_empty_minutes
 )
 SELECT o.symbol AS subject,
-    format('%%s minutes of open market without a candle, from %%s', round(max(o.minutes)),
+    format('%%s of open market without a candle, from %%s', candleworks.counted(round(max(o.minutes)), 'minute'),
         to_char(min(o.start) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI UTC')) AS observed,
     format('at most %%s in a row', min(o.max_empty_minutes)) AS expected,
     jsonb_agg(to_jsonb(o) - 'n' - 'max_empty_minutes' ORDER BY o.n) FILTER (WHERE o.n <= %(sample)s) AS sample,

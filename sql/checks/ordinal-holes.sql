@@ -18,7 +18,7 @@ WITH suspects AS (
     ) c
     WHERE c.has_hole
 )
-SELECT o.symbol AS subject, format('%%s stamps with a hole in the numbers of their ticks', count(*)) AS observed,
+SELECT o.symbol AS subject, format('%%s with a hole in the numbers of the ticks', candleworks.counted(count(*), 'stamp')) AS observed,
     'ticks of a stamp numbered from 0 without holes' AS expected,
     jsonb_agg(to_jsonb(o) - 'n' ORDER BY o.n) FILTER (WHERE o.n <= %(sample)s) AS sample,
     candleworks.failing_times(range_agg(tstzrange(o.stamp, o.stamp + interval '1 millisecond'))) AS failing

@@ -76,7 +76,7 @@ WITH ticks AS MATERIALIZED (
     FROM offending o GROUP BY o.symbol
 )
 SELECT w.symbol AS subject,
-    format('%%s ticks, the farthest %%s against a median of %%s (%%s %%%%)%%s', w.ticks, w.price, round(w.median::numeric, 6)::double precision,
+    format('%%s, the farthest %%s against a median of %%s (%%s %%%%)%%s', candleworks.counted(w.ticks, 'tick'), w.price, round(w.median::numeric, 6)::double precision,
         to_char(w.percent, 'FMSG999999990.0'), (
             SELECT format(', as after a %%s split', s.name)
             FROM (VALUES

@@ -11,7 +11,7 @@ WITH feeds AS (
         AND (r.feed IN (SELECT feed FROM feeds) OR r.feed IN (SELECT feed FROM public.feed_symbols))
 )
 SELECT 'feed/' || r.feed AS subject,
-    format('%%s ticks refused, %%s stored', count(*), coalesce(min(f.ticks), 0)) AS observed,
+    format('%%s refused, %%s stored', candleworks.counted(count(*), 'tick'), coalesce(min(f.ticks), 0)) AS observed,
     format('at most %%s %%%% refused', %(max_rejected_percent)s) AS expected,
     jsonb_agg(to_jsonb(r) - 'n' - 'feed' ORDER BY r.n) FILTER (WHERE r.n <= %(sample)s) AS sample
 FROM refused r LEFT JOIN feeds f USING (feed)

@@ -1,5 +1,5 @@
 -- Feeds with many ticks waiting for the database, by their newest row of statistics.
-SELECT 'feed/' || s.feed AS subject, format('%%s ticks wait', s.spool_depth) AS observed,
+SELECT 'feed/' || s.feed AS subject, format('%%s not yet stored', candleworks.counted(s.spool_depth, 'tick')) AS observed,
     format('at most %%s', %(max_spool_ticks)s) AS expected,
     jsonb_build_array(jsonb_build_object('at', s.at, 'spool_depth', s.spool_depth)) AS sample
 FROM (

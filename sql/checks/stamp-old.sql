@@ -19,7 +19,7 @@ WITH old AS MATERIALIZED (
     ) newer
 )
 SELECT o.symbol AS subject,
-    format('%%s ticks stamped up to %%s s before their arrival', count(*), round(max(o.age_seconds))) AS observed,
+    format('%%s stamped up to %%s s before arrival', candleworks.counted(count(*), 'tick'), round(max(o.age_seconds))) AS observed,
     format('at most %%s s', min(o.max_age_seconds)) AS expected,
     jsonb_agg(to_jsonb(o) - 'n' - 'max_age_seconds' ORDER BY o.n) FILTER (WHERE o.n <= %(sample)s) AS sample
 FROM offending o GROUP BY o.symbol

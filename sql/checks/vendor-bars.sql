@@ -18,7 +18,7 @@ WITH offending AS (
     WHERE d.percent > l.bar_tolerance_percent
 )
 SELECT o.symbol AS subject,
-    format('%%s candles up to %%s %%%% away from the vendor''s bars', count(*), to_char(max(o.percent), 'FM999990.00')) AS observed,
+    format('%%s up to %%s %%%% away from the vendor''s bars', candleworks.counted(count(*), 'candle'), to_char(max(o.percent), 'FM999990.00')) AS observed,
     format('within %%s %%%%', min(o.bar_tolerance_percent)) AS expected,
     jsonb_agg(to_jsonb(o) - 'n' - 'bar_tolerance_percent' ORDER BY o.n) FILTER (WHERE o.n <= %(sample)s) AS sample,
     candleworks.failing_times(range_agg(tstzrange(o.bucket, o.bucket + interval '1 minute'))) AS failing

@@ -33,7 +33,7 @@ WITH seconds AS (
     FROM running r WHERE r.total < r.reached * (1 - r.volume_back_percent / 100)
 )
 SELECT o.symbol AS subject,
-    format('%%s seconds below the running volume reached before, by up to %%s %%%%', count(*), to_char(max(o.percent), 'FM990.0'))
+    format('%%s below the running volume reached before, by up to %%s %%%%', candleworks.counted(count(*), 'second'), to_char(max(o.percent), 'FM990.0'))
         AS observed,
     format('at most %%s %%%% below', min(o.volume_back_percent)) AS expected,
     jsonb_agg(to_jsonb(o) - 'n' - 'first' - 'volume_back_percent' ORDER BY o.n) FILTER (WHERE o.n <= %(sample)s) AS sample,

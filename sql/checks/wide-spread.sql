@@ -21,7 +21,7 @@ WITH sides AS (
     FROM wide w JOIN open_times o USING (calendar) WHERE o.spans @> w.time
 )
 SELECT o.symbol AS subject,
-    format('%%s quotes with a spread of up to %%s %%%%', count(*), to_char(max(o.percent), 'FM9999990.00')) AS observed,
+    format('%%s with a spread of up to %%s %%%%', candleworks.counted(count(*), 'quote'), to_char(max(o.percent), 'FM9999990.00')) AS observed,
     format('at most %%s %%%%', min(o.max_spread_percent)) AS expected,
     jsonb_agg(to_jsonb(o) - 'n' - 'max_spread_percent' - 'calendar' ORDER BY o.n) FILTER (WHERE o.n <= %(sample)s) AS sample
 FROM offending o GROUP BY o.symbol

@@ -33,7 +33,7 @@ def test_a_failure_ends_with_status_one(invoke: Invoke, dsn: str, connection: Co
     ended = invoke("check", "ticks", CANDLEWORKS_DSN=dsn, COLUMNS=200)
     assert ended.status == 1
     *_, line, counts = ended.output.splitlines()
-    assert line == "failed: price-positive of BTC/USD: 1 rows: price is not above zero (expected: price > 0)"
+    assert line == "failed: price-positive of BTC/USD: 1 row: price is not above zero (expected: price > 0)"
     assert re.fullmatch(r"14 checks: 1 failed, 13 passed, in \d+\.\d s", counts)
     again = invoke("check", "ticks", "--since", "1h", CANDLEWORKS_DSN=dsn, COLUMNS=200)
     assert again.status == 1

@@ -204,7 +204,7 @@ def test_a_stop_does_not_wait_for_a_database_that_is_away(
         began = time.monotonic()
         running.stop()
         assert time.monotonic() - began < STOP_SECONDS
-    assert f"Feed twelvedata: 1 ticks wait in {settings.home}/spool/twelvedata for the next start." in caplog.messages
+    assert f"Feed twelvedata: 1 tick left in {settings.home}/spool/twelvedata for the next start." in caplog.messages
     start(server)
     with connect(server.dsn) as connection, streaming(settings, vendor.url, "AAPL"):
         until(lambda: count(connection) == 1)

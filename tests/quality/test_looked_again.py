@@ -142,5 +142,5 @@ def test_a_feed_that_notes_nothing_is_not_well_again(watched: Watched) -> None:
     for minutes in (20, 25):
         stats(watched.connection, NOW + minutes * MINUTE - timedelta(seconds=5), spool_depth=12)
         report = watched.check("system", until=NOW + minutes * MINUTE)
-    assert [r.observed for r in report.results if r.subject == "feed/twelvedata"] == ["12 ticks wait"]
+    assert [r.observed for r in report.results if r.subject == "feed/twelvedata"] == ["12 ticks not yet stored"]
     assert alerts(watched) == [("spool", "feed/twelvedata", "resolved")]

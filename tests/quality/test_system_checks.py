@@ -61,7 +61,7 @@ def unknown_company(watched: Watched) -> None:
 
 FAULTS: list[tuple[str, Plant, str, str, dict[str, Any] | None]] = [
     ("ingest-lag", slow, SUBJECT, "p99 of 9000 ms", {"highest_ms": 130.0}),
-    ("spool", spooled, SUBJECT, "80000 ticks wait", {"spool_depth": 80_000}),
+    ("spool", spooled, SUBJECT, "80,000 ticks not yet stored", {"spool_depth": 80_000}),
     ("open-gaps", down, SUBJECT, "down since 2026-03-04 17:54:00 UTC", {"reason": "connection lost"}),
     ("open-gaps", unfilled, SUBJECT, "1 unfilled holes", {"symbol": "AAPL"}),
     ("rejected", refusals, SUBJECT, "200 ticks refused, 2872 stored", {"reason": "price -1.0 is negative"}),

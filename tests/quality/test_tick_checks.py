@@ -105,24 +105,24 @@ def quiet_hour(watched: Watched) -> None:
 
 FAULTS: dict[str, list[Fault]] = {
     "required-fields": [
-        Fault(empty_symbol, "(empty)", "1 rows: symbol is empty", {"symbol": ""}),
-        Fault(missing_volume, "AAPL", "1 rows: day_volume is missing", {"symbol": "AAPL", "day_volume": None}),
+        Fault(empty_symbol, "(empty)", "1 row: symbol is empty", {"symbol": ""}),
+        Fault(missing_volume, "AAPL", "1 row: day_volume is missing", {"symbol": "AAPL", "day_volume": None}),
     ],
     "price-positive": [
         Fault(lambda w: w.tick("AAPL", NOW - MINUTE + timedelta(seconds=2), 0.0), "AAPL",
-            "1 rows: price is not above zero", {"symbol": "AAPL", "price": 0.0}),
+            "1 row: price is not above zero", {"symbol": "AAPL", "price": 0.0}),
     ],
     "stamp-future": [
         Fault(lambda w: w.tick("MSFT", NOW + 10 * MINUTE, received_at=NOW - MINUTE), "MSFT",
-            "1 ticks stamped up to 660 s ahead of their arrival", {"symbol": "MSFT"}),
+            "1 tick stamped up to 660 s ahead of arrival", {"symbol": "MSFT"}),
     ],
     "stamp-old": [
         Fault(lambda w: w.tick("MSFT", NOW - timedelta(days=40), received_at=NOW - MINUTE), "MSFT",
-            "1 ticks stamped up to 3455940 s before their arrival", {"symbol": "MSFT", "price": 410.0}),
+            "1 tick stamped up to 3455940 s before arrival", {"symbol": "MSFT", "price": 410.0}),
     ],
     "price-jump": [
         Fault(split, "MSFT", "as after a 4:1 split", {}),
-        Fault(fast_move, "AAPL", "1 ticks, the farthest 291.2 against a median of 2", {"price": 291.2}),
+        Fault(fast_move, "AAPL", "1 tick, the farthest 291.2 against a median of 2", {"price": 291.2}),
     ],
     "volume-back": [
         Fault(volume_restart, "BTC/USD", "seconds below the running volume reached before, by up to 50.0 %",
@@ -130,14 +130,14 @@ FAULTS: dict[str, list[Fault]] = {
     ],
     "crossed-quotes": [
         Fault(lambda w: w.tick("EUR/USD", NOW - MINUTE + timedelta(seconds=1), bid=1.09, ask=1.08), "EUR/USD",
-            "1 ticks with a bid above their ask", {"bid": 1.09, "ask": 1.08}),
+            "1 tick with the bid above the ask", {"bid": 1.09, "ask": 1.08}),
     ],
     "wide-spread": [
         Fault(lambda w: w.tick("EUR/USD", NOW - MINUTE + timedelta(seconds=2), bid=1.0, ask=1.2), "EUR/USD",
-            "1 quotes with a spread of up to 18.18 %", {"bid": 1.0, "ask": 1.2}),
+            "1 quote with a spread of up to 18.18 %", {"bid": 1.0, "ask": 1.2}),
     ],
     "ordinal-holes": [
-        Fault(one_ordinal_deleted, "AAPL", "1 stamps with a hole in the numbers of their ticks", {"ordinals": [1]}),
+        Fault(one_ordinal_deleted, "AAPL", "1 stamp with a hole in the numbers of the ticks", {"ordinals": [1]}),
     ],
     "duplicates": [
         Fault(repetitions, "feed/twelvedata", "4000 of 6892 ticks were duplicates (58.0 %)", {"duplicates": 4_000}),
