@@ -154,7 +154,7 @@ class Sent(NamedTuple):
 
 
 def read_journal(path: Path) -> list[Sent]:
-    lines = path.read_bytes().splitlines()
+    lines = path.read_bytes().split(b"\n")[:-1]  # the last line may be only half written
     return [_sent(json.loads(line)) for line in lines]
 
 
