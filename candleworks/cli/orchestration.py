@@ -1,10 +1,13 @@
 """Prefect's processes beside `up`: what they are called with. candleworks itself never imports Prefect."""
 
+import contextlib
 import importlib.util
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+
+import psutil
 
 from candleworks.cli.processes import Child
 from candleworks.settings import Settings
@@ -13,6 +16,9 @@ from candleworks.storage.prefect_database import prefect_database
 PREFECT_FILE = "prefect.yaml"
 DATABASE_VARIABLE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 WORKER = "Prefect's worker"
+WORKER_MODULE = "flows.support.worker"
+RUN_MODULE = "prefect.engine"
+RUN_STOP_SECONDS = 2.0
 # A run leaves 80 kB in Prefect's database, most of them events; there are 1,900 runs a day.
 KEPT_RUNS_SECONDS = 3 * 86_400
 KEPT_EVENTS = "PT12H"
@@ -53,7 +59,7 @@ def prefect_worker(settings: Settings, environment: Mapping[str, str | None], lo
         ["--deploy", "--status", str(status_file(settings))],
         {**prefect_environment(settings), **environment},
         logs / "prefect-worker.log",
-        "flows.support.worker",
+        WORKER_MODULE,
     )
 
 
@@ -83,6 +89,29 @@ def prefect_environment(settings: Settings) -> dict[str, str | None]:
         "PYTHONDONTWRITEBYTECODE": None,  # compiled once, runs start three seconds sooner
         "CANDLEWORKS_HOME": str(settings.home),
     }
+
+
+def runs_left_behind(home: str | None) -> list[psutil.Process]:
+    """Return the processes of a home's runs whose worker was killed; they report to Prefect as long as it takes."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if RUN_MODULE not in process.cmdline() or process.environ().get("CANDLEWORKS_HOME") != home:
+                continue
+            if not any(WORKER_MODULE in parent.cmdline() for parent in process.parents()):
+                found.append(process)
+    return found
+
+
+def end_left_behind(settings: Settings) -> None:
+    """End the processes of runs whose worker was killed, by force after two seconds."""
+    runs = runs_left_behind(str(settings.home))
+    for run in runs:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            run.terminate()
+    for run in psutil.wait_procs(runs, RUN_STOP_SECONDS)[1]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            run.kill()
 
 
 def forget_feeds(settings: Settings) -> None:

@@ -16,6 +16,7 @@ from candleworks.cli.opening import migrating
 from candleworks.cli.orchestration import (
     PREFECT_FILE,
     WORKER,
+    end_left_behind,
     forget_feeds,
     orchestrated,
     prefect_server,
@@ -76,7 +77,7 @@ def up(duration: Duration = None, prefect: Orchestrated = True) -> None:
             with migrating(settings) as dsn:
                 asyncio.run(_run(settings, dsn, duration, children, prefect=prefect))
         finally:
-            _stop(children)
+            _stop(children, settings)
 
 
 async def _run(settings: Settings, dsn: str, duration: float | None, children: list[Child], *, prefect: bool) -> None:
@@ -89,7 +90,7 @@ async def _run(settings: Settings, dsn: str, duration: float | None, children: l
         with LiveStatus(heading) as screen, open_pool(dsn, "candleworks up", max_size=1) as pool:
             await _watch(stop, children, screen, pool, settings)
     finally:
-        await asyncio.to_thread(_stop, children)
+        await asyncio.to_thread(_stop, children, settings)
     _confirm_stops(dsn, [feed.name for feed in settings.feeds])
 
 
@@ -99,10 +100,12 @@ def _confirm_stops(dsn: str, feeds: list[str]) -> None:
         confirm_stops(connection, feeds, f"candleworks up was ended on {socket.gethostname()}")
 
 
-def _stop(children: list[Child]) -> None:
+def _stop(children: list[Child], settings: Settings) -> None:
     """End the worker first: its runs tell Prefect's server how they ended, and the feed is not to vanish before."""
     workers = [child for child in children if child.name == WORKER]
     stop_all(workers, WORKER_STOP_SECONDS)
+    if workers:
+        end_left_behind(settings)
     stop_all(children, STOP_SECONDS)
 
 

@@ -29,7 +29,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.responses import DeploymentResponse, SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectException
-from prefect.states import Crashed
+from prefect.states import Cancelled, Crashed
 
 from candleworks import clock
 from candleworks.errors import CandleworksError
@@ -58,10 +58,14 @@ log = logging.getLogger("candleworks.keeper")
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be done about a feed: at most one of the two; `note` says why nothing runs."""
+    """What is to be done about a feed: at most one of the two; `note` says why nothing runs.
+
+    `dead` is a run without a process, and `final` the state in which it has ended.
+    """
 
     start_after: str | None = None
-    crashed: UUID | None = None
+    dead: UUID | None = None
+    final: State[Any] | None = None
     note: str | None = None
 
 
@@ -132,7 +136,7 @@ class Keeper:
         live = [run for run in runs if run.state and not run.state.is_final()]
         for run in live:
             if self._is_dead(run, live, feed, holders):
-                return Verdict(crashed=run.id)
+                return Verdict(dead=run.id, final=_final(run))
         if live:
             asleep = all(run.state and run.state.is_paused() for run in live)
             return Verdict(
@@ -150,8 +154,8 @@ class Keeper:
             return False
         began = run.labels.get(DATABASE_LABEL)
         if state.is_pending():
-            return (clock.now() - state.timestamp).total_seconds() > STUCK_AFTER_SECONDS
-        if has_vanished(run.labels, run.run_count):
+            return _is_stuck(state)
+        if has_vanished(run.labels, run.run_count) or (state.is_cancelling() and _is_stuck(state)):
             return True
         held = feed in holders.held and not any(_follows(other, run) for other in live)
         if began != holders.database or held:
@@ -161,10 +165,9 @@ class Keeper:
         return now - self._unheld_since.setdefault(run.id, now) >= DEAD_AFTER_SECONDS
 
     async def _act(self, client: PrefectClient, feed: str, deployment: DeploymentResponse, verdict: Verdict) -> None:
-        if verdict.crashed:
-            log.warning("Feed %s: its run is called crashed, for nobody streams it.", feed)
-            state: State[Any] = Crashed(message="Nobody streams the feed: the process is gone.")
-            answer = await client.set_flow_run_state(verdict.crashed, state)
+        if verdict.dead and verdict.final:
+            log.warning("Feed %s: its run is called %s, for nobody streams it.", feed, verdict.final.type.lower())
+            answer = await client.set_flow_run_state(verdict.dead, verdict.final)
             if answer.status == SetStateStatus.ACCEPT:
                 self.look_now()
         elif verdict.start_after:
@@ -180,6 +183,17 @@ class Keeper:
             fresh = self.status.with_suffix(".new")
             fresh.write_text(json.dumps(notes))
             fresh.replace(self.status)
+
+
+def _is_stuck(state: State[Any]) -> bool:
+    return (clock.now() - state.timestamp).total_seconds() > STUCK_AFTER_SECONDS
+
+
+def _final(run: FlowRun) -> State[Any]:
+    """Return the state of a run whose process is gone; Prefect forgets one that was cancelled before it began."""
+    if run.state and run.state.is_cancelling():
+        return Cancelled(message="Cancelled.")
+    return Crashed(message="Nobody streams the feed: the process is gone.")
 
 
 def _follows(later: FlowRun, earlier: FlowRun) -> bool:

@@ -26,6 +26,7 @@ from prefect.settings import PREFECT_API_URL, get_current_settings
 from prefect.utilities.processutils import command_to_string
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
+from candleworks.cli.orchestration import RUN_MODULE, runs_left_behind
 from candleworks.cli.processes import stop_with_parent
 from candleworks.settings import load_settings
 from candleworks.signals import on_stop_signal
@@ -36,7 +37,6 @@ from flows.support.names import IN_WORKER_TAG, WITH_PARENT
 
 STOP_SECONDS = 8.0
 LEAVE_SECONDS = 2.0
-ENGINE = "prefect.engine"
 RUN_ENVIRONMENT = {
     WITH_PARENT: "1",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "candleworks",  # the library's log lines are the run's
@@ -54,7 +54,7 @@ class PlatformJobConfiguration(ProcessJobConfiguration):
     """
 
     def prepare_for_flow_run(self, *arguments: Any, **named: Any) -> None:
-        self.command = self.command or command_to_string([sys.executable, "-m", ENGINE])
+        self.command = self.command or command_to_string([sys.executable, "-m", RUN_MODULE])
         self.working_dir = self.working_dir or Path.cwd()
         self.env = {**RUN_ENVIRONMENT, **self.env}
         super().prepare_for_flow_run(*arguments, **named)
@@ -153,14 +153,14 @@ async def _server_answers(stop: asyncio.Event) -> None:
 
 
 async def _end_runs() -> None:
-    runs = runs_to_end()
+    runs = _runs_to_end()
     for run in runs:
         with contextlib.suppress(psutil.NoSuchProcess):
             run.terminate()
     deadline = asyncio.get_running_loop().time() + STOP_SECONDS
     while any(run.is_running() and run.status() != psutil.STATUS_ZOMBIE for run in runs):
         if asyncio.get_running_loop().time() > deadline:
-            log.warning("%d runs did not end within %s s and are killed.", len(runs_to_end()), STOP_SECONDS)
+            log.warning("%d runs did not end within %s s and are killed.", len(_runs_to_end()), STOP_SECONDS)
             return
         await asyncio.sleep(0.05)
 
@@ -172,20 +172,14 @@ def _leave_soon() -> None:
     leaving.start()
 
 
-def runs_to_end() -> list[psutil.Process]:
+def _runs_to_end() -> list[psutil.Process]:
     """Return the processes of our runs, and of those whose worker was killed: they would outlive everything."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if ENGINE in process.cmdline() and (process.ppid() == os.getpid() or _was_left_behind(process)):
-                found.append(process)
-    return found
-
-
-def _was_left_behind(run: psutil.Process) -> bool:
-    variables = run.environ()
-    ours = WITH_PARENT in variables and variables.get("CANDLEWORKS_HOME") == os.environ.get("CANDLEWORKS_HOME")
-    return ours and not any(__spec__.name in each.cmdline() for each in run.parents())
+    runs = runs_left_behind(os.environ.get("CANDLEWORKS_HOME"))
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if RUN_MODULE in child.cmdline():
+                runs.append(child)
+    return runs
 
 
 def main() -> None:

@@ -23,9 +23,10 @@ KEEPER_SECONDS = 7  # it looks every five
 HAND_SECONDS = 2.0  # from what is seen to the next click
 PATIENCE_SECONDS = 240
 ANYTHING, REFUSED = -1, -2
+AGAIN = [("run", 1), ("suspend", 0)]
 # What is done one after the other, and how many streams there are then. REFUSED: one, which is not the one asked for.
 SCRIPTS: dict[str, list[tuple[str, int]]] = {
-    "suspended": [("suspend", 0), ("resume", 1), ("suspend", 0)],
+    "suspended": [("suspend", 0), ("resume", 1), ("suspend", 0), ("resume", ANYTHING), ("cancel pending", 0), *AGAIN],
     "resumed": [("suspend", ANYTHING), ("resume", 1), ("cancel", 0), ("resume", 0), ("retry", 1)],
     "cancelled": [("cancel", 0), ("run", 1), ("suspend", 0), ("cancel", 0)],
     "twice": [("run", REFUSED), ("suspend", 0), ("run", 1), ("resume first", REFUSED), ("retry first", REFUSED)],
@@ -70,6 +71,7 @@ class Hand:
             "unpause pool": lambda: self.change(pool, is_paused=False),
             "resume first": lambda: self.prefect.resume(self.first()),
             "retry first": lambda: self.prefect.retry(self.first()),
+            "cancel pending": self.cancel_before_it_begins,
             "delete": lambda: self.prefect.ask("DELETE", f"/flow_runs/{self.present().id}"),
         }
         for name in ("suspend", "resume", "cancel", "pause", "retry"):
@@ -78,6 +80,10 @@ class Hand:
 
     def on_present(self, name: str) -> None:
         getattr(self.prefect, name)(self.present().id)
+
+    def cancel_before_it_begins(self) -> None:
+        until(lambda: self.present().type in {"PENDING", "RUNNING"}, PATIENCE_SECONDS)
+        self.on_present("cancel")
 
     def change(self, path: str, **values: object) -> None:
         self.prefect.ask("PATCH", path, **values)

@@ -34,9 +34,9 @@ def test_gaps_are_filled_and_reported(invoke: Invoke, dsn: str, connection: Conn
     assert (failed.status, failed.errors) == (1, "")
     assert "0 of 2 symbols: BTC/USD" in failed.output
     assert "not in your plan" in re.sub(r"[│\s]+", " ", failed.output)
-    assert failed.output.endswith("1 filled, 1 failed; 1 gaps settled, 2 API credits spent\n")
+    assert failed.output.endswith("1 filled, 1 failed; 1 gap settled, 2 API credits spent\n")
     assert (filled.status, filled.errors) == (0, "")
-    assert filled.output.endswith("1 filled; 1 gaps settled, 1 API credits spent\n")
+    assert filled.output.endswith("1 filled; 1 gap settled, 1 API credits spent\n")
 
 
 def test_a_key_is_wanted_for_the_vendor(invoke: Invoke, dsn: str) -> None:

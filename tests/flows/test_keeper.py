@@ -121,7 +121,7 @@ def keeper() -> Keeper:
 
 
 def judged(keeper: Keeper, holders: Holders | None, found: FlowRun) -> UUID | None:
-    return keeper._judge("x", [found], DEPLOYMENT, holders).crashed
+    return keeper._judge("x", [found], DEPLOYMENT, holders).dead
 
 
 def test_a_running_run_whose_lock_nobody_holds_is_dead(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,8 +193,21 @@ def test_of_two_runs_that_say_they_stream_the_earlier_is_dead(keeper: Keeper, mo
     times = iter(range(0, 10_000, 1000))
     monkeypatch.setattr(clock, "monotonic", lambda: float(next(times)))
     held = Holders("db", frozenset({"x"}))
-    verdicts = [keeper._judge("x", [later, earlier], DEPLOYMENT, held).crashed for _ in range(2)]
+    verdicts = [keeper._judge("x", [later, earlier], DEPLOYMENT, held).dead for _ in range(2)]
     assert verdicts == [None, earlier.id]
+
+
+def test_a_run_that_was_cancelled_before_it_began_is_cancelled(keeper: Keeper) -> None:
+    """Prefect kills its process and leaves the run as it is."""
+    cancelling = run(StateType.CANCELLING, age=STUCK_AFTER_SECONDS - 1)
+    holders = Holders("db", frozenset())
+    assert judged(keeper, holders, cancelling) is None
+    assert cancelling.state
+    cancelling.state.timestamp = NOW - timedelta(seconds=STUCK_AFTER_SECONDS + 1)
+    verdict = keeper._judge("x", [cancelling], DEPLOYMENT, holders)
+    assert verdict.dead == cancelling.id
+    assert verdict.final
+    assert verdict.final.is_cancelled()
 
 
 def test_a_run_that_never_began_is_given_up(keeper: Keeper) -> None:

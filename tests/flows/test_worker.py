@@ -1,4 +1,4 @@
-"""What a worker ends with itself."""
+"""What a worker, and `up`, end with themselves."""
 
 import os
 import subprocess
@@ -9,13 +9,12 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from flows.support.names import WITH_PARENT
-from flows.support.worker import ENGINE, runs_to_end
+from candleworks.cli.orchestration import RUN_MODULE, runs_left_behind
 from tests.ingest.streaming import until
 
 STARTING = f"""
 import subprocess, sys
-command = [sys.executable, "-c", "import time; time.sleep(60)", "{ENGINE}"]
+command = [sys.executable, "-c", "import time; time.sleep(60)", "{RUN_MODULE}"]
 print(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).pid)
 """
 
@@ -33,14 +32,10 @@ def orphan(**variables: str) -> Iterator[int]:
 
 
 def test_it_ends_runs_that_a_killed_worker_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the same home; those of others, and what has nothing to do with workers, are left alone."""
+    """Of the same home; those of others are left alone."""
     monkeypatch.setenv("CANDLEWORKS_HOME", "/here")
-    with (
-        orphan(**{WITH_PARENT: "1"}) as ours,
-        orphan(**{WITH_PARENT: "1", "CANDLEWORKS_HOME": "/elsewhere"}) as foreign,
-        orphan() as unknown,
-    ):
+    with orphan() as ours, orphan(CANDLEWORKS_HOME="/elsewhere") as foreign:
         until(lambda: psutil.Process(ours).environ().get("CANDLEWORKS_HOME") == "/here")
-        found = {process.pid for process in runs_to_end()}
+        found = {process.pid for process in runs_left_behind("/here")}
         assert ours in found
-        assert not {foreign, unknown} & found
+        assert foreign not in found
