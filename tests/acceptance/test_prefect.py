@@ -286,4 +286,4 @@ def test_a_schedule_fires(prefect: Orchestra, stage: Stage) -> None:
         return any(run.auto_scheduled and run.type == "COMPLETED" for run in prefect.runs(deployment))
 
     with prefect.worker(stage.dsn, stage.simulator.feed_url):
-        until(completed, 120)
+        until(completed, 280)
