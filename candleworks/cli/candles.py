@@ -12,7 +12,7 @@ from candleworks.candles.audit import audit as audit_candles
 from candleworks.candles.refresh import refresh as refresh_candles
 from candleworks.cli.opening import migrated
 from candleworks.settings import load_settings
-from candleworks.wording import counted
+from candleworks.wording import counted, counted_levels
 
 SHOWN_DIFFERENCES = 50
 FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]
@@ -25,8 +25,7 @@ def refresh() -> None:
     """Bring every candle level up to date with the ticks that changed since the last time."""
     with migrated(load_settings(), "candles refresh") as connection:
         changed = refresh_candles(connection)
-    text = ", ".join(f"{count:,} of {level}" for level, count in changed.items() if count)
-    typer.echo(f"candles changed: {text or 'none'}")
+    typer.echo(f"candles changed: {counted_levels(changed) or 'none'}")
 
 
 @candles.command()

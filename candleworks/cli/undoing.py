@@ -8,6 +8,7 @@ from candleworks.cli.console import explain
 from candleworks.cli.opening import migrated
 from candleworks.history.undo import UndoReport, undo_paths
 from candleworks.settings import Settings
+from candleworks.wording import counted_levels
 
 
 def undo_imports(settings: Settings, paths: Sequence[str], *, dry_run: bool) -> None:
@@ -27,7 +28,7 @@ def _show(report: UndoReport, *, dry_run: bool) -> None:
     if report.undone is None:
         return
     typer.echo(report.sentence(dry_run=dry_run))
-    if candles := ", ".join(f"{count:,} of {level}" for level, count in report.undone.candles.items() if count):
+    if candles := counted_levels(report.undone.candles):
         typer.echo(f"{report.path}: candles changed: {candles}")
     for name in report.undone.reopened:
         typer.echo(f"{report.path}: {name} may have met its ticks; the next import of that file reads it again")

@@ -1,6 +1,6 @@
 """Runs checks, keeps what they find, and hands it to the alerts."""
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,6 +9,7 @@ from candleworks import alerts, clock
 from candleworks.candles.refresh import refresh
 from candleworks.errors import TerminalError
 from candleworks.model.notices import Notify, ignore
+from candleworks.model.progress import Progress, silent
 from candleworks.model.quality import QualityResult, Status
 from candleworks.quality.look import HISTORY, Look, Looks
 from candleworks.quality.recovery import recoveries
@@ -21,12 +22,7 @@ from candleworks.storage.quality import Objects, check_session, check_sql, rende
 if TYPE_CHECKING:
     from candleworks.quality.expectations import Database, Outcome
 
-Progress = Callable[[int, int, str], object]
 WHOLE_RUN = "check-run"  # its alert says that no check of a suite could run
-
-
-def silent(done: int, checks: int, name: str) -> None:
-    """Take what nobody looks at."""
 
 
 def run_checks(

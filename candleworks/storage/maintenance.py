@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from candleworks import clock
+from candleworks.model.progress import Progress, silent
 from candleworks.settings import Settings
 from candleworks.storage.aggregates import continuous_aggregates, refresh_lock
 from candleworks.storage.candles import refresh
@@ -29,13 +30,6 @@ class Work:
 
     def __str__(self) -> str:
         return f"{self.action} {counted(self.units, self.unit)}"
-
-
-Progress = Callable[[int, int, str], object]
-
-
-def silent(done: int, steps: int, now: str) -> None:
-    """Take what nobody looks at."""
 
 
 def maintain(connection: Connection, settings: Settings, progress: Progress = silent) -> list[Work]:

@@ -69,7 +69,7 @@ INSERT INTO {table} (time, {columns}) SELECT place, {columns} FROM {moved}
 -- name: restore_vendor_bars
 -- Bars of trades that the import had replaced, where no other bar stands by now.
 WITH kept AS (
-    SELECT r.id, r.ticks, b.* FROM candleworks.replaced_bars r
+    SELECT r.ticks, b.* FROM candleworks.replaced_bars r
     CROSS JOIN LATERAL jsonb_populate_record(NULL::candleworks.vendor_bars, r.bar) b
     WHERE r.sha256 = %(sha256)s AND r.relation = 'vendor_bars' AND NOT EXISTS (
         SELECT FROM candleworks.vendor_bars o
@@ -118,7 +118,7 @@ SELECT symbol, start, start + width, stored FROM side
 -- name: restore_quote_bars
 -- Bars of quotes that the import had replaced, where neither quotes nor other bars stand by now.
 WITH kept AS (
-    SELECT r.id, r.ticks, b.* FROM candleworks.replaced_bars r
+    SELECT r.ticks, b AS bar FROM candleworks.replaced_bars r
     CROSS JOIN LATERAL jsonb_populate_record(NULL::candleworks.quote_bars, r.bar) b
     WHERE r.sha256 = %(sha256)s AND r.relation = 'quote_bars' AND NOT EXISTS (
         SELECT FROM candleworks.quote_bars o
@@ -127,10 +127,7 @@ WITH kept AS (
         SELECT FROM public.quotes q WHERE q.symbol = b.symbol AND q.time >= b.start AND q.time < b.start + b.width
     )
 ), bar AS (
-    INSERT INTO candleworks.quote_bars
-    SELECT b.* FROM kept k
-    JOIN candleworks.replaced_bars r ON r.id = k.id
-    CROSS JOIN LATERAL jsonb_populate_record(NULL::candleworks.quote_bars, r.bar) b
+    INSERT INTO candleworks.quote_bars SELECT (bar).* FROM kept
 ), tick AS (
     INSERT INTO public.quotes (time, symbol, bid, ask, bid_volume, ask_volume, received_at, origin)
     SELECT t.time, t.symbol, t.bid, t.ask, t.bid_volume, t.ask_volume, t.received_at, t.origin
