@@ -7,7 +7,7 @@ import asyncio
 import signal
 import sys
 
-from candleworks.ingest.service import ingest
+from candleworks.feed.service import ingest
 from candleworks.settings import Feed, load_settings
 
 

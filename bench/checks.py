@@ -13,8 +13,8 @@ from bench.stored import SPAN, SYMBOLS, _engines
 from candleworks import clock
 from candleworks.candles.calendars import sync_calendars
 from candleworks.candles.refresh import refresh
+from candleworks.database.connection import Connection, connect
 from candleworks.settings import load_settings
-from candleworks.storage.connection import Connection, connect
 
 FILL = """
 INSERT INTO stocks_real_time (time, symbol, price, day_volume, volume, bid, ask, received_at, origin)

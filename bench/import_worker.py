@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from candleworks import clock
-from candleworks.history.importer import import_file
+from candleworks.database.connection import connect
+from candleworks.imports.importer import import_file
 from candleworks.settings import load_settings
-from candleworks.storage.connection import connect
 
 
 def main(dsn: str, path: str) -> None:

@@ -22,8 +22,8 @@ from bench.quote_file import write_quote_file
 from bench.report import Measurement, Options
 from bench.tick_file import TickFile, write_identified_file, write_tick_file
 from candleworks import clock
-from candleworks.storage.connection import connect
-from candleworks.storage.embedded import POSTGRES_BIN
+from candleworks.database.connection import connect
+from candleworks.database.embedded import POSTGRES_BIN
 
 BUDGET = 0.8
 MEMORY_BUDGET = 1.3

@@ -18,7 +18,7 @@ from bench.live import client
 from bench.paced_feed import SYMBOLS, burst_size
 from bench.report import Measurement, Options
 from candleworks import clock
-from candleworks.storage.connection import connect
+from candleworks.database.connection import connect
 
 BUDGET_MS = 50.0
 TICKS_PER_SECOND = 10_000

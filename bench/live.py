@@ -16,9 +16,9 @@ from bench.databases import Databases, single
 from bench.report import Measurement, Options
 from bench.tutorial_client import TABLE
 from candleworks import clock
+from candleworks.database.connection import Connection, connect
 from candleworks.settings import DEFAULT_SYMBOLS
 from candleworks.simulate import RunningSimulator, running_simulator
-from candleworks.storage.connection import Connection, connect
 
 BUDGET = 8.0
 OFFERED_TICKS_PER_SECOND = 400_000

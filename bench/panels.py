@@ -17,9 +17,9 @@ from bench.stored import SPAN, _engines, _fill, _milliseconds
 from candleworks import clock
 from candleworks.candles.calendars import sync_calendars
 from candleworks.candles.refresh import refresh
+from candleworks.database.connection import Connection, connect
+from candleworks.database.reader_role import READER, set_up_reader
 from candleworks.settings import load_settings
-from candleworks.storage.connection import Connection, connect
-from candleworks.storage.reader import READER, set_up_reader
 from tests.grafana.expansion import Query, queries, variable_queries
 
 ROUNDS = 7

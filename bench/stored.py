@@ -18,10 +18,10 @@ from bench.live import candleworks_round
 from bench.report import Measurement, Options
 from candleworks import clock
 from candleworks.candles.refresh import refresh
-from candleworks.history.importer import import_file
+from candleworks.database.connection import Connection, connect
+from candleworks.database.embedded import EmbeddedServer
+from candleworks.imports.importer import import_file
 from candleworks.settings import load_settings
-from candleworks.storage.connection import Connection, connect
-from candleworks.storage.embedded import EmbeddedServer
 
 SYMBOLS = 50
 SPAN = timedelta(days=30)

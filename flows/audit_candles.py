@@ -9,12 +9,12 @@ from pydantic import Field
 
 from candleworks import clock
 from candleworks.candles.audit import audit
-from candleworks.cli.opening import migrated
+from candleworks.runtime.database import migrated
 from candleworks.settings import load_settings
 from flows.support.events import tell_repairs
-from flows.support.outcome import completed, explained
 from flows.support.reports import Progress, table
 from flows.support.results import difference_row
+from flows.support.run_states import completed, explained
 
 
 @flow(name="audit-candles", flow_run_name="audit candles", retries=2, retry_delay_seconds=300, timeout_seconds=6 * 3600)

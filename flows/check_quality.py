@@ -8,13 +8,13 @@ from prefect.client.schemas.objects import State
 from pydantic import Field, WithJsonSchema
 
 from candleworks import clock
-from candleworks.cli.opening import prepared
 from candleworks.quality import run_checks
+from candleworks.runtime.database import prepared
 from candleworks.settings import load_settings
 from flows.support.events import tell
-from flows.support.outcome import explained
 from flows.support.quality import quality_state
 from flows.support.reports import Progress
+from flows.support.run_states import explained
 
 MAX_HOURS = 24 * 366
 # The limits stand beside the alternatives, or Prefect says that 0 "is not valid under any of the given schemas".

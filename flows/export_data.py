@@ -7,16 +7,15 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import AwareDatetime
 
-from candleworks.cli.export import wanted_export
-from candleworks.cli.opening import migrated
 from candleworks.errors import UsageError
-from candleworks.history.export import export
-from candleworks.history.export_plan import Format
+from candleworks.exports.exporter import export
+from candleworks.exports.request import Format, wanted_export
+from candleworks.runtime.database import migrated
 from candleworks.settings import load_settings
 from candleworks.storage.export import Relation, Selection
-from flows.support.outcome import completed, explained
 from flows.support.reports import Progress
 from flows.support.results import export_sentence
+from flows.support.run_states import completed, explained
 
 
 @flow(name="export", flow_run_name="export {relation}", timeout_seconds=24 * 3600)

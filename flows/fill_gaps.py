@@ -6,13 +6,13 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import AwareDatetime
 
-from candleworks.cli.opening import prepared
-from candleworks.history.gap_fill import fill_gaps as fill
+from candleworks.gapfill.fill import fill_gaps as fill
+from candleworks.runtime.database import prepared
 from candleworks.settings import load_settings
 from flows.support.events import tell
-from flows.support.outcome import completed, explained, failed
 from flows.support.reports import Progress, table
 from flows.support.results import fill_row, fill_sentence
+from flows.support.run_states import completed, explained, failed
 
 
 @flow(name="fill-gaps", flow_run_name="fill gaps", timeout_seconds=6 * 3600)

@@ -6,17 +6,17 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import Field, WithJsonSchema
 
-from candleworks.cli.importing import column_mapping
-from candleworks.cli.opening import migrated
-from candleworks.history.formats import FORMATS, Reading
-from candleworks.history.importer import import_paths
-from candleworks.history.undo import check_undo, undo_paths
+from candleworks.imports.columns import column_mapping
+from candleworks.imports.formats import FORMATS, Reading
+from candleworks.imports.importer import import_paths
+from candleworks.imports.undo import check_undo, undo_paths
+from candleworks.runtime.database import migrated
 from candleworks.settings import load_settings
 from flows.support.events import tell
 from flows.support.imports import import_state, undo_state
-from flows.support.outcome import explained
 from flows.support.reports import Progress, table
 from flows.support.results import file_row
+from flows.support.run_states import explained
 
 ANY = "told by the file"
 Paths = Annotated[list[str], Field(min_length=1, examples=[["/data/EURUSD_Ticks.csv"], ["/data/*.csv.gz"]])]

@@ -5,12 +5,12 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from candleworks.cli.opening import migrated
+from candleworks.runtime.database import migrated
 from candleworks.settings import load_settings
 from candleworks.storage.maintenance import maintain
-from flows.support.outcome import completed, explained
 from flows.support.reports import Progress, table
 from flows.support.results import work_row, work_sentence
+from flows.support.run_states import completed, explained
 
 
 @flow(name="maintain-storage", flow_run_name="maintain storage", retries=2, retry_delay_seconds=300)

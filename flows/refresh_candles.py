@@ -6,9 +6,9 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from candleworks.candles.refresh import refresh
-from candleworks.cli.opening import migrated
+from candleworks.runtime.database import migrated
 from candleworks.settings import load_settings
-from flows.support.outcome import completed, explained
+from flows.support.run_states import completed, explained
 
 
 @flow(name="refresh-candles", flow_run_name="refresh candles", timeout_seconds=600)

@@ -3,8 +3,8 @@
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from candleworks.cli.ingest import check_key
-from candleworks.cli.opening import prepared_or_later
+from candleworks.feed.connection import check_key
+from candleworks.runtime.database import prepared_or_later
 from candleworks.settings import load_settings
 from flows.support.streaming import refusal, stream
 

@@ -5,12 +5,12 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from candleworks.cli.opening import prepared
-from candleworks.history.companies import sync_companies as sync
+from candleworks.imports.companies import sync_companies as sync
+from candleworks.runtime.database import prepared
 from candleworks.settings import load_settings
 from candleworks.wording import counted
-from flows.support.outcome import completed, explained
 from flows.support.reports import table
+from flows.support.run_states import completed, explained
 
 
 @flow(name="sync-companies", flow_run_name="sync companies", retries=2, retry_delay_seconds=600, timeout_seconds=3600)

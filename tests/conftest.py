@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from candleworks.database.connection import Connection, connect
+from candleworks.database.embedded import EmbeddedServer
+from candleworks.database.engine import Engine, engine_of
+from candleworks.database.migrations import migrate
 from candleworks.settings import Settings, load_settings
-from candleworks.storage.connection import Connection, connect
-from candleworks.storage.embedded import EmbeddedServer
-from candleworks.storage.engine import Engine, engine_of
-from candleworks.storage.migrations import migrate
 
 TIMESCALEDB_BUILD = Path("~/.cache/candleworks/timescaledb-pg18").expanduser()
 _numbers = itertools.count()

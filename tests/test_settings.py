@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from candleworks.errors import ConfigurationError
 from candleworks.settings import Settings, load_settings
-from candleworks.settings.whole import File
+from candleworks.settings.model import File
 
 SECTIONS = "alerts, calendars, candles, feeds, ingest, quality, rest, silence, simulator, storage"
 INGEST_KEYS = (

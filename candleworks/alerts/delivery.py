@@ -12,13 +12,13 @@ from candleworks import clock
 from candleworks.alerts.message import compose, latest
 from candleworks.alerts.recipients import Recipient, Sent, recipients
 from candleworks.alerts.routing import chosen, register
+from candleworks.database.connection import Connection, transient_errors
 from candleworks.errors import TransientError
 from candleworks.model.alerts import Told
 from candleworks.settings import Alerts, Settings
-from candleworks.storage.connection import Connection, transient_errors
 from candleworks.storage.deliverers import distribute_notifications, list_deliverers, was_notified
-from candleworks.storage.outbox import claim_deliveries, note_sent, note_unsent, recover_deliveries, sole_sender
-from candleworks.storage.signs import impatient
+from candleworks.storage.deliveries import claim_deliveries, note_sent, note_unsent, recover_deliveries, sole_sender
+from candleworks.storage.liveness import impatient
 
 APPLICATION = "candleworks alerts deliver"
 NOTE_SECONDS = 60  # how long a lost database is waited for, so that what was sent is not sent again

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from urllib.parse import quote
 
 from candleworks.alerts.durations import in_words, with_words
-from candleworks.alerts.guide import first_step
+from candleworks.alerts.first_steps import first_step
 from candleworks.model.alerts import Told
 from candleworks.settings import Settings
 

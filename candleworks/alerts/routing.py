@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from candleworks.alerts.recipients import LOG, recipients
+from candleworks.database.connection import Connection
 from candleworks.settings import Settings
-from candleworks.storage.connection import Connection
 from candleworks.storage.deliverers import Deliverer, count_pending, list_deliverers, register_deliverer
 
 WATCH = "alerts watch"

@@ -6,10 +6,10 @@ from itertools import pairwise
 from math import ceil
 from typing import Literal
 
+from candleworks.database.connection import Connection
 from candleworks.model.alerts import Result, Severity
 from candleworks.settings import Settings, Watch
-from candleworks.storage.connection import Connection
-from candleworks.storage.signs import CheckSigns, FeedSigns, check_signs, feed_signs
+from candleworks.storage.liveness import CheckSigns, FeedSigns, check_signs, feed_signs
 from candleworks.wording import counted
 
 WINDOW_SECONDS = 10  # of a row of ingest_stats

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from candleworks import clock
+from candleworks.database.connection import Connection
 from candleworks.storage.candles import (
     Difference,
     audit_days,
@@ -13,7 +14,6 @@ from candleworks.storage.candles import (
     refresh,
     save_differences,
 )
-from candleworks.storage.connection import Connection
 
 DAY = timedelta(days=1)
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)

@@ -11,11 +11,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from candleworks import clock
+from candleworks.database.connection import Connection
 from candleworks.errors import ConfigurationError
 from candleworks.model.trading_day import AROUND_THE_CLOCK, CURRENCIES
 from candleworks.settings import Calendars, Settings
 from candleworks.storage.calendars import OTHER_STOCKS, Calendar, Session, save_calendar, save_rules, stored_sources
-from candleworks.storage.connection import Connection
 
 FIRST_DAY = date(1990, 1, 1)  # ticks with older stamps are refused
 NEW_YORK = ZoneInfo("America/New_York")

@@ -9,10 +9,10 @@ from rich.table import Table
 from candleworks.alerts.recipients import LOG
 from candleworks.alerts.routing import START, chosen, conflict, own_recipients, waiting
 from candleworks.cli.console import wide_console
-from candleworks.cli.opening import reading
+from candleworks.database.connection import Connection
 from candleworks.errors import UsageError
+from candleworks.runtime.database import reading
 from candleworks.settings import Settings, load_settings
-from candleworks.storage.connection import Connection
 from candleworks.storage.deliverers import Deliverer, forget_recipient, list_deliverers
 
 Forget = Annotated[

@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 import logging
 
-from candleworks.alerts.watch import Watch
+from candleworks.alerts.watch_loop import Watch
 from candleworks.cli.running import Duration, log_to_stderr, only_one, stop_on_signal
+from candleworks.database.connection import database
 from candleworks.settings import Settings, load_settings
-from candleworks.storage.connection import database
 
 log = logging.getLogger(__name__)
 

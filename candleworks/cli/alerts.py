@@ -19,16 +19,16 @@ from candleworks.alerts.routing import conflict, sent_elsewhere, waiting
 from candleworks.cli.alert_recipients import list_recipients
 from candleworks.cli.alert_watch import watch
 from candleworks.cli.console import wide_console
-from candleworks.cli.opening import migrated, prepared, reading
 from candleworks.cli.running import log_to_stderr
 from candleworks.cli.times import moment as moment_of
 from candleworks.cli.times import span
+from candleworks.database.connection import connect, transient_errors
+from candleworks.runtime.database import migrated, prepared, reading
 from candleworks.settings import load_settings
 from candleworks.storage.alert_list import acknowledge, list_alerts, show_alert, unsent_notifications
 from candleworks.storage.alert_list import mute as mute_alert
 from candleworks.storage.alert_list import resolve as resolve_alert
 from candleworks.storage.alert_list import unmute as unmute_alert
-from candleworks.storage.connection import connect, transient_errors
 from candleworks.storage.deliverers import list_deliverers
 
 SHOWN_ALERTS = 200

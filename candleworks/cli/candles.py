@@ -10,7 +10,7 @@ from rich.table import Table
 from candleworks.candles.audit import AuditReport
 from candleworks.candles.audit import audit as audit_candles
 from candleworks.candles.refresh import refresh as refresh_candles
-from candleworks.cli.opening import migrated
+from candleworks.runtime.database import migrated
 from candleworks.settings import load_settings
 from candleworks.wording import counted, counted_levels
 

@@ -10,14 +10,14 @@ from rich.table import Table
 from candleworks import clock
 from candleworks.alerts.routing import waiting
 from candleworks.cli.console import wide_console
-from candleworks.cli.opening import prepared
 from candleworks.cli.times import moment, span
+from candleworks.database.connection import connect, transient_errors
 from candleworks.errors import UsageError
 from candleworks.model.quality import QualityResult
 from candleworks.quality import Report, run_checks
 from candleworks.quality.registry import ALL, chosen
+from candleworks.runtime.database import prepared
 from candleworks.settings import load_settings
-from candleworks.storage.connection import connect, transient_errors
 
 
 def check(

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from candleworks.cli.opening import create_if_empty, prepare
+from candleworks.database.connection import database, describe, has_database
+from candleworks.database.schema import plan
+from candleworks.runtime.database import create_if_empty, prepare
 from candleworks.settings import Settings, load_settings
-from candleworks.storage.connection import database, describe, has_database
-from candleworks.storage.schema import plan
 from candleworks.wording import counted
 
 log = logging.getLogger(__name__)

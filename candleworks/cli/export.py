@@ -11,16 +11,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from candleworks import clock
-from candleworks.cli.opening import reading
 from candleworks.errors import UsageError
-from candleworks.history.export_plan import Export, ExportProgress, ExportResult, Format, suffix
+from candleworks.exports.request import Export, ExportProgress, ExportResult, Format, wanted_export
+from candleworks.runtime.database import reading
 from candleworks.settings import load_settings
 from candleworks.storage.export import Relation, Selection
 from candleworks.wording import counted
 
 QUIET_SECONDS = 2.0
 SECONDS_PER_LINE = 5.0
-_SUFFIXES = {".parquet": Format.PARQUET, ".arrow": Format.ARROW, ".csv": Format.CSV, ".csv.zst": Format.CSV}
 _TIME = "such as 2026-11-20 or 2026-11-20T14:30:00, UTC unless it says otherwise"
 
 
@@ -56,29 +55,11 @@ def export(
         raise UsageError(f"--from {start} is not before --to {stop}: name a time before it.")
     wanted = wanted_export(selection, output, kind, zstd=zstd, by_day=by is not None, overwrite=overwrite)
     # Not at the top: it loads pyarrow, 0.2 to 0.3 s that every other command would wait.
-    from candleworks.history.export import export as export_rows  # noqa: PLC0415
+    from candleworks.exports.exporter import export as export_rows  # noqa: PLC0415
 
     with reading(load_settings(), "export") as connection, _shown() as progress:
         result = export_rows(connection, wanted, progress)
     _print(wanted, result)
-
-
-def wanted_export(
-    selection: Selection, output: Path, kind: Format | None, *, zstd: bool, by_day: bool, overwrite: bool
-) -> Export:
-    ending = next((ending for ending in _SUFFIXES if not by_day and output.name.lower().endswith(ending)), None)
-    kind = kind or (_SUFFIXES[ending] if ending else Format.PARQUET)
-    if zstd and kind is not Format.CSV:
-        raise UsageError(f"--zstd is for CSV, {kind} files are compressed always: leave it out.")
-    zstd = zstd or (kind is Format.CSV and ending == ".csv.zst")
-    if ending and ending != suffix(kind, zstd=zstd):
-        raise UsageError(
-            f"The name {output} ends with {ending}, but {kind}{' with --zstd' if zstd else ''} was asked for: let it"
-            f" end with {suffix(kind, zstd=zstd)}."
-        )
-    if by_day and output.is_file():
-        raise UsageError(f"{output} is a file: name a directory for --partition-by day.")
-    return Export(selection, output, kind, zstd=zstd, by_day=by_day, overwrite=overwrite)
 
 
 def _time(name: str, text: str | None) -> datetime | None:

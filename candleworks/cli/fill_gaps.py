@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from candleworks.cli.candles import FORMATS
-from candleworks.cli.opening import prepared
-from candleworks.history.gap_fill import FillProgress, FillReport, GapFill
-from candleworks.history.gap_fill import fill_gaps as fill
+from candleworks.gapfill.fill import FillProgress, FillReport, GapFill
+from candleworks.gapfill.fill import fill_gaps as fill
+from candleworks.runtime.database import prepared
 from candleworks.settings import load_settings
 from candleworks.wording import counted
 

@@ -10,8 +10,8 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from rich.table import Table
 
 from candleworks import clock
-from candleworks.history.reports import FileReport, ImportResult
-from candleworks.history.reports import Progress as Told
+from candleworks.imports.report import FileReport, ImportResult
+from candleworks.imports.report import Progress as Told
 from candleworks.wording import counted
 
 PLAIN_INTERVAL_SECONDS = 2.0

@@ -6,12 +6,12 @@ import typer
 
 from candleworks.cli.console import explain
 from candleworks.cli.import_report import ImportProgress, show
-from candleworks.cli.opening import migrated
 from candleworks.cli.undoing import undo_imports
-from candleworks.errors import UsageError
-from candleworks.history.formats import FORMATS, Reading
-from candleworks.history.importer import import_paths
-from candleworks.history.undo import check_undo
+from candleworks.imports.columns import column_mapping
+from candleworks.imports.formats import FORMATS, Reading
+from candleworks.imports.importer import import_paths
+from candleworks.imports.undo import check_undo
+from candleworks.runtime.database import migrated
 from candleworks.settings import load_settings
 
 
@@ -83,13 +83,3 @@ def import_files(
     show(reports, dry_run=dry_run)
     if failed := [report.failure for report in reports if report.failure is not None]:
         raise typer.Exit(max(error.exit_code for error in failed))
-
-
-def column_mapping(columns: str | None) -> dict[str, str] | None:
-    """Read time=Date,bid=Bid; UsageError when it is none."""
-    if columns is None:
-        return None
-    pairs = [pair.partition("=") for pair in columns.split(",")]
-    if not all(ours.strip() and sign and theirs.strip() for ours, sign, theirs in pairs):
-        raise UsageError(f"--columns {columns} is no mapping: write it like time=Date,bid=Bid,ask=Ask.")
-    return {ours.strip().lower(): theirs.strip() for ours, _, theirs in pairs}

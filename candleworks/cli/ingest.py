@@ -10,14 +10,15 @@ from typing import Annotated, Any
 
 import typer
 
-from candleworks.cli.opening import prepared_or_later
-from candleworks.cli.processes import STOP_WITH_STDIN
 from candleworks.cli.running import Duration, log_to_stderr, stop_on_signal
-from candleworks.errors import CandleworksError, ConfigurationError, UsageError
-from candleworks.ingest.service import Updates
-from candleworks.ingest.service import ingest as run_ingest
+from candleworks.errors import CandleworksError, ConfigurationError
+from candleworks.feed.connection import check_key
+from candleworks.feed.service import Updates
+from candleworks.feed.service import ingest as run_ingest
 from candleworks.model.gaps import Stop
-from candleworks.settings import VENDOR_FEED_URL, Feed, Settings, load_settings
+from candleworks.runtime.database import prepared_or_later
+from candleworks.runtime.processes import STOP_WITH_STDIN
+from candleworks.settings import Feed, Settings, load_settings
 
 log = logging.getLogger(__name__)
 
@@ -91,13 +92,3 @@ def _reread(updates: dict[str, Updates]) -> None:
     for feed in settings.feeds:
         if feed.name not in updates:
             log.info("Feed %s is not streamed here: start `candleworks ingest --feed %s`.", feed.name, feed.name)
-
-
-def check_key(settings: Settings, feeds: Sequence[Feed]) -> None:
-    """Raise UsageError when a feed is the vendor's own and there is no key for it."""
-    for feed in feeds:
-        if settings.api_key is None and (feed.url or settings.feed_url) == VENDOR_FEED_URL:
-            raise UsageError(
-                f"The feed {VENDOR_FEED_URL} wants a key: set TWELVEDATA_API_KEY, or start `candleworks simulate` and"
-                " set CANDLEWORKS_FEED_URL to the address that it prints."
-            )

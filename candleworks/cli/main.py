@@ -18,7 +18,6 @@ from candleworks.cli.grafana import grafana
 from candleworks.cli.importing import import_files
 from candleworks.cli.ingest import ingest
 from candleworks.cli.inspect import doctor, maintain, status
-from candleworks.cli.processes import stop_with_parent
 from candleworks.cli.reader import reader
 from candleworks.cli.rejected import rejected
 from candleworks.cli.replay import replay
@@ -27,6 +26,7 @@ from candleworks.cli.simulate import simulate
 from candleworks.cli.sync_companies import sync_companies
 from candleworks.cli.up import up
 from candleworks.errors import CandleworksError
+from candleworks.runtime.processes import stop_with_parent
 from candleworks.signals import stop_signals
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)

@@ -2,9 +2,9 @@
 
 import typer
 
-from candleworks.cli.opening import migrated
+from candleworks.database.reader_role import READER, set_up_reader
+from candleworks.runtime.database import migrated
 from candleworks.settings import load_settings
-from candleworks.storage.reader import READER, set_up_reader
 
 
 def reader() -> None:

@@ -14,16 +14,16 @@ from rich.table import Table
 from candleworks import clock
 from candleworks.candles.refresh import refresh
 from candleworks.cli.console import wide_console
-from candleworks.cli.opening import migrated, reading
 from candleworks.cli.times import span
+from candleworks.database.connection import Connection
 from candleworks.errors import UsageError
-from candleworks.quarantine.corrections import corrections_of
-from candleworks.quarantine.import_lines import LineForm
-from candleworks.quarantine.replay import Replay
-from candleworks.quarantine.replay import replay as replay_ticks
+from candleworks.rejected.corrections import corrections_of
+from candleworks.rejected.import_lines import LineForm
+from candleworks.rejected.retry import Replay
+from candleworks.rejected.retry import replay as replay_ticks
+from candleworks.runtime.database import migrated, reading
 from candleworks.settings import load_settings
-from candleworks.storage.connection import Connection
-from candleworks.storage.quarantined import RejectedTick, Selection, count_rejected, list_rejected, read_rejected
+from candleworks.storage.rejected_list import RejectedTick, Selection, count_rejected, list_rejected, read_rejected
 
 LONGEST_PAYLOAD = 100
 SHOWN_REFUSALS = 20

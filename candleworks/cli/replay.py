@@ -12,17 +12,17 @@ import typer
 from pydantic import SecretStr, ValidationError
 
 from candleworks import clock
-from candleworks.cli.opening import prepared, reading
 from candleworks.cli.replay_run import Outcome, ReplayRun, summarise
 from candleworks.cli.running import log_to_stderr
+from candleworks.database.connection import Connection, connect, describe, transient_errors
 from candleworks.errors import TerminalError, UsageError
 from candleworks.model.trades import microseconds_of, moment_of
+from candleworks.runtime.database import prepared, reading
 from candleworks.settings import Feed, Settings, Silence, load_settings
 from candleworks.simulate import running_simulator
 from candleworks.simulate.catalogue import built_in_catalogue
 from candleworks.simulate.options import SimulatorOptions
 from candleworks.simulate.recording import SECOND_US, Part, Recording, RecordingBuilder, read_recording
-from candleworks.storage.connection import Connection, connect, describe, transient_errors
 from candleworks.storage.recordings import (
     Received,
     check_for_replays,

@@ -11,13 +11,13 @@ from rich.table import Table
 from candleworks import clock
 from candleworks.cli.console import lasting_console
 from candleworks.cli.running import stop_on_signal
+from candleworks.database.connection import Connection
 from candleworks.errors import TerminalError
-from candleworks.ingest.service import ingest
+from candleworks.feed.service import ingest
 from candleworks.model.trades import moment_of
 from candleworks.settings import Settings
 from candleworks.simulate import RunningSimulator
 from candleworks.simulate.recording import SECOND_US, Recording
-from candleworks.storage.connection import Connection
 from candleworks.storage.recordings import Received, begin_replay, end_replay, received_by
 
 POLL_SECONDS = 0.3

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from candleworks.cli.opening import check_schema, require_database
 from candleworks.cli.running import Duration, log_to_stderr, stop_on_signal
+from candleworks.database.connection import database
 from candleworks.errors import TransientError
+from candleworks.runtime.database import check_schema, require_database
 from candleworks.settings import load_settings
-from candleworks.storage.connection import database
 from candleworks.web.server import HOST, address, listen, run_server
 
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Instead of CANDLEWORKS_WEB_PORT, default 8050.")]

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from candleworks.cli.opening import prepared
-from candleworks.history.companies import CompanyReport
-from candleworks.history.companies import sync_companies as fill_companies
+from candleworks.imports.companies import CompanyReport
+from candleworks.imports.companies import sync_companies as fill_companies
+from candleworks.runtime.database import prepared
 from candleworks.settings import load_settings
 
 SHOWN = 20

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import typer
 
 from candleworks.cli.console import explain
-from candleworks.cli.opening import migrated
-from candleworks.history.undo import UndoReport, undo_paths
+from candleworks.imports.undo import UndoReport, undo_paths
+from candleworks.runtime.database import migrated
 from candleworks.settings import Settings
 from candleworks.wording import counted_levels
 

@@ -10,10 +10,20 @@ from typing import Annotated, Any
 
 import typer
 
-from candleworks.cli.grafana import GRAFANA, address_of_page, find_grafana
 from candleworks.cli.live_status import LiveStatus
-from candleworks.cli.opening import migrating
-from candleworks.cli.orchestration import (
+from candleworks.cli.running import Duration, only_one, stop_on_signal
+from candleworks.database.connection import (
+    ConnectionPool,
+    connect,
+    describe,
+    open_pool,
+    revive_database,
+    transient_errors,
+)
+from candleworks.errors import CandleworksError, TerminalError, TransientError, UsageError
+from candleworks.runtime.database import migrating
+from candleworks.runtime.grafana import GRAFANA, address_of_page, find_grafana
+from candleworks.runtime.prefect import (
     PREFECT_FILE,
     WORKER,
     end_left_behind,
@@ -25,21 +35,11 @@ from candleworks.cli.orchestration import (
     server_address,
     stopped_feeds,
 )
-from candleworks.cli.processes import Child, stop_all
-from candleworks.cli.running import Duration, only_one, stop_on_signal
-from candleworks.errors import CandleworksError, TerminalError, TransientError, UsageError
+from candleworks.runtime.processes import Child, stop_all
 from candleworks.settings import Settings, load_settings
 from candleworks.simulate import RunningSimulator
-from candleworks.storage.connection import (
-    ConnectionPool,
-    connect,
-    describe,
-    open_pool,
-    revive_database,
-    transient_errors,
-)
 from candleworks.storage.feed_stops import confirm_stops
-from candleworks.storage.statistics import read_status
+from candleworks.storage.ingest_stats import read_status
 
 STOP_SECONDS = 3.5
 WORKER_STOP_SECONDS = 9.5

@@ -27,7 +27,7 @@ from great_expectations.expectations.core import (
 from great_expectations.expectations.row_conditions import Column
 
 from candleworks.errors import TerminalError, TransientError
-from candleworks.quality.guard import Guard
+from candleworks.quality.first_error import Guard
 from candleworks.storage.quality import sqlalchemy_url
 
 SHOWN_ROWS = 200  # of a native expectation; when more offend, who offends is known in part

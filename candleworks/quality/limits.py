@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from candleworks.database.connection import Connection
 from candleworks.model.trading_day import AROUND_THE_CLOCK, CURRENCIES, calendar_of, zone_of
 from candleworks.settings import Settings, SymbolClass
-from candleworks.storage.connection import Connection
 from candleworks.storage.inspection import candle_levels
 from candleworks.storage.quality import Objects
 

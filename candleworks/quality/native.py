@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from candleworks.database.queries import query
 from candleworks.quality.expectations import (
     SHOWN_ROWS,
     BrokenBatchError,
@@ -13,10 +14,9 @@ from candleworks.quality.expectations import (
     price_positive,
     required_fields,
 )
-from candleworks.quality.failing import EMPTY_SYMBOL
 from candleworks.quality.limits import SAMPLE_ROWS
+from candleworks.quality.rechecks import EMPTY_SYMBOL
 from candleworks.storage.quality import check_sql
-from candleworks.storage.queries import query
 from candleworks.wording import counted
 
 Render = Callable[..., str]

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from candleworks import alerts, clock
 from candleworks.candles.refresh import refresh
+from candleworks.database.connection import Connection
 from candleworks.errors import TerminalError
 from candleworks.model.notices import Notify, ignore
 from candleworks.model.progress import Progress, silent
 from candleworks.model.quality import QualityResult, Status
-from candleworks.quality.look import HISTORY, Look, Looks
-from candleworks.quality.recovery import recoveries
+from candleworks.quality.recoveries import recoveries
 from candleworks.quality.registry import ALL, Check, chosen
 from candleworks.quality.report import Report
+from candleworks.quality.selection import HISTORY, Look, Looks
 from candleworks.settings import Settings
-from candleworks.storage.connection import Connection
 from candleworks.storage.quality import Objects, check_session, check_sql, rendered, save_results
 
 if TYPE_CHECKING:

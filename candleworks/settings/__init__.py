@@ -5,8 +5,8 @@ machine (addresses, ports, secrets).
 """
 
 from candleworks.settings.feeds import Feed, Instrument
-from candleworks.settings.kinds import DEFAULT_SYMBOLS, VENDOR_FEED_URL, VENDOR_REST_URL, SymbolClass
 from candleworks.settings.loading import CONFIG_FILE, CONFIG_VARIABLE, ENVIRONMENT, load_settings
+from candleworks.settings.model import Settings
 from candleworks.settings.quality import (
     CandleQuality,
     CandleThresholds,
@@ -28,7 +28,7 @@ from candleworks.settings.sections import (
     Storage,
     Watch,
 )
-from candleworks.settings.whole import Settings
+from candleworks.settings.value_types import DEFAULT_SYMBOLS, VENDOR_FEED_URL, VENDOR_REST_URL, SymbolClass
 
 __all__ = [
     "CONFIG_FILE",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Discriminator, Field, Tag, field_validator
 
-from candleworks.settings.kinds import DEFAULT_SYMBOLS, FeedUrl, Name, Section, Symbol, VendorSymbol, Word
+from candleworks.settings.value_types import DEFAULT_SYMBOLS, FeedUrl, Name, Section, Symbol, VendorSymbol, Word
 
 
 class Instrument(Section):

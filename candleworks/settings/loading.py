@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 from candleworks.errors import ConfigurationError
 from candleworks.settings.document import DocumentError, read_document
 from candleworks.settings.feeds import OBJECT, PLAIN, Instrument
-from candleworks.settings.whole import File, Settings
+from candleworks.settings.model import File, Settings
 
 ENVIRONMENT = {
     "CANDLEWORKS_DSN": "dsn",

@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from pydantic import Field, StrictFloat, StrictInt
 
-from candleworks.settings.kinds import Name, RequiredField, Section, Symbol, SymbolClass
+from candleworks.settings.value_types import Name, RequiredField, Section, Symbol, SymbolClass
 
 Thresholds = TypeVar("Thresholds", bound=Section)
 

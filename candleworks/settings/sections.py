@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, StrictBool, StrictFloat, StrictInt
 
-from candleworks.settings.kinds import CalendarName, RestUrl, Section, SilenceSeconds, Symbol
+from candleworks.settings.value_types import CalendarName, RestUrl, Section, SilenceSeconds, Symbol
 
 
 class Ingest(Section):

@@ -21,8 +21,8 @@ from candleworks.simulate.journal import Journal
 from candleworks.simulate.market import LiveMarket, Market
 from candleworks.simulate.noise import Integers
 from candleworks.simulate.options import SimulatorOptions
+from candleworks.simulate.recorded_market import RecordedMarket
 from candleworks.simulate.recording import read_recording
-from candleworks.simulate.replay import RecordedMarket
 from candleworks.simulate.rest import Answer, Fault, RestApi
 
 FEED_PATH: Final = "/v1/quotes/price"

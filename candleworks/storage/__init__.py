@@ -1,1 +1,1 @@
-"""PostgreSQL and TimescaleDB: the only package that talks to the database."""
+"""The tables: one module per family of relations."""

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from psycopg import errors, sql
 
-from candleworks.storage.connection import Connection
-from candleworks.storage.queries import query
+from candleworks.database.connection import Connection
+from candleworks.database.queries import query
 
 GRACE = timedelta(
     seconds=10

@@ -7,9 +7,9 @@ from typing import Any
 from psycopg import errors
 from psycopg.rows import dict_row
 
+from candleworks.database.connection import Connection
+from candleworks.database.queries import query
 from candleworks.errors import UsageError
-from candleworks.storage.connection import Connection
-from candleworks.storage.queries import query
 
 Row = dict[str, Any]
 

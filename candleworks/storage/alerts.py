@@ -7,9 +7,9 @@ from datetime import datetime
 
 from psycopg.rows import dict_row
 
+from candleworks.database.connection import Connection, connect
+from candleworks.database.queries import query
 from candleworks.model.alerts import Alert, AlertEvent, DirectDelivery, Mute
-from candleworks.storage.connection import Connection, connect
-from candleworks.storage.queries import query
 
 Key = tuple[str, str]  # check and subject
 

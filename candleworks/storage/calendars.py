@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from candleworks.database.connection import Connection
+from candleworks.database.queries import query
 from candleworks.model.trades import microseconds_of
-from candleworks.storage.connection import Connection
-from candleworks.storage.queries import query
 
 OTHER_STOCKS = "*"  # the rule for symbols that have none of their own and no slash
 

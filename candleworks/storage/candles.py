@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine, engine_of
+from candleworks.database.queries import query
 from candleworks.storage.aggregates import rebuild_buckets, refresh_aggregates
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine, engine_of
-from candleworks.storage.queries import query
 
 MAX_MINUTES = 20_000  # in one step of a refresh
 

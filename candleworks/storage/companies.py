@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from candleworks.storage.connection import Connection
-from candleworks.storage.queries import query
+from candleworks.database.connection import Connection
+from candleworks.database.queries import query
 
 
 def merge_companies(connection: Connection, rows: Sequence[tuple[str | None, ...]]) -> int:

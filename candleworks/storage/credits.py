@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from candleworks.storage.connection import Connection
-from candleworks.storage.queries import query
+from candleworks.database.connection import Connection
+from candleworks.database.queries import query
 
 
 class Pause(NamedTuple):

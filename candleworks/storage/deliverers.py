@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from psycopg.rows import class_row
 
-from candleworks.storage.connection import Connection
-from candleworks.storage.queries import query
+from candleworks.database.connection import Connection
+from candleworks.database.queries import query
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from psycopg import sql
 
-from candleworks.storage.connection import Connection
-from candleworks.storage.queries import query
+from candleworks.database.connection import Connection
+from candleworks.database.queries import query
 
 # Ticks are read and sorted week by week, as they are partitioned without TimescaleDB; candles, which are not, at once.
 WEEK = timedelta(days=7)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from psycopg.rows import args_row
 
-from candleworks.storage.connection import Connection
-from candleworks.storage.queries import query
+from candleworks.database.connection import Connection
+from candleworks.database.queries import query
 
 
 class StoppedFeed(NamedTuple):

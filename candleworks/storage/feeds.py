@@ -6,11 +6,11 @@ from uuid import UUID
 
 from psycopg import errors
 
+from candleworks.database.connection import Connection
+from candleworks.database.queries import query
 from candleworks.errors import FeedHeldError
 from candleworks.model.gaps import GapNote
 from candleworks.model.trades import moment_of
-from candleworks.storage.connection import Connection
-from candleworks.storage.queries import query
 
 HOLD_WAIT_MS = 3_000  # somebody may just be leaving
 

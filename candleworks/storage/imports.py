@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from psycopg.types.json import Jsonb
 
-from candleworks.storage.connection import Connection
-from candleworks.storage.queries import query
+from candleworks.database.connection import Connection
+from candleworks.database.queries import query
 
 IMPORTING = "importing"
 IMPORTED = "imported"

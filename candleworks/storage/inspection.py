@@ -8,11 +8,11 @@ from typing import Any
 from psycopg import sql
 
 from candleworks import clock
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine, detect, engine_of
+from candleworks.database.queries import query
 from candleworks.storage.aggregates import GRACE, NEVER, aggregate_watermark
 from candleworks.storage.candles import levels
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine, detect, engine_of
-from candleworks.storage.queries import query
 
 TABLES = (
     "stocks_real_time",

@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from candleworks import clock
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine, engine_of
+from candleworks.database.queries import query
 from candleworks.model.progress import Progress, silent
 from candleworks.settings import Settings
 from candleworks.storage.aggregates import continuous_aggregates, refresh_lock
 from candleworks.storage.candles import refresh
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine, engine_of
 from candleworks.storage.inspection import RelationSize, relation_sizes
-from candleworks.storage.queries import query
 from candleworks.wording import counted
 
 

@@ -6,9 +6,9 @@ from typing import TypeVar
 
 from psycopg.rows import class_row
 
-from candleworks.storage.connection import Connection
+from candleworks.database.connection import Connection
+from candleworks.database.queries import query
 from candleworks.storage.inspection import LevelState, candle_levels
-from candleworks.storage.queries import query
 
 Row = TypeVar("Row")
 

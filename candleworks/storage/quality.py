@@ -13,10 +13,10 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 from psycopg.types.multirange import Multirange
 
+from candleworks.database.connection import CONNECT_TIMEOUT_SECONDS, Connection, connect, describe, transient_errors
+from candleworks.database.queries import query, sql_directory
 from candleworks.errors import TerminalError
 from candleworks.model.quality import QualityResult, QualityState
-from candleworks.storage.connection import CONNECT_TIMEOUT_SECONDS, Connection, connect, describe, transient_errors
-from candleworks.storage.queries import query, sql_directory
 
 STATEMENT_SECONDS = 15
 # A check never writes and never waits; compiling its statements took longer than running them.

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from candleworks.database.connection import Connection
+from candleworks.database.queries import query
 from candleworks.model.trades import microseconds_of, moment_of
-from candleworks.storage.connection import Connection
-from candleworks.storage.queries import query
 
 SIDES = ("bid", "ask")
 COLUMNS = tuple(f"{side}_{name}" for side in SIDES for name in ("open", "high", "low", "close", "volume"))

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 
 from psycopg import errors
 
+from candleworks.database.connection import Connection
+from candleworks.database.copy import COPY_QUOTES
+from candleworks.database.queries import query
 from candleworks.model.trades import moment_of
-from candleworks.storage.connection import Connection
-from candleworks.storage.copying import COPY_QUOTES
-from candleworks.storage.queries import query
 from candleworks.storage.quote_bars import remove_quote_bars
 from candleworks.storage.trades import WEEK_US, Meeting, merged
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.sql import SQL, Identifier
 
+from candleworks.database.connection import Connection, connect, describe
+from candleworks.database.queries import query
 from candleworks.errors import UsageError
 from candleworks.model.trades import microseconds_of
-from candleworks.storage.connection import Connection, connect, describe
-from candleworks.storage.queries import query
 
 ROWS_AT_ONCE = 20_000
 MAINTENANCE_DATABASE = "postgres"

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from candleworks.database.connection import Connection
+from candleworks.database.queries import query
 from candleworks.model.trades import Rejection, moment_of
-from candleworks.storage.connection import Connection
-from candleworks.storage.queries import query
 
 
 def quarantine(connection: Connection, feed: str, rejections: Sequence[Rejection], *, once: bool = False) -> None:

@@ -8,12 +8,12 @@ from zoneinfo import ZoneInfo
 
 from psycopg import errors
 
+from candleworks.database.connection import Connection
+from candleworks.database.copy import COPY_TRADES, encode_trades
+from candleworks.database.queries import query
 from candleworks.model.trades import MICROSECONDS, Trades, microseconds_of, moment_of
 from candleworks.model.trading_day import trading_day
-from candleworks.storage.bar_ticks import remove_covered_bars
-from candleworks.storage.connection import Connection
-from candleworks.storage.copying import COPY_TRADES, encode_trades
-from candleworks.storage.queries import query
+from candleworks.storage.bars import remove_covered_bars
 
 MERGE_TRIES = 5
 WEEK_US = 7 * 86_400 * MICROSECONDS

@@ -7,11 +7,11 @@ from zoneinfo import ZoneInfo
 
 from psycopg import sql
 
+from candleworks.database.connection import Connection
+from candleworks.database.queries import query
 from candleworks.model.trades import microseconds_of
-from candleworks.storage.bar_ticks import RemovedTick, remove_bars
-from candleworks.storage.connection import Connection
+from candleworks.storage.bars import RemovedTick, remove_bars
 from candleworks.storage.imports import ImportRecord
-from candleworks.storage.queries import query
 
 _COLUMNS = {
     "stocks_real_time": ("symbol", "price", "day_volume", "volume", "bid", "ask", "received_at", "origin"),

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 from candleworks import clock
-from candleworks.web.tables import line, second, table
+from candleworks.web.html import line, second, table
 
 _HEADS = ("check", "alert", "subject", "severity", "state", "since", "last seen", "times", "observed", "expected")
 

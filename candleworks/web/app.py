@@ -5,16 +5,16 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from candleworks.errors import CandleworksError
-from candleworks.storage.market import Market
-from candleworks.web.answers import UnknownSymbolError
+from candleworks.storage.candle_reads import Market
 from candleworks.web.gaps import gap_routes
-from candleworks.web.guard import Guard
 from candleworks.web.health import health_routes
 from candleworks.web.metrics import metric_routes
 from candleworks.web.ohlc import ohlc_routes
 from candleworks.web.page import page_routes
 from candleworks.web.parameters import BadParameterError
 from candleworks.web.quality import quality_routes
+from candleworks.web.responses import UnknownSymbolError
+from candleworks.web.security import Guard
 
 _STATUS = {BadParameterError: 400, UnknownSymbolError: 404, CandleworksError: 503}
 

@@ -8,9 +8,9 @@ header and the field `next` name the page before this one.
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from candleworks.storage.market import Gap, GapRange, Market
-from candleworks.web.answers import iso, link, page_address, require_known
+from candleworks.storage.candle_reads import Gap, GapRange, Market
 from candleworks.web.parameters import read_gap_range
+from candleworks.web.responses import iso, link, page_address, require_known
 
 
 def gap_routes(market: Market) -> APIRouter:

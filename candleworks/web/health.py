@@ -9,9 +9,9 @@ from fastapi import APIRouter, Response
 
 from candleworks import clock
 from candleworks.errors import CandleworksError
+from candleworks.storage.candle_reads import Market, StoredSymbol
 from candleworks.storage.feed_stops import StoppedFeed, read_stops
-from candleworks.storage.market import Market, StoredSymbol
-from candleworks.web.answers import iso
+from candleworks.web.responses import iso
 
 MAX_TICK_AGE_SECONDS = 300
 

@@ -10,8 +10,8 @@ from prometheus_client.registry import Collector
 
 from candleworks import __version__, clock
 from candleworks.errors import CandleworksError
+from candleworks.storage.candle_reads import Market
 from candleworks.storage.inspection import LevelState
-from candleworks.storage.market import Market
 from candleworks.storage.monitoring import FeedState, Monitoring, RefusedSymbol, read_monitoring
 
 Samples = Iterable[tuple[Sequence[str], float | None]]

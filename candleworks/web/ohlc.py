@@ -14,9 +14,9 @@ from datetime import datetime
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from candleworks.storage.market import Candle, CandleRange, Market
-from candleworks.web.answers import iso, link, page_address, require_known
+from candleworks.storage.candle_reads import Candle, CandleRange, Market
 from candleworks.web.parameters import TIME_FORMAT, read_range, read_time_format
+from candleworks.web.responses import iso, link, page_address, require_known
 
 _CSV_HEADER = "dt,o,h,l,c,vol\n"
 _TIMES: dict[str, Callable[[datetime], str]] = {

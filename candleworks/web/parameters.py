@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
-from candleworks.storage.market import SIDES, CandleRange, GapRange, Period
+from candleworks.storage.candle_reads import SIDES, CandleRange, GapRange, Period
 
 CANDLE_NAMES = ("symbol", "period", "from", "to", "price", "limit")
 GAP_NAMES = ("symbol", "from", "to", "limit")

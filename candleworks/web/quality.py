@@ -16,14 +16,14 @@ from urllib.parse import quote
 import orjson
 from fastapi import APIRouter, Response
 
-from candleworks.alerts.guide import first_step
+from candleworks.alerts.first_steps import first_step
 from candleworks.alerts.watchdog import MEANINGS
 from candleworks.model.quality import QualityResult, QualityState
 from candleworks.storage.alert_list import alerts_of_check, list_alerts
-from candleworks.storage.market import Market
+from candleworks.storage.candle_reads import Market
 from candleworks.web.alert_table import alert_table
+from candleworks.web.html import line, second, table
 from candleworks.web.page import asset_version
-from candleworks.web.tables import line, second, table
 
 Alert = Mapping[str, Any]
 

@@ -10,7 +10,7 @@ import uvicorn
 from anyio.to_thread import current_default_thread_limiter
 
 from candleworks.errors import TerminalError
-from candleworks.storage.market import MAX_CONNECTIONS, open_market
+from candleworks.storage.candle_reads import MAX_CONNECTIONS, open_market
 from candleworks.web.app import create_app
 
 HOST = "127.0.0.1"

@@ -4,8 +4,8 @@ import asyncio
 import logging
 
 from candleworks.errors import ConfigurationError
-from candleworks.ingest.service import Updates
-from candleworks.ingest.supervisor import stopped_within
+from candleworks.feed.reconnection import stopped_within
+from candleworks.feed.service import Updates
 from candleworks.settings import Settings, load_settings
 
 LOOK_SECONDS = 5

@@ -6,9 +6,9 @@ from typing import Any
 
 from prefect.client.schemas.objects import State
 
-from candleworks.history.reports import FileReport, ImportResult
-from candleworks.history.undo import UndoReport
-from flows.support.outcome import completed, failed
+from candleworks.imports.report import FileReport, ImportResult
+from candleworks.imports.undo import UndoReport
+from flows.support.run_states import completed, failed
 
 REJECTED = "Rejected"  # failed: no line of a file could be used
 PARTLY_REJECTED = "PartlyRejected"

@@ -6,12 +6,12 @@ from typing import Any
 from prefect.client.schemas.objects import State
 
 from candleworks.alerts.message import check_address
-from candleworks.cli.grafana import address_of_page
 from candleworks.model.quality import QualityResult
 from candleworks.quality import Report
+from candleworks.runtime.grafana import address_of_page
 from candleworks.settings import Settings
-from flows.support.outcome import completed
 from flows.support.reports import SHOWN_ROWS, markdown
+from flows.support.run_states import completed
 
 CHECKS_FAILED = "ChecksFailed"
 

@@ -3,9 +3,9 @@
 import platform
 from typing import Any
 
-from candleworks.history.export_plan import Export, ExportResult
-from candleworks.history.gap_fill import FillReport, GapFill
-from candleworks.history.reports import FileReport
+from candleworks.exports.request import Export, ExportResult
+from candleworks.gapfill.fill import FillReport, GapFill
+from candleworks.imports.report import FileReport
 from candleworks.storage.candles import Difference
 from candleworks.storage.maintenance import Work
 from candleworks.wording import counted

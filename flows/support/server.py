@@ -9,7 +9,7 @@ import sys
 import uvicorn
 from prefect.server.api.server import create_app
 
-from candleworks.cli.processes import stop_with_parent
+from candleworks.runtime.processes import stop_with_parent
 
 
 def main() -> None:

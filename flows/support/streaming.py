@@ -21,19 +21,19 @@ from prefect.logging.handlers import APILogHandler
 from prefect.states import Cancelled, Failed
 
 from candleworks import clock
+from candleworks.database.connection import connect, transient_errors
 from candleworks.errors import FeedHeldError, TerminalError, TransientError
-from candleworks.ingest.service import Updates, ingest
+from candleworks.feed.service import Updates, ingest
 from candleworks.settings import Feed, Settings
 from candleworks.signals import on_stop_signal
-from candleworks.storage.connection import connect, transient_errors
-from candleworks.storage.feed_holders import read_holders
+from candleworks.storage.lock_owners import read_holders
+from flows.support.cancellation import RunGuard
 from flows.support.configuration import follow_configuration
 from flows.support.events import tell
-from flows.support.guard import RunGuard
-from flows.support.minutes import report_minutes
+from flows.support.lock_owner import already_streamed
 from flows.support.names import ALREADY_STREAMING, DATABASE_LABEL, REFUSED
 from flows.support.process_label import process_label
-from flows.support.rivals import already_streamed
+from flows.support.stream_report import report_minutes
 
 LABEL_SECONDS = 2
 PREDECESSOR_SECONDS = 15

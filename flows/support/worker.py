@@ -26,14 +26,14 @@ from prefect.settings import PREFECT_API_URL, get_current_settings
 from prefect.utilities.processutils import command_to_string
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
-from candleworks.cli.orchestration import RUN_MODULE, runs_left_behind
-from candleworks.cli.processes import stop_with_parent
+from candleworks.runtime.prefect import RUN_MODULE, runs_left_behind
+from candleworks.runtime.processes import stop_with_parent
 from candleworks.settings import load_settings
 from candleworks.signals import on_stop_signal
 from flows.support.deploy import POOL, deploy_if_changed
-from flows.support.keeper import Keeper
-from flows.support.leftovers import remove_offline_workers, worker_name
 from flows.support.names import IN_WORKER_TAG, WITH_PARENT
+from flows.support.offline_workers import remove_offline_workers, worker_name
+from flows.support.restarts import Keeper
 
 STOP_SECONDS = 8.0
 LEAVE_SECONDS = 2.0

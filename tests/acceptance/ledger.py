@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from candleworks.storage.connection import Connection
-from tests.ingest.streaming import Trade, read_journal, stored, trades_of
+from candleworks.database.connection import Connection
+from tests.feed.streaming import Trade, read_journal, stored, trades_of
 
 
 class Account(NamedTuple):

@@ -20,11 +20,11 @@ import httpx
 import psutil
 import yaml
 
-from candleworks.cli.orchestration import prefect_environment
+from candleworks.runtime.prefect import prefect_environment
 from candleworks.settings import load_settings
 from tests.acceptance.platform import free_port
 from tests.cli.commands import environment
-from tests.ingest.streaming import until
+from tests.feed.streaming import until
 from tests.serving import in_background
 
 ROOT = Path(__file__).parents[2]

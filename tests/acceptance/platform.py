@@ -14,10 +14,10 @@ from typing import Any
 import httpx
 import psutil
 
-from candleworks.storage.connection import Connection, connect
-from candleworks.storage.embedded import EmbeddedServer
+from candleworks.database.connection import Connection, connect
+from candleworks.database.embedded import EmbeddedServer
 from tests.cli.commands import started
-from tests.ingest.streaming import until
+from tests.feed.streaming import until
 
 PREFECT_FILE = Path(__file__).parents[2] / "prefect.yaml"
 STOP_SECONDS = 5  # what a stop may take

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from candleworks.database.connection import connect
+from candleworks.database.engine import Engine
 from candleworks.simulate import RunningSimulator, running_simulator
-from candleworks.storage.connection import connect
-from candleworks.storage.engine import Engine
 from tests.acceptance.orchestra import (
     FEED,
     ROOT,
@@ -29,7 +29,7 @@ from tests.acceptance.orchestra import (
     stop,
 )
 from tests.conftest import clone
-from tests.ingest.streaming import read_journal, stored, trades_of, until
+from tests.feed.streaming import read_journal, stored, trades_of, until
 
 pytestmark = pytest.mark.timeout(900)
 postgres = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)

@@ -20,16 +20,16 @@ import psutil
 import pytest
 
 from candleworks import clock
+from candleworks.database.connection import Connection, connect
+from candleworks.database.embedded import EmbeddedServer
+from candleworks.database.migrations import migrate
 from candleworks.settings import Settings, load_settings
 from candleworks.simulate import RunningSimulator, running_simulator
-from candleworks.storage.connection import Connection, connect
-from candleworks.storage.embedded import EmbeddedServer
-from candleworks.storage.migrations import migrate
 from tests.acceptance.ledger import Account, Ledger
 from tests.acceptance.proxy import Proxy
 from tests.cli.commands import ended, started
 from tests.conftest import timescaledb_build
-from tests.ingest.streaming import count, streaming, until
+from tests.feed.streaming import count, streaming, until
 
 FULL = os.environ.get("RELIABILITY") == "full"
 TIMESCALEDB = os.environ.get("RELIABILITY_TIMESCALEDB") == "1"

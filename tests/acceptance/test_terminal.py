@@ -15,7 +15,7 @@ import pytest
 
 from tests.acceptance.platform import PATIENCE_SECONDS, STOP_SECONDS, database_of, end, free_port, processes_of
 from tests.cli.commands import candleworks, environment
-from tests.ingest.streaming import until
+from tests.feed.streaming import until
 
 ROWS, COLUMNS = 24, 80
 HEADINGS = ["feed", "ticks/s", "last", "tick", "lag", "p50", "lag", "p99", "waiting"]

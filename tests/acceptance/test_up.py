@@ -21,7 +21,7 @@ from tests.acceptance.platform import (
     processes_of,
 )
 from tests.cli.commands import candleworks
-from tests.ingest.streaming import read_journal, stored, trades_of, until
+from tests.feed.streaming import read_journal, stored, trades_of, until
 
 _running: list[Platform] = []
 LEVELS = ("1m", "5m", "15m", "1h", "4h", "1d")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from candleworks.database.engine import Engine
 from candleworks.simulate import running_simulator
-from candleworks.storage.engine import Engine
 from tests.acceptance.platform import PREFECT_FILE, database_of, free_port, platform, processes_of
 from tests.cli.commands import candleworks
 

@@ -11,7 +11,7 @@ import pytest
 
 from candleworks.simulate import running_simulator
 from tests.acceptance.platform import Platform, database_of, platform, processes_of
-from tests.ingest.streaming import until
+from tests.feed.streaming import until
 
 pytestmark = pytest.mark.timeout(400)
 PATIENCE_SECONDS = (

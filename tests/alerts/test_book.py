@@ -8,10 +8,10 @@ from psycopg import errors
 
 from candleworks.alerts import Result, deliver, update
 from candleworks.clock import now
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
 from candleworks.model.notices import Notice
 from candleworks.settings import Settings
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine
 from tests.alerts.conftest import NOW, results, told_to
 from tests.alerts.receivers import Web
 

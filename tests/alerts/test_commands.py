@@ -12,9 +12,9 @@ import pytest
 
 from candleworks.alerts import Result, deliver, update
 from candleworks.alerts.routing import START
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
 from candleworks.settings import Settings
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine
 from tests.alerts.conftest import NOW, results, told_to
 from tests.alerts.receivers import Web
 from tests.cli.commands import ended, started

@@ -14,10 +14,10 @@ from datetime import timedelta
 import pytest
 
 from candleworks.alerts import Delivered, Result, deliver, update
-from candleworks.alerts.guide import first_step
+from candleworks.alerts.first_steps import first_step
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
 from candleworks.settings import Settings
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine
 from tests.alerts.conftest import NOW, results, told_to
 from tests.alerts.receivers import SECRET, Mail, Web
 from tests.cli.commands import environment

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from candleworks.alerts.durations import in_words, with_words
-from candleworks.alerts.guide import FIRST_STEPS
+from candleworks.alerts.first_steps import FIRST_STEPS
 from candleworks.alerts.message import compose
 from candleworks.alerts.recipients import recipients
 from candleworks.alerts.watchdog import MEANINGS

@@ -9,10 +9,10 @@ import pytest
 
 from candleworks.alerts import Delivered, deliver, update
 from candleworks.alerts.routing import START, WATCH, deliverer_name, own_recipients
-from candleworks.alerts.watch import Watch
+from candleworks.alerts.watch_loop import Watch
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
 from candleworks.settings import Settings
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine
 from tests.alerts.conftest import results, told_to
 from tests.alerts.receivers import SECRET, Mail, Web
 from tests.alerts.test_watch import few_sessions  # noqa: F401 - the fixture

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from candleworks.alerts import Delivered, Result, deliver, update
-from candleworks.alerts.watch import Watch
+from candleworks.alerts.watch_loop import Watch
 from candleworks.candles import calendars
 from candleworks.clock import now
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
 from candleworks.model.notices import Notice
 from candleworks.settings import Settings
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine
 from tests.alerts.conftest import NOW, results, told_to
 from tests.alerts.receivers import Web
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from candleworks.alerts.watch import Watch
+from candleworks.alerts.watch_loop import Watch
 from candleworks.candles import calendars
+from candleworks.database.connection import Connection, connect
+from candleworks.database.embedded import EmbeddedServer
+from candleworks.database.engine import Engine
 from candleworks.settings import Settings
-from candleworks.storage.connection import Connection, connect
-from candleworks.storage.embedded import EmbeddedServer
-from candleworks.storage.engine import Engine
 from tests.alerts.conftest import told_to
 from tests.alerts.receivers import Web
 from tests.cli.commands import environment

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from candleworks.alerts.watchdog import judge, look
+from candleworks.database.connection import Connection
 from candleworks.model.alerts import Result
 from candleworks.settings import Feed, Settings, Watch
 from candleworks.storage.calendars import OTHER_STOCKS, Calendar, Session, save_calendar, save_rules
-from candleworks.storage.connection import Connection
-from candleworks.storage.signs import FeedSigns
+from candleworks.storage.liveness import FeedSigns
 
 MONDAY_OPEN = datetime(2026, 1, 5, 16, tzinfo=UTC)  # 11:00 in New York
 SUNDAY = datetime(2026, 1, 4, 16, tzinfo=UTC)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from candleworks.candles.calendars import sync_calendars
+from candleworks.database.connection import Connection, connect
+from candleworks.database.engine import Engine
 from candleworks.settings import Settings, load_settings
-from candleworks.storage.connection import Connection, connect
-from candleworks.storage.engine import Engine
 from tests.conftest import clone, new_template
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from candleworks import clock
 from candleworks.candles.refresh import refresh
-from candleworks.storage.connection import Connection
+from candleworks.database.connection import Connection
 
 from .conftest import Market, at
 

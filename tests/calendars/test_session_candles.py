@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from candleworks import clock
-from candleworks.storage.connection import Connection
+from candleworks.database.connection import Connection
 
 from .conftest import Market, at
 

@@ -12,11 +12,11 @@ import pytest
 
 from candleworks import clock
 from candleworks.candles.calendars import sync_calendars
+from candleworks.database.connection import Connection, connect
 from candleworks.errors import ConfigurationError
 from candleworks.model.trading_day import MONEY
 from candleworks.settings import Calendars, Settings
 from candleworks.storage.calendars import Calendar, save_calendar
-from candleworks.storage.connection import Connection, connect
 
 from .conftest import Market
 
@@ -59,7 +59,7 @@ def test_nothing_changed_costs_nothing(market: Market) -> None:
 import sys
 from candleworks.candles.calendars import sync_calendars
 from candleworks.settings import load_settings
-from candleworks.storage.connection import connect
+from candleworks.database.connection import connect
 with connect({market.dsn!r}) as connection:
     assert sync_calendars(connection, load_settings({{}})) == []
 assert "exchange_calendars" not in sys.modules and "pandas" not in sys.modules

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from candleworks.storage.connection import Connection
+from candleworks.database.connection import Connection
 
 LEVELS = {"1m": 1, "5m": 5, "15m": 15, "1h": 60, "4h": 240, "1d": 1440}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -6,8 +6,8 @@ import pytest
 
 from candleworks.candles.audit import audit
 from candleworks.candles.refresh import refresh
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
 
 LEVELS = ("1m", "5m", "15m", "1h", "4h", "1d")
 DAY = datetime(2026, 3, 4, tzinfo=UTC)

@@ -9,8 +9,8 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from candleworks.candles.refresh import refresh
-from candleworks.storage.connection import Connection, connect
-from candleworks.storage.engine import Engine
+from candleworks.database.connection import Connection, connect
+from candleworks.database.engine import Engine
 from tests.candles.conftest import LEVELS, Market, Tick, tick
 
 WEEK_END = datetime(2022, 10, 24, tzinfo=UTC)  # a Monday: partitions, days and every level meet here

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from candleworks.candles.refresh import refresh
-from candleworks.storage.connection import connect
-from candleworks.storage.engine import Engine
+from candleworks.database.connection import connect
+from candleworks.database.engine import Engine
 from tests.candles.conftest import LEVELS, Market, Tick, tick
 
 PATIENCE_SECONDS = 60

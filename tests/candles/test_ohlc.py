@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from candleworks.storage.connection import Connection
+from candleworks.database.connection import Connection
 from tests.candles.conftest import Market, Tick, candle_of, tick
 
 MONDAY = datetime(2000, 1, 3, tzinfo=UTC)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from candleworks.candles.refresh import refresh
-from candleworks.storage.connection import Connection, connect
-from candleworks.storage.engine import Engine
-from candleworks.storage.queries import query
+from candleworks.database.connection import Connection, connect
+from candleworks.database.engine import Engine
+from candleworks.database.queries import query
 from tests.conftest import clone
 from tests.storage.reads import counted, tables_of
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from candleworks.candles.refresh import refresh
-from candleworks.storage.connection import Connection, connect
+from candleworks.database.connection import Connection, connect
 from tests.conftest import clone
 
 SYMBOL = "EUR/USD"

@@ -9,8 +9,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from candleworks.candles.refresh import refresh
-from candleworks.storage.connection import Connection, connect
-from candleworks.storage.engine import Engine
+from candleworks.database.connection import Connection, connect
+from candleworks.database.engine import Engine
 from tests.candles.conftest import LEVELS, Market, Tick, tick
 
 _numbers = itertools.count()

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
 from tests.cli.commands import Ended
 
 Invoke = Callable[..., Ended]

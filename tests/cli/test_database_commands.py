@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 
+from candleworks.database.connection import Connection
+from candleworks.database.embedded import EmbeddedServer
+from candleworks.database.engine import Engine
 from candleworks.model.trades import MICROSECONDS, Trades
-from candleworks.storage.connection import Connection
-from candleworks.storage.embedded import EmbeddedServer
-from candleworks.storage.engine import Engine
 from candleworks.storage.trades import TradeStore
 from tests.cli.commands import candleworks
 from tests.cli.conftest import Invoke

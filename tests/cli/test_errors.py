@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
 from tests.cli.commands import candleworks
 from tests.cli.conftest import Invoke
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
 from tests.cli.conftest import Invoke
 
 only_postgres = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
 from tests.cli.conftest import Invoke
-from tests.gaps.filling import MINUTE, NOON, vendor
+from tests.gapfill.filling import MINUTE, NOON, vendor
 
 pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
 

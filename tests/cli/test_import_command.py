@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from candleworks.cli.import_report import ImportProgress
-from candleworks.history.reports import Progress
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
+from candleworks.imports.report import Progress
 from tests.cli.conftest import Invoke
 
 on_postgres = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
 from candleworks.simulate import running_simulator
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine
 from tests.cli.commands import Ended, candleworks, ended, started
-from tests.ingest.streaming import count, until
+from tests.feed.streaming import count, until
 
 pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)  # nothing here depends on it
 

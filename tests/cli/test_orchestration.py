@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from candleworks.cli.orchestration import (
+from candleworks.database.engine import Engine
+from candleworks.runtime.prefect import (
     forget_feeds,
     prefect_environment,
     prefect_server,
@@ -13,7 +14,6 @@ from candleworks.cli.orchestration import (
     stopped_feeds,
 )
 from candleworks.settings import Settings, load_settings
-from candleworks.storage.engine import Engine
 
 
 @pytest.fixture

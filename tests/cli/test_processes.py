@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from candleworks import clock
-from candleworks.cli.processes import HEALTHY_SECONDS, LONGEST_WAIT_SECONDS, Child
+from candleworks.runtime.processes import HEALTHY_SECONDS, LONGEST_WAIT_SECONDS, Child
 
 SECONDS = 30
 PROGRAM = "import os; print(os.environ['SAYS'], flush=True); raise SystemExit(int(os.environ['STATUS']))"

@@ -9,9 +9,9 @@ import typer
 import yaml
 
 from candleworks.cli.main import app
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
 from candleworks.settings import CONFIG_FILE, ENVIRONMENT, load_settings
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine
 from tests.cli.conftest import Invoke
 
 ROOT = Path(__file__).parents[2]

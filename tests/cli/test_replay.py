@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from candleworks.storage.connection import Connection, connect
-from candleworks.storage.embedded import EmbeddedServer
-from candleworks.storage.engine import Engine
+from candleworks.database.connection import Connection, connect
+from candleworks.database.embedded import EmbeddedServer
+from candleworks.database.engine import Engine
 from tests.cli.commands import Ended, ended, started
 from tests.cli.conftest import Invoke
 from tests.conftest import clone
-from tests.ingest.streaming import Trade, stored, until
+from tests.feed.streaming import Trade, stored, until
 
 pytestmark = [pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True), pytest.mark.usefixtures("engine")]
 REAL = Path(__file__).parents[3] / "shared" / "data" / "stocks_real_time_2022-10-19.csv"

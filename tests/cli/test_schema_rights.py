@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from candleworks.cli.opening import create_if_empty
+from candleworks.database.connection import Connection, connect, describe
+from candleworks.database.engine import Engine
+from candleworks.database.migrations import migrate, read_migrations
+from candleworks.database.schema import require_schema
+from candleworks.runtime.database import create_if_empty
 from candleworks.settings import load_settings
-from candleworks.storage.connection import Connection, connect, describe
-from candleworks.storage.engine import Engine
-from candleworks.storage.migrations import migrate, read_migrations
-from candleworks.storage.schema import require_schema
 from tests.cli.conftest import Invoke
 
 on_one_engine = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)

@@ -13,15 +13,15 @@ import pytest
 import yaml
 
 from candleworks.candles.calendars import sync_calendars
+from candleworks.database.connection import Connection, connect
+from candleworks.database.embedded import EmbeddedServer
+from candleworks.database.engine import Engine
 from candleworks.settings import load_settings
 from candleworks.simulate import running_simulator
-from candleworks.storage.connection import Connection, connect
-from candleworks.storage.embedded import EmbeddedServer
-from candleworks.storage.engine import Engine
 from tests.cli.commands import started
 from tests.cli.conftest import Invoke
-from tests.ingest.streaming import count, read_journal, stored, trades_of, until
-from tests.ingest.vendor import Vendor
+from tests.feed.streaming import count, read_journal, stored, trades_of, until
+from tests.feed.vendor import Vendor
 
 plain = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)  # nothing here depends on it
 

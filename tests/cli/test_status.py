@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
 from tests.cli.conftest import Invoke
 
 pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)  # the queries are tested on both

@@ -17,11 +17,11 @@ from prefect.settings.models.root import Settings as PrefectSettings
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from candleworks.cli.main import app
+from candleworks.database.connection import connect
+from candleworks.database.engine import Engine, engine_of
+from candleworks.database.migrations import migrate
 from candleworks.settings import load_settings
 from candleworks.settings.document import read_document
-from candleworks.storage.connection import connect
-from candleworks.storage.engine import Engine, engine_of
-from candleworks.storage.migrations import migrate
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -256,7 +256,7 @@ def test_a_new_env_has_passwords_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("engine", [Engine.TIMESCALE], indirect=True)
 def test_the_databases_are_made_for_ordinary_roles(server_dsn: str) -> None:
     """The script of the container makes both, twice without harm; no superuser is needed from there on."""
-    from candleworks.storage.embedded import POSTGRES_BIN  # noqa: PLC0415 - its psql
+    from candleworks.database.embedded import POSTGRES_BIN  # noqa: PLC0415 - its psql
 
     parts = conninfo_to_dict(server_dsn)
     script = (ROOT / "docker/databases.sh").read_text().replace("DATABASE candleworks", "DATABASE compose")

@@ -6,11 +6,11 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from candleworks.database.connection import Connection, connect
+from candleworks.database.embedded import EmbeddedServer
+from candleworks.database.engine import Engine, engine_of
+from candleworks.database.migrations import migrate
 from candleworks.settings import load_settings
-from candleworks.storage.connection import Connection, connect
-from candleworks.storage.embedded import EmbeddedServer
-from candleworks.storage.engine import Engine, engine_of
-from candleworks.storage.migrations import migrate
 from tests.conftest import clone, timescaledb_build
 
 

@@ -12,8 +12,8 @@ import pytest
 from psycopg.rows import dict_row
 
 from candleworks.candles.refresh import refresh
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
 
 Row = dict[str, Any]
 

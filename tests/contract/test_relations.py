@@ -10,7 +10,7 @@ import pytest
 from psycopg import errors
 
 from candleworks.candles.refresh import refresh
-from candleworks.storage.connection import Connection
+from candleworks.database.connection import Connection
 
 CANDLE = [
     "bucket timestamptz",

@@ -7,7 +7,7 @@ from typing import Self
 
 import pytest
 
-from candleworks.ingest.service import Updates
+from candleworks.feed.service import Updates
 from candleworks.settings import Settings, load_settings
 from flows.support import configuration
 from flows.support.configuration import follow_configuration

@@ -28,7 +28,7 @@ from flows.support import deploy as deploying
 from flows.support import removal
 from flows.support.automations import EVENTS, automate
 from flows.support.deploy import FILE, deploy
-from flows.support.leftovers import remove_offline_workers, worker_name
+from flows.support.offline_workers import remove_offline_workers, worker_name
 
 ROOT = Path(__file__).parents[2]
 REFRESH, GAPS, CHECK = (

@@ -14,15 +14,15 @@ from prefect.events import Event
 from prefect.logging import disable_run_logger
 
 from candleworks import clock
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
 from candleworks.errors import TerminalError, TransientError
-from candleworks.history.gap_fill import FillReport, GapFill
-from candleworks.history.importer import import_file
+from candleworks.gapfill.fill import FillReport, GapFill
+from candleworks.imports.importer import import_file
 from candleworks.model.notices import Notice
 from candleworks.settings import Settings
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine
 from candleworks.storage.export import Relation
-from candleworks.storage.gap_fills import Gap
+from candleworks.storage.gaps import Gap
 from flows.audit_candles import audit_candles
 from flows.check_quality import check_quality
 from flows.export_data import export_data

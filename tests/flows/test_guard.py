@@ -8,7 +8,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, StateType
 from prefect.states import AwaitingRetry, Cancelled, Cancelling, Pending, Running, Scheduled
 
-from flows.support.guard import RunGuard
+from flows.support.cancellation import RunGuard
 
 START = [Scheduled(), Pending()]
 

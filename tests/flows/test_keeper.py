@@ -12,8 +12,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 
 from candleworks import clock
 from candleworks.settings import load_settings
-from candleworks.storage.feed_holders import Holders
-from flows.support.keeper import DEAD_AFTER_SECONDS, STUCK_AFTER_SECONDS, Keeper, Verdict, brake_seconds, what_next
+from candleworks.storage.lock_owners import Holders
 from flows.support.names import (
     ALREADY_STREAMING,
     DATABASE_LABEL,
@@ -23,6 +22,7 @@ from flows.support.names import (
     WITH_WORKER,
 )
 from flows.support.process_label import process_label
+from flows.support.restarts import DEAD_AFTER_SECONDS, STUCK_AFTER_SECONDS, Keeper, Verdict, brake_seconds, what_next
 
 NOW = datetime.now(UTC)
 BEGAN = NOW - timedelta(hours=1)

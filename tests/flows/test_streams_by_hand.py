@@ -10,13 +10,13 @@ import psutil
 import pytest
 import yaml
 
+from candleworks.database.connection import connect
+from candleworks.database.engine import Engine
 from candleworks.simulate import running_simulator
-from candleworks.storage.connection import connect
-from candleworks.storage.engine import Engine
-from candleworks.storage.feed_holders import read_holders
+from candleworks.storage.lock_owners import read_holders
 from flows.support.deploy import POOL
 from tests.acceptance.orchestra import Orchestra, Run, orchestra, place
-from tests.ingest.streaming import until
+from tests.feed.streaming import until
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)]
 KEEPER_SECONDS = 7  # it looks every five

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from candleworks.cli.orchestration import RUN_MODULE, runs_left_behind
-from tests.ingest.streaming import until
+from candleworks.runtime.prefect import RUN_MODULE, runs_left_behind
+from tests.feed.streaming import until
 
 STARTING = f"""
 import subprocess, sys

@@ -8,9 +8,9 @@ from psycopg.conninfo import make_conninfo
 
 from candleworks.candles.calendars import sync_calendars
 from candleworks.candles.refresh import refresh
+from candleworks.database.connection import Connection, connect
+from candleworks.database.reader_role import set_up_reader
 from candleworks.settings import load_settings
-from candleworks.storage.connection import Connection, connect
-from candleworks.storage.reader import set_up_reader
 from tests.conftest import clone
 
 NOW = datetime(2026, 11, 18, 16, 30, 20, tzinfo=UTC)  # a Wednesday, New York has been open for two hours

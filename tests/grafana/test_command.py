@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from candleworks.cli.grafana import find_grafana
+from candleworks.database.engine import Engine
 from candleworks.errors import ConfigurationError
+from candleworks.runtime.grafana import find_grafana
 from candleworks.settings import load_settings
-from candleworks.storage.engine import Engine
 from tests.grafana.expansion import GRAFANA
 
 TELLING = """#!{python}
@@ -92,7 +92,7 @@ def test_grafana_is_told_everything_and_stopped_with_us(
 
 def test_every_variable_of_the_provisioning_is_given() -> None:
     """What stands in the files with a $ is set by the command, too."""
-    source = (GRAFANA.parent / "candleworks/cli/grafana.py").read_text()
+    source = (GRAFANA.parent / "candleworks/runtime/grafana.py").read_text()
     text = "".join(path.read_text() for path in (GRAFANA / "provisioning").rglob("*.yaml"))
     names = set(re.findall(r"\$([A-Z_]+)", text))
     assert len(names) > 5

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from candleworks.storage.connection import Connection, connect
-from candleworks.storage.engine import Engine
+from candleworks.database.connection import Connection, connect
+from candleworks.database.engine import Engine
 from tests.grafana.conftest import CHOSEN, NOW
 from tests.grafana.expansion import Query, queries, variable_queries
 from tests.storage.reads import tables_of

@@ -6,12 +6,12 @@ import pytest
 from psycopg import errors
 from psycopg.conninfo import make_conninfo
 
+from candleworks.database.connection import Connection, connect
+from candleworks.database.engine import Engine
+from candleworks.database.migrations import migrate
+from candleworks.database.reader_role import READER, address_of, set_up_reader
 from candleworks.errors import TerminalError
 from candleworks.settings import load_settings
-from candleworks.storage.connection import Connection, connect
-from candleworks.storage.engine import Engine
-from candleworks.storage.migrations import migrate
-from candleworks.storage.reader import READER, address_of, set_up_reader
 from tests.conftest import clone
 
 # Everything in the schema public that belongs to us.

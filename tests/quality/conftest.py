@@ -10,10 +10,10 @@ import pytest
 
 from candleworks.candles.calendars import sync_calendars
 from candleworks.candles.refresh import refresh
+from candleworks.database.connection import Connection, connect
+from candleworks.database.engine import Engine
 from candleworks.quality import Report, run_checks
 from candleworks.settings import Settings, load_settings
-from candleworks.storage.connection import Connection, connect
-from candleworks.storage.engine import Engine
 from tests.conftest import clone, new_template
 
 NOW = datetime(2026, 3, 4, 18, tzinfo=UTC)  # a Wednesday; New York trades from 14:30 to 21:00

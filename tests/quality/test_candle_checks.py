@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from candleworks.quality import history
-from candleworks.storage.engine import Engine
+from candleworks.database.engine import Engine
+from candleworks.quality import candle_window as history
 from tests.quality.conftest import FEED, NOW, Watched, failing
 
 MINUTE = timedelta(minutes=1)

@@ -7,9 +7,9 @@ import sqlalchemy
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
 
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
 from candleworks.storage import quality
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine
 from tests.quality.conftest import Watched, failing
 
 pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)

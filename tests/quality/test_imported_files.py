@@ -8,10 +8,10 @@ from pathlib import Path
 from candleworks import clock
 from candleworks.candles.calendars import sync_calendars
 from candleworks.candles.refresh import refresh
-from candleworks.history.importer import Reading, import_file
+from candleworks.database.connection import Connection
+from candleworks.imports.importer import Reading, import_file
 from candleworks.quality import run_checks
 from candleworks.settings import Settings
-from candleworks.storage.connection import Connection
 from tests.quality.conftest import FEED, failing
 
 ROWS = 600

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from candleworks.candles.audit import audit
+from candleworks.database.engine import Engine
 from candleworks.quality import Report
-from candleworks.storage.engine import Engine
 from tests.quality.conftest import NOW, PRICES, Watched, failing, stats
 from tests.quality.test_candle_checks import corrupt
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from candleworks.database.queries import sql_directory
 from candleworks.quality.registry import CHECKS
 from candleworks.settings import CandleThresholds, Quality, TickThresholds
-from candleworks.storage.queries import sql_directory
 
 DOCS = Path(__file__).parents[2] / "docs"
 WITHOUT_SQL = {"required-fields", "price-positive"}  # Great Expectations says it all

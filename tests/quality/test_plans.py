@@ -6,10 +6,10 @@ import pytest
 
 from candleworks.candles.calendars import sync_calendars
 from candleworks.candles.refresh import refresh
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
 from candleworks.quality import run_checks
 from candleworks.settings import Settings
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine
 from tests.quality.conftest import NOW
 from tests.storage.reads import counted
 

@@ -9,14 +9,14 @@ import psycopg
 import pytest
 
 from candleworks.candles.calendars import sync_calendars
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
 from candleworks.errors import ConfigurationError, TerminalError, TransientError, UsageError
-from candleworks.history.importer import import_file
+from candleworks.imports.importer import import_file
 from candleworks.model.notices import Notice
 from candleworks.quality import run_checks
 from candleworks.quality.registry import CHECKS
 from candleworks.settings import Settings, load_settings
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine
 from candleworks.storage.quality import quality_now, sqlalchemy_url
 from tests.quality.conftest import FEED, NOW, PRICES, Watched, failing
 

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 import pytest
 
 from candleworks.candles.refresh import refresh
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
 from candleworks.quality import Report, run_checks
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine
-from tests.gaps.filling import MINUTE, NOON, SYMBOLS, Platform, Vendor, platform_of, vendor
+from tests.gapfill.filling import MINUTE, NOON, SYMBOLS, Platform, Vendor, platform_of, vendor
 from tests.quality.conftest import failing
 
 HOURS = timedelta(hours=2)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from candleworks.storage.engine import Engine
+from candleworks.database.engine import Engine
 from tests.quality.conftest import FEED, NOW, Watched, failing, stats
 
 MINUTE = timedelta(minutes=1)

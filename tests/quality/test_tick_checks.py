@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from candleworks.database.engine import Engine
 from candleworks.settings import TickThresholds
-from candleworks.storage.engine import Engine
 from tests.quality.conftest import FEED, NOW, PRICES, Watched, failing, stats
 
 MINUTE = timedelta(minutes=1)

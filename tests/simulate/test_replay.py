@@ -11,8 +11,8 @@ from candleworks.clock import now_us
 from candleworks.errors import CandleworksError, TerminalError, UsageError
 from candleworks.simulate import running_simulator
 from candleworks.simulate.catalogue import built_in_catalogue
+from candleworks.simulate.recorded_market import RecordedMarket
 from candleworks.simulate.recording import read_recording
-from candleworks.simulate.replay import RecordedMarket
 
 Join = Callable[..., Any]
 REAL = Path(__file__).parents[3] / "shared" / "data" / "stocks_real_time_2022-10-19.csv"

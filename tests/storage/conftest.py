@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from candleworks.clock import monotonic
+from candleworks.database.connection import Connection
 from candleworks.model.trades import Trades, microseconds_of
-from candleworks.storage.connection import Connection
 from candleworks.storage.trades import Meeting, TradeStore
 
 NEW_YORK = ZoneInfo("America/New_York")

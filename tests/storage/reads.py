@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
 
 
 def tables_of(engine: Engine, *relations: str) -> str:

@@ -14,14 +14,14 @@ from psycopg.conninfo import make_conninfo
 
 from candleworks import clock
 from candleworks.candles.refresh import refresh
+from candleworks.database import adoption
+from candleworks.database.adoption import AdoptionRefusedError
+from candleworks.database.connection import Connection, connect
+from candleworks.database.engine import Engine
+from candleworks.database.migrations import migrate
 from candleworks.errors import TerminalError
-from candleworks.history.importer import import_file
+from candleworks.imports.importer import import_file
 from candleworks.settings import load_settings
-from candleworks.storage import adoption
-from candleworks.storage.adoption import AdoptionRefusedError
-from candleworks.storage.connection import Connection, connect
-from candleworks.storage.engine import Engine
-from candleworks.storage.migrations import migrate
 from tests.conftest import clone
 
 from .conftest import ZONES, at, volumes_of

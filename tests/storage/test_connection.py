@@ -4,9 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from candleworks.database.connection import connect, describe, transient_errors
+from candleworks.database.engine import Engine
 from candleworks.errors import TransientError
-from candleworks.storage.connection import connect, describe, transient_errors
-from candleworks.storage.engine import Engine
 from tests.storage.conftest import wait_for_a_lock
 
 pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)

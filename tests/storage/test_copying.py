@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from candleworks.database.copy import COPY_TRADES, encode_columns, encode_trades
+from candleworks.database.engine import Engine
 from candleworks.model.trades import Trades, moment_of
-from candleworks.storage.copying import COPY_TRADES, encode_columns, encode_trades
-from candleworks.storage.engine import Engine
 from tests.storage.conftest import Book
 
 FIRST_US = 631_152_000_000_000  # 1990

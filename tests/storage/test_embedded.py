@@ -17,15 +17,15 @@ import psycopg
 import pytest
 
 from candleworks.clock import monotonic
+from candleworks.database.embedded import EmbeddedServer
 from candleworks.errors import ConfigurationError, TerminalError
-from candleworks.storage.embedded import EmbeddedServer
 from tests.conftest import can_import
 
 PATIENCE_SECONDS = 60
 USE = """
 import sys
 from pathlib import Path
-from candleworks.storage.embedded import EmbeddedServer
+from candleworks.database.embedded import EmbeddedServer
 print("starting", flush=True)
 with EmbeddedServer(Path(sys.argv[1])).use() as dsn:
     print(dsn, flush=True)
@@ -311,7 +311,7 @@ def ordinary_user() -> pwd.struct_passwd:
         nobody = pwd.getpwnam("nobody")
     except KeyError:
         pytest.skip("there is no user 'nobody' on this machine")
-    if not can_import("candleworks.storage.embedded", **as_user(nobody)):
+    if not can_import("candleworks.database.embedded", **as_user(nobody)):
         pytest.skip(f"other users cannot run {sys.executable}: give them access to it and what it links to")
     return nobody
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from candleworks.database.connection import Connection, connect
+from candleworks.database.embedded import EmbeddedServer
+from candleworks.database.engine import Engine, detect, engine_of
+from candleworks.database.migrations import migrate
 from candleworks.errors import TerminalError
 from candleworks.settings import load_settings
-from candleworks.storage.connection import Connection, connect
-from candleworks.storage.embedded import EmbeddedServer
-from candleworks.storage.engine import Engine, detect, engine_of
 from candleworks.storage.inspection import inspect
-from candleworks.storage.migrations import migrate
 from tests.conftest import timescaledb_build
 
 

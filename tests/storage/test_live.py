@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from candleworks.database.connection import Connection, connect
+from candleworks.database.engine import Engine
 from candleworks.model.trades import Rejection, Trades, microseconds_of
-from candleworks.storage.connection import Connection, connect
-from candleworks.storage.engine import Engine
-from candleworks.storage.live import LiveTrades, RecentTrades, Written
+from candleworks.storage.live_trades import LiveTrades, RecentTrades, Written
 from candleworks.storage.trades import TradeStore
 from tests.storage.conftest import RECEIVED, ZONES, Book, Trade, at, trades_of
 

@@ -7,9 +7,9 @@ import pytest
 
 from candleworks.candles.audit import audit
 from candleworks.candles.refresh import refresh
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
 from candleworks.settings import Settings, load_settings
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine
 from candleworks.storage.inspection import inspect
 from candleworks.storage.maintenance import maintain
 

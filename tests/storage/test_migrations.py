@@ -12,11 +12,11 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from candleworks.clock import monotonic
+from candleworks.database.connection import Connection, connect, describe
+from candleworks.database.engine import Engine
+from candleworks.database.migrations import migrate, read_migrations
 from candleworks.errors import TerminalError
 from candleworks.settings import load_settings
-from candleworks.storage.connection import Connection, connect, describe
-from candleworks.storage.engine import Engine
-from candleworks.storage.migrations import migrate, read_migrations
 from tests.conftest import clone
 from tests.storage.conftest import wait_for_a_lock
 
@@ -24,7 +24,7 @@ PATIENCE_SECONDS = 60
 MIGRATE = """
 import sys
 from candleworks.settings import load_settings
-from candleworks.storage.migrations import migrate
+from candleworks.database.migrations import migrate
 print("ready", flush=True)
 sys.stdin.readline()
 print(*migrate(sys.argv[1], load_settings({})))

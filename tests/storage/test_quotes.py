@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from psycopg import errors
 
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
 
 MOMENT = datetime(2024, 3, 10, 12, tzinfo=UTC)
 INSERT = "INSERT INTO quotes (time, symbol, bid, ask, bid_volume, ask_volume) VALUES (%s, %s, %s, %s, %s, %s)"

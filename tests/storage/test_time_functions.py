@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from candleworks.storage.connection import Connection
+from candleworks.database.connection import Connection
 
 MONDAY = datetime(2000, 1, 3, tzinfo=UTC)
 BUCKETS = [

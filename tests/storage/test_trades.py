@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from candleworks.database.connection import connect
+from candleworks.database.engine import Engine
 from candleworks.model.trades import microseconds_of
-from candleworks.storage.connection import connect
-from candleworks.storage.engine import Engine
 from candleworks.storage.trades import Meeting, Position, TradeStore
 from tests.storage.conftest import ZONES, Book, Trade, at, wait_for_a_lock
 

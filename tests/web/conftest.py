@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from candleworks.storage.connection import Connection
+from candleworks.database.connection import Connection
 from candleworks.web.server import address, listen, run_server
 
 MONDAY = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import httpx
 import pytest
 
-from candleworks.storage.connection import Connection
+from candleworks.database.connection import Connection
 from tests.web.conftest import MONDAY, Store, every_minute
 
 Hole = tuple[str | None, int, int | None, bool]

@@ -5,7 +5,7 @@ from datetime import timedelta
 import httpx
 
 from candleworks import clock
-from candleworks.storage.connection import Connection
+from candleworks.database.connection import Connection
 from tests.web.conftest import MONDAY, Store, every_minute
 
 

@@ -12,10 +12,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from candleworks import __version__, clock
 from candleworks.candles.refresh import refresh
-from candleworks.storage import statistics
-from candleworks.storage.connection import Connection
-from candleworks.storage.queries import query
-from candleworks.storage.statistics import IngestStats
+from candleworks.database.connection import Connection
+from candleworks.database.queries import query
+from candleworks.storage import ingest_stats as statistics
+from candleworks.storage.ingest_stats import IngestStats
 from tests.web.conftest import MONDAY, Store, every_minute, serving
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"

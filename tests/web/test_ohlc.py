@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from candleworks.candles.refresh import refresh
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine
-from candleworks.storage.market import MAX_WAIT_SECONDS
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
+from candleworks.storage.candle_reads import MAX_WAIT_SECONDS
 from tests.web.conftest import MONDAY, Store, every_minute
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from candleworks import clock
 from candleworks.candles.refresh import refresh
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
 from tests.web.browser import Browser, Page, chromium, until
 from tests.web.conftest import MONDAY, Store, every_minute, quoted_every_minute, serving
 from tests.web.test_gaps import open_gaps, settle

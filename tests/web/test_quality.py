@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from candleworks.alerts import Result, update
+from candleworks.database.connection import Connection
 from candleworks.model.quality import QualityResult
 from candleworks.settings import load_settings
-from candleworks.storage.connection import Connection
 from candleworks.storage.quality import save_results
 from tests.storage.reads import counted
 from tests.web.conftest import serving

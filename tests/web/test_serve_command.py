@@ -13,12 +13,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from candleworks.database.connection import Connection, connect
+from candleworks.database.embedded import EmbeddedServer
+from candleworks.database.engine import Engine
+from candleworks.database.migrations import migrate
 from candleworks.settings import load_settings
-from candleworks.storage import market
-from candleworks.storage.connection import Connection, connect
-from candleworks.storage.embedded import EmbeddedServer
-from candleworks.storage.engine import Engine
-from candleworks.storage.migrations import migrate
+from candleworks.storage import candle_reads as market
 from tests.web.browser import until
 from tests.web.conftest import MONDAY, Store, every_minute, serving
 

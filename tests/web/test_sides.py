@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from candleworks.candles.refresh import refresh
-from candleworks.storage.connection import Connection
-from candleworks.storage.engine import Engine
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
 from tests.web.conftest import MONDAY, Store, every_minute, quoted_every_minute
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from candleworks.storage.engine import Engine
+from candleworks.database.engine import Engine
 from tests.serving import in_background
 from tests.web.browser import Browser, chromium
 from tests.web.conftest import MONDAY, Store, quoted_every_minute

@@ -1,0 +1,231 @@
+"""Takes over a database that already has the tables of TimescaleDB's tutorial, `stocks_real_time` and `company`.
+
+The old table is renamed to ..._before_candleworks before the first migration, and its rows are copied into ours after
+the last one, in the same transaction: an interrupted run leaves the database as it was. docs/adoption.md tells why the
+rows are copied.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from psycopg import errors
+
+from candleworks import clock
+from candleworks.database.connection import Connection
+from candleworks.database.queries import query
+from candleworks.errors import TerminalError
+from candleworks.model.trades import LARGEST, SMALLEST
+from candleworks.model.trading_day import calendar_of, zone_of
+from candleworks.settings import Settings
+
+TRADES = "stocks_real_time"
+COMPANIES = "company"
+RANGE_ROWS = 2_000_000  # sorted at once, where the old table has no chunks
+PROGRESS_INTERVAL_SECONDS = 5.0
+
+# What a table to adopt looks like; any of the optional columns may lack.
+_COLUMNS = {
+    TRADES: {"time": "time", "symbol": "text", "price": "number", "day_volume": "number"},
+    COMPANIES: {"symbol": "text", "name": "text", "exchange": "text", "currency": "text", "type": "text"},
+}
+_OPTIONAL = {"exchange", "currency", "type"}
+_CREATED = re.compile(r"\bCREATE (?:TABLE|VIEW|MATERIALIZED VIEW) public\.(%?\w+)")
+_CREATED_BY_FORMAT = {
+    f"{family}candles_{level}" for family in ("", "quote_") for level in ("1m", "5m", "15m", "1h", "4h", "1d")
+}
+
+
+class AdoptionRefusedError(TerminalError):
+    """Something is in the way; `statements` take it out of the way and lose nothing.
+
+    `obstacles` maps each statement to the reason for it.
+    """
+
+    def __init__(self, obstacles: Mapping[str, str]) -> None:
+        self.statements = [f"{statement};" for statement in obstacles]
+        super().__init__(
+            f"The database cannot be taken over as it is ({', '.join(obstacles.values())}): run"
+            f" {' '.join(self.statements)} and migrate again, which keeps every row."
+        )
+
+
+class _Aggregates(NamedTuple):
+    """Continuous aggregates as parallel lists of object ids: itself, what it reads, where it keeps its rows."""
+
+    aggregates: list[int]
+    sources: list[int]
+    stores: list[int]
+
+
+class _Range(NamedTuple):
+    """Rows from `start` up to `stop`, texts of PostgreSQL because they may be infinite."""
+
+    start: str
+    stop: str
+    compressed: bool
+
+
+def set_aside(connection: Connection, pending: Iterable[str]) -> list[str]:
+    """Rename the old tables that the SQL texts `pending` would create anew; return the former names of those to adopt.
+
+    Raises AdoptionRefusedError when something is in the way that cannot be adopted.
+    """
+    tables = adoptable(connection, pending)
+    for rename in tables.values():
+        connection.execute(rename)
+    return sorted(tables, reverse=True)
+
+
+def adoptable(connection: Connection, pending: Iterable[str]) -> dict[str, str]:
+    """Return the old tables that would be adopted, each with the statement that renames it; changes nothing.
+
+    Raises AdoptionRefusedError when something is in the way that cannot be adopted.
+    """
+    names = set(_CREATED.findall("\n".join(pending)))
+    if any(name.startswith("%") for name in names):
+        names |= _CREATED_BY_FORMAT
+    aggregates = _aggregates(connection)
+    found = connection.execute(
+        query("relations_named"), {"names": list(names), "aggregates": aggregates.aggregates}
+    ).fetchall()
+    tables = {name: rename for name, is_table, rename, _ in found if is_table and name in _COLUMNS}
+    obstacles = _obstacles_by_name(connection, found) | _obstacles_by_use(connection, aggregates, list(tables))
+    if obstacles:
+        raise AdoptionRefusedError(obstacles)
+    return tables
+
+
+def _aggregates(connection: Connection) -> _Aggregates:
+    extension = connection.execute(query("has_timescaledb")).fetchone()
+    if not (extension and extension[0]):
+        return _Aggregates([], [], [])
+    rows = connection.execute(query("continuous_aggregates")).fetchall()
+    return _Aggregates(*([row[column] for row in rows] for column in range(3)))
+
+
+def _obstacles_by_name(connection: Connection, found: Sequence[tuple[Any, ...]]) -> dict[str, str]:
+    """Name what has one of our names and is no table that can be adopted."""
+    obstacles = {}
+    for name, is_table, rename, own in found:
+        if own is not None:
+            obstacles[own] = f"{name} belongs to another role"
+        if not is_table or name not in _COLUMNS:
+            obstacles[rename] = f"{name} is a name that candleworks needs"
+        elif problem := _problem_with_columns(connection, name):
+            obstacles[rename] = problem
+        elif kept := _relation(connection, f"{name}_before_candleworks"):
+            obstacles[kept] = f"{name}_before_candleworks is there already"
+    return obstacles
+
+
+def _problem_with_columns(connection: Connection, table: str) -> str | None:
+    columns: dict[str, str] = dict(connection.execute(query("columns_of"), {"table": table}).fetchall())
+    expected = _COLUMNS[table]
+    if columns.items() <= expected.items() and expected.keys() - columns.keys() <= _OPTIONAL:
+        return None
+    return f"{table} has the columns {_listed(columns)} instead of {_listed(expected)}"
+
+
+def _listed(columns: Mapping[str, str]) -> str:
+    return " and ".join(f"{name} {kind}" for name, kind in columns.items())
+
+
+def _relation(connection: Connection, name: str) -> str | None:
+    """Return the statement that renames the relation of that name, None when there is none."""
+    row = connection.execute(query("relations_named"), {"names": [name], "aggregates": []}).fetchone()
+    return str(row[2]) if row else None
+
+
+def _obstacles_by_use(connection: Connection, aggregates: _Aggregates, tables: list[str]) -> dict[str, str]:
+    """Name what depends on the old tables: it would stay with them and never see another row."""
+    readers = connection.execute(query("readers_of"), {"tables": tables, **aggregates._asdict()}).fetchall()
+    references = connection.execute(query("references_to"), {"tables": tables}).fetchall()
+    return {statement: f"{reader} reads the old rows and would get no new ones" for reader, statement in readers} | {
+        statement: f"{user} has a foreign key on {table}" for user, table, statement in references
+    }
+
+
+def adopt(connection: Connection, settings: Settings, tables: Iterable[str]) -> Iterator[str]:
+    """Copy the rows of the tables that were set aside into ours; yield sentences about what was done, as it is done.
+
+    Raises TerminalError when the server has no room for it.
+    """
+    with _room():
+        for table in tables:
+            yield f"{table}: the old table is kept as {table}_before_candleworks until you drop it."
+            for (grant,) in connection.execute(query("grants_of"), {"table": table}).fetchall():
+                connection.execute(grant)
+            yield from _adopt_trades(connection, settings) if table == TRADES else _adopt_companies(connection)
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except errors.OutOfMemory as error:
+        raise TerminalError(
+            f"The old rows need more chunks than the server has locks for ({error.diag.message_primary}): set"
+            " storage.chunk_interval_days in the configuration to 7 or max_locks_per_transaction of the server to 1024"
+            " and migrate again, for nothing was changed."
+        ) from error
+    except errors.DiskFull as error:
+        raise TerminalError(
+            f"The disk of the server is full ({error.diag.message_primary}): make room for a second copy of the old"
+            " rows and migrate again, for nothing was changed."
+        ) from error
+
+
+def _adopt_trades(connection: Connection, settings: Settings) -> Iterator[str]:
+    bounds = _bounds(settings)
+    connection.execute(query("create_stage"))
+    ranges = _ranges(connection)
+    adopted = rejected = 0
+    told_at = clock.monotonic()
+    for part in ranges:
+        connection.execute(query("stage_compressed_range" if part.compressed else "stage_range"), part._asdict())
+        rejected += connection.execute(query("reject_staged"), bounds).rowcount
+        adopted += _place(connection, settings, part)
+        connection.execute(query("empty_stage"))
+        if clock.monotonic() - told_at > PROGRESS_INTERVAL_SECONDS:
+            told_at = clock.monotonic()
+            yield f"{TRADES}: {adopted:,} rows so far."
+    yield f"{TRADES}: {adopted:,} rows were adopted, {rejected:,} that are no ticks stand in rejected_ticks."
+    if compressed := sum(part.compressed for part in ranges):
+        yield (
+            f"{TRADES}: {compressed:,} of {len(ranges):,} parts of the old table are compressed, which forgets the"
+            " order of ticks within a second; day_volume brought it back where it tells."
+        )
+
+
+def _bounds(settings: Settings) -> dict[str, object]:
+    """Return what an import would check rows for."""
+    latest = clock.now() + timedelta(seconds=settings.ingest.max_future_seconds)
+    accept_zero = settings.ingest.accept_zero_prices
+    return {"latest": latest, "accept_zero": accept_zero, "smallest": SMALLEST, "largest": LARGEST}
+
+
+def _ranges(connection: Connection) -> list[_Range]:
+    """Return the parts in which the rows are copied, oldest first; together they are all rows."""
+    extension = connection.execute(query("has_timescaledb")).fetchone()
+    rows = connection.execute(query("chunk_ranges")).fetchall() if extension and extension[0] else []
+    rows = rows or connection.execute(query("week_ranges"), {"max_rows": RANGE_ROWS}).fetchall()
+    return [_Range(*row) for row in rows] or [_Range("-infinity", "infinity", compressed=False)]
+
+
+def _place(connection: Connection, settings: Settings, part: _Range) -> int:
+    """Insert the staged rows of `part` and return how many there were."""
+    symbols = [row[0] for row in connection.execute(query("staged_symbols")).fetchall()]
+    zones = [str(zone_of(calendar_of(symbol, settings.calendars))) for symbol in symbols]
+    connection.execute(query("note_symbols"), {"symbols": symbols, "zones": zones})
+    connection.execute(query("prepare_staged"))
+    return connection.execute(query("place_staged"), {"start": part.start}).rowcount
+
+
+def _adopt_companies(connection: Connection) -> Iterator[str]:
+    adopted = connection.execute(query("adopt_companies")).rowcount
+    row = connection.execute(query("count_companies")).fetchone()
+    more = (row[0] if row else 0) - adopted
+    yield f"{COMPANIES}: {adopted:,} rows were adopted, {more:,} repeat a symbol, whose last row counts, or are empty."

@@ -1,0 +1,1 @@
+"""Ticks and candles out, as CSV, Parquet or Arrow files."""

@@ -1,0 +1,1 @@
+"""Fills recorded gaps with the vendor's one-minute bars."""

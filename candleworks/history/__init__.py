@@ -1,1 +1,0 @@
-"""Files in: what was recorded elsewhere, stored by the same rules as live ticks."""

@@ -1,0 +1,1 @@
+"""Files in: text, Parquet and Arrow, stored by the same rules as live ticks."""

@@ -1,1 +1,0 @@
-"""From a socket to committed rows: feed, batcher, sequencer, writer."""

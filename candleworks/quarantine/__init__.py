@@ -1,1 +1,0 @@
-"""Refused ticks, corrected or newly acceptable, on their way into the tables."""

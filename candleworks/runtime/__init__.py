@@ -1,0 +1,1 @@
+"""What commands and flows share: a database that is ready, child processes, Prefect and Grafana beside `up`."""

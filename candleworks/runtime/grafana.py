@@ -1,0 +1,128 @@
+"""An installed Grafana, shown our database and our dashboards."""
+
+import os
+import secrets
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import candleworks
+from candleworks.database.reader_role import Address
+from candleworks.errors import ConfigurationError, TerminalError
+from candleworks.settings import Settings
+
+GRAFANA = "Grafana"
+
+
+STOP_SECONDS = 2.0
+
+
+PACKAGED_HOMES = (
+    "/usr/share/grafana",
+    "/opt/homebrew/opt/grafana/share/grafana",
+    "/usr/local/opt/grafana/share/grafana",
+)
+
+
+def find_grafana(settings: Settings) -> list[str] | None:
+    """Return the command that starts the installed server; None when there is none."""
+    named = settings.grafana_home
+    if named is not None:
+        for name in ("grafana", "grafana-server"):
+            if (named / "bin" / name).is_file():
+                return _command(named / "bin" / name, named)
+        raise ConfigurationError(
+            f"CANDLEWORKS_GRAFANA_HOME is {named}, which has no bin/grafana: name the directory that Grafana was"
+            " unpacked into, or unset it."
+        )
+    for name in ("grafana", "grafana-server"):
+        if found := shutil.which(name):
+            return _command(Path(found), _home_of(Path(found)))
+    return None
+
+
+def _command(binary: Path, home: Path | None) -> list[str]:
+    where = ["--homepath", str(home)] if home else []
+    return [str(binary), *(["server"] if binary.name == "grafana" else []), *where]
+
+
+def _home_of(binary: Path) -> Path | None:
+    """Return where the files of a Grafana on PATH are: beside it when it was unpacked, else where packages put them."""
+    homes = (binary.resolve().parent.parent, *map(Path, PACKAGED_HOMES))
+    return next((home for home in homes if (home / "conf" / "defaults.ini").is_file()), None)
+
+
+def address_of_page(settings: Settings) -> str:
+    return f"http://127.0.0.1:{settings.grafana_port}/"
+
+
+def environment(settings: Settings, address: Address, password: str) -> Mapping[str, str]:
+    """Return what Grafana and the files in grafana/provisioning read from the environment.
+
+    Everybody on this machine may look; the administrator's password is made up at the first start.
+    """
+    files, data = _files(), settings.home / "grafana"
+    return {
+        "CANDLEWORKS_GRAFANA_DATABASE_HOST": address.host,
+        "CANDLEWORKS_GRAFANA_DATABASE": address.database,
+        "CANDLEWORKS_GRAFANA_SSLMODE": address.sslmode,
+        "CANDLEWORKS_READER_PASSWORD": password,
+        "CANDLEWORKS_GRAFANA_DASHBOARDS": str(files / "dashboards"),
+        "CANDLEWORKS_GRAFANA_ALERTS_PAUSED": os.environ.get("CANDLEWORKS_GRAFANA_ALERTS_PAUSED") or "true",
+        "CANDLEWORKS_GRAFANA_ALERT_WEBHOOK": os.environ.get("CANDLEWORKS_GRAFANA_ALERT_WEBHOOK") or "http://127.0.0.1/",
+        "CANDLEWORKS_GRAFANA_ALERT_REPEAT": os.environ.get("CANDLEWORKS_GRAFANA_ALERT_REPEAT") or "4h",
+        "GF_PATHS_PROVISIONING": str(files / "provisioning"),
+        "GF_PATHS_DATA": str(data),
+        "GF_PATHS_LOGS": str(data / "log"),
+        "GF_PATHS_PLUGINS": str(data / "plugins"),
+        "GF_SERVER_HTTP_ADDR": "127.0.0.1",
+        "GF_SERVER_HTTP_PORT": str(settings.grafana_port),
+        "GF_SECURITY_ADMIN_PASSWORD": _administrator_password(data),
+        "GF_AUTH_ANONYMOUS_ENABLED": "true",
+        "GF_AUTH_ANONYMOUS_ORG_ROLE": "Viewer",
+        "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH": str(files / "dashboards" / "market.json"),
+        "GF_LOG_MODE": "console",
+        "GF_ANALYTICS_REPORTING_ENABLED": "false",
+        "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
+        "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
+        "GF_NEWS_NEWS_FEED_ENABLED": "false",
+        "GF_PLUGINS_PREINSTALL_DISABLED": "true",
+    }
+
+
+def _files() -> Path:
+    """Where the dashboards are: beside the package in a checkout, inside it when installed from a wheel."""
+    package = Path(candleworks.__file__).parent
+    installed = package / "_grafana"
+    return installed if installed.is_dir() else package.parent / "grafana"
+
+
+def _administrator_password(data: Path) -> str:
+    data.mkdir(parents=True, exist_ok=True)
+    kept = data / "admin-password"
+    if not kept.exists():
+        kept.touch(mode=0o600)
+        kept.write_text(secrets.token_urlsafe(24) + "\n")
+    return kept.read_text().strip()
+
+
+def run_grafana(command: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Run until it ends or we are told to stop; it never outlives us."""
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
+    try:
+        status = process.wait()
+    finally:
+        _stop(process)
+    if status:
+        raise TerminalError(f"Grafana has ended with exit status {status}: what it said stands above.")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

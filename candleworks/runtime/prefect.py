@@ -1,0 +1,137 @@
+"""Prefect's processes beside `up`: what they are called with. candleworks itself never imports Prefect."""
+
+import contextlib
+import importlib.util
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+from candleworks.database.prefect_database import prefect_database
+from candleworks.runtime.processes import Child
+from candleworks.settings import Settings
+
+PREFECT_FILE = "prefect.yaml"
+DATABASE_VARIABLE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
+WORKER = "Prefect's worker"
+WORKER_MODULE = "flows.support.worker"
+RUN_MODULE = "prefect.engine"
+RUN_STOP_SECONDS = 2.0
+# A run leaves 80 kB in Prefect's database, most of them events; there are 1,900 runs a day.
+KEPT_RUNS_SECONDS = 3 * 86_400
+KEPT_EVENTS = "PT12H"
+VACUUM_SECONDS = 3_600
+
+
+def orchestrated() -> bool:
+    """Whether the flows can be run from here: they are installed, and prefect.yaml is in this directory."""
+    return importlib.util.find_spec("flows") is not None and Path(PREFECT_FILE).is_file()
+
+
+def server_address(settings: Settings) -> str:
+    return f"http://127.0.0.1:{settings.prefect_port}/"
+
+
+def status_file(settings: Settings) -> Path:
+    return settings.home / "prefect" / "feeds.json"
+
+
+def prefect_server(settings: Settings, logs: Path) -> Child:
+    """Its state is in a file below our home; beside our database where that is somebody's own server."""
+    environment = prefect_environment(settings)
+    if settings.dsn and DATABASE_VARIABLE not in os.environ:
+        environment[DATABASE_VARIABLE] = prefect_database(settings.dsn.get_secret_value())
+    return Child(
+        "Prefect's server",
+        [str(settings.prefect_port)],
+        environment,
+        logs / "prefect-server.log",
+        "flows.support.server",
+        needs_database=False,
+    )
+
+
+def prefect_worker(settings: Settings, environment: Mapping[str, str | None], logs: Path) -> Child:
+    return Child(
+        WORKER,
+        ["--deploy", "--status", str(status_file(settings))],
+        {**prefect_environment(settings), **environment},
+        logs / "prefect-worker.log",
+        WORKER_MODULE,
+    )
+
+
+def prefect_environment(settings: Settings) -> dict[str, str | None]:
+    """Return the settings of our own server and worker; a profile or key of another server must not leak into them."""
+    return {
+        "PREFECT_HOME": str(settings.home / "prefect"),
+        "PREFECT_API_URL": f"{server_address(settings)}api",
+        "PREFECT_API_KEY": None,
+        "PREFECT_PROFILE": None,
+        "PREFECT_SERVER_API_HOST": "127.0.0.1",
+        "PREFECT_SERVER_API_PORT": str(settings.prefect_port),
+        "PREFECT_SERVER_UI_API_URL": f"{server_address(settings)}api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        "DO_NOT_TRACK": "1",
+        # Leases kept in memory end with the server, and the runs that hold them with the leases.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(KEPT_RUNS_SECONDS),
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": str(VACUUM_SECONDS),
+        "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": KEPT_EVENTS,
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_LOGGING_COLORS": "false",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "candleworks",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+        "PYTHONDONTWRITEBYTECODE": None,  # compiled once, runs start three seconds sooner
+        "CANDLEWORKS_HOME": str(settings.home),
+    }
+
+
+def runs_left_behind(home: str | None) -> list[psutil.Process]:
+    """Return the processes of a home's runs whose worker was killed; they report to Prefect as long as it takes."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if RUN_MODULE not in process.cmdline() or process.environ().get("CANDLEWORKS_HOME") != home:
+                continue
+            if not any(WORKER_MODULE in parent.cmdline() for parent in process.parents()):
+                found.append(process)
+    return found
+
+
+def end_left_behind(settings: Settings) -> None:
+    """End the processes of runs whose worker was killed, by force after two seconds."""
+    runs = runs_left_behind(str(settings.home))
+    for run in runs:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            run.terminate()
+    for run in psutil.wait_procs(runs, RUN_STOP_SECONDS)[1]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            run.kill()
+
+
+def forget_feeds(settings: Settings) -> None:
+    """Remove what an earlier worker said about the feeds."""
+    status_file(settings).unlink(missing_ok=True)
+
+
+def stopped_feeds(settings: Settings) -> dict[str, str]:
+    """Return the feeds that are not streamed, each with the reason, as the worker sees it."""
+    return {feed: state["note"] for feed, state in _feeds(settings).items() if state["note"]}
+
+
+def refused_feeds(settings: Settings) -> dict[str, str]:
+    """Return the feeds that cannot be streamed before somebody has changed something, each with the reason."""
+    return {feed: why for feed, why in stopped_feeds(settings).items() if _feeds(settings)[feed]["state"] == "Refused"}
+
+
+def _feeds(settings: Settings) -> dict[str, dict[str, str]]:
+    try:
+        found: dict[str, dict[str, str]] = json.loads(status_file(settings).read_text())
+    except FileNotFoundError:
+        return {}
+    return found

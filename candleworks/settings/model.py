@@ -1,0 +1,103 @@
+"""The whole configuration: the file and the environment."""
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator
+
+from candleworks.errors import ConfigurationError
+from candleworks.settings.feeds import Feed, some
+from candleworks.settings.quality import Quality
+from candleworks.settings.sections import Alerts, Calendars, Candles, Ingest, Rest, Silence, Simulator, Storage
+from candleworks.settings.value_types import VENDOR_FEED_URL, VENDOR_REST_URL, FeedUrl, Port, RestUrl, Section
+
+
+class File(Section):
+    feeds: tuple[Feed, ...] = Field(default=(Feed(),), min_length=1)
+    ingest: Ingest = Ingest()
+    silence: Silence = Silence()
+    candles: Candles = Candles()
+    calendars: Calendars = Calendars()
+    storage: Storage = Storage()
+    rest: Rest = Rest()
+    simulator: Simulator = Simulator()
+    alerts: Alerts = Alerts()
+    quality: Quality = Quality()
+
+    @field_validator("feeds")
+    @classmethod
+    def _distinct_names(cls, feeds: tuple[Feed, ...]) -> tuple[Feed, ...]:
+        names = [feed.name for feed in feeds]
+        if len(set(names)) != len(names):
+            raise ValueError(f"a name of its own for each feed (the names are {', '.join(names)})")
+        return feeds
+
+    @field_validator("feeds")
+    @classmethod
+    def _each_symbol_in_one_feed(cls, feeds: tuple[Feed, ...]) -> tuple[Feed, ...]:
+        """Two feeds would store each tick of it twice; `store_as` tells two listings apart."""
+        found: dict[str, str] = {}
+        for feed in feeds:
+            if shared := sorted(name for name in feed.names if name in found):
+                raise ValueError(f"each symbol in one feed ({some(shared)} in {found[shared[0]]} and in {feed.name})")
+            found |= dict.fromkeys(feed.names, feed.name)
+        return feeds
+
+
+class Settings(File):
+    """The whole configuration. Secrets are masked wherever it is printed."""
+
+    dsn: SecretStr | None = None
+    home: Path = Path(".candleworks")
+    feed_url: FeedUrl = VENDOR_FEED_URL
+    rest_url: RestUrl = VENDOR_REST_URL
+    shows_simulated: bool = False
+    web_port: Port = 8050
+    prefect_port: Port = 4200
+    timescaledb: Path | None = None
+    reader_password: SecretStr | None = None
+    grafana_home: Path | None = None
+    grafana_port: Port = 3000
+    api_key: SecretStr | None = None
+    alert_urls: tuple[SecretStr, ...] = ()
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("home", "timescaledb", "grafana_home")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        try:
+            return path.expanduser().resolve() if path else None
+        except RuntimeError:
+            raise ValueError("a directory, and ~ only for users that exist") from None
+
+    @field_validator("alert_urls", mode="before")
+    @classmethod
+    def _addresses(cls, addresses: object) -> object:
+        if not isinstance(addresses, str):
+            return addresses
+        # A comma may stand inside an address: only one before the next address divides.
+        parts = re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)", addresses.strip(", \t\r\n"))
+        if not all(re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://\S+", part) for part in parts):
+            raise ValueError("addresses of apprise such as json://host/path, separated by commas")
+        return parts
+
+    @property
+    def page_url(self) -> str:
+        """The address of the page that `candleworks serve` serves, without a slash at its end."""
+        return (self.alerts.page_url or f"http://127.0.0.1:{self.web_port}").rstrip("/")
+
+    @property
+    def simulated(self) -> bool:
+        """Whether `up` has to bring its own feed: no key, and no other address to get ticks from."""
+        return self.api_key is None and self.feed_url == VENDOR_FEED_URL
+
+    def feed(self, name: str | None) -> Feed:
+        """Return the feed called `name`, or the only one; UsageError when that is not clear."""
+        if name is None and len(self.feeds) == 1:
+            return self.feeds[0]
+        for feed in self.feeds:
+            if feed.name == name:
+                return feed
+        known = ", ".join(feed.name for feed in self.feeds)
+        raise ConfigurationError(f"There is no feed {name!r} in the configuration: choose one of {known}.")

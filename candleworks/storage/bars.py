@@ -1,0 +1,199 @@
+"""Vendor's bars in the table of trades: ticks whose origin is 'bar', and what is remembered of the bars behind them."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from psycopg.types.multirange import Multirange
+from psycopg.types.range import Range
+
+from candleworks.database.connection import Connection
+from candleworks.database.queries import query
+from candleworks.model.bars import LIVE_ORIGIN, BarTick, MinuteSummary, Spans
+from candleworks.model.trades import microseconds_of, moment_of
+
+MINUTE = timedelta(minutes=1)
+
+
+class Carrier(NamedTuple):
+    """The tick of a bar that carries its volume, which may be unknown."""
+
+    minute_us: int
+    time_us: int
+    volume: float | None
+
+
+class SurroundingTotals(NamedTuple):
+    """Running totals of ticks around a carrier, as query totals_around_bars tells."""
+
+    before: float | None
+    inside: float | None
+    next: float | None
+    after: float | None
+
+
+class PricedTick(NamedTuple):
+    """A tick of a bar with what it carries."""
+
+    tick: BarTick
+    day_volume: float | None
+    volume: float | None
+
+
+class KeptBar(NamedTuple):
+    """What is remembered of a bar: the parts of its minute in gaps, and how many ticks were known there."""
+
+    parts: Spans
+    known: int
+    carrier: Carrier
+
+
+RemovedTick = tuple[str, datetime, float | None]
+
+
+def summarise_minutes(connection: Connection, symbol: str, parts: Mapping[int, Spans]) -> dict[int, MinuteSummary]:
+    """Return what is stored of each minute besides bars; minutes without ticks are left out."""
+    rows = connection.execute(
+        query("minute_summaries"),
+        {
+            "symbol": symbol,
+            "minutes": [moment_of(minute) for minute in parts],
+            "parts": [_multirange(spans) for spans in parts.values()],
+            "live": LIVE_ORIGIN,
+        },
+    ).fetchall()
+    return {
+        microseconds_of(minute): MinuteSummary(microseconds_of(first), microseconds_of(last), *others)
+        for minute, first, last, *others in rows
+    }
+
+
+def remove_bars(connection: Connection, symbol: str, minutes_us: Iterable[int]) -> list[RemovedTick]:
+    """Delete the bars that begin in these minutes, and return the ticks of both."""
+    minutes = sorted(moment_of(minute) for minute in minutes_us)
+    if not minutes:
+        return []
+    deleted_bars = connection.execute(query("delete_vendor_bars"), {"symbol": symbol, "minutes": minutes}).fetchall()
+    spans = [Range(minute, minute + MINUTE) for minute in minutes]
+    spans += [part for (parts,) in deleted_bars for part in parts]
+    stop = max(span.upper for span in spans if span.upper is not None)
+    bounds = {"symbol": symbol, "parts": Multirange(spans), "start": minutes[0], "stop": stop}
+    # Never prepared: a plan that does not know the symbol decompresses all symbols of a chunk.
+    deleted = connection.execute(query("delete_bar_ticks"), bounds, prepare=False)
+    return [(symbol, *row) for row in deleted.fetchall()]
+
+
+def remove_overlapping_bars(connection: Connection, symbol: str, spans: Spans) -> list[RemovedTick]:
+    """Delete the bars that share a moment with ascending spans, and return their ticks."""
+    bounds = {"start": moment_of(spans[0][0]), "stop": moment_of(spans[-1][1])}
+    rows = connection.execute(
+        query("overlapping_bars"), {"symbol": symbol, "parts": _multirange(spans), **bounds}
+    ).fetchall()
+    return remove_bars(connection, symbol, (microseconds_of(minute) for (minute,) in rows))
+
+
+def taken_intervals(connection: Connection, symbol: str, span: tuple[int, int], interval_us: int) -> set[int]:
+    """Return which intervals of [start, stop) hold ticks, or bars as short as these or shorter."""
+    rows = connection.execute(
+        query("taken_intervals"),
+        {
+            "symbol": symbol,
+            "start": moment_of(span[0]),
+            "stop": moment_of(span[1]),
+            "interval": timedelta(microseconds=interval_us),
+        },
+    ).fetchall()
+    return {microseconds_of(start) for (start,) in rows}
+
+
+def has_totals(connection: Connection, symbol: str) -> bool:
+    """Whether any tick of the symbol has a running total."""
+    row = connection.execute(query("has_totals"), {"symbol": symbol}).fetchone()
+    return bool(row and row[0])
+
+
+def remove_covered_bars(connection: Connection, spans: Sequence[tuple[str, datetime, datetime]]) -> list[RemovedTick]:
+    """Delete the bars of minutes of (symbol, first, last) in whose gaps ticks came since; return their ticks."""
+    if not spans:
+        return []
+    symbols, firsts, lasts = (list(column) for column in zip(*spans, strict=True))
+    covered: dict[str, set[int]] = defaultdict(set)
+    for symbol, minutes in connection.execute(
+        query("covered_minutes"), {"symbols": symbols, "firsts": firsts, "lasts": lasts}
+    ).fetchall():
+        covered[symbol].update(microseconds_of(minute) for minute in minutes)
+    return [tick for symbol, minutes in covered.items() for tick in remove_bars(connection, symbol, minutes)]
+
+
+def later_bars(connection: Connection, symbol: str, start_us: int, day_end: datetime) -> list[Carrier]:
+    """Return the carriers of the bars that are stored from a minute on to the end of the trading day."""
+    rows = connection.execute(
+        query("later_bars"), {"symbol": symbol, "start": moment_of(start_us), "day_end": day_end}
+    ).fetchall()
+    return [Carrier(microseconds_of(minute), microseconds_of(time), volume) for minute, time, volume in rows]
+
+
+def totals_around(
+    connection: Connection, symbol: str, carriers: Sequence[Carrier], day: tuple[datetime, datetime]
+) -> list[SurroundingTotals]:
+    """Return the running totals of ticks around each carrier; they are of one trading day and in order."""
+    rows = connection.execute(
+        query("totals_around_bars"),
+        {
+            "symbol": symbol,
+            "minutes": [moment_of(carrier.minute_us) for carrier in carriers],
+            "times": [moment_of(carrier.time_us) for carrier in carriers],
+            "day_start": day[0],
+            "day_end": day[1],
+        },
+    ).fetchall()
+    return [SurroundingTotals(*row[1:]) for row in rows]
+
+
+def totals_before(connection: Connection, symbol: str, moment: datetime) -> tuple[bool, bool]:
+    """Whether ticks are known from before a moment, and whether the last one besides bars had a running total."""
+    row = connection.execute(query("totals_before"), {"symbol": symbol, "moment": moment}).fetchone()
+    return (bool(row[0]), bool(row[1])) if row else (False, False)
+
+
+def insert_bars(
+    connection: Connection, symbol: str, ticks: Sequence[PricedTick], kept: Sequence[KeptBar], received_at: datetime
+) -> None:
+    """Store the ticks of bars, and what is to be remembered of them."""
+    connection.execute(
+        query("insert_bar_ticks"),
+        {
+            "symbol": symbol,
+            "times": [moment_of(priced.tick.time_us) for priced in ticks],
+            "prices": [priced.tick.price for priced in ticks],
+            "day_volumes": [priced.day_volume for priced in ticks],
+            "volumes": [priced.volume for priced in ticks],
+            "received_at": received_at,
+        },
+    )
+    connection.execute(
+        query("save_vendor_bars"),
+        {
+            "symbol": symbol,
+            "minutes": [moment_of(bar.carrier.minute_us) for bar in kept],
+            "parts": [_multirange(bar.parts) for bar in kept],
+            "known": [bar.known for bar in kept],
+            "volumes": [bar.carrier.volume for bar in kept],
+            "volume_times": [moment_of(bar.carrier.time_us) for bar in kept],
+        },
+    )
+
+
+def correct_carrier(
+    connection: Connection, symbol: str, carrier: Carrier, day_volume: float | None, volume: float | None
+) -> None:
+    """Give a stored carrier another running total, or another volume where it has none."""
+    connection.execute(
+        query("correct_bar_total"),
+        {"symbol": symbol, "time": moment_of(carrier.time_us), "day_volume": day_volume, "volume": volume},
+    )
+
+
+def _multirange(spans: Spans) -> Multirange[datetime]:
+    return Multirange([Range(moment_of(start), moment_of(stop), "[)") for start, stop in spans])

@@ -1,0 +1,153 @@
+"""Gaps that wait to be filled, what became of filling them, and the days of bars that are looked at again."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from candleworks.database.connection import Connection
+from candleworks.database.queries import query
+from candleworks.model.bars import Spans
+from candleworks.model.trades import microseconds_of, moment_of
+from candleworks.storage.trades import Day
+
+Outcome = Literal["filled", "market_closed", "empty", "failed"]
+
+
+class Gap(NamedTuple):
+    """A closed gap of a feed; a symbol of None stands for all that the feed had."""
+
+    id: int
+    feed: str
+    symbol: str | None
+    started_at: datetime
+    ended_at: datetime
+    reason: str
+
+
+class FillRecord(NamedTuple):
+    """What became of one symbol of a gap. What lies before `fetched_until` need not be fetched again."""
+
+    gap_id: int
+    symbol: str
+    outcome: Outcome
+    bars: int
+    fetched_until: datetime | None
+    reason: str | None = None
+
+
+class StreamedSymbol(NamedTuple):
+    """A symbol that a feed has, or had until `removed_at`."""
+
+    symbol: str
+    removed_at: datetime | None
+
+
+class Followup(NamedTuple):
+    """A trading day with bars from `first` to `last`; `settled` tells that nothing is to be expected any more."""
+
+    symbol: str
+    day_start: datetime
+    day_end: datetime
+    first: datetime
+    last: datetime
+    top: float | None
+    settled: bool
+
+
+def unfilled_gaps(connection: Connection, feed: str | None, symbol: str | None, since: datetime | None) -> list[Gap]:
+    """Return the closed gaps that wait to be filled, oldest first; `since` leaves out those that ended by then."""
+    rows = connection.execute(query("unfilled_gaps"), {"feed": feed, "symbol": symbol, "since": since}).fetchall()
+    return [Gap(*row) for row in rows]
+
+
+def streamed_symbols(connection: Connection) -> dict[str, list[StreamedSymbol]]:
+    """Return by feed whom it streams or streamed."""
+    streamed: dict[str, list[StreamedSymbol]] = {}
+    for feed, *row in connection.execute(query("streamed_symbols")).fetchall():
+        streamed.setdefault(feed, []).append(StreamedSymbol(*row))
+    return streamed
+
+
+def fill_records(connection: Connection, gaps: Sequence[Gap]) -> dict[tuple[int, str], FillRecord]:
+    """Return what is known of filling these gaps, by gap and symbol."""
+    rows = connection.execute(query("fill_records"), {"gaps": [gap.id for gap in gaps]}).fetchall()
+    records = [FillRecord(*row) for row in rows]
+    return {(record.gap_id, record.symbol): record for record in records}
+
+
+def save_fill_record(connection: Connection, record: FillRecord, at: datetime) -> None:
+    connection.execute(query("save_fill_record"), record._asdict() | {"at": at})
+
+
+def close_gap(connection: Connection, gap: Gap, symbols: Sequence[str], at: datetime) -> bool:
+    """Mark a gap as settled when none of its symbols is missing or failed; tell whether it was."""
+    parameters = {"id": gap.id, "symbols": list(symbols), "at": at}
+    return bool(connection.execute(query("close_gap"), parameters).rowcount)
+
+
+@contextmanager
+def locked_symbol(connection: Connection, symbol: str) -> Iterator[bool]:
+    """Keep others from filling a symbol's gaps; yields False when somebody else does just that."""
+    row = connection.execute(query("try_lock_filling"), {"symbol": symbol}).fetchone()
+    held = bool(row and row[0])
+    try:
+        yield held
+    finally:
+        if held and not connection.closed:
+            connection.execute(query("unlock_filling"), {"symbol": symbol})
+
+
+def fillable_spans(connection: Connection, symbol: str, start: datetime, stop: datetime) -> Spans:
+    """Return what of [start, stop) lies in the symbol's sessions and in the time of which ticks are kept."""
+    parameters = {"symbol": symbol, "start": start, "stop": stop}
+    return _spans(connection.execute(query("fillable_spans"), parameters).fetchall())
+
+
+def market_was_closed(connection: Connection, symbol: str, start: datetime, stop: datetime) -> bool:
+    """Tell whether no moment of [start, stop) lies in the symbol's sessions."""
+    row = connection.execute(query("market_was_closed"), {"symbol": symbol, "start": start, "stop": stop}).fetchone()
+    return bool(row and row[0])
+
+
+def gap_spans(connection: Connection, symbol: str, feeds: Sequence[str], start_us: int, stop_us: int) -> Spans:
+    """Return the closed gaps of a symbol on these feeds that touch [start, stop), filled or not.
+
+    At the bounds of a gap stand good ticks, so they are no part of it.
+    """
+    parameters = {
+        "symbol": symbol,
+        "feeds": list(feeds),
+        "start": moment_of(start_us),
+        "stop": moment_of(stop_us),
+    }
+    spans = _spans(connection.execute(query("gap_spans"), parameters).fetchall())
+    return [(start + 1, stop) for start, stop in spans]
+
+
+def follow_up(connection: Connection, day: Day) -> None:
+    """Have a day with new bars looked at again."""
+    connection.execute(
+        query("follow_up"),
+        {
+            "symbol": day.symbol,
+            "day_start": day.start,
+            "day_end": day.end,
+            "first": day.first,
+            "last": day.last,
+            "top": day.top,
+        },
+    )
+
+
+def read_followups(connection: Connection, now: datetime) -> list[Followup]:
+    """Return the days to look at again, locked to the end of the transaction, but for those that another one has."""
+    return [Followup(*row) for row in connection.execute(query("followups"), {"now": now}).fetchall()]
+
+
+def settle_followup(connection: Connection, found: Followup) -> None:
+    connection.execute(query("settle_followup"), {"symbol": found.symbol, "day_start": found.day_start})
+
+
+def _spans(rows: Sequence[tuple[datetime, datetime]]) -> list[tuple[int, int]]:
+    return [(microseconds_of(start), microseconds_of(stop)) for start, stop in rows]

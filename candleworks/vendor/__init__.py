@@ -1,0 +1,1 @@
+"""Twelve Data: its websocket protocol, its REST API, and the API credits that requests cost."""

@@ -1,0 +1,154 @@
+"""One-minute bars from the vendor's `time_series`.
+
+https://twelvedata.com/docs#time-series: values are texts, the time is naive in the asked zone, both dates are
+inclusive, an answer holds 5,000 bars at most. A bar as it comes:
+    {"datetime":"2026-03-04 14:30:00","open":"261.71","high":"261.80","low":"261.60","close":"261.75","volume":"1200"}
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from candleworks.model.bars import MINUTE_US, Bar
+from candleworks.model.tick_validation import VOLUME_FAULTS, NumberFault, fault_of, price_faults
+from candleworks.model.trades import microseconds_of, moment_of
+from candleworks.settings import Instrument, Settings
+from candleworks.vendor.client import NoCreditsLeftError, NotServedError, VendorAwayError, vendor_client
+from candleworks.vendor.credits import Credits
+
+MAX_BARS = 5_000
+LONGEST_WAIT_SECONDS = 20
+MAX_REFUSALS = 5  # so many minutes in a row without a credit: somebody else spends them
+_FORMAT = "%Y-%m-%d %H:%M:%S"
+_NOTHING = "no data is available"
+
+
+class Window(NamedTuple):
+    """The minutes [start, stop) in microseconds since 1970, as many as one answer holds at most."""
+
+    start_us: int
+    stop_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class BarAnswer:
+    """The bars of a window, oldest first; `refused` says of each minute with an unusable bar what is wrong with it."""
+
+    bars: list[Bar]
+    refused: dict[int, str]
+
+
+class VendorBars:
+    """Asks for bars within the budget of credits, and again when the vendor fails."""
+
+    def __init__(self, settings: Settings, credits_: Credits) -> None:
+        self._client = vendor_client(settings)
+        self._credits = credits_
+        self._price_faults = price_faults(accept_zero=settings.ingest.accept_zero_prices)
+        self._retrying = Retrying(
+            retry=retry_if_exception_type(VendorAwayError),
+            wait=wait_random_exponential(multiplier=0.5, max=LONGEST_WAIT_SECONDS),
+            stop=stop_after_attempt(settings.rest.attempts),
+            reraise=True,
+        )
+
+    def read(self, symbol: str | Instrument, window: Window) -> BarAnswer:
+        """Return the bars of a window; none when the vendor has nothing for it.
+
+        Raises VendorAwayError, NotServedError, KeyRefusedError, NoCreditsLeftError or NoCreditsTodayError.
+        """
+        try:
+            rows = self._retrying(self._rows, symbol, window)
+        except NotServedError as error:
+            if _NOTHING in error.words.lower():
+                return BarAnswer([], {})
+            raise
+        return _parse(rows, window, self._price_faults)
+
+    def _rows(self, symbol: str | Instrument, window: Window) -> list[Any]:
+        for attempt in range(1, MAX_REFUSALS + 1):
+            self._credits.spend()
+            try:
+                return self._ask(symbol, window)
+            except NoCreditsLeftError as error:
+                self._credits.refused(error.retry_after_seconds, error.words, whole_day=error.whole_day)
+                if attempt == MAX_REFUSALS:
+                    raise
+        raise AssertionError
+
+    def _ask(self, symbol: str | Instrument, window: Window) -> list[Any]:
+        series = self._client.time_series(
+            **_listing(symbol),
+            interval="1min",
+            timezone="UTC",
+            order="asc",
+            outputsize=None,  # the package would ask for 30
+            dp=None,  # the package would ask for 5 digits
+            start_date=moment_of(window.start_us).strftime(_FORMAT),
+            end_date=moment_of(window.stop_us - MINUTE_US).strftime(_FORMAT),
+        )
+        body = series.price_endpoint.execute().json()
+        values = body.get("values", []) if isinstance(body, dict) else None
+        if not isinstance(values, list):
+            raise VendorAwayError("The vendor's time series has another shape than documented: try again later.")
+        return values
+
+
+def _listing(symbol: str | Instrument) -> dict[str, str]:
+    if isinstance(symbol, str):
+        return {"symbol": symbol}
+    found = {name: getattr(symbol, name) for name in ("symbol", "mic_code", "exchange", "type")}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _parse(rows: list[Any], window: Window, faults: Sequence[NumberFault]) -> BarAnswer:
+    answer = BarAnswer([], {})
+    seen: set[int] = set()
+    for row in rows:
+        minute_us = _minute_us(row)
+        if not window.start_us <= minute_us < window.stop_us or minute_us in seen:
+            continue
+        seen.add(minute_us)
+        bar, problem = _bar(row, minute_us, faults)
+        if bar is None:
+            answer.refused[minute_us] = problem
+        else:
+            answer.bars.append(bar)
+    answer.bars.sort(key=lambda bar: bar.minute_us)
+    return answer
+
+
+def _minute_us(row: Any) -> int:
+    """Return the minute that a row names; VendorAwayError when it names none, for then nothing is known of it."""
+    try:
+        minute_us = microseconds_of(datetime.strptime(row["datetime"], _FORMAT).replace(tzinfo=UTC))
+    except (KeyError, TypeError, ValueError):
+        minute_us = 1
+    if minute_us % MINUTE_US:
+        raise VendorAwayError(f"The vendor's time series has a bar of no minute ({row!r:.100}): try again later.")
+    return minute_us
+
+
+def _bar(row: Mapping[str, Any], minute_us: int, faults: Sequence[NumberFault]) -> tuple[Bar | None, str]:
+    """Return the bar, or what is wrong with it."""
+    try:
+        prices = [float(row[name]) for name in ("open", "high", "low", "close")]
+        volume = None if row.get("volume") is None else float(row["volume"])
+    except (KeyError, TypeError, ValueError):
+        return None, f"its values are no numbers: {dict(row)!r:.200}"
+    opened, high, low, close = prices
+    if not all(_passes(price, faults) for price in prices):
+        return None, f"it has prices that are none: {dict(row)!r:.200}"
+    if not low <= min(opened, close) <= max(opened, close) <= high:
+        return None, f"its prices contradict each other: {dict(row)!r:.200}"
+    if volume is not None and not _passes(volume, VOLUME_FAULTS):
+        return None, f"its volume is none: {dict(row)!r:.200}"
+    return Bar(minute_us, opened, high, low, close, volume), ""
+
+
+def _passes(value: float, faults: Sequence[NumberFault]) -> bool:
+    return math.isfinite(value) and fault_of(value, faults) is None

@@ -1,0 +1,38 @@
+"""What the answers of several addresses have in common."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from fastapi import Request
+from starlette.datastructures import URL
+
+from candleworks.storage.candle_reads import Market
+
+
+class UnknownSymbolError(LookupError):
+    """Nothing was ever stored for the symbol."""
+
+    def __init__(self, symbol: str) -> None:
+        super().__init__(f"The symbol {symbol!r} is not stored: /symbols lists those that are.")
+
+
+def require_known(market: Market, symbol: str) -> None:
+    """Raise UnknownSymbolError for a symbol without candles and company."""
+    if not market.sides(symbol) and not market.has_company(symbol):
+        raise UnknownSymbolError(symbol)
+
+
+def iso(moment: datetime | None) -> str | None:
+    """Write an aware time as ISO 8601 in UTC that ends in Z."""
+    return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def page_address(request: Request, parameters: Mapping[str, object]) -> str:
+    """Return the address of the request with other parameters; those that are None are left out."""
+    given = {name: value for name, value in parameters.items() if value is not None}
+    return str(URL(str(request.url.replace(query=""))).include_query_params(**given))
+
+
+def link(following: str | None) -> dict[str, str]:
+    """Return the header that names the next page, if there is one."""
+    return {} if following is None else {"Link": f'<{following}>; rel="next"'}

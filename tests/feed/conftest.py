@@ -1,0 +1,20 @@
+"""What the tests of the live path share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from candleworks.feed import reconnection as supervisor
+from tests.feed.vendor import Vendor
+
+
+@pytest.fixture
+def vendor() -> Iterator[Vendor]:
+    with Vendor().listening() as vendor:
+        yield vendor
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reconnect after some 50 ms instead of a second."""
+    monkeypatch.setattr(supervisor, "FIRST_WAIT_SECONDS", 0.05)

@@ -1,0 +1,116 @@
+"""Whatever comes between the ticks, the stream goes on and nothing is dropped silently."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
+from candleworks.settings import Settings
+from candleworks.simulate import running_simulator
+from tests.feed.streaming import (
+    Trade,
+    count,
+    counted,
+    price,
+    read_journal,
+    rejected,
+    stored,
+    streaming,
+    trades_of,
+    until,
+)
+from tests.feed.vendor import Vendor
+
+pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)  # nothing here depends on it
+NOW = int(time.time())
+LATER = NOW + 100_000
+
+
+def event(**changes: object) -> str:
+    known = {"event": "price", "symbol": "AAPL", "timestamp": NOW, "price": 1.5, "day_volume": 7}
+    return json.dumps({key: value for key, value in (known | changes).items() if value is not ...})
+
+
+BAD = {
+    "a missing price": (event(price=...), "price is missing"),
+    "a null price": (event(price=None), "price is null, not a finite number"),
+    "a negative price": (event(price=-1.5), "price -1.5 is negative"),
+    "a price of zero": (event(price=0), "price 0.0 is zero"),
+    "a bid of zero": (event(bid=0, ask=1.6), "bid 0.0 is zero"),
+    "an ask of zero": (event(bid=1.4, ask=0), "ask 0.0 is zero"),
+    "a negative ask": (event(ask=-1), "ask -1.0 is negative"),
+    "a price that is NaN": (event(price=float("nan")), "price is NaN, not a finite number"),
+    "a price in quotes": (event(price="1.5"), 'price is "1.5", not a finite number'),
+    "a symbol that was not asked for": (event(symbol="GOOG"), "symbol 'GOOG' was not asked for"),
+    "a missing symbol": (event(symbol=...), "symbol is missing"),
+    "a stamp in the future": (event(timestamp=LATER), f"stamp {LATER} is # s in the future"),
+    "a stamp in milliseconds": (event(timestamp=NOW * 1000), f"stamp {NOW * 1000} is # s in the future"),
+    "a stamp before 1990": (event(timestamp=1), "stamp 1 is before 1990"),
+    "a stamp that is no number": (event(timestamp="now"), 'stamp is "now", not a whole number of seconds'),
+    "a stamp with a fraction": (event(timestamp=1.5), "stamp is 1.5, not a whole number of seconds"),
+    "no JSON": ("hello", "no JSON: Expecting value: line 1 column 1 (char 0)"),
+    "an unknown event": (event(event="dividend"), 'unknown event "dividend"'),
+    "two events in one frame": (
+        f"{event()},{event()}",
+        f"no JSON: Extra data: line 1 column {len(event()) + 1} (char {len(event())})",
+    ),
+    "an empty frame": ("", "empty frame"),
+    "a negative day volume": (event(day_volume=-7), "day_volume -7.0 is negative"),
+}
+
+
+def without_age(reason: str) -> str:
+    """How far ahead a stamp is depends on the moment of its arrival."""
+    words = reason.split()
+    return " ".join([*words[:3], "#", *words[4:]]) if reason.endswith("in the future") else reason
+
+
+def test_bad_ticks_are_kept_and_counted_while_the_others_stream(
+    settings: Settings, connection: Connection, tmp_path: Path
+) -> None:
+    """Each lands in the quarantine with its reason and as it came; the ticks around it are stored, every one."""
+    journal = tmp_path / "journal"
+    with (
+        running_simulator(rate=300, symbols=["AAPL", "BTC/USD"], journal=journal) as simulator,
+        streaming(settings, simulator.feed_url, "AAPL", "BTC/USD"),
+    ):
+        until(lambda: count(connection) > 10)
+        for text, _ in BAD.values():
+            assert simulator.send(text) == 1
+        until(lambda: len(rejected(connection)) == len(BAD))
+        before = count(connection)
+        until(lambda: count(connection) > before + 10)
+        assert simulator.stats()["accepted_connections"] == 1
+    found = [(without_age(reason), payload) for reason, payload in rejected(connection)]
+    assert found == [(reason, text) for text, reason in BAD.values()]
+    assert connection.execute("SELECT DISTINCT feed FROM rejected_ticks").fetchall() == [("twelvedata",)]
+    assert stored(connection) == trades_of(read_journal(journal))
+    assert counted(connection, "rejected") == len(BAD)
+    assert counted(connection, "ticks") == count(connection)
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        (b"\xff" + price(NOW), "no UTF-8: invalid start byte at byte 0"),
+        (b"x" * 1_000_000, "no JSON: Expecting value: line 1 column 1 (char 0)"),
+        (b'{"event":"price","note":' + b"[" * 500_000, "no price event: nested too deeply"),
+        (b"a\x00b", "no JSON: Expecting value: line 1 column 1 (char 0)"),
+        (price(NOW, symbol="A\x00"), "symbol 'A\\x00' was not asked for"),
+    ],
+    ids=["no UTF-8", "a megabyte of garbage", "deeply nested", "a zero byte", "an escaped zero byte"],
+)
+def test_frames_that_no_simulator_sends_are_survived(
+    settings: Settings, vendor: Vendor, connection: Connection, frame: bytes, reason: str
+) -> None:
+    """Ticks before and after them in the same batch are stored; what the database's text cannot hold is replaced."""
+    with streaming(settings, vendor.url, "AAPL"):
+        until(lambda: vendor.heard)
+        vendor.send(price(NOW), frame, price(NOW + 1))
+        until(lambda: count(connection) == 2)
+    assert rejected(connection) == [(reason, frame.decode(errors="replace").replace("\x00", "\ufffd"))]
+    assert stored(connection) == {Trade("AAPL", NOW + second, 1.0, None): 1 for second in (0, 1)}
+    assert len(vendor.paths) == 1

@@ -1,0 +1,317 @@
+"""Refused ticks, tried again on the way that they first came."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
+from candleworks.errors import UsageError
+from candleworks.imports.importer import import_file
+from candleworks.model.trades import Rejection, Trades, microseconds_of
+from candleworks.rejected.import_lines import LineForm
+from candleworks.rejected.retry import replay
+from candleworks.settings import Feed, Settings
+from candleworks.storage.live_trades import LiveTrades, RecentTrades
+from candleworks.storage.rejected import quarantine
+from candleworks.storage.rejected_list import Selection, list_rejected
+from candleworks.storage.trades import TradeStore
+from tests.storage.conftest import NEW_YORK
+
+NOON = datetime(2022, 10, 19, 16, tzinfo=UTC)
+RECEIVED = NOON + timedelta(milliseconds=250)
+on_one_engine = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
+
+
+def frame(**fields: object) -> str:
+    """A price frame as the vendor sends it."""
+    told = {"event": "price", "symbol": "AAPL", "timestamp": int(NOON.timestamp()), "price": 143.2, "day_volume": 700}
+    return json.dumps(told | fields, separators=(",", ":"))
+
+
+def refuse(connection: Connection, *payloads: str, feed: str = "twelvedata", reason: str = "refused") -> None:
+    us = microseconds_of(RECEIVED)
+    quarantine(connection, feed, [Rejection(us, reason, payload) for payload in payloads])
+
+
+class Quarantine:
+    """The quarantine of one database."""
+
+    def __init__(self, connection: Connection, settings: Settings) -> None:
+        self.connection = connection
+        self.settings = settings
+
+    def replay(
+        self, *assignments: tuple[str, str], payload: str | None = None, form: LineForm | None = None
+    ) -> list[tuple[str, str | None] | None]:
+        """Replay everything that is refused, oldest first."""
+        ticks = list_rejected(self.connection, Selection(everything=True), None)[::-1]
+        done = replay(self.connection, self.settings, ticks, dict(assignments), payload, form or LineForm())
+        return [None if each.result is None else (each.result.outcome, each.result.refusal) for each in done]
+
+    def trades(self) -> list[tuple[object, ...]]:
+        return self.connection.execute(
+            "SELECT time, symbol, price, day_volume, volume FROM stocks_real_time ORDER BY symbol, time"
+        ).fetchall()
+
+    def record(self) -> list[tuple[object, ...]]:
+        return self.connection.execute(
+            "SELECT outcome, resolved_at IS NOT NULL, corrected, refusal FROM rejected_ticks ORDER BY id"
+        ).fetchall()
+
+
+@pytest.fixture
+def quarantined(connection: Connection, settings: Settings) -> Quarantine:
+    return Quarantine(connection, settings)
+
+
+def store(connection: Connection, prices: Sequence[float]) -> None:
+    """Trades of AAPL that came live before, all within the same second."""
+    us = microseconds_of(NOON)
+    count = len(prices)
+    none: list[float | None] = [None] * count
+    trades = Trades(
+        [us] * count,
+        list(range(count)),
+        ["AAPL"] * count,
+        list(prices),
+        none[:],
+        none[:],
+        none[:],
+        none[:],
+        [us] * count,
+    )
+    LiveTrades(TradeStore(connection, "test", lambda _: NEW_YORK), "live", RecentTrades()).write(trades, Trades(), [])
+
+
+def import_trades(quarantined: Quarantine, rows: Sequence[tuple[datetime, float]]) -> int:
+    """Store ticks of AAPL from a file; return how many were stored."""
+    path = quarantined.settings.home.parent / "history.csv"
+    path.write_text("time,symbol,price\n" + "".join(f"{time.isoformat()},AAPL,{price}\n" for time, price in rows))
+    return import_file(quarantined.connection, quarantined.settings, path).record.stored
+
+
+STORED = ("stored", None)
+
+
+def test_a_tick_that_is_acceptable_now_is_stored(quarantined: Quarantine, connection: Connection) -> None:
+    """Its symbol was added to the feed: it stands behind what is stored of its second, with the time of its arrival."""
+    store(connection, [141.0, 142.0])
+    refuse(connection, frame(), reason="symbol 'AAPL' was not asked for")
+    assert quarantined.replay() == [STORED]
+    assert [row[2] for row in quarantined.trades()] == [141.0, 142.0, 143.2]
+    assert quarantined.trades()[2][0] == NOON + timedelta(microseconds=2)
+    origin = connection.execute("SELECT received_at, origin FROM stocks_real_time WHERE price = 143.2").fetchone()
+    assert origin == (RECEIVED, "twelvedata")
+    assert quarantined.record() == [("stored", True, None, None)]
+
+
+def test_replaying_twice_stores_nothing_twice(quarantined: Quarantine, connection: Connection) -> None:
+    """Neither what is noted as stored, nor what is stored and was not noted."""
+    refuse(connection, frame(), frame(price=144.0))
+    assert quarantined.replay() == [STORED, STORED]
+    assert quarantined.replay() == [None, None]
+    connection.execute("UPDATE rejected_ticks SET outcome = NULL, resolved_at = NULL")
+    assert quarantined.replay() == [("duplicate", None)] * 2
+    assert len(quarantined.trades()) == 2
+    assert quarantined.record() == [("duplicate", True, None, None)] * 2
+
+
+@on_one_engine
+def test_each_of_many_is_judged_by_itself(quarantined: Quarantine, connection: Connection) -> None:
+    """What is stored already, or still wrong, does not keep the others out."""
+    refuse(connection, frame(price=1))
+    assert quarantined.replay() == [STORED]
+    prices = [2, 1, -1, 3]
+    refuse(connection, *(frame(price=price) for price in prices))
+    connection.execute("DELETE FROM rejected_ticks WHERE id = 1")
+    assert quarantined.replay() == [STORED, ("duplicate", None), ("refused", "price -1.0 is negative"), STORED]
+    assert [row[2] for row in quarantined.trades()] == [1.0, 2.0, 3.0]
+
+
+@on_one_engine
+def test_two_equal_ticks_are_two_trades(quarantined: Quarantine, connection: Connection) -> None:
+    """Two deliveries of equal frames are told from one that is replayed twice."""
+    refuse(connection, frame(), frame())
+    assert quarantined.replay() == [STORED, STORED]
+    assert [row[0] for row in quarantined.trades()] == [NOON, NOON + timedelta(microseconds=1)]
+
+
+def test_a_tick_is_corrected(quarantined: Quarantine, connection: Connection) -> None:
+    """What was replayed is kept beside what came; volumes around it are right."""
+    refuse(connection, frame(price=-143.2), reason="price -143.2 is negative")
+    refuse(connection, frame(price=-143.3, timestamp=int(NOON.timestamp()) + 1, day_volume=750))
+    assert quarantined.replay(("price", "143.2"), ("bid", "null")) == [STORED, STORED]
+    assert [row[2:] for row in quarantined.trades()] == [(143.2, 700.0, None), (143.2, 750.0, 50.0)]
+    assert quarantined.record()[0] == ("stored", True, frame(bid=None), None)
+
+
+@on_one_engine
+@pytest.mark.parametrize(
+    ("payload", "refusal"),
+    [
+        (frame(symbol="MSFX"), "symbol 'MSFX' was not asked for"),
+        (frame(price=-1), "price -1.0 is negative"),
+        (frame(price=0), "price 0.0 is zero"),
+        (frame(bid=0), "bid 0.0 is zero"),
+        (frame(price=None), "price is null, not a finite number"),
+        (frame(timestamp=4_000_000_000), "stamp 4000000000 is "),
+        ("not JSON", "no JSON: "),
+        ("", "empty frame"),
+    ],
+)
+def test_what_is_still_wrong_is_refused_again(
+    quarantined: Quarantine, connection: Connection, payload: str, refusal: str
+) -> None:
+    """By the rules of the feed; the record says why, and it can be tried again."""
+    refuse(connection, payload)
+    for _ in range(2):
+        ((outcome, reason),) = [each for each in quarantined.replay() if each]
+        assert outcome == "refused"
+        assert reason is not None
+        assert reason.startswith(refusal)
+    assert quarantined.record() == [("refused", False, None, reason)]
+    assert quarantined.replay(payload=frame()) == [STORED]
+    assert quarantined.record() == [("stored", True, frame(), None)]
+
+
+def test_what_is_far_from_the_stored_prices_is_refused_again(quarantined: Quarantine, connection: Connection) -> None:
+    """Near the tick before it or after it will do, so that the first ticks after a split come in; 1e29 stays out."""
+    noon = int(NOON.timestamp())
+    assert import_trades(quarantined, [(NOON, 300.0), (NOON + timedelta(seconds=9), 15.0)]) == 2
+    far = [
+        frame(timestamp=noon + 1, price=15.1),
+        frame(timestamp=noon + 2, price=1e29),
+        frame(timestamp=noon, price=15.2),
+    ]
+    refuse(connection, *far, reason="price 15.1 is less than 1/10 of the last known price 300.0")
+    assert quarantined.replay() == [
+        STORED,
+        STORED,
+        ("refused", "price 1e+29 is more than 10 times the last known price 15.1"),
+    ]
+
+
+@on_one_engine
+def test_the_age_of_a_replayed_tick_counts_from_its_first_arrival(
+    quarantined: Quarantine, connection: Connection
+) -> None:
+    """However long it waited to be replayed."""
+    refuse(connection, frame(), frame(timestamp=int(NOON.timestamp()) - 40 * 86_400))
+    stamp = int(NOON.timestamp()) - 40 * 86_400
+    assert quarantined.replay() == [STORED, ("refused", f"stamp {stamp} is 40 days older than its arrival")]
+
+
+def test_what_the_database_refused_is_replayed(quarantined: Quarantine, connection: Connection) -> None:
+    """It was kept as its values; a database that still refuses it is the reason that is noted."""
+    connection.execute("ALTER TABLE stocks_real_time ADD CONSTRAINT no_tens CHECK (price <> 10)")
+    connection.execute("SELECT candleworks.prepare_ticks(%s, %s)", [NOON, NOON])
+    trades = Trades(
+        [microseconds_of(NOON)], [0], ["AAPL"], [10.0], [5.0], [None], [9.5], [None], [microseconds_of(NOON)]
+    )
+    live = LiveTrades(TradeStore(connection, "twelvedata", lambda _: NEW_YORK), "twelvedata", RecentTrades())
+    assert live.write(trades, Trades(), []).rejected == 1
+    ((outcome, reason),) = [each for each in quarantined.replay() if each]
+    assert outcome == "refused"
+    assert reason is not None
+    assert reason.startswith("the database refused it: ")
+    connection.execute("ALTER TABLE stocks_real_time DROP CONSTRAINT no_tens")
+    assert quarantined.replay() == [STORED]
+    row = connection.execute("SELECT time, price, day_volume, bid, ask FROM stocks_real_time").fetchone()
+    assert row == (NOON, 10.0, 5.0, 9.5, None)
+
+
+@on_one_engine
+def test_a_feed_that_is_gone_is_named(quarantined: Quarantine, connection: Connection) -> None:
+    """Its rules are not known."""
+    refuse(connection, frame(), feed="elsewhere")
+    assert quarantined.replay() == [("refused", "no feed named 'elsewhere' is configured")]
+    elsewhere = (Feed(name="elsewhere", symbols=("AAPL",)),)
+    again = Quarantine(connection, quarantined.settings.model_copy(update={"feeds": elsewhere}))
+    assert again.replay() == [STORED]
+
+
+HEADER = "symbol,price,time,day_volume"
+
+
+@on_one_engine
+def test_zero_prices_are_replayed_once_they_are_accepted(
+    quarantined: Quarantine, connection: Connection, tmp_path: Path
+) -> None:
+    """Frames and lines follow the setting that live ticks and files follow."""
+    refuse(connection, frame(price=0), frame(bid=0, ask=0), reason="price 0.0 is zero")
+    path = tmp_path / "ticks.csv"
+    path.write_text(f"{HEADER}\nAAPL,140,2022-10-19 16:00:01+00,710\nAAPL,0,2022-10-19 16:00:02+00,720\n")
+    assert import_file(connection, quarantined.settings, path).record.rejected == 1
+    assert [each and each[0] for each in quarantined.replay()] == ["refused"] * 3
+    ingest = quarantined.settings.ingest.model_copy(update={"accept_zero_prices": True})
+    quarantined.settings = quarantined.settings.model_copy(update={"ingest": ingest})
+    assert quarantined.replay() == [STORED] * 3
+    assert sorted(row[2] for row in quarantined.trades()) == [0.0, 0.0, 140.0, 143.2]
+
+
+def test_refused_lines_of_a_file_are_corrected(quarantined: Quarantine, connection: Connection, tmp_path: Path) -> None:
+    """By the names of the columns in its header."""
+    path = tmp_path / "ticks.csv"
+    path.write_text(f"{HEADER}\nAAPL,143.5,2022-10-19 15:59:59+00,10\nAAPL,-1,2022-10-19 16:00:00+00,20\n")
+    assert import_file(connection, quarantined.settings, path).record.rejected == 1
+    assert quarantined.replay() == [("refused", "price '-1' is negative")]
+    assert quarantined.replay(("price", "144")) == [STORED]
+    assert [row[0] for row in quarantined.trades()] == [NOON - timedelta(seconds=1), NOON]
+    assert quarantined.trades()[1][2:] == (144.0, 20.0, 10.0)
+    assert quarantined.record() == [("stored", True, "AAPL,144,2022-10-19 16:00:00+00,20", None)]
+    assert quarantined.replay() == [None]
+
+
+@on_one_engine
+def test_lines_of_a_file_that_is_gone_are_corrected(quarantined: Quarantine, connection: Connection) -> None:
+    """By the columns that are told, or by the usual ones where none are."""
+    refuse(connection, "AAPL,-1,2022-10-19 16:00:00+00,20", feed="/gone/a.csv", reason="line 2: price '-1' is negative")
+    assert quarantined.replay(("price", "144"), form=LineForm(header=HEADER)) == [STORED]
+    refuse(connection, "2022-10-19 16:00:01+00,AAPL,-1,25", feed="/gone/b.csv", reason="line 2: price '-1' is negative")
+    assert quarantined.replay(("price", "145")) == [None, STORED]
+    assert [row[2:] for row in quarantined.trades()] == [(144.0, 20.0, None), (145.0, 25.0, 5.0)]
+
+
+@on_one_engine
+def test_refused_quotes_of_a_file_are_corrected(
+    quarantined: Quarantine, connection: Connection, tmp_path: Path
+) -> None:
+    """They go to the quotes."""
+    path = tmp_path / "quotes.csv"
+    path.write_text("time,symbol,bid,ask\n2022-10-19 16:00:00.123+00,EUR/USD,none,1.1\n")
+    import_file(connection, quarantined.settings, path)
+    assert quarantined.replay(("bid", "1.09")) == [STORED]
+    assert connection.execute("SELECT time, symbol, bid, ask FROM quotes").fetchall() == [
+        (NOON + timedelta(milliseconds=123), "EUR/USD", 1.09, 1.1)
+    ]
+
+
+@on_one_engine
+def test_rows_of_an_adopted_table_are_corrected(quarantined: Quarantine, connection: Connection) -> None:
+    """They were kept as JSON."""
+    payload = '{"time":"2022-10-19T16:00:00+00:00","symbol":"AAPL","price":null,"day_volume":7}'
+    refuse(connection, payload, feed="public.stocks_real_time_before_candleworks", reason="price is null")
+    assert quarantined.replay(("price", "3")) == [STORED]
+    assert quarantined.trades() == [(NOON, "AAPL", 3.0, 7.0, None)]
+
+
+@on_one_engine
+def test_a_field_that_lines_do_not_have_is_refused(quarantined: Quarantine, connection: Connection) -> None:
+    """Those that they have are named; so is the way to tell the columns."""
+    refuse(
+        connection, "2022-10-19 16:00:00+00,AAPL,x,", feed="/gone/ticks.csv", reason="line 7: price 'x' is no number"
+    )
+    with pytest.raises(UsageError) as caught:
+        quarantined.replay(("bid", "1"))
+    assert (
+        str(caught.value) == "The lines of /gone/ticks.csv have no 'bid': set one of time, symbol, price, day_volume."
+    )
+    refuse(connection, "a;b", feed="/gone/odd.csv", reason="line 7: 2 fields instead of 4")
+    with pytest.raises(
+        UsageError, match="name their columns with --header, such as --header time,symbol,price,day_vol"
+    ):
+        quarantined.replay()
