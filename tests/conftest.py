@@ -22,6 +22,8 @@ from candleworks.database.migrations import migrate
 from candleworks.settings import Settings, load_settings
 
 TIMESCALEDB_BUILD = Path("~/.cache/candleworks/timescaledb-pg18").expanduser()
+SHARED_MEMORY = Path("/dev") / "shm"
+NEEDED_MEMORY_BYTES = 6 * 2**30
 _numbers = itertools.count()
 
 
@@ -33,8 +35,20 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # commands that are started take it for ignored under nohup
     if not config.option.basetemp:
-        config.option.basetemp = tempfile.mkdtemp(prefix="candleworks-tests-")
+        config.option.basetemp = tempfile.mkdtemp(prefix="candleworks-tests-", dir=memory_directory())
         config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
+
+
+def memory_directory() -> Path | None:
+    """Shared memory where it has room and runs programs: on a disk, cloning a template takes 0.4 s, in memory 0.03 s.
+
+    None is the system's directory for temporary files; TMPDIR decides where it is set.
+    """
+    if "TMPDIR" in os.environ or not SHARED_MEMORY.is_dir():
+        return None
+    found = os.statvfs(SHARED_MEMORY)
+    runs_programs = not found.f_flag & os.ST_NOEXEC
+    return SHARED_MEMORY if runs_programs and found.f_bavail * found.f_frsize >= NEEDED_MEMORY_BYTES else None
 
 
 @pytest.fixture(scope="session", params=list(Engine))
