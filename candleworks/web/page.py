@@ -1,18 +1,14 @@
 """`/` and `/assets/`: the chart page, whose every byte comes from this server."""
 
 import hashlib
-import importlib.util
 from functools import cache
 from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
-from candleworks.errors import TerminalError
-
 _ASSETS = Path(__file__).parent / "assets"
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-_LIBRARY = "lightweight-charts.js"
 # The address of an asset holds the hash of all of them, so a browser may keep it for ever.
 _FOR_EVER = "public, max-age=31536000, immutable"
 
@@ -44,22 +40,9 @@ def page_routes(*, simulated: bool) -> APIRouter:
 
 @cache
 def _asset_paths() -> dict[str, Path]:
-    own = {path.name: path for path in _ASSETS.iterdir() if path.suffix in _TYPES}
-    return {**own, _LIBRARY: _library_path()}
+    return {path.name: path for path in _ASSETS.rglob("*") if path.suffix in _TYPES}
 
 
 @cache
 def asset_version() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for _, path in sorted(_asset_paths().items()))).hexdigest()[:12]
-
-
-def _library_path() -> Path:
-    """Find the charting library inside its package without importing it, which would load pandas and pywebview.
-
-    importlib.resources.files() would import the package.
-    """
-    package = importlib.util.find_spec("lightweight_charts")
-    path = Path(package.origin).parent / "js" / _LIBRARY if package and package.origin else None
-    if path is None or not path.is_file():
-        raise TerminalError(f"The package lightweight-charts holds no js/{_LIBRARY}: install the pinned version again.")
-    return path

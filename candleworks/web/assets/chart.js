@@ -3,7 +3,7 @@
 import { axisPrice, bucketTime, priceDigits } from "./format.js";
 import { GapShades } from "./gaps.js";
 
-const { createChart, CrosshairMode, LineStyle } = window.LightweightCharts;
+const { CandlestickSeries, createChart, CrosshairMode, HistogramSeries, LineStyle } = window.LightweightCharts;
 const BAR_SPACING = 8;
 const RIGHT_OFFSET_BARS = 6;
 const LOAD_AHEAD_BARS = 200;
@@ -22,15 +22,16 @@ export class CandleChart {
   constructor(element, { onPoint, onLeftEdge }) {
     this.#chart = createChart(element, {
       autoSize: true,
+      layout: { attributionLogo: false }, // the footer has the notice and the link; the logo needs an inline style
       crosshair: { mode: CrosshairMode.Normal },
       localization: { locale: "en-GB", timeFormatter: (time) => bucketTime(time, this.daily) },
       rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.06, bottom: 0.24 }, minimumWidth: 72 },
       timeScale: { rightOffset: RIGHT_OFFSET_BARS, barSpacing: BAR_SPACING, minBarSpacing: 0.2, secondsVisible: false },
     });
-    this.#prices = this.#chart.addCandlestickSeries({
+    this.#prices = this.#chart.addSeries(CandlestickSeries, {
       priceFormat: { type: "custom", minMove: 0.01, formatter: (price) => axisPrice(price, this.#digits) },
     });
-    this.#volumes = this.#chart.addHistogramSeries({
+    this.#volumes = this.#chart.addSeries(HistogramSeries, {
       priceScaleId: "volume",
       priceFormat: { type: "volume" },
       lastValueVisible: false,
