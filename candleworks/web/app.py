@@ -1,6 +1,5 @@
 """The web application: the chart page, the candle feeds and the health of both."""
 
-import orjson
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
@@ -13,7 +12,7 @@ from candleworks.web.ohlc import ohlc_routes
 from candleworks.web.page import page_routes
 from candleworks.web.parameters import BadParameterError
 from candleworks.web.quality import quality_routes
-from candleworks.web.responses import UnknownSymbolError
+from candleworks.web.responses import UnknownSymbolError, json_answer
 from candleworks.web.security import Guard
 
 _STATUS = {BadParameterError: 400, UnknownSymbolError: 404, CandleworksError: 503}
@@ -46,4 +45,4 @@ async def _refuse(request: Request, error: Exception) -> Response:
         sentence, headers = str(error), None
     if request.url.path.endswith(".csv"):
         return Response(f"{sentence}\n", status, headers, "text/plain; charset=utf-8")
-    return Response(orjson.dumps({"error": sentence}), status, headers, "application/json")
+    return json_answer({"error": sentence}, status, headers)

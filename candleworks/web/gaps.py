@@ -5,12 +5,11 @@ most 50,000, though holes that began at the same moment stay together). Where th
 header and the field `next` name the page before this one.
 """
 
-import orjson
 from fastapi import APIRouter, Request, Response
 
 from candleworks.storage.candle_reads import Gap, GapRange, Market
 from candleworks.web.parameters import read_gap_range
-from candleworks.web.responses import iso, link, page_address, require_known
+from candleworks.web.responses import iso, json_answer, link, page_address, require_known
 
 
 def gap_routes(market: Market) -> APIRouter:
@@ -24,7 +23,7 @@ def gap_routes(market: Market) -> APIRouter:
             require_known(market, wanted.symbol)
         following = _older_page(request, wanted, gaps) if older else None
         body = {"symbol": wanted.symbol, "gaps": [_json_gap(gap) for gap in gaps], "next": following}
-        return Response(orjson.dumps(body), media_type="application/json", headers=link(following))
+        return json_answer(body, headers=link(following))
 
     return router
 

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from http import HTTPStatus
 
-import orjson
 from fastapi import APIRouter, Response
 
 from candleworks import clock
 from candleworks.errors import CandleworksError
 from candleworks.storage.candle_reads import Market, StoredSymbol
 from candleworks.storage.feed_stops import StoppedFeed, read_stops
-from candleworks.web.responses import iso
+from candleworks.web.responses import iso, json_answer
 
 MAX_TICK_AGE_SECONDS = 300
 
@@ -28,16 +27,16 @@ def health_routes(market: Market) -> APIRouter:
         try:
             newest, stopped = market.newest_tick(), market.read(read_stops)
         except CandleworksError as error:
-            return _json(_health("down", str(error), None, []), HTTPStatus.SERVICE_UNAVAILABLE)
+            return json_answer(_health("down", str(error), None, []), HTTPStatus.SERVICE_UNAVAILABLE)
         age = _age_seconds(newest)
         moving = age is not None and age <= MAX_TICK_AGE_SECONDS
         status = "stopped" if stopped.everything else "ok" if moving else "degraded"
-        return _json(_health(status, "ok", newest, stopped.feeds))
+        return json_answer(_health(status, "ok", newest, stopped.feeds))
 
     @router.api_route("/symbols", methods=["GET", "HEAD"])
     def symbols() -> Response:
         """List every symbol that has candles, with the price sides that it can be drawn by, the usual one first."""
-        return _json([_symbol(symbol) for symbol in market.symbols()])
+        return json_answer([_symbol(symbol) for symbol in market.symbols()])
 
     return router
 
@@ -69,7 +68,3 @@ def _health(
 def _age_seconds(tick: datetime | None) -> float | None:
     """Vendors' clocks run ahead at times; an age is never negative."""
     return None if tick is None else max(0.0, (clock.now() - tick).total_seconds())
-
-
-def _json(content: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    return Response(orjson.dumps(content), status_code=status, media_type="application/json")

@@ -11,12 +11,11 @@ or unix (seconds since 1970). The volume of bid is that of the bid side, of ask 
 from collections.abc import Callable
 from datetime import datetime
 
-import orjson
 from fastapi import APIRouter, Request, Response
 
 from candleworks.storage.candle_reads import Candle, CandleRange, Market
 from candleworks.web.parameters import TIME_FORMAT, read_range, read_time_format
-from candleworks.web.responses import iso, link, page_address, require_known
+from candleworks.web.responses import iso, json_answer, link, page_address, require_known
 
 _CSV_HEADER = "dt,o,h,l,c,vol\n"
 _TIMES: dict[str, Callable[[datetime], str]] = {
@@ -54,7 +53,7 @@ def ohlc_routes(market: Market) -> APIRouter:
             "candles": [_json_candle(candle) for candle in candles],
             "next": following,
         }
-        return Response(orjson.dumps(body), media_type="application/json", headers=link(following))
+        return json_answer(body, headers=link(following))
 
     return router
 

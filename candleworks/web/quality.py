@@ -8,12 +8,10 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-import orjson
 from fastapi import APIRouter, Response
 
 from candleworks.alerts.first_steps import first_step
@@ -24,6 +22,7 @@ from candleworks.storage.candle_reads import Market
 from candleworks.web.alert_table import alert_table
 from candleworks.web.html import line, second, table
 from candleworks.web.page import asset_version
+from candleworks.web.responses import json_answer
 
 Alert = Mapping[str, Any]
 
@@ -63,7 +62,7 @@ def quality_routes(market: Market) -> APIRouter:
 
     @router.api_route("/quality.json", methods=["GET", "HEAD"])
     def quality_json() -> Response:
-        return Response(orjson.dumps([asdict(state) for state in market.quality()]), media_type="application/json")
+        return json_answer(market.quality())
 
     @router.api_route("/quality/{check}", methods=["GET", "HEAD"])
     def one_check(check: str) -> Response:

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from http import HTTPStatus
 
-from fastapi import Request
+import msgspec
+from fastapi import Request, Response
 from starlette.datastructures import URL
 
 from candleworks.storage.candle_reads import Market
@@ -20,6 +22,11 @@ def require_known(market: Market, symbol: str) -> None:
     """Raise UnknownSymbolError for a symbol without candles and company."""
     if not market.sides(symbol) and not market.has_company(symbol):
         raise UnknownSymbolError(symbol)
+
+
+def json_answer(content: object, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Response:
+    """Answer with JSON: numbers with the fewest digits that read back as the same number, aware times in ISO 8601."""
+    return Response(msgspec.json.encode(content), status, headers, "application/json")
 
 
 def iso(moment: datetime | None) -> str | None:
