@@ -49,7 +49,8 @@ def log_to_stderr(settings: Settings) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_UtcFormatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=settings.log_level, handlers=[handler])
-    logging.getLogger("websockets").setLevel(logging.WARNING)
+    for name in ("httpx", "websockets"):  # one line for every request and connection
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 class _UtcFormatter(logging.Formatter):

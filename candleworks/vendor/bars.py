@@ -17,7 +17,7 @@ from candleworks.model.bars import MINUTE_US, Bar
 from candleworks.model.tick_validation import VOLUME_FAULTS, NumberFault, fault_of, price_faults
 from candleworks.model.trades import microseconds_of, moment_of
 from candleworks.settings import Instrument, Settings
-from candleworks.vendor.client import NoCreditsLeftError, NotServedError, VendorAwayError, vendor_client
+from candleworks.vendor.client import NoCreditsLeftError, NotServedError, VendorAwayError, VendorClient
 from candleworks.vendor.credits import Credits
 
 MAX_BARS = 5_000
@@ -46,7 +46,7 @@ class VendorBars:
     """Asks for bars within the budget of credits, and again when the vendor fails."""
 
     def __init__(self, settings: Settings, credits_: Credits) -> None:
-        self._client = vendor_client(settings)
+        self._client = VendorClient(settings)
         self._credits = credits_
         self._price_faults = price_faults(accept_zero=settings.ingest.accept_zero_prices)
         self._retrying = Retrying(
@@ -81,17 +81,15 @@ class VendorBars:
         raise AssertionError
 
     def _ask(self, symbol: str | Instrument, window: Window) -> list[Any]:
-        series = self._client.time_series(
+        body = self._client.get(
+            "/time_series",
             **_listing(symbol),
             interval="1min",
             timezone="UTC",
             order="asc",
-            outputsize=None,  # the package would ask for 30
-            dp=None,  # the package would ask for 5 digits
             start_date=moment_of(window.start_us).strftime(_FORMAT),
             end_date=moment_of(window.stop_us - MINUTE_US).strftime(_FORMAT),
         )
-        body = series.price_endpoint.execute().json()
         values = body.get("values", []) if isinstance(body, dict) else None
         if not isinstance(values, list):
             raise VendorAwayError("The vendor's time series has another shape than documented: try again later.")

@@ -1,4 +1,4 @@
-"""The vendor's lists of what it knows, read through its own package; each list costs one API credit.
+"""The vendor's lists of what it knows; each list costs one API credit.
 
 https://twelvedata.com/docs#reference-data describes them. Rows as they come:
     /stocks            {"symbol","name","currency","exchange","mic_code","country","type"}
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from candleworks.errors import TransientError
 from candleworks.settings import Settings
-from candleworks.vendor.client import NoCreditsLeftError, vendor_client
+from candleworks.vendor.client import NoCreditsLeftError, VendorClient
 from candleworks.vendor.credits import Credits
 
 ETF: Final = "ETF"
@@ -42,32 +42,31 @@ class VendorLists:
     """
 
     def __init__(self, settings: Settings, budget: Credits) -> None:
-        self._client = vendor_client(settings)
+        self._client = VendorClient(settings)
         self._budget = budget
 
     def stocks(self, exchange: str | None, country: str | None) -> list[Listing]:
-        endpoint = self._client.get_stocks_list(exchange=exchange, country=country)
-        return [_security(row, _text(row, "type")) for row in self._rows("stocks", endpoint)]
+        rows = self._rows("stocks", exchange=exchange, country=country)
+        return [_security(row, _text(row, "type")) for row in rows]
 
     def etfs(self, exchange: str | None, country: str | None) -> list[Listing]:
-        endpoint = self._client.get_etf_list(exchange=exchange, country=country)
-        return [_security(row, ETF) for row in self._rows("etfs", endpoint)]
+        return [_security(row, ETF) for row in self._rows("etfs", exchange=exchange, country=country)]
 
     def forex_pairs(self) -> list[Listing]:
-        return [_pair(row, FOREX) for row in self._rows("forex_pairs", self._client.get_forex_pairs_list())]
+        return [_pair(row, FOREX) for row in self._rows("forex_pairs")]
 
     def cryptocurrencies(self, exchange: str | None) -> list[Listing]:
-        endpoint = self._client.get_cryptocurrencies_list(exchange=exchange)
-        return [_pair(row, CRYPTO) for row in self._rows("cryptocurrencies", endpoint)]
+        return [_pair(row, CRYPTO) for row in self._rows("cryptocurrencies", exchange=exchange)]
 
-    def _rows(self, name: str, endpoint: Any) -> list[Mapping[str, Any]]:
+    def _rows(self, name: str, **parameters: str | None) -> list[Mapping[str, Any]]:
         """Return the rows that name a symbol; what else may stand in a list is of no use."""
         self._budget.spend()
         try:
-            rows = endpoint.as_json()
+            body = self._client.get(f"/{name}", **parameters)
         except NoCreditsLeftError as error:
             self._budget.refused(error.retry_after_seconds, error.words, whole_day=error.whole_day)
             raise
+        rows = body.get("data") if isinstance(body, dict) else None
         if not isinstance(rows, list):
             raise TransientError(f"The vendor's list {name} has another shape than documented: try again later.")
         return [row for row in rows if isinstance(row, dict) and _text(row, "symbol")]

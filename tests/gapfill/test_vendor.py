@@ -113,7 +113,7 @@ def test_a_vendor_that_is_away_is_not_asked_for_ever(platform: Platform) -> None
     report = platform.fill(platform.settings.model_copy(update={"rest_url": "http://127.0.0.1:9"}))
     assert len(report.fills) == 3
     assert report.stopped == "The vendor failed for 3 symbols in a row: run fill-gaps again later."
-    assert "(ConnectionError): check the network and CANDLEWORKS_REST_URL" in str(report.fills[0].error)
+    assert "(ConnectError): check the network and CANDLEWORKS_REST_URL" in str(report.fills[0].error)
 
 
 def test_429_waits_and_goes_on(platform: Platform) -> None:

@@ -277,12 +277,12 @@ def _give_up(_: float) -> None:
 
 
 def test_a_vendor_that_is_away_is_one_line(settings: Settings, dsn: str) -> None:
-    """The address that requests quotes in its own error holds the key."""
+    """And quotes neither the key nor a traceback."""
     away = settings.model_copy(update={"rest_url": "http://127.0.0.1:1"})
     with pytest.raises(TransientError) as error:
         sync_companies(away, dsn)
     assert str(error.value).startswith(
-        "http://127.0.0.1:1/stocks gave no readable answer (ConnectionError): check the network"
+        "http://127.0.0.1:1/stocks gave no readable answer (ConnectError): check the network"
     )
 
 
