@@ -35,9 +35,9 @@ lint: setup
 bench: setup
 	$(BIN)/python -m bench $(ARGS)
 
-# Rewrites the pins; run it after changing the dependencies in pyproject.toml.
+# Rewrites the pins; run it after changing the dependencies in pyproject.toml. ARGS=--upgrade takes the newest versions.
 lock: setup
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group dev --upgrade \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group dev $(ARGS) \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 		--output-file requirements.lock pyproject.toml
 
