@@ -113,7 +113,9 @@ class PlatformWorker(ProcessWorker):
         return ProcessWorkerResult(status_code=0, identifier=str(os.getpid()))
 
 
-async def work(pool: str, queues: list[str] | None, status: Path | None, *, deploy: bool) -> None:
+async def work(
+    pool: str, queues: list[str] | None, status: Path | None, *, deploy: bool, with_healthcheck: bool
+) -> None:
     """Work until a stop signal comes; the runs are then told to end, and have some seconds to do so."""
     stop = asyncio.Event()
     on_stop_signal(stop.set)
@@ -127,7 +129,8 @@ async def work(pool: str, queues: list[str] | None, status: Path | None, *, depl
     name = worker_name(queues)
     worker = PlatformWorker(name=name, work_pool_name=pool, work_queues=queues, create_pool_if_not_found=True)
     worker.keeper = Keeper(pool, load_settings(), status)
-    tasks = {asyncio.create_task(worker.start(printer=log.info)), asyncio.create_task(worker.keeper.keep())}
+    starting = worker.start(with_healthcheck=with_healthcheck, printer=log.info)
+    tasks = {asyncio.create_task(starting), asyncio.create_task(worker.keeper.keep())}
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
     worker.stopping = True
@@ -189,9 +192,22 @@ def main() -> None:
     parser.add_argument("--queue", action="append", help="take runs of this queue only; may be repeated")
     parser.add_argument("--status", type=Path, help="file in which to say how the feeds do")
     parser.add_argument("--deploy", action="store_true", help="deploy prefect.yaml first, if anything has changed")
+    parser.add_argument(
+        "--with-healthcheck",
+        action="store_true",
+        help="answer /health on PREFECT_WORKER_WEBSERVER_HOST and PREFECT_WORKER_WEBSERVER_PORT",
+    )
     options = parser.parse_args()
     stop_with_parent()
-    asyncio.run(work(options.pool, options.queue, options.status, deploy=options.deploy))
+    asyncio.run(
+        work(
+            options.pool,
+            options.queue,
+            options.status,
+            deploy=options.deploy,
+            with_healthcheck=options.with_healthcheck,
+        )
+    )
 
 
 if __name__ == "__main__":

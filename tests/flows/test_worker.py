@@ -1,13 +1,17 @@
 """What a worker, and `up`, end with themselves."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import httpx
 import psutil
 import pytest
+from prefect.settings import PREFECT_API_URL
 
 from candleworks.runtime.prefect import RUN_MODULE, runs_left_behind
 from tests.feed.streaming import until
@@ -39,3 +43,33 @@ def test_it_ends_runs_that_a_killed_worker_left_behind(monkeypatch: pytest.Monke
         found = {process.pid for process in runs_left_behind("/here")}
         assert ours in found
         assert foreign not in found
+
+
+@pytest.mark.usefixtures("harness")
+def test_it_answers_whether_it_still_asks_for_runs(tmp_path: Path) -> None:
+    """On the address that Prefect's settings name, while it works, and without being in the way of its end."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    surroundings = {
+        "CANDLEWORKS_HOME": str(tmp_path),
+        "PREFECT_API_URL": PREFECT_API_URL.value(),
+        "PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1",
+        "PREFECT_WORKER_WEBSERVER_PORT": str(port),
+    }
+    command = [sys.executable, "-m", "flows.support.worker", "--pool", "healthy", "--with-healthcheck"]
+    worker = subprocess.Popen(command, env=os.environ | surroundings)
+    try:
+        until(lambda: answer(f"http://127.0.0.1:{port}/health") == (200, {"message": "OK"}), 60)
+        addresses = {each.laddr[:2] for each in psutil.Process(worker.pid).net_connections() if each.status == "LISTEN"}
+        assert addresses == {("127.0.0.1", port)}
+    finally:
+        worker.terminate()
+        assert worker.wait(30) == 0
+
+
+def answer(url: str) -> tuple[int, object] | None:
+    try:
+        found = httpx.get(url)
+    except httpx.TransportError:
+        return None
+    return found.status_code, found.json()
