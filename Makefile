@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup up deploy test lint bench lock clean
+.PHONY: setup up deploy test lint docs bench lock clean
 
 setup: $(STAMP)
 
@@ -31,6 +31,10 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Writes the pages of docs/reference/ that follow from the code.
+docs: setup
+	$(BIN)/python docs/generate.py
 
 bench: setup
 	$(BIN)/python -m bench $(ARGS)

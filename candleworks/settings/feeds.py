@@ -10,16 +10,18 @@ from candleworks.settings.value_types import DEFAULT_SYMBOLS, FeedUrl, Name, Sec
 
 
 class Instrument(Section):
-    """A symbol that needs more than its name to be found at the vendor.
-
-    It is stored as `store_as`, by default the symbol with the exchange that was named: `RY:XTSE`.
-    """
+    """A symbol that needs more than its name to be found at the vendor."""
 
     symbol: VendorSymbol
+    """The symbol as the vendor lists it."""
     mic_code: Word | None = None
+    """Market identifier code of the exchange, such as `XTSE`."""
     exchange: Word | None = None
+    """Name of the exchange, such as `Binance`."""
     type: Word | None = None
+    """Type of the instrument, such as `ETF`."""
     store_as: Symbol | None = None
+    """Symbol under which the ticks are stored. null: the symbol with its exchange, such as `RY:XTSE`."""
 
     @property
     def name(self) -> str:
@@ -39,14 +41,14 @@ Subscription = Annotated[
 
 
 class Feed(Section):
-    """One websocket connection and the symbols asked of it.
-
-    `url` is where it connects to when that is not CANDLEWORKS_FEED_URL.
-    """
+    """One WebSocket connection and the symbols it subscribes to."""
 
     name: Name = "twelvedata"
+    """Name of the feed, unique in the file."""
     symbols: tuple[Subscription, ...] = Field(default=DEFAULT_SYMBOLS, min_length=1)
+    """Symbols to subscribe to, as text or as objects with the keys below."""
     url: FeedUrl | None = None
+    """WebSocket URL of this feed. null: `CANDLEWORKS_FEED_URL`."""
 
     @field_validator("symbols")
     @classmethod

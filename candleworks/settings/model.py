@@ -14,6 +14,8 @@ from candleworks.settings.value_types import VENDOR_FEED_URL, VENDOR_REST_URL, F
 
 
 class File(Section):
+    """What `candleworks.yaml` may hold."""
+
     feeds: tuple[Feed, ...] = Field(default=(Feed(),), min_length=1)
     ingest: Ingest = Ingest()
     silence: Silence = Silence()
@@ -49,19 +51,33 @@ class Settings(File):
     """The whole configuration. Secrets are masked wherever it is printed."""
 
     dsn: SecretStr | None = None
+    """Connection string of the PostgreSQL or TimescaleDB server to use. Unset: an embedded server."""
     home: Path = Path(".candleworks")
+    """Directory of the embedded server's data, the spool and the logs."""
     feed_url: FeedUrl = VENDOR_FEED_URL
+    """WebSocket URL of the vendor."""
     rest_url: RestUrl = VENDOR_REST_URL
+    """URL of the vendor's REST interface."""
     shows_simulated: bool = False
+    """The chart page says that its prices are simulated. Set by `up`."""
     web_port: Port = 8050
+    """Port of the chart page on the loopback interface."""
     prefect_port: Port = 4200
+    """Port of the Prefect server that `up` starts, on the loopback interface."""
     timescaledb: Path | None = None
+    """TimescaleDB build for the embedded server: a directory with `lib/` and `share/extension/`."""
     reader_password: SecretStr | None = None
+    """Password that `candleworks reader` sets for the role `candleworks_reader`."""
     grafana_home: Path | None = None
+    """Directory of an installed Grafana, with `bin/` and `conf/`. Unset: Grafana is looked up in `PATH`."""
     grafana_port: Port = 3000
+    """Port of Grafana on the loopback interface."""
     api_key: SecretStr | None = None
+    """API key for live data. Unset: a simulated feed."""
     alert_urls: tuple[SecretStr, ...] = ()
+    """Recipients of notifications: apprise URLs, separated by commas. Unset: notifications go to the log."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severe level that is logged."""
 
     @field_validator("home", "timescaledb", "grafana_home")
     @classmethod

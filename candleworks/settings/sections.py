@@ -8,128 +8,159 @@ from candleworks.settings.value_types import CalendarName, RestUrl, Section, Sil
 
 
 class Ingest(Section):
-    """Which ticks are accepted, and how they are gathered on their way to the database.
+    """Which ticks are accepted, and how they are batched on their way to the database.
 
-    A price, bid or ask of 0 is rejected unless `accept_zero_prices`, live and from files; negative ones always are.
-    Live ticks are also compared with what is known: with the clock, and with the symbol's last price, until so many in
-    a row confirm the new one. None: not compared.
+    Live ticks are compared with the clock and with the last price of their symbol.
     """
 
     max_batch_rows: StrictInt = Field(default=5_000, ge=1, le=100_000)
+    """A batch is written when it holds this many ticks."""
     flush_interval_ms: StrictInt = Field(default=100, ge=1, le=10_000)
+    """Longest time that a tick waits in a batch. A batch is written after six commits' time where that is shorter."""
     max_buffered_ticks: StrictInt = Field(default=200_000, ge=1_000, le=10_000_000)
+    """Ticks that may wait in memory for the database before reading from the feed slows down."""
     max_future_seconds: StrictInt = Field(default=60, ge=0, le=86_400)
+    """Live ticks with an event time further ahead of the clock are rejected."""
     max_age_days: StrictInt | None = Field(default=30, ge=1, le=36_500)
+    """Live ticks with an event time longer ago are rejected. null: no limit."""
     max_price_factor: StrictFloat | None = Field(default=10.0, ge=1.5, le=1_000_000)
+    """Live prices more than this many times above or below the last known price are rejected. null: no limit."""
     price_confirming_ticks: StrictInt = Field(default=3, ge=2, le=100)
+    """Consecutive ticks that must agree on a price outside `max_price_factor` before it is accepted."""
     accept_zero_prices: StrictBool = False
+    """Accept a price, bid or ask of 0, from feeds and from files. Negative prices are always rejected."""
     max_spool_bytes: StrictInt = Field(default=1_073_741_824, ge=1_048_576)
+    """Largest size of the spool of a feed: ticks on disk while the database is unavailable."""
 
 
 class Silence(Section):
-    """How long a symbol may say nothing while its market is open before that counts as a gap.
+    """How long a symbol may have no ticks while its market is open; a longer silence is recorded as a gap.
 
-    `symbols` names exceptions. A feed of which nothing at all comes for as long is connected anew.
+    A feed that receives nothing at all for this long reconnects.
     """
 
     around_the_clock_seconds: StrictInt = Field(default=60, ge=5, le=86_400)
+    """For symbols that trade around the clock, such as `BTC/USD`."""
     session_seconds: StrictInt = Field(default=600, ge=5, le=86_400)
+    """For all other symbols."""
     symbols: dict[Symbol, SilenceSeconds] = Field(default_factory=dict)
+    """Exceptions by symbol, in seconds from 5 to 86,400, for example `{BRK.A: 3600}`."""
 
 
 class Candles(Section):
-    """How often stored candles catch up with ticks while `ingest` runs."""
+    """How often stored candles are refreshed while `ingest` runs."""
 
     refresh_interval_seconds: StrictFloat = Field(default=1.0, ge=0.1, le=3_600)
+    """Interval between refreshes of stored candles while a feed runs."""
 
 
 class Calendars(Section):
-    """Which exchange calendar a symbol's trading day follows.
+    """Which exchange calendar the trading day of a symbol follows.
 
-    `symbols` maps a symbol to FX or a calendar name of exchange_calendars; of those not named, pairs of currencies such
-    as `EUR/USD` follow FX, other pairs such as `BTC/USD` trade around the clock, everything else follows `stocks`.
+    Names are `FX` and those of exchange_calendars. Currency pairs such as `EUR/USD` follow `FX`, other pairs such as
+    `BTC/USD` trade around the clock, all other symbols follow `stocks`.
     """
 
     stocks: CalendarName = "XNYS"
+    """Calendar of symbols without a slash."""
     symbols: dict[Symbol, CalendarName] = Field(default_factory=dict)
+    """Exceptions by symbol, for example `{RY: XTSE}`."""
 
 
 class CompressAfterDays(Section):
-    """When TimescaleDB compresses what is older than so many days; null: never."""
+    """Age in days from which TimescaleDB compresses rows. null: never."""
 
     stocks_real_time: StrictInt | None = Field(default=7, ge=1, le=36_500)
+    """Trades."""
     quotes: StrictInt | None = Field(default=7, ge=1, le=36_500)
+    """Quotes."""
     candles: StrictInt | None = Field(default=90, ge=1, le=36_500)
+    """Candles of every level."""
 
 
 class RetentionDays(Section):
-    """When rows older than so many days go; null: never. Candles always stay."""
+    """Age in days from which rows are dropped. null: never. Candles are always kept."""
 
     stocks_real_time: StrictInt | None = Field(default=None, ge=7, le=36_500)
+    """Trades."""
     quotes: StrictInt | None = Field(default=None, ge=7, le=36_500)
+    """Quotes."""
     rejected_ticks: StrictInt | None = Field(default=365, ge=1, le=36_500)
+    """Rejected ticks."""
     ingest_stats: StrictInt | None = Field(default=90, ge=1, le=36_500)
+    """Statistics of the feeds."""
     quality_results: StrictInt | None = Field(default=90, ge=1, le=36_500)
+    """Results of checks. The latest result of each check and subject is always kept."""
 
 
 class Storage(Section):
-    """How the database keeps ticks. The chunk interval counts when the tables are created.
-
-    `migrate` says who may change the schema: `up` and `ingest` as well (auto), or `candleworks migrate` alone (manual).
-    """
+    """How the database stores ticks, and which commands may change the schema."""
 
     migrate: Literal["auto", "manual"] = "auto"
+    """`auto`: `up` and `ingest` apply migrations, as `migrate` does. `manual`: only `candleworks migrate` does."""
     chunk_interval_days: StrictInt = Field(default=1, ge=1, le=365)
+    """Chunk interval of the tick hypertables on TimescaleDB. Used when the tables are created."""
     compress_after_days: CompressAfterDays = CompressAfterDays()
     retention_days: RetentionDays = RetentionDays()
 
 
 class Watch(Section):
-    """When `alerts watch` fires an alert by itself, in seconds.
-
-    No statistics of a feed's ingest, no tick of a feed whose exchanges are open, no scheduled checks, no database.
-    """
+    """When the watchdog, `candleworks alerts watch`, fires an alert."""
 
     interval_seconds: StrictFloat = Field(default=5.0, ge=0.1, le=3_600)
+    """Interval between two looks."""
     ingest_away_seconds: StrictInt = Field(default=60, ge=15, le=86_400)
+    """An alert fires when a feed's ingest has shown no sign of life for this long."""
     feed_silent_seconds: StrictInt = Field(default=120, ge=15, le=86_400)
+    """An alert fires when no tick of a feed has arrived for this long while one of its markets is open."""
     checks_away_seconds: StrictInt = Field(default=1_800, ge=300, le=86_400)
+    """An alert fires when scheduled checks have not run for this long."""
     database_away_seconds: StrictFloat = Field(default=15.0, ge=0, le=86_400)
+    """An alert fires when the database has not answered for this long."""
     max_spool_depth: StrictInt = Field(default=50_000, ge=1, le=1_000_000_000)
+    """An alert fires when more ticks of a feed wait for the database."""
 
 
 class Rest(Section):
-    """How the vendor's REST interface is asked, by all processes together: what the plan of the key allows.
-
-    `credits_per_day` is None where the plan has no daily limit.
-    """
+    """How the vendor's REST interface is used. The limits are those of the key's plan, shared by all processes."""
 
     credits_per_minute: StrictInt = Field(default=8, ge=1, le=100_000)
+    """API credits per minute."""
     credits_per_day: StrictInt | None = Field(default=800, ge=1, le=100_000_000)
+    """API credits per UTC day. null: no limit."""
     timeout_seconds: StrictInt = Field(default=30, ge=1, le=300)
+    """Timeout of a request."""
     attempts: StrictInt = Field(default=3, ge=1, le=10)
+    """Attempts per request. Each costs a credit."""
     settle_seconds: StrictInt = Field(default=60, ge=0, le=86_400)
+    """A gap is filled when its last minute ended this long ago."""
 
 
 class Alerts(Section):
-    """When alerts escalate and are resolved, what notifications link to, and how long to wait for recipients that fail.
-
-    An alert escalates once it failed so often and lasts so long. The page is that of `candleworks serve` (null: the one
-    on this machine, which opens nowhere else); the dashboard's address is given whole.
-    """
+    """When alerts escalate and are resolved, what notifications link to, and how deliveries are retried."""
 
     escalate_after_failures: StrictInt = Field(default=3, ge=2, le=1_000_000)
+    """An alert escalates when its check has failed this often ..."""
     escalate_after_seconds: StrictInt = Field(default=300, ge=0, le=31_536_000)
+    """... and it has been firing for this long."""
     resolve_after_passes: StrictInt = Field(default=2, ge=1, le=100)
+    """An alert is resolved when its check has passed this often in a row."""
     page_url: RestUrl | None = None
+    """URL of the chart page in notifications. null: `http://127.0.0.1:CANDLEWORKS_WEB_PORT`, which opens only on this
+    machine."""
     dashboard_url: RestUrl | None = None
+    """URL of a dashboard that notifications link to. null: none."""
     retry_first_seconds: StrictFloat = Field(default=5.0, ge=0.1, le=3_600)
+    """Delay before the first retry of a delivery that failed. Later delays grow."""
     retry_longest_seconds: StrictFloat = Field(default=600.0, ge=0.1, le=86_400)
+    """Longest delay between two attempts of a delivery."""
     watch: Watch = Watch()
 
 
 class Simulator(Section):
-    """The simulated feed that runs while no API key is set."""
+    """The simulated feed, used while no API key is set."""
 
     rate: StrictFloat = Field(default=20.0, gt=0, le=1_000_000)
+    """Ticks per second over all symbols."""
     seed: StrictInt = Field(default=1, ge=0)
+    """Seed of the random prices."""
