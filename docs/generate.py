@@ -46,7 +46,7 @@ VARIABLES = f"""
 | `{CONFIG_VARIABLE}` | `candleworks.yaml` | The YAML file. It must exist when it is named. |
 """
 OTHER_VARIABLES = """| `CANDLEWORKS_EVENT_WEBHOOK` | | URL that Prefect's automations post [events](events.md) to. |
-| `CANDLEWORKS_GRAFANA_ALERTS_PAUSED` | `true` | Whether [Grafana's alert rules](../how-to/grafana.md#alert-rules) wait. |
+| `CANDLEWORKS_GRAFANA_ALERTS_PAUSED` | `true` | Pauses [Grafana's alert rules](../how-to/grafana.md#alert-rules). |
 | `CANDLEWORKS_GRAFANA_ALERT_WEBHOOK` | | URL that Grafana's alert rules send to. |
 | `CANDLEWORKS_GRAFANA_ALERT_REPEAT` | `4h` | How often Grafana repeats an alert. |
 """
