@@ -144,8 +144,8 @@ def test_every_check_says_what_to_do_first() -> None:
     assert set(FIRST_STEPS) == {check.name for check in CHECKS} | set(MEANINGS) | {WHOLE_RUN}
     for check in CHECKS:
         page = (DOCS / "checks" / f"{check.name}.md").read_text()
-        assert f"\n## How to mend\n\n{FIRST_STEPS[check.name]}\n" in page
-    page = (DOCS / "alerts.md").read_text()
+        assert f"\n## What to do\n\n{FIRST_STEPS[check.name]}\n" in page
+    page = (DOCS / "reference" / "checks.md").read_text()
     for name in (*MEANINGS, WHOLE_RUN):
         assert FIRST_STEPS[name] in page
 

@@ -15,13 +15,13 @@ def test_every_check_has_its_page_and_its_sql() -> None:
     names = {check.name for check in CHECKS}
     assert {path.stem for path in (DOCS / "checks").glob("*.md")} == names
     assert {path.stem for path in (sql_directory() / "checks").glob("*.sql")} == names - WITHOUT_SQL
-    overview = (DOCS / "quality.md").read_text()
+    overview = (DOCS / "reference" / "checks.md").read_text()
     for check in CHECKS:
         page = (DOCS / "checks" / f"{check.name}.md").read_text()
         assert page.startswith(f"# {check.name}\n\nSuite `{check.suite}`, severity {check.severity}.")
-        for part in ("What it means", "Threshold", "How to look", "How to mend", "How it resolves"):
+        for part in ("What it means", "Threshold", "How to investigate", "What to do", "When it is resolved"):
             assert f"\n## {part}\n" in page
-        assert f"(checks/{check.name}.md)" in overview
+        assert f"(../checks/{check.name}.md)" in overview
 
 
 def test_every_threshold_is_explained_and_used() -> None:

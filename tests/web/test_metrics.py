@@ -18,7 +18,7 @@ from candleworks.storage import ingest_stats as statistics
 from candleworks.storage.ingest_stats import IngestStats
 from tests.web.conftest import MONDAY, Store, every_minute, serving
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
 Samples = dict[tuple[str, ...], float]
 
 
