@@ -1,5 +1,5 @@
 # candleworks with everything that its processes need, pinned by requirements.lock. The embedded PostgreSQL is left out:
-# in a container the database is another one. docs/compose.md
+# in a container the database is another one. docs/how-to/docker-compose.md
 FROM python:3.11.14-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 UV_LINK_MODE=copy VIRTUAL_ENV=/opt/venv
 WORKDIR /app

@@ -1,7 +1,7 @@
 """Takes over a database that already has the tables of TimescaleDB's tutorial, `stocks_real_time` and `company`.
 
 The old table is renamed to ..._before_candleworks before the first migration, and its rows are copied into ours after
-the last one, in the same transaction: an interrupted run leaves the database as it was. docs/adoption.md tells why the
+the last one, in the same transaction: an interrupted run leaves the database as it was. docs/how-to/adopt-a-database.md tells why the
 rows are copied.
 """
 

@@ -1,4 +1,4 @@
-"""Fills booked gaps with the vendor's one-minute bars; docs/gaps.md tells what that means for candles."""
+"""Fills booked gaps with the vendor's one-minute bars; docs/explanation/gaps.md tells what that means for candles."""
 
 import logging
 import time

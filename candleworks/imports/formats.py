@@ -149,7 +149,7 @@ def _proposed(name: str, guess: Guess, reading: Reading) -> str:
     if guess.local and reading.timezone is None:
         options += ["--timezone", "UTC"]
         advice += f"{', and' if advice else ''} with the zone of its times in place of UTC"
-    return f"try {shlex.join(options)}{advice}; docs/imports.md lists what is known without options."
+    return f"try {shlex.join(options)}{advice}; docs/reference/import-formats.md lists what is known without options."
 
 
 def _candidates(header: list[str], line: str) -> list[Layout]:

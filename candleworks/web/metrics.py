@@ -1,4 +1,4 @@
-"""`/metrics` in Prometheus' text format. docs/metrics.md says what each metric means."""
+"""`/metrics` in Prometheus' text format. docs/reference/metrics.md says what each metric means."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Notices of the library as Prefect events; docs/events.md lists them."""
+"""Notices of the library as Prefect events; docs/reference/events.md lists them."""
 
 from prefect.events import emit_event
 

@@ -1,5 +1,5 @@
 -- Exchange calendars, and the regular-hours daily candle that follows from them. `candleworks migrate` and every
--- long-running command fill the tables from the configuration; docs/calendars.md.
+-- long-running command fill the tables from the configuration; docs/reference/calendars.md.
 -- Locks: none, everything is new.
 
 -- Which days a calendar's sessions are known for. `source` tells what computed them, so that a newer one is noticed.

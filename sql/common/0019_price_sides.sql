@@ -1,4 +1,4 @@
--- Candles of any period for bid, ask and mid as well; docs/chart-and-csv.md.
+-- Candles of any period for bid, ask and mid as well; docs/reference/http.md.
 -- Locks: the rows of the replaced function, for a moment; everything else is new.
 
 -- Readers call the functions below as themselves.

@@ -1,4 +1,4 @@
--- What checks found. docs/quality.md tells how they run; docs/checks/ has a page for each.
+-- What checks found. docs/explanation/checks.md tells how they run; docs/checks/ has a page for each.
 -- Locks: SHARE on the tables of ticks while their new index is built, which reads them once: 0.2 s per million.
 
 -- One row per run for every check as a whole (`subject` is what it looks at: a relation, or `system`), and one for each

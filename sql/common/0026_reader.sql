@@ -1,5 +1,5 @@
 -- The role that dashboards read with: it reads the public relations and what the dashboards need, and nothing else.
--- docs/grafana.md tells how it gets its password, which stands in no file here.
+-- docs/how-to/grafana.md tells how it gets its password, which stands in no file here.
 -- Locks: none, everything is new.
 
 -- What readers may read. A migration that adds a public relation adds its name here and calls

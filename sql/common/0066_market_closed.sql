@@ -1,5 +1,5 @@
 -- Gaps that lie in hours in which a symbol's market was closed are told apart from those that were filled, and the vendor's
--- own words about exhausted API credits are kept; docs/gaps.md.
+-- own words about exhausted API credits are kept; docs/explanation/gaps.md.
 -- Locks: gap_fills and rest_pauses, for a moment; gap_fills is read once to validate the constraint.
 
 -- market_closed: nothing could be missed, because the market was closed for the whole gap.

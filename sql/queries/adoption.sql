@@ -1,5 +1,5 @@
 -- Taking over a database that already has the tutorial's tables. Each old table is renamed to ..._before_candleworks and
--- its rows are copied into ours; the old one is only read. docs/adoption.md.
+-- its rows are copied into ours; the old one is only read. docs/how-to/adopt-a-database.md.
 
 -- name: has_timescaledb
 SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb')

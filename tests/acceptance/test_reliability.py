@@ -1,7 +1,7 @@
 """Whatever happens to the feed, the database or the process: every tick is stored once, or the book says why not.
 
 Some 5 kills and 4 s without a database by default; with RELIABILITY=full 20 kills and 10 s, and the run writes the
-table of docs/explanation/failure-modes.md. RELIABILITY_TIMESCALEDB=1 takes the TimescaleDB build that the other tests use.
+table of docs/explanation/failure-modes.md. RELIABILITY_TIMESCALEDB=1 takes the TimescaleDB build of the other tests.
 """
 
 import json
@@ -139,7 +139,7 @@ def a_world(tmp_path: Path, *, max_age_days: int | None = 30, **simulated: Any) 
 
 
 def report(case: str, account: Account | None, seconds: float | None) -> None:
-    """Write a line into the table of docs/explanation/failure-modes.md, in the place of the last one about this case."""
+    """Write a line into the table of docs/explanation/failure-modes.md, in place of the last one about the case."""
     if FULL and not TIMESCALEDB:
         recovery = "" if seconds is None else f"{seconds:.1f} s"
         counts = [f"{number:,}" for number in account] if account else [""] * len(Account._fields)

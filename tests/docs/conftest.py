@@ -1,0 +1,5 @@
+"""What the tests of the documentation share."""
+
+from tests.cli.conftest import invoke
+
+__all__ = ["invoke"]
