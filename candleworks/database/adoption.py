@@ -1,8 +1,8 @@
 """Takes over a database that already has the tables of TimescaleDB's tutorial, `stocks_real_time` and `company`.
 
 The old table is renamed to ..._before_candleworks before the first migration, and its rows are copied into ours after
-the last one, in the same transaction: an interrupted run leaves the database as it was. docs/how-to/adopt-a-database.md tells why the
-rows are copied.
+the last one, in the same transaction: an interrupted run leaves the database as it was.
+docs/how-to/adopt-a-database.md says why the rows are copied.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Batches on disk while the database is away: files appended to and read back in order; docs/explanation/failure-modes.md."""
+"""Batches on disk while the database is away, read back in order; docs/explanation/failure-modes.md."""
 
 import contextlib
 import fcntl

@@ -46,11 +46,13 @@ NOT_RUN = {
     "needs a remote repository": 1,
     "needs a running `make up`": 2,
     "needs an API key": 6,
+    "needs a server without the role": 1,
     "needs another server": 1,
     "part of prefect.yaml": 1,
     "rules of Prometheus": 1,
     "runs tests": 1,
     "runs until it is stopped": 5,
+    "tested in tests/cli/test_replay.py": 1,
     "writes into the repository": 1,
 }
 # What the pages write in place of the reader's own: the tests have their own, too.
