@@ -107,15 +107,13 @@ def _type(schema: Mapping[str, Any]) -> str:
         return " or ".join(map(_type, schema["anyOf"]))
     if "enum" in schema:
         return " or ".join(f"`{value}`" for value in schema["enum"])
-    low = f"{schema['minimum']:,}" if "minimum" in schema else "above 0"
-    high = f" to {schema['maximum']:,}" if "maximum" in schema else " or more"
-    return {
-        "integer": f"integer, {low}{high}",
-        "number": f"number, {low}{high}",
-        "boolean": "`true` or `false`",
-        "array": "list",
-        "object": "mapping",
-    }.get(schema["type"], "text" if schema["type"] == "string" else schema["type"])
+    names = {"string": "text", "boolean": "`true` or `false`", "array": "list", "object": "mapping"}
+    bounds = [
+        f"{words} {schema[key]:,}"
+        for key, words in (("minimum", "at least"), ("exclusiveMinimum", "above"), ("maximum", "at most"))
+        if key in schema
+    ]
+    return " ".join([names.get(schema["type"], schema["type"]), *bounds])
 
 
 def _shown(value: Any) -> str:
