@@ -113,7 +113,7 @@ def _type(schema: Mapping[str, Any]) -> str:
         for key, words in (("minimum", "at least"), ("exclusiveMinimum", "above"), ("maximum", "at most"))
         if key in schema
     ]
-    return " ".join([names.get(schema["type"], schema["type"]), *bounds])
+    return ", ".join([names.get(schema["type"], schema["type"]), *bounds])
 
 
 def _shown(value: Any) -> str:
