@@ -100,6 +100,12 @@ def these(page: str, language: str) -> Iterator[Block]:
     return (block for block in blocks(ROOT / page) if block.language == language and not block.not_run)
 
 
+def engines(page: str) -> list[Engine]:
+    """Commands run on both engines where the page tells them apart."""
+    apart = any(block.engine for block in these(page, "sh"))
+    return list(Engine) if apart else [Engine.POSTGRES]
+
+
 @pytest.fixture(scope="module")
 def filled(engine: Engine, server_dsn: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The name of a database with trades, quotes, a company, rejected ticks and a firing alert."""
@@ -197,11 +203,13 @@ class Shell:
 
 
 @pytest.mark.usefixtures("directory")
-@pytest.mark.parametrize("page", runnable("sh"))
+@pytest.mark.parametrize(
+    ("engine", "page"),
+    [(engine, page) for page in runnable("sh") for engine in engines(page)],
+    indirect=["engine"],
+)
 def test_the_commands_run(page: str, engine: Engine, database: str, server_dsn: str, invoke: Invoke) -> None:
     """In the order of the page, in one directory and against one database."""
-    if engine is Engine.TIMESCALE and not any(block.engine for block in these(page, "sh")):
-        pytest.skip("only pages that tell the engines apart run on both")
     shell = Shell(invoke, database)
     with connect(server_dsn) as admin:
         admin.execute("DROP DATABASE IF EXISTS market_restored WITH (FORCE)")
