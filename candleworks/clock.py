@@ -1,4 +1,4 @@
-"""The only place that asks what time it is, so that everything else can be told."""
+"""The only module that asks for the time, so that tests can set it."""
 
 import time
 from datetime import UTC, datetime

@@ -12,8 +12,8 @@ import typer
 
 from candleworks.cli.running import Duration, log_to_stderr, stop_on_signal
 from candleworks.errors import CandleworksError, ConfigurationError
+from candleworks.feed.background import SettingsUpdates
 from candleworks.feed.connection import check_key
-from candleworks.feed.service import Updates
 from candleworks.feed.service import ingest as run_ingest
 from candleworks.model.gaps import Stop
 from candleworks.runtime.database import prepared_or_later
@@ -50,10 +50,10 @@ async def _ingest_all(
 ) -> None:
     """Run every feed until the stop; one that fails for good leaves the others running, and fails us at the end."""
     stop = stop_on_signal(duration)
-    updates = {feed.name: Updates() for feed in feeds}
+    updates = {feed.name: SettingsUpdates() for feed in feeds}
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reread, updates)
     runs = [
-        run_ingest(settings, feed, dsn, stop=stop, why=_why, updates=updates[feed.name], prepare=prepare_later)
+        run_ingest(settings, feed, dsn, stop=stop, stop_reason=_why, updates=updates[feed.name], prepare=prepare_later)
         for feed in feeds
     ]
     outcomes = await asyncio.gather(*(_outcome(run, alone=len(runs) == 1) for run in runs))
@@ -81,7 +81,7 @@ async def _outcome(run: Coroutine[Any, Any, None], *, alone: bool) -> Candlework
     return None
 
 
-def _reread(updates: dict[str, Updates]) -> None:
+def _reread(updates: dict[str, SettingsUpdates]) -> None:
     try:
         settings = load_settings()
     except ConfigurationError as error:

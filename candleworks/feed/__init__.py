@@ -1,1 +1,1 @@
-"""The live path: from a websocket to committed rows, with a spool on disk while the database is away."""
+"""The live path: from the vendor's websocket to committed rows."""

@@ -14,27 +14,26 @@ from picows.websockets.exceptions import ConnectionClosed, InvalidHandshake, Inv
 
 from candleworks import clock
 from candleworks.errors import TerminalError, TransientError, UsageError
-from candleworks.feed.batcher import Batcher
-from candleworks.feed.subscriptions import Roster
+from candleworks.feed.queue import FeedQueue
+from candleworks.feed.subscriptions import Subscriptions, SymbolRequest
 from candleworks.model.gaps import Reason
-from candleworks.settings import VENDOR_FEED_URL, Settings
-from candleworks.settings import Feed as FeedSettings
+from candleworks.settings import VENDOR_FEED_URL, Feed, Settings
 from candleworks.vendor import protocol
 
 MAX_FRAME_BYTES = 2**20  # the vendor's own limit
 OPEN_TIMEOUT_SECONDS = 10
 RETRY_REFUSED_SECONDS = 900
-SHORT_REST_SECONDS = 1
-# Twelve Data writes keys in this order without spaces. Frames that start otherwise are looked at one by one.
+SHORT_PAUSE_SECONDS = 1  # what the buffers of the socket and the vendor hold
+# Twelve Data writes keys in this order without spaces. Frames that start otherwise are decoded one by one.
 _PRICE_PREFIX = b'{"event":"price"'
 
 log = logging.getLogger(__name__)
 _wire_log = logging.getLogger(f"{__name__}.wire")
-_wire_log.setLevel(logging.CRITICAL)  # what it reports of a connection is in the one line about its end
+_wire_log.setLevel(logging.CRITICAL)  # the one line about the end of a connection says the same
 
 
 class ConnectionEndedError(TransientError):
-    """The connection ended; `reason` is why, in the words of the gap book."""
+    """The connection ended; `reason` is that of the gap which begins."""
 
     def __init__(self, message: str, reason: Reason) -> None:
         super().__init__(message)
@@ -42,64 +41,76 @@ class ConnectionEndedError(TransientError):
 
 
 @dataclass(frozen=True)
-class Listener:
-    """What the rest of the ingest wants to know of the connection."""
+class ConnectionListener:
+    """Called when something other than a price frame happens on the connection."""
 
-    answered: Callable[[list[str]], None]  # the vendor streams these symbols
+    subscribed: Callable[[list[str]], None]  # the vendor streams these symbols
     refused: Callable[[str, str], None]  # the vendor does not stream this symbol, for that reason
-    alive: Callable[[], None]  # something other than a tick came
-    slowed: Callable[[], None]  # ticks are not read for a while
+    alive: Callable[[], None]  # something other than a tick arrived
+    reading_paused: Callable[[], None]  # the connection has not been read for more than SHORT_PAUSE_SECONDS
 
 
-class Feed:
-    """Reads price frames of the roster's symbols into a batcher until the connection ends."""
+class FeedConnection:
+    """Reads the price frames of the subscribed symbols into a queue until the connection ends."""
 
-    def __init__(self, name: str, url: str, api_key: str, roster: Roster, batcher: Batcher, listener: Listener) -> None:
-        self.name = name
+    def __init__(
+        self,
+        feed: str,
+        url: str,
+        api_key: str,
+        subscriptions: Subscriptions,
+        queue: FeedQueue,
+        listener: ConnectionListener,
+    ) -> None:
+        self.feed = feed
         self._url = url
         self._api_key = api_key
-        self._roster = roster
-        self._batcher = batcher
+        self._subscriptions = subscriptions
+        self._queue = queue
         self._listener = listener
         self._connection: ClientConnection | None = None
-        self._given_up: Reason | None = None
+        self._close_reason: Reason | None = None
         self._streaming: set[str] = set()
 
     async def run(self) -> None:
-        """Stream until the connection ends: ConnectionEndedError; TerminalError when trying again is useless."""
-        self._given_up = None
+        """Stream until the connection ends.
+
+        Raises ConnectionEndedError at its end, another TransientError when it cannot be made, and TerminalError when
+        another attempt cannot succeed.
+        """
+        self._close_reason = None
         connection = self._connection = await self._connect()
         async with connection:
             try:
                 await self._stream(connection)
             except ConnectionClosed as error:
                 in_order = error.rcvd is not None and error.rcvd.code in (1000, 1001)
-                reason: Reason = self._given_up or ("closed" if in_order else "dropped")
+                reason: Reason = self._close_reason or ("closed" if in_order else "dropped")
+                cause = self._close_reason or _cause_of(error)
                 raise ConnectionEndedError(
-                    f"Feed {self.name}: the connection to {self._url} ended ({self._given_up or _words(error)}).",
-                    reason,
+                    f"Feed {self.feed}: the connection to {self._url} ended ({cause}).", reason
                 ) from None
             finally:
                 self._connection = None
 
-    async def hang_up(self, reason: Reason | None = None) -> None:
+    async def close(self, reason: Reason | None = None) -> None:
         """Close the connection, if there is one; `run` still reads everything that the vendor sent before it agreed."""
-        self._given_up = reason
+        self._close_reason = reason
         if self._connection is not None:
             await self._connection.close()
 
-    async def ask(self, names: Sequence[str]) -> None:
-        """Subscribe to symbols of the roster on the running connection, if there is one."""
-        await self._send("subscribe", self._roster.requests(names))
+    async def subscribe(self, names: Sequence[str]) -> None:
+        """Subscribe to symbols of the feed on the open connection, if there is one."""
+        await self._send("subscribe", self._subscriptions.requests(names))
 
-    async def leave(self, tickers: Sequence[str | dict[str, str]]) -> None:
-        """Unsubscribe on the running connection, if there is one."""
-        await self._send("unsubscribe", tickers)
+    async def unsubscribe(self, symbols: Sequence[SymbolRequest]) -> None:
+        """Unsubscribe on the open connection, if there is one."""
+        await self._send("unsubscribe", symbols)
 
-    async def _send(self, action: protocol.Action, symbols: Sequence[str | dict[str, str]]) -> None:
+    async def _send(self, action: protocol.Action, symbols: Sequence[SymbolRequest]) -> None:
         if self._connection is not None and symbols:
             with suppress(ConnectionClosed):  # the reader reports it
-                await self._connection.send(protocol.subscription(action, symbols), text=True)
+                await self._connection.send(protocol.subscription_message(action, symbols), text=True)
 
     async def _connect(self) -> ClientConnection:
         separator = "&" if "?" in self._url else "?"
@@ -115,28 +126,30 @@ class Feed:
                 )
         except InvalidStatus as error:
             status = error.response.status_code
-            # The vendor answers a wrong key with 401, and at times with a plain 200 or 400 instead of the upgrade.
+            # The vendor rejects a wrong key with 401, and at times with a plain 200 or 400 instead of the upgrade.
             if status in (200, 400, 401, 403):
-                raise self._key_refused(f"HTTP {status}") from None
-            raise TransientError(f"Feed {self.name}: {self._url} answered HTTP {status} to the handshake.") from None
+                raise self._key_rejected(f"HTTP {status}") from None
+            raise TransientError(
+                f"Feed {self.feed}: {self._url} responded to the handshake with HTTP {status}."
+            ) from None
         except (OSError, TimeoutError, InvalidHandshake) as error:
             reason = str(error) or type(error).__name__
-            raise TransientError(f"Feed {self.name}: {self._url} cannot be reached ({reason}).") from None
+            raise TransientError(f"Feed {self.feed}: {self._url} cannot be reached ({reason}).") from None
         except (WSInvalidURL, ValueError):
             raise TerminalError(
-                f"Feed {self.name}: {self._url} is not a valid WebSocket URL: correct CANDLEWORKS_FEED_URL, for example"
+                f"Feed {self.feed}: {self._url} is not a valid WebSocket URL: correct CANDLEWORKS_FEED_URL, for example"
                 " ws://127.0.0.1:8765/v1/quotes/price."
             ) from None
 
-    def _key_refused(self, words: str) -> TerminalError:
+    def _key_rejected(self, cause: str) -> TerminalError:
         return TerminalError(
-            f"Feed {self.name}: {self._url} refused the API key ({words}): correct TWELVEDATA_API_KEY."
+            f"Feed {self.feed}: {self._url} rejected the API key ({cause}): correct TWELVEDATA_API_KEY."
         )
 
     async def _stream(self, connection: ClientConnection) -> None:
-        self._batcher.connected()
+        self._queue.connected()
         self._streaming.clear()
-        await self.ask(self._roster.wanted)
+        await self.subscribe(self._subscriptions.symbols)
         tasks = [asyncio.create_task(self._keep_alive(connection)), asyncio.create_task(self._retry_refused())]
         try:
             await self._read(connection)
@@ -145,7 +158,7 @@ class Feed:
                 task.cancel()
 
     async def _read(self, connection: ClientConnection) -> None:
-        batcher, add, now_us = self._batcher, self._batcher.add, clock.now_us
+        queue, add, now_us = self._queue, self._queue.add, clock.now_us
         receive = cast("Callable[..., Awaitable[bytes]]", connection.recv)
         while True:  # until ConnectionClosed
             message = await receive(decode=False)  # text as bytes
@@ -153,18 +166,18 @@ class Feed:
                 add(message, now_us())
             else:
                 self._handle_other(message)
-            if batcher.crowded:
-                await self._wait_for_room()
+            if queue.full:
+                await self._pause()
 
-    async def _wait_for_room(self) -> None:
-        """Leave what comes to the socket's buffers, and say so when that takes longer than they may last."""
+    async def _pause(self) -> None:
+        """Leave what arrives in the socket's buffers; report a pause that may last longer than these do."""
         try:
-            async with asyncio.timeout(SHORT_REST_SECONDS):
-                await self._batcher.room()
+            async with asyncio.timeout(SHORT_PAUSE_SECONDS):
+                await self._queue.wait_while_full()
         except TimeoutError:
-            self._listener.slowed()
-            await self._batcher.room()
-            self._listener.slowed()  # until now
+            self._listener.reading_paused()
+            await self._queue.wait_while_full()
+            self._listener.reading_paused()  # until now
 
     def _handle_other(self, frame: bytes) -> None:
         self._listener.alive()
@@ -173,35 +186,36 @@ class Feed:
             return
         if event == "subscribe-status" and (status := protocol.subscribe_status(frame)):
             self._report(status)
-        elif event == "error" and (complaint := protocol.complaint(frame)):
-            if complaint.about_key:
-                raise self._key_refused("; ".join(complaint.sentences) or f"code {complaint.code}")
-            self._pass_on(complaint.sentences)
+        elif event == "error" and (error := protocol.error_frame(frame)):
+            if error.about_key:
+                raise self._key_rejected("; ".join(error.sentences) or f"code {error.code}")
+            self._log_messages(error.sentences)
         else:
             # Whatever it is, the sequencer turns it into a tick or a rejection.
-            self._batcher.add(frame, clock.now_us())
+            self._queue.add(frame, clock.now_us())
 
     def _report(self, status: protocol.SubscribeStatus) -> None:
-        streaming = [name for listing in status.success or () if (name := self._roster.accept(listing))]
-        self._streaming.update(streaming)
-        wanted = self._roster.wanted
-        log.info("Feed %s streams %d of %d symbols.", self.name, len(self._streaming.intersection(wanted)), len(wanted))
-        for listing in status.fails or ():
-            if name := self._roster.refuse(listing):
-                log.warning("Feed %s: the vendor refused %s (%s).", self.name, name, listing.message)
-                self._listener.refused(name, listing.message)
-        self._pass_on(status.messages or ())
-        if streaming:
-            self._listener.answered(streaming)
+        accepted = [name for result in status.success or () if (name := self._subscriptions.accept(result))]
+        self._streaming.update(accepted)
+        symbols = self._subscriptions.symbols
+        streaming = self._streaming.intersection(symbols)
+        log.info("Feed %s streams %d of %d symbols.", self.feed, len(streaming), len(symbols))
+        for result in status.fails or ():
+            if name := self._subscriptions.refuse(result):
+                log.warning("Feed %s: the vendor refused %s (%s).", self.feed, name, result.message)
+                self._listener.refused(name, result.message)
+        self._log_messages(status.messages or ())
+        if accepted:
+            self._listener.subscribed(accepted)
 
-    def _pass_on(self, messages: Sequence[str]) -> None:
+    def _log_messages(self, messages: Sequence[str]) -> None:
         for message in messages:
-            log.warning("Feed %s: the vendor says %r.", self.name, message)
+            log.warning("Feed %s: message from the vendor: %r.", self.feed, message)
 
     async def _retry_refused(self) -> None:
         while True:
             await asyncio.sleep(RETRY_REFUSED_SECONDS)
-            await self.ask(list(self._roster.refused))
+            await self.subscribe(list(self._subscriptions.refused))
 
     @staticmethod
     async def _keep_alive(connection: ClientConnection) -> None:
@@ -211,7 +225,7 @@ class Feed:
                 await connection.send(protocol.HEARTBEAT, text=True)
 
 
-def _words(end: ConnectionClosed) -> str:
+def _cause_of(end: ConnectionClosed) -> str:
     """Say which side closed a connection, with the code of RFC 6455, 7.4; the other side only repeats it."""
     sides = [("the vendor", end.rcvd), ("candleworks", end.sent)]
     if not end.rcvd_then_sent:
@@ -219,14 +233,14 @@ def _words(end: ConnectionClosed) -> str:
     for side, close in sides:
         if close is not None:
             return f"{side} closed it with code {int(close.code)}{f', {close.reason}' if close.reason else ''}"
-    return "it was cut off"
+    return "it broke"
 
 
-def check_key(settings: Settings, feeds: Sequence[FeedSettings]) -> None:
-    """Raise UsageError when a feed is the vendor's own and there is no key for it."""
+def check_key(settings: Settings, feeds: Sequence[Feed]) -> None:
+    """Raise UsageError when a feed uses the vendor's URL and there is no API key."""
     for feed in feeds:
         if settings.api_key is None and (feed.url or settings.feed_url) == VENDOR_FEED_URL:
             raise UsageError(
-                f"The feed {VENDOR_FEED_URL} wants a key: set TWELVEDATA_API_KEY, or start `candleworks simulate` and"
-                " set CANDLEWORKS_FEED_URL to the address that it prints."
+                f"The feed {VENDOR_FEED_URL} requires a key: set TWELVEDATA_API_KEY, or start `candleworks simulate`"
+                " and set CANDLEWORKS_FEED_URL to the URL that it prints."
             )

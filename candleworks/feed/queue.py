@@ -1,9 +1,9 @@
-"""Carries entries from the feed to the writer in their order, through memory and, when that is slow, over disk.
+"""Carries ticks and gap notes from the connection to the writer, in order, in memory and on disk when that is slow.
 
-    head (memory, the next to be written) -> spool (disk only) -> fresh (memory, the newest)
+    head (memory, written next) -> spool (disk only) -> tail (memory, newest entries) -> batch that is being filled
 
-While the writer keeps up there is only a head. What has waited too long is copied to disk, so that a crash loses
-nothing that arrived longer ago; what does not fit into memory is on disk alone. Belongs to one event loop.
+While the writer keeps up there are only a head and the batch. Whatever waits too long is copied to disk, so that a
+crash loses nothing that arrived earlier; what does not fit into memory is on disk only.
 """
 
 import asyncio
@@ -12,116 +12,174 @@ import itertools
 import logging
 import sys
 from collections import deque
+from collections.abc import Callable
 
 from candleworks import clock
-from candleworks.feed.backpressure import Room
-from candleworks.feed.batcher import Batch
-from candleworks.feed.segments import Entry
+from candleworks.feed.batcher import Backpressure, Batch, Batcher, FlushInterval
 from candleworks.feed.spool import Spool, SpoolFullError
+from candleworks.feed.spool_file import QueueEntry
 from candleworks.model.gaps import GapNote
+from candleworks.model.trades import MICROSECONDS
+from candleworks.settings import Ingest
 
-WRITING_MS = 60  # what a commit may take before its entry is copied to disk; most take 5 to 20
+COMMIT_MS = 60  # how long a commit may take before its entry is copied to disk; most take 5 to 20
 SAVE_INTERVAL_SECONDS = 0.02
-FULL_INTERVAL_SECONDS = 0.5  # every try puts all that is in memory into records, and room is made in files of 16 MB
-UNHURRIED_TICKS_PER_SECOND = 50_000  # how fast ticks are taken while the writer is behind; no vendor sends so many
-KEPT_TICKS = 20_000  # in memory, besides on disk, while the database is slow; half a second of work for the writer
+FULL_INTERVAL_SECONDS = 0.5  # every attempt encodes all that is in memory, and space is freed in files of 16 MB
+UNHURRIED_TICKS_PER_SECOND = 50_000  # how fast ticks are read while the writer is behind; no vendor sends that many
+MAX_PAUSE_SECONDS = 0.5
+KEPT_TICKS = 20_000  # in memory as well as on disk while the database is slow; half a second of work for the writer
 
 log = logging.getLogger(__name__)
 
 
-class Pipeline(Room):
-    """`max_ticks` bounds what is in memory; beyond that `room` waits until the writer or the disk took some.
+class FeedQueue(Backpressure):
+    """One feed's queue; belongs to one event loop.
 
-    An entry whose first tick arrived `batching_ms` before it was put is on its way as it should be.
+    It is full while more than `ingest.max_buffered_ticks` are in memory, and for a short while after a full batch when
+    the writer is behind. `inspect` gets each batch before it is queued; notes that it puts precede the batch.
     """
 
-    def __init__(self, spool: Spool, max_ticks: int, batching_ms: int) -> None:
+    def __init__(
+        self, spool: Spool, ingest: Ingest, interval: FlushInterval, inspect: Callable[[Batch], object]
+    ) -> None:
         super().__init__()
         self._spool = spool
-        self._max_ticks = max_ticks
-        self._kept_ticks = min(KEPT_TICKS, max_ticks // 2)  # or the disk would never make room
-        self._save_after_ms = batching_ms + WRITING_MS
-        self._head: deque[Entry] = deque()
-        self._fresh: deque[Entry] = deque()
+        self._inspect = inspect
+        self._batcher = Batcher(interval)
+        self._max_ticks = ingest.max_buffered_ticks
+        self._max_rows = min(ingest.max_batch_rows, self._max_ticks // 2)
+        self._kept_ticks = min(KEPT_TICKS, self._max_ticks // 2)  # or saving would never make room in memory
+        self._save_after_ms = ingest.flush_interval_ms + COMMIT_MS
+        self._head: deque[QueueEntry] = deque()
+        self._tail: deque[QueueEntry] = deque()
         self._behind = spool.unread > 0
         self._sequences = itertools.count(1)
         self._ticks = 0
-        self._some = asyncio.Event()
+        self._changed = asyncio.Event()
         self._disk = asyncio.Lock()
         self._closed = False
-        self._hurried = False
-        self._progress = asyncio.Event()
-        self.full: str | None = None
+        self._pause: asyncio.TimerHandle | None = None
+        self.spool_problem: str | None = None
 
     @property
     def waiting(self) -> int:
         """How many ticks are not stored yet, in memory and on disk."""
-        return self._ticks + self._spool.unread_ticks
+        return self._ticks + len(self._batcher) + self._spool.unread_ticks
 
     @property
     def unsaved(self) -> bool:
-        """Whether anything is in memory alone."""
-        return any(entry.place is None for entry in self._in_memory())
+        """Whether anything is in memory only."""
+        return len(self._batcher) > 0 or any(entry.position is None for entry in self._in_memory())
 
     @property
     def oldest_us(self) -> int | None:
-        """When the first tick that is waiting in memory arrived; null while none is."""
-        return next((entry.batch.received_us[0] for entry in self._in_memory() if entry.batch), None)
+        """When the oldest tick in memory arrived; null while there is none."""
+        queued = (entry.batch.received_us[0] for entry in self._in_memory() if entry.batch)
+        return next(queued, self._batcher.oldest_us)
 
-    def put(self, batch: Batch, *notes: GapNote) -> None:
-        """Take what is to be written in one transaction."""
-        entry = Entry(self._spool.run, next(self._sequences), batch, notes)
-        (self._fresh if self._behind else self._head).append(entry)
+    def connected(self) -> None:
+        """Mark that the frames added from now on come from a new connection."""
+        self._batcher.connected()
+
+    def add(self, frame: bytes, received_us: int) -> None:
+        """Add a frame to the current batch; before the next one the caller checks whether the queue is full."""
+        rows = self._batcher.add(frame, received_us)
+        if rows >= self._max_rows:
+            self._queue_full_batch()
+        elif rows == 1:
+            self._changed.set()
+
+    def put(self, note: GapNote) -> None:
+        """Queue a note ahead of the current batch; call `flush` first for a note about what came after its frames."""
+        self._append(Batch(), (note,))
+
+    def flush(self) -> None:
+        """Queue the current batch, however small."""
+        if len(self._batcher):
+            batch = self._batcher.take()
+            self._inspect(batch)
+            self._append(batch)
+
+    def _append(self, batch: Batch, notes: tuple[GapNote, ...] = ()) -> None:
+        entry = QueueEntry(self._spool.run_id, next(self._sequences), batch, notes)
+        (self._tail if self._behind else self._head).append(entry)
         self._count(len(batch))
-        self._some.set()
+        self._changed.set()
 
-    async def turn(self, taken: int) -> None:
-        """Wait for room, and while the writer is behind for as long as `taken` ticks may last.
+    def _queue_full_batch(self) -> None:
+        """Queue the batch; while the writer is behind, have the reader pause.
 
-        Reading costs the writer the interpreter: unhurried, 100,000 ticks a second are stored of a stream without end;
-        otherwise 230,000 are read, 16,000 of them are stored, and the rest goes to disk.
+        Reading costs the writer the interpreter lock: with pauses, 100,000 ticks/s are stored of an endless stream;
+        without, 230,000 are read, 16,000 of them stored, and the rest goes to disk.
         """
-        await self.room()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(taken / UNHURRIED_TICKS_PER_SECOND):
-                while not self._hurried and (self._behind or len(self._head) > 1):
-                    self._progress.clear()
-                    await self._progress.wait()
+        began_us, rows = self._batcher.oldest_us, len(self._batcher)
+        self.flush()
+        if began_us is not None and self._writer_is_behind():
+            self._pause_reading(rows / UNHURRIED_TICKS_PER_SECOND - (clock.now_us() - began_us) / MICROSECONDS)
 
-    def let_all_in(self) -> None:
-        """Take without a bound, and without waiting, what is left at the end."""
-        self._max_ticks = sys.maxsize
-        self._hurried = True
-        self._progress.set()
+    def _writer_is_behind(self) -> bool:
+        return self._behind or len(self._head) > 1
+
+    def _pause_reading(self, seconds: float) -> None:
+        if seconds <= 0 or self._pause is not None or self._max_ticks == sys.maxsize:
+            return
+        self._pause = asyncio.get_running_loop().call_later(min(seconds, MAX_PAUSE_SECONDS), self._resume_reading)
+        self._count(0)
+
+    def _resume_reading(self) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
         self._count(0)
 
     def _count(self, ticks: int) -> None:
         self._ticks += ticks
-        self._set_room(free=self._ticks < self._max_ticks)
+        self._set_full(full=self._pause is not None or self._ticks >= self._max_ticks)
+
+    def drain(self) -> None:
+        """Accept what is left at the end without a limit and without pauses."""
+        self._max_ticks = sys.maxsize
+        self._resume_reading()
 
     def close(self) -> None:
-        """Let `next_entry` end once everything that was put is done."""
+        """Let `next_entry` end when everything in the queue is done."""
+        self.flush()
         self._closed = True
-        self._some.set()
+        self._changed.set()
 
-    async def next_entry(self) -> Entry | None:
-        """Return the entry to be written now, the same one until it is `done`; None at the end."""
+    async def next_entry(self) -> QueueEntry | None:
+        """Return the entry to be written now, the same one until it is `done`; None at the end.
+
+        While nothing else is queued it waits until the current batch is full or due.
+        """
         while not self._head:
             if self._behind:
                 await self._load()
+            elif len(self._batcher):
+                await self._finish_batch()
             elif self._closed:
                 return None
             else:
-                self._some.clear()
-                await self._some.wait()
+                self._changed.clear()
+                await self._changed.wait()
         return self._head[0]
 
+    async def _finish_batch(self) -> None:
+        if (seconds := self._batcher.due_seconds()) > 0:
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), seconds)
+                return
+        if not self._head and not self._behind:
+            self.flush()
+
     def done(self) -> None:
-        """Note that the entry handed out is stored."""
+        """Remove the entry that `next_entry` returned: it is stored."""
         entry = self._head.popleft()
         self._count(-len(entry.batch))
         self._spool.done(entry)
-        self._progress.set()
+        if self._pause is not None and not self._writer_is_behind():
+            self._resume_reading()
 
     async def _load(self) -> None:
         async with self._disk:
@@ -130,67 +188,73 @@ class Pipeline(Room):
             self._count(sum(len(entry.batch) for entry in entries))
             if not self._spool.unread:
                 self._behind = False
-                self._head.extend(self._fresh)
-                self._fresh.clear()
+                self._head.extend(self._tail)
+                self._tail.clear()
 
     async def keep_safe(self, end: asyncio.Event) -> None:
-        """Copy to disk whatever waits too long, until the end."""
+        """Copy whatever waits too long to disk, until the end."""
         while not end.is_set():
-            await asyncio.sleep(FULL_INTERVAL_SECONDS if self.full else SAVE_INTERVAL_SECONDS)
+            await asyncio.sleep(FULL_INTERVAL_SECONDS if self.spool_problem else SAVE_INTERVAL_SECONDS)
             if self._oldest_unsaved_ms() >= self._save_after_ms:
                 await self.save()
 
     def _oldest_unsaved_ms(self) -> float:
-        entry = next((entry for entry in self._in_memory() if entry.place is None), None)
-        if entry is None:
+        entry = next((entry for entry in self._in_memory() if entry.position is None), None)
+        if entry is not None:
+            received_us = entry.batch.received_us[0] if entry.batch else 0  # notes do not wait
+        elif self._batcher.oldest_us is not None:
+            received_us = self._batcher.oldest_us
+        else:
             return 0.0
-        received_us = entry.batch.received_us[0] if entry.batch else 0  # notes are not held back
         return (clock.now_us() - received_us) / 1_000
 
     async def save(self) -> None:
-        """Copy to disk whatever is in memory alone, and keep there only what does not fit into memory."""
+        """Copy whatever is in memory only to disk, and keep in memory only what fits."""
         async with self._disk:
-            head, fresh = [entry for entry in self._head if entry.place is None], list(self._fresh)
+            self.flush()
+            head, tail = [entry for entry in self._head if entry.position is None], list(self._tail)
             try:
                 if head:
                     await asyncio.to_thread(self._spool.append, head, keep_unread=False)
-                if fresh:
-                    await asyncio.to_thread(self._spool.append, fresh, keep_unread=True)
-                    self._drop(self._fresh, len(fresh), left=True)
-            except SpoolFullError as problem:
-                self._report(str(problem))
+                if tail:
+                    await asyncio.to_thread(self._spool.append, tail, keep_unread=True)
+                    self._drop(self._tail, len(tail), left=True)
+            except SpoolFullError as error:
+                self._report(str(error))
                 return
             self._report(None)
             self._shorten()
 
     def _report(self, problem: str | None) -> None:
-        if problem and not self.full:
-            log.error("Feed %s: the spool %s is full (%s): make room, or raise ingest.max_spool_bytes.",
-                      self._spool.feed, self._spool.directory, problem)  # fmt: skip
-        self.full = problem
+        if problem and not self.spool_problem:
+            log.error(
+                "Feed %s: the spool %s is full (%s): free disk space, or raise ingest.max_spool_bytes.",
+                self._spool.feed, self._spool.directory, problem,
+            )  # fmt: skip
+        self.spool_problem = problem
 
     def _shorten(self) -> None:
-        """Leave the end of a long head on disk alone; it is read back when its turn comes."""
+        """Leave the end of a long head on disk only; it is read back when its turn comes."""
         kept, ticks = 0, 0
         for entry in self._head:
             kept, ticks = kept + 1, ticks + len(entry.batch)
             if ticks >= self._kept_ticks:
                 break
         excess = list(itertools.islice(self._head, kept, None))
-        saved = [entry for entry in excess if entry.place is not None]
+        saved = [entry for entry in excess if entry.position is not None]
         if not saved:
             return
         self._spool.leave_unread(saved)
         self._drop(self._head, len(excess), left=False)
-        for entry in excess[len(saved) :]:  # they were put while the others were saved
-            self._fresh.append(entry)
+        for entry in excess[len(saved) :]:  # queued while the others were saved
+            self._tail.append(entry)
             self._count(len(entry.batch))
         self._behind = True
 
-    def _drop(self, entries: deque[Entry], count: int, *, left: bool) -> None:
+    def _drop(self, entries: deque[QueueEntry], count: int, *, left: bool) -> None:
         for _ in range(count):
             entry = entries.popleft() if left else entries.pop()
             self._count(-len(entry.batch))
 
-    def _in_memory(self) -> itertools.chain[Entry]:
-        return itertools.chain(self._head, self._fresh)
+    def _in_memory(self) -> itertools.chain[QueueEntry]:
+        return itertools.chain(self._head, self._tail)

@@ -1,4 +1,4 @@
-"""Batches on disk while the database is away, read back in order; docs/explanation/failure-modes.md."""
+"""Keeps queue entries on disk while the database is away; docs/explanation/failure-modes.md says what that ensures."""
 
 import contextlib
 import fcntl
@@ -14,211 +14,217 @@ from uuid import UUID, uuid4
 from candleworks import clock
 from candleworks.errors import FeedHeldError, TerminalError
 from candleworks.feed.batcher import Batch
-from candleworks.feed.segments import Entry, Place, Segment, encode, read_record, scan
+from candleworks.feed.spool_file import QueueEntry, RecordPosition, SpoolFile, encode, read_record, scan
 from candleworks.model.gaps import GapNote
 
-SEGMENT_BYTES = 16_777_216
+FILE_BYTES = 16_777_216
 
 log = logging.getLogger(__name__)
 
 
 class SpoolFullError(Exception):
-    """The disk, or the share of it that the spool may use, is full."""
+    """The disk is full, or the spool has reached `ingest.max_spool_bytes`."""
 
 
 @dataclass
 class Spool:
-    """The spool of one feed; its methods may be called from any thread, one process has it at a time.
+    """The spool of one feed; thread-safe, and locked for one process at a time.
 
-    `unread` records wait to be read back by this process, `unread_ticks` are in them.
+    `unread` is the number of records that this process has yet to read back, `unread_ticks` that of the ticks in them.
+    Raises FeedHeldError when another process owns the lock, TerminalError when the directory cannot be used.
     """
 
     directory: Path
     feed: str
     max_bytes: int
-    run: UUID = field(default_factory=uuid4)
+    run_id: UUID = field(default_factory=uuid4)
     unread: int = 0
     unread_ticks: int = 0
 
     def __post_init__(self) -> None:
-        self._guard = threading.Lock()
-        self._hold = self._take_hold()
-        self._cursor: Place | None = None
+        self._mutex = threading.Lock()
+        self._lock_file = self._lock_directory()
+        self._next_unread: RecordPosition | None = None
         self._writing: IO[bytes] | None = None
-        self._prefix = f"{clock.now_us():020d}-{self.run}"
-        self._segments = [segment for path in sorted(self.directory.glob("*.spool")) if (segment := scan(path))]
-        self.unread = sum(segment.records for segment in self._segments)
-        self.unread_ticks = sum(segment.ticks for segment in self._segments)
-        if self._segments:
-            self._cursor = Place(self._segments[0], 0)
+        self._prefix = f"{clock.now_us():020d}-{self.run_id}"
+        self._files = [found for path in sorted(self.directory.glob("*.spool")) if (found := scan(path))]
+        self._count_unread(self._files)
+        if self._files:
+            self._next_unread = RecordPosition(self._files[0], 0)
 
-    def _take_hold(self) -> IO[str]:
+    def _lock_directory(self) -> IO[str]:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            hold = (self.directory / "lock").open("a+")
+            lock_file = (self.directory / "lock").open("a+")
         except OSError as error:
             raise TerminalError(
-                f"Feed {self.feed}: the spool {self.directory} cannot be used ({error.strerror}): correct"
-                " CANDLEWORKS_HOME, or what stands in its way."
+                f"Feed {self.feed}: the spool directory {self.directory} cannot be used ({error.strerror}): set"
+                " CANDLEWORKS_HOME to a directory that can be written."
             ) from None
         try:
-            fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            hold.seek(0)
-            holder = hold.read().strip()
-            hold.close()
+            lock_file.seek(0)
+            owner = lock_file.read().strip()
+            lock_file.close()
             raise FeedHeldError(
-                f"Feed {self.feed} is already being streamed (process {holder} uses {self.directory}): stop that one"
+                f"Feed {self.feed} is already being streamed (process {owner} uses {self.directory}): stop that one"
                 " first."
             ) from None
-        with contextlib.suppress(OSError):  # on a full disk the lock holds without the number
-            hold.truncate(0)
-            hold.write(str(os.getpid()))
-            hold.flush()
-        return hold
+        with contextlib.suppress(OSError):  # on a full disk the lock works without the process number
+            lock_file.truncate(0)
+            lock_file.write(str(os.getpid()))
+            lock_file.flush()
+        return lock_file
+
+    def _count_unread(self, files: Sequence[SpoolFile]) -> None:
+        self.unread = sum(file.records for file in files)
+        self.unread_ticks = sum(file.ticks for file in files)
 
     @property
     def size_bytes(self) -> int:
-        return sum(segment.size for segment in self._segments)
+        return sum(file.size_bytes for file in self._files)
 
-    def append(self, entries: Sequence[Entry], *, keep_unread: bool) -> None:
-        """Write entries to disk and tell them their places; SpoolFullError when there is no room, and none is written.
+    def append(self, entries: Sequence[QueueEntry], *, keep_unread: bool) -> None:
+        """Write entries to disk and set their positions; SpoolFullError when they do not fit, and none is written.
 
-        `keep_unread` leaves them to be read back later; otherwise the caller keeps them in memory too.
+        `keep_unread`: they will be read back; otherwise the caller keeps them in memory as well.
         """
-        with self._guard:
+        with self._mutex:
             records = [(entry, encode(entry)) for entry in entries]
             wanted = sum(len(record) for _, record in records)
             if self.size_bytes + wanted > self.max_bytes:
                 raise SpoolFullError(f"{self.size_bytes + wanted:,} of {self.max_bytes:,} bytes")
-            segment, file = self._open_segment(entries[0].sequence)
-            places = self._write(segment, file, records)
-            for (entry, _), place in zip(records, places, strict=True):
-                entry.place = place
+            spool_file, file = self._open_file(entries[0].sequence)
+            positions = self._write(spool_file, file, records)
+            for (entry, _), position in zip(records, positions, strict=True):
+                entry.position = position
             if keep_unread:
-                self._cursor = self._cursor or places[0]
+                self._next_unread = self._next_unread or positions[0]
                 self.unread += len(entries)
                 self.unread_ticks += sum(len(entry.batch) for entry in entries)
 
-    def _open_segment(self, sequence: int) -> tuple[Segment, IO[bytes]]:
-        if self._writing is not None and self._segments[-1].size < SEGMENT_BYTES:
-            return self._segments[-1], self._writing
+    def _open_file(self, sequence: int) -> tuple[SpoolFile, IO[bytes]]:
+        if self._writing is not None and self._files[-1].size_bytes < FILE_BYTES:
+            return self._files[-1], self._writing
         self._close_writing()
-        segment = Segment(self.directory / f"{self._prefix}.{sequence:016d}.spool", self.run)
+        spool_file = SpoolFile(self.directory / f"{self._prefix}.{sequence:016d}.spool", self.run_id)
         try:
-            self._writing = segment.path.open("wb")
+            self._writing = spool_file.path.open("wb")
         except OSError as error:
             raise SpoolFullError(str(error)) from None
-        self._segments.append(segment)
-        return segment, self._writing
+        self._files.append(spool_file)
+        return spool_file, self._writing
 
-    def _write(self, segment: Segment, file: IO[bytes], records: Sequence[tuple[Entry, bytes]]) -> list[Place]:
-        offset, places = segment.size, []
+    def _write(
+        self, spool_file: SpoolFile, file: IO[bytes], records: Sequence[tuple[QueueEntry, bytes]]
+    ) -> list[RecordPosition]:
+        offset, positions = spool_file.size_bytes, []
         try:
             for _, record in records:
                 file.write(record)
-                places.append(Place(segment, offset))
+                positions.append(RecordPosition(spool_file, offset))
                 offset += len(record)
             file.flush()
             os.fdatasync(file.fileno())
         except OSError as error:
-            self._take_back(segment)
+            self._remove_incomplete(spool_file)
             raise SpoolFullError(str(error)) from None
-        segment.size = offset
+        spool_file.size_bytes = offset
         for entry, _ in records:
-            segment.records += 1
-            segment.ticks += len(entry.batch)
-            segment.last = entry.sequence
-        return places
+            spool_file.records += 1
+            spool_file.ticks += len(entry.batch)
+            spool_file.last_sequence = entry.sequence
+        return positions
 
-    def _take_back(self, segment: Segment) -> None:
-        """Cut off what was half written; a file that is left empty goes."""
+    def _remove_incomplete(self, spool_file: SpoolFile) -> None:
+        """Remove what was written in part, and the file when nothing else is in it."""
         with contextlib.suppress(OSError):
             if self._writing is not None:
                 self._writing.close()
         self._writing = None
         with contextlib.suppress(OSError):
-            os.truncate(segment.path, segment.size)
-        if not segment.size:
-            self._remove(segment)
+            os.truncate(spool_file.path, spool_file.size_bytes)
+        if not spool_file.size_bytes:
+            self._remove(spool_file)
 
-    def read(self, max_ticks: int) -> list[Entry]:
-        """Read back the next entries, at least one, until they have so many ticks; fewer where a file is damaged."""
-        with self._guard:
-            entries: list[Entry] = []
+    def read(self, max_ticks: int) -> list[QueueEntry]:
+        """Read back the next entries: at least one, and no more once they have `max_ticks`; [] when none is unread."""
+        with self._mutex:
+            entries: list[QueueEntry] = []
             ticks = 0
-            while self._cursor is not None and (not entries or ticks < max_ticks):
-                segment, offset = self._cursor.segment, self._cursor.offset
-                if offset >= segment.size:
-                    self._cursor = self._next(segment)
+            while self._next_unread is not None and (not entries or ticks < max_ticks):
+                spool_file, offset = self._next_unread.file, self._next_unread.offset
+                if offset >= spool_file.size_bytes:
+                    self._next_unread = self._start_of_next(spool_file)
                     continue
-                found = read_record(segment, offset)
+                found = read_record(spool_file, offset)
                 if found is None:
-                    entries.append(self._give_up(segment, offset))
+                    entries.append(self._skip_damaged(spool_file, offset))
                     continue
                 entry, length = found
-                self._cursor = Place(segment, offset + length)
+                self._next_unread = RecordPosition(spool_file, offset + length)
                 self.unread -= 1
                 self.unread_ticks -= len(entry.batch)
                 ticks += len(entry.batch)
                 entries.append(entry)
-            if self._cursor is None or not self.unread:
-                self._cursor, self.unread, self.unread_ticks = None, 0, 0
+            if self._next_unread is None or not self.unread:
+                self._next_unread, self.unread, self.unread_ticks = None, 0, 0
             return entries
 
-    def _next(self, segment: Segment) -> Place | None:
-        index = self._segments.index(segment) + 1
-        return Place(self._segments[index], 0) if index < len(self._segments) else None
+    def _start_of_next(self, spool_file: SpoolFile) -> RecordPosition | None:
+        index = self._files.index(spool_file) + 1
+        return RecordPosition(self._files[index], 0) if index < len(self._files) else None
 
-    def _give_up(self, segment: Segment, offset: int) -> Entry:
-        """Skip the rest of a damaged file, and have the hole that it leaves booked.
+    def _skip_damaged(self, spool_file: SpoolFile, offset: int) -> QueueEntry:
+        """Skip the rest of a damaged file; return an entry that records the gap.
 
-        The file gets its new name when what could be read of it is stored: until then a crash would lose that.
+        The file is renamed when what could be read of it is stored: a crash before that would lose it.
         """
-        ended_us = int(segment.path.stat().st_mtime * 1_000_000)
-        following = self._next(segment)
+        ended_us = int(spool_file.path.stat().st_mtime * 1_000_000)
+        following = self._start_of_next(spool_file)
         log.error(
-            "Feed %s: %s is damaged from byte %d on; what cannot be read is booked as a gap, and the file is kept as"
+            "Feed %s: %s is damaged from byte %d on; the unreadable part is recorded as a gap, and the file is kept as"
             " *.damaged.",
-            self.feed, segment.path, offset,
+            self.feed, spool_file.path, offset,
         )  # fmt: skip
-        segment.damaged = True
-        if segment is self._segments[-1]:
+        spool_file.damaged = True
+        if spool_file is self._files[-1]:
             self._close_writing()
-        self._cursor = following
-        rest = self._segments[self._segments.index(following.segment) :] if following else []
-        self.unread, self.unread_ticks = sum(s.records for s in rest), sum(s.ticks for s in rest)
-        hole = (GapNote("opened", None, None, "damaged"), GapNote("closed", ended_us + 1_000_000))
-        return Entry(segment.run, segment.last, Batch(), hole, Place(segment, segment.size))
+        self._next_unread = following
+        self._count_unread(self._files[self._files.index(following.file) :] if following else [])
+        gap = (GapNote("opened", None, None, "damaged"), GapNote("closed", ended_us + 1_000_000))
+        position = RecordPosition(spool_file, spool_file.size_bytes)
+        return QueueEntry(spool_file.run_id, spool_file.last_sequence, Batch(), gap, position)
 
-    def leave_unread(self, entries: Sequence[Entry]) -> None:
-        """Drop entries from memory that directly precede what is unread: they will be read back first."""
-        with self._guard:
-            self._cursor = entries[0].place
+    def leave_unread(self, entries: Sequence[QueueEntry]) -> None:
+        """Count entries on disk as unread again; they must directly precede what is unread."""
+        with self._mutex:
+            self._next_unread = entries[0].position
             self.unread += len(entries)
             self.unread_ticks += sum(len(entry.batch) for entry in entries)
 
-    def done(self, entry: Entry) -> None:
-        """Remove the files of which every record is stored by now; entries end in their order."""
-        with self._guard:
-            while self._segments and self._is_done(self._segments[0], entry):
-                self._remove(self._segments[0])
+    def done(self, entry: QueueEntry) -> None:
+        """Remove the files in which every record is stored, now that `entry` is; entries are done in order."""
+        with self._mutex:
+            while self._files and self._is_done(self._files[0], entry):
+                self._remove(self._files[0])
 
-    def _is_done(self, segment: Segment, entry: Entry) -> bool:
-        if segment.run == entry.run:
-            return segment.last <= entry.sequence
-        return entry.run == self.run  # the files of earlier runs come before everything of this one
+    def _is_done(self, spool_file: SpoolFile, entry: QueueEntry) -> bool:
+        if spool_file.run_id == entry.run_id:
+            return spool_file.last_sequence <= entry.sequence
+        return entry.run_id == self.run_id  # the files of earlier runs precede everything of this one
 
-    def _remove(self, segment: Segment) -> None:
-        if segment is self._segments[-1]:
+    def _remove(self, spool_file: SpoolFile) -> None:
+        if spool_file is self._files[-1]:
             self._close_writing()
-        if self._cursor is not None and self._cursor.segment is segment:
-            self._cursor = self._next(segment)
-        self._segments.remove(segment)
-        if segment.damaged:
-            segment.path.rename(segment.path.with_suffix(".damaged"))
+        if self._next_unread is not None and self._next_unread.file is spool_file:
+            self._next_unread = self._start_of_next(spool_file)
+        self._files.remove(spool_file)
+        if spool_file.damaged:
+            spool_file.path.rename(spool_file.path.with_suffix(".damaged"))
         else:
-            segment.path.unlink(missing_ok=True)
+            spool_file.path.unlink(missing_ok=True)
 
     def _close_writing(self) -> None:
         if self._writing is not None:
@@ -226,8 +232,8 @@ class Spool:
             self._writing = None
 
     def close(self) -> None:
-        """Let another process have the spool; what is in it stays."""
-        with self._guard:
+        """Release the lock; the files stay."""
+        with self._mutex:
             self._close_writing()
             with contextlib.suppress(OSError):
-                self._hold.close()
+                self._lock_file.close()

@@ -1,4 +1,4 @@
-"""Counts what a feed does, in windows of ten seconds."""
+"""Statistics of a feed, in windows of ten seconds."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -11,12 +11,12 @@ from candleworks.storage.ingest_stats import IngestStats
 from candleworks.storage.live_trades import Written
 
 WINDOW = timedelta(seconds=10)
-MOST_UNSAVED = 8_640  # a day's; kept in memory while the database is away
+MAX_UNSAVED_WINDOWS = 8_640  # of a day; kept in memory while the database is away
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Counters:
-    """The running window of one feed, and totals since the start."""
+class FeedCounters:
+    """The current window of one feed, and totals since the start."""
 
     def __init__(self, feed: str) -> None:
         self._feed = feed
@@ -26,8 +26,8 @@ class Counters:
         self._ended: list[IngestStats] = []
         self._start(clock.now())
 
-    def _start(self, moment: datetime) -> None:
-        self._at = moment - (moment - _EPOCH) % WINDOW
+    def _start(self, now: datetime) -> None:
+        self._at = now - (now - _EPOCH) % WINDOW
         self._window = Written()
         self._batches = 0
         self._candles = 0
@@ -45,26 +45,26 @@ class Counters:
             self._lags_ms.append(lags_ms)
 
     def count_candles(self, changed: int) -> None:
-        """Add what one refresh changed."""
+        """Add the number of candles that one refresh changed."""
         with self._lock:
             self._candles += changed
 
     def rows(self, waiting: int, oldest_us: int | None = None) -> list[IngestStats]:
-        """Return the row of the running window, and before it those of ended windows that were not saved yet.
+        """Return the rows of ended windows that are not saved yet, then that of the current window.
 
-        `waiting` ticks are not stored, the first of them since `oldest_us`: its lag counts before it is known in full.
+        `waiting` ticks are not stored; the oldest arrived at `oldest_us`, and its lag so far counts for the maximum.
         """
         with self._lock:
-            moment = clock.now()
+            now = clock.now()
             age_ms = None if oldest_us is None else max(0.0, (clock.now_us() - oldest_us) / 1_000)
-            if moment >= self._at + WINDOW or moment < self._at:
+            if now >= self._at + WINDOW or now < self._at:
                 self._ended.append(self._row(waiting, age_ms))
-                del self._ended[:-MOST_UNSAVED]
-                self._start(moment)
+                del self._ended[:-MAX_UNSAVED_WINDOWS]
+                self._start(now)
             return [*self._ended, self._row(waiting, age_ms)]
 
     def saved(self, rows: list[IngestStats]) -> None:
-        """Note that `rows` need not be returned again, except for that of the running window."""
+        """Drop the rows of ended windows among `rows`: they are stored."""
         with self._lock:
             self._ended = [row for row in self._ended if row not in rows]
 

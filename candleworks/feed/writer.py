@@ -1,4 +1,4 @@
-"""Turns entries of the pipeline into committed rows, however often the database has to be reached again."""
+"""Commits entries of the queue, and reconnects to the database as often as it takes."""
 
 import contextlib
 import logging
@@ -22,128 +22,128 @@ from tenacity import (
 from candleworks import clock
 from candleworks.database.connection import connect, transient_errors
 from candleworks.errors import TransientError
-from candleworks.feed.segments import Entry
-from candleworks.feed.sequencer import Placed, Sequencer
-from candleworks.feed.stats import Counters
-from candleworks.feed.subscriptions import Roster
+from candleworks.feed.sequencer import SequencedBatch, Sequencer
+from candleworks.feed.spool_file import QueueEntry
+from candleworks.feed.stats import FeedCounters
+from candleworks.feed.subscriptions import Subscriptions
 from candleworks.settings import Ingest
 from candleworks.storage.feeds import book, hold_feed, save_mark, stored_marks
 from candleworks.storage.live_trades import LiveTrades, RecentTrades, Written
 from candleworks.storage.trades import TradeStore
 
 ORIGIN = "twelvedata"
-LONGEST_WAIT_SECONDS = 5
+MAX_WAIT_SECONDS = 5
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class _Session:
-    """What lives as long as one database connection, which holds the feed."""
+class _WriterSession:
+    """What lasts as long as one database connection, which owns the feed's lock."""
 
     store: TradeStore
     live: LiveTrades
     marks: dict[UUID, int]
 
 
-class Writer:
+class FeedWriter:
     """Writes one feed's entries; used by one thread at a time.
 
-    `zones` names the symbols and the zones of their trading days. `prepare` is called before the database is used for
-    the first time. `give_up` ends the waiting for a database that is away: the call then raises TransientError.
+    `zones` are the symbols and the time zones of their trading days. `prepare` is called before the database is used
+    for the first time. `give_up` ends the retries while the database is away: the call then raises TransientError.
     """
 
     def __init__(
         self,
         dsn: str,
         feed: str,
-        roster: Roster,
+        subscriptions: Subscriptions,
         zones: Mapping[str, ZoneInfo],
         limits: Ingest,
         *,
         give_up: threading.Event,
         prepare: Callable[[], object] | None = None,
     ) -> None:
-        self.counters = Counters(feed)
+        self.counters = FeedCounters(feed)
         self.ready = False  # whether the database has been prepared
         self._dsn = dsn
         self._feed = feed
-        self._roster = roster
+        self._subscriptions = subscriptions
         self._zones = dict(zones)
-        self._joining = dict(zones)
+        self._new_symbols = dict(zones)
         self._sequencer = Sequencer(limits)
         self._prepare = prepare
         self._recent = RecentTrades()
-        self._session: _Session | None = None
+        self._session: _WriterSession | None = None
         self._backend: int | None = None
-        self._placed: tuple[Entry, Placed] | None = None
+        self._sequenced: tuple[QueueEntry, SequencedBatch] | None = None
         self._retrying = Retrying(
             retry=retry_if_exception_type(TransientError),
-            wait=wait_random_exponential(multiplier=0.2, max=LONGEST_WAIT_SECONDS),
+            wait=wait_random_exponential(multiplier=0.2, max=MAX_WAIT_SECONDS),
             stop=stop_when_event_set(give_up),
             sleep=sleep_using_event(give_up),
             before_sleep=self._lose_session,
             reraise=True,
         )
 
-    def follow(self, zones: Mapping[str, ZoneInfo]) -> None:
-        """Take ticks of these symbols, too, from the next entry on; may be called from another thread."""
+    def add_symbols(self, zones: Mapping[str, ZoneInfo]) -> None:
+        """Accept ticks of these symbols as well, from the next entry on; may be called from another thread."""
         self._zones |= zones
-        self._joining = {**self._joining, **zones}
+        self._new_symbols = {**self._new_symbols, **zones}
 
     def connect(self) -> None:
-        """Wait for the database and take the feed; TerminalError when somebody else has it."""
+        """Wait for the database and lock the feed; TerminalError when another process owns the lock."""
         self._persist(lambda _: None)
 
-    def write(self, entry: Entry) -> None:
-        """Commit an entry: its ticks are stored, known as duplicates, or in the quarantine when this returns."""
+    def write(self, entry: QueueEntry) -> None:
+        """Commit an entry: each tick is stored, counted as a duplicate, or in `rejected_ticks` when this returns."""
         written = self._persist(lambda session: self._write(session, entry))
         if written is None or not entry.batch:
             return
         lags_us = clock.now_us() - np.array(entry.batch.received_us, dtype=np.float64)
         self.counters.count(written, lags_us / 1_000)
 
-    def _write(self, session: _Session, entry: Entry) -> Written | None:
-        """Return what became of the entry's ticks; None when a transaction of which no word came had stored it."""
-        if entry.sequence <= session.marks.get(entry.run, 0):
+    def _write(self, session: _WriterSession, entry: QueueEntry) -> Written | None:
+        """Return the counts of the entry's ticks; None when it is stored already: its commit was not acknowledged."""
+        if entry.sequence <= session.marks.get(entry.run_id, 0):
             return None
-        placed = self._place(session, entry)
+        batch = self._sequence(session, entry)
 
-        def besides() -> None:
+        def in_same_transaction() -> None:
             for note in entry.notes:
-                book(session.store.connection, self._feed, self._roster.wanted, note)
-            save_mark(session.store.connection, self._feed, entry.run, entry.sequence)
+                book(session.store.connection, self._feed, self._subscriptions.symbols, note)
+            save_mark(session.store.connection, self._feed, entry.run_id, entry.sequence)
 
-        written = session.live.write(placed.trades, placed.late, placed.rejections, besides)
-        written.duplicates += placed.snapshots
+        written = session.live.write(batch.trades, batch.late, batch.rejections, in_same_transaction)
+        written.duplicates += batch.snapshots
         return written
 
-    def _place(self, session: _Session, entry: Entry) -> Placed:
-        """Place the entry's ticks, once: repeating it would take them for the next ones."""
-        if joining := self._joining:
-            self._sequencer.follow(joining, session.store.positions(list(joining)))
-            self._joining = {name: zone for name, zone in self._joining.items() if name not in joining}
-        if self._placed is None or self._placed[0] is not entry:
+    def _sequence(self, session: _WriterSession, entry: QueueEntry) -> SequencedBatch:
+        """Sequence the entry's ticks, once: a retry would count them as the next ones."""
+        if added := self._new_symbols:
+            self._sequencer.add_symbols(added, session.store.positions(list(added)))
+            self._new_symbols = {name: zone for name, zone in self._new_symbols.items() if name not in added}
+        if self._sequenced is None or self._sequenced[0] is not entry:
             batch = entry.batch
-            events = batch.events if batch.events is not None else self._roster.decode(batch.frames)
-            placed = self._sequencer.place(events, batch.received_us, batch.frames, batch.connections)
-            self._placed = (entry, placed)
-        return self._placed[1]
+            events = batch.events if batch.events is not None else self._subscriptions.decode(batch.frames)
+            sequenced = self._sequencer.sequence(events, batch.received_us, batch.frames, batch.connections)
+            self._sequenced = (entry, sequenced)
+        return self._sequenced[1]
 
     def close(self) -> None:
         if self._session is not None:
             self._session.store.connection.close()
             self._session = None
 
-    def _persist(self, action: Callable[[_Session], Result]) -> Result:
+    def _persist(self, action: Callable[[_WriterSession], Result]) -> Result:
         def attempt() -> Result:
             with transient_errors(self._dsn):
                 return action(self._open())
 
         return self._retrying(attempt)
 
-    def _open(self) -> _Session:
+    def _open(self) -> _WriterSession:
         if self._session is None:
             if self._prepare is not None:
                 self._prepare()
@@ -155,11 +155,11 @@ class Writer:
                 marks = stored_marks(connection, self._feed)
                 failure.pop_all()
             store = TradeStore(connection, ORIGIN, self._zones.__getitem__)
-            self._session = _Session(store, LiveTrades(store, self._feed, self._recent), marks)
+            self._session = _WriterSession(store, LiveTrades(store, self._feed, self._recent), marks)
             self.ready = True
         return self._session
 
     def _lose_session(self, state: RetryCallState) -> None:
         if state.outcome is not None:
-            log.warning("Feed %s waits to write: %s", self._feed, state.outcome.exception())
+            log.warning("Feed %s is waiting for the database: %s", self._feed, state.outcome.exception())
         self.close()

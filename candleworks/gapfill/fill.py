@@ -31,7 +31,7 @@ from candleworks.storage.gaps import (
     save_fill_record,
 )
 from candleworks.vendor.bars import BarAnswer, VendorBars, Window
-from candleworks.vendor.client import KeyRefusedError, NoCreditsLeftError, NotServedError, VendorAwayError
+from candleworks.vendor.client import KeyRejectedError, NoCreditsLeftError, NotServedError, VendorAwayError
 from candleworks.vendor.credits import Credits, NoCreditsTodayError
 
 MAX_FAILURES = 3  # so many symbols in a row that the vendor fails for: it is away, and asking on costs credits
@@ -169,7 +169,7 @@ class _Run:
                         f"The vendor failed for {failures} symbols in a row: run fill-gaps again later."
                     )
                     break
-        except (KeyRefusedError, NoCreditsTodayError, NoCreditsLeftError) as error:
+        except (KeyRejectedError, NoCreditsTodayError, NoCreditsLeftError) as error:
             self._report.stopped = str(error)
         self._refresh()
         self._report.fills = list(self._fills.values())

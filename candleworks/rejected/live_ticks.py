@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from candleworks.database.connection import Connection
 from candleworks.feed.sequencer import Sequencer
-from candleworks.feed.subscriptions import Roster
+from candleworks.feed.subscriptions import Subscriptions
 from candleworks.feed.writer import ORIGIN
 from candleworks.model.tick_validation import age_fault, price_distance_fault
 from candleworks.model.trades import Trades, microseconds_of
@@ -103,9 +103,9 @@ class LiveTicks:
         if feed is None:
             return Trades(), f"no feed named {tick.feed!r} is configured"
         sequencer = Sequencer(self.settings.ingest.model_copy(update={"max_age_days": None}))
-        sequencer.follow({name: self._zone(name) for name in feed.names}, {})
+        sequencer.add_symbols({name: self._zone(name) for name in feed.names}, {})
         payload = frame.encode()
-        placed = sequencer.place(Roster(feed.instruments).decode([payload]), [self.now_us], [payload])
+        placed = sequencer.sequence(Subscriptions(feed.instruments).decode([payload]), [self.now_us], [payload])
         if placed.rejections:
             return Trades(), placed.rejections[0].reason
         placed.trades.received_us = [microseconds_of(tick.received_at)]

@@ -1,1 +1,1 @@
-"""Twelve Data: its websocket protocol, its REST API, and the API credits that requests cost."""
+"""Twelve Data: the websocket protocol, the REST client, bars, symbol lists and API credits."""

@@ -15,7 +15,7 @@ from candleworks.settings import VENDOR_REST_URL, Settings
 LONGEST_QUOTE = 300
 
 
-class KeyRefusedError(TerminalError):
+class KeyRejectedError(TerminalError):
     """The key is wrong; no request can succeed with it."""
 
 
@@ -83,7 +83,7 @@ class VendorClient:
     def _refuse(self, code: int, body: Any, retry_after: str) -> None:
         words = self._words(body)
         if code == HTTPStatus.UNAUTHORIZED:
-            raise KeyRefusedError(f"{self._url} refused the API key ({words}): correct TWELVEDATA_API_KEY.")
+            raise KeyRejectedError(f"{self._url} rejected the API key ({words}): correct TWELVEDATA_API_KEY.")
         if code == HTTPStatus.TOO_MANY_REQUESTS:
             raise NoCreditsLeftError(
                 f"{self._url} gives no more API credits ({words}): wait, or set rest.credits_per_minute and"

@@ -4,16 +4,16 @@ import asyncio
 import logging
 
 from candleworks.errors import ConfigurationError
-from candleworks.feed.reconnection import stopped_within
-from candleworks.feed.service import Updates
+from candleworks.feed.background import SettingsUpdates
 from candleworks.settings import Settings, load_settings
+from candleworks.signals import stopped_within
 
 LOOK_SECONDS = 5
 
 log = logging.getLogger("candleworks.flows")
 
 
-async def follow_configuration(settings: Settings, updates: Updates, stop: asyncio.Event) -> None:
+async def follow_configuration(settings: Settings, updates: SettingsUpdates, stop: asyncio.Event) -> None:
     """Hand on a configuration that differs from the last one, `settings` at first, until the stop.
 
     It has to look the same twice, since somebody may be writing it. One that is wrong is told once.

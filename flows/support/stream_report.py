@@ -15,6 +15,7 @@ from prefect.exceptions import PrefectException
 
 from candleworks.database.connection import connect, transient_errors
 from candleworks.errors import TransientError
+from candleworks.signals import stopped_within
 from candleworks.storage.monitoring import FeedState, read_monitoring
 
 INTERVAL_SECONDS = 60
@@ -62,7 +63,7 @@ async def report_minutes(feed: str, dsn: str, stop: asyncio.Event) -> None:
     board = _Board(f"feed-{feed}")
     before: Minute | None = None
     wait = FIRST_SECONDS
-    while not await _stopped_within(stop, wait):
+    while not await stopped_within(stop, wait):
         with contextlib.suppress(TransientError):
             now = await asyncio.to_thread(_read, feed, dsn)
             if now and before:
@@ -93,12 +94,6 @@ def _read(feed: str, dsn: str) -> Minute | None:
     with transient_errors(dsn), connect(dsn, "candleworks flow report") as connection:
         seen = read_monitoring(connection)
     return next((Minute(seen.moment, state) for state in seen.feeds if state.feed == feed), None)
-
-
-async def _stopped_within(stop: asyncio.Event, seconds: float) -> bool:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
-    return stop.is_set()
 
 
 def _ms(value: float | None) -> str:

@@ -23,7 +23,8 @@ from prefect.states import Cancelled, Failed
 from candleworks import clock
 from candleworks.database.connection import connect, transient_errors
 from candleworks.errors import FeedHeldError, TerminalError, TransientError
-from candleworks.feed.service import Updates, ingest
+from candleworks.feed.background import SettingsUpdates
+from candleworks.feed.service import ingest
 from candleworks.settings import Feed, Settings
 from candleworks.signals import on_stop_signal
 from candleworks.storage.lock_owners import read_holders
@@ -73,7 +74,7 @@ async def stream(settings: Settings, feed: Feed, dsn: str, prepare_later: Callab
     run_id = UUID(str(runtime.flow_run.id))
     guard = RunGuard(run_id, stop)
     await _predecessor_ended(feed.name, dsn)
-    updates = Updates()
+    updates = SettingsUpdates()
     beside = (
         guard.watch(),
         report_minutes(feed.name, dsn, stop),
@@ -84,7 +85,7 @@ async def stream(settings: Settings, feed: Feed, dsn: str, prepare_later: Callab
     # away, Prefect cancels what the run awaits. That would end the feed, so it is kept out: the guard ends it in time.
     with anyio.CancelScope(shield=True):
         work = ingest(
-            settings, feed, dsn, stop=stop, why=guard.why, notify=tell, updates=updates, prepare=prepare_later
+            settings, feed, dsn, stop=stop, stop_reason=guard.why, notify=tell, updates=updates, prepare=prepare_later
         )
         await _with(work, stop, beside)
     ending = await guard.ending()

@@ -53,7 +53,7 @@ def test_a_refused_key_ends_it_with_one_line(dsn: str, tmp_path: Path) -> None:
         assert up.wait() == 1
         assert processes_of(up.home) == []
     assert up.output.splitlines()[-1] == (
-        f"ingest twelvedata has stopped: Feed twelvedata: {simulator.feed_url} refused the API key (HTTP 401):"
+        f"ingest twelvedata has stopped: Feed twelvedata: {simulator.feed_url} rejected the API key (HTTP 401):"
         f" correct TWELVEDATA_API_KEY. (log: {up.home}/logs/ingest-twelvedata.log)"
     )
     assert "s3cret" not in up.output

@@ -84,7 +84,7 @@ def test_a_refused_key_ends_it_with_one_line(directory: Path) -> None:
         assert up.wait() == 1
         assert processes_of(up.home) == []
     assert up.output.splitlines()[-1] == (
-        f"ingest twelvedata has stopped: Feed twelvedata: {simulator.feed_url} refused the API key (HTTP 401):"
+        f"ingest twelvedata has stopped: Feed twelvedata: {simulator.feed_url} rejected the API key (HTTP 401):"
         f" correct TWELVEDATA_API_KEY. (log: {up.home}/logs/prefect-worker.log)"
     )
     with sqlite3.connect(up.home / "prefect" / "prefect.db") as state:

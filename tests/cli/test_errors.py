@@ -14,8 +14,8 @@ MALFORMED = (
     " such as @ / % and spaces in the password percent-encoded (%40 %2F %25 %20).\n"
 )
 NO_KEY = (
-    "The feed wss://ws.twelvedata.com/v1/quotes/price wants a key: set TWELVEDATA_API_KEY, or start"
-    " `candleworks simulate` and set CANDLEWORKS_FEED_URL to the address that it prints.\n"
+    "The feed wss://ws.twelvedata.com/v1/quotes/price requires a key: set TWELVEDATA_API_KEY, or start"
+    " `candleworks simulate` and set CANDLEWORKS_FEED_URL to the URL that it prints.\n"
 )
 UNREACHABLE = "postgresql://me:s3cret@127.0.0.1:1/market"
 

@@ -24,7 +24,7 @@ def test_a_refused_key_is_one_line(dsn: str, tmp_path: Path) -> None:
             CANDLEWORKS_FEED_URL=simulator.feed_url,
             TWELVEDATA_API_KEY="s3cret",
         )
-    sentence = f"Feed twelvedata: {simulator.feed_url} refused the API key (HTTP 401): correct TWELVEDATA_API_KEY.\n"
+    sentence = f"Feed twelvedata: {simulator.feed_url} rejected the API key (HTTP 401): correct TWELVEDATA_API_KEY.\n"
     assert result == (1, "", sentence)
 
 

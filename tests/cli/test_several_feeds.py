@@ -87,7 +87,7 @@ def test_each_feed_has_a_connection_of_its_own(dsn: str, connection: Connection,
             {"name": "coins", "symbols": ["BTC/USD"], "url": willing.feed_url},
         )
         with ingesting(tmp_path, dsn, TWELVEDATA_API_KEY="s3cret") as running:
-            sentence = f"Feed stocks: {refusing.feed_url} refused the API key (HTTP 401): correct TWELVEDATA_API_KEY."
+            sentence = f"Feed stocks: {refusing.feed_url} rejected the API key (HTTP 401): correct TWELVEDATA_API_KEY."
             until(lambda: running.says(f"ERROR {sentence} The other feeds go on."))
             before = count(connection)
             until(lambda: count(connection) > before + 50)
@@ -143,7 +143,7 @@ def test_a_hangup_signal_reads_the_configuration_again(
             until(lambda: running.says("feeds.0.symbols is 7, allowed is a list. Everything goes on as it was."))
             configure(tmp_path, stocks)
             running.process.send_signal(signal.SIGHUP)
-            until(lambda: running.says("There is no feed 'coins' in the configuration: choose one of stocks. It goes"))
+            until(lambda: running.says("no feed 'coins' in the configuration: choose one of stocks. The feed keeps its"))
             configure(tmp_path, stocks | {"symbols": ["AAPL", "TSLA"]}, coins | {"symbols": ["BTC/USD", "ETH/USD"]})
             running.process.send_signal(signal.SIGHUP)
             until(lambda: len(asked(first)) == 3 and len(asked(second)) == 2)

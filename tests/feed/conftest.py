@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from candleworks.feed import reconnection as supervisor
+from candleworks.feed import reconnection
 from tests.feed.vendor import Vendor
 
 
@@ -17,4 +17,4 @@ def vendor() -> Iterator[Vendor]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reconnect after some 50 ms instead of a second."""
-    monkeypatch.setattr(supervisor, "FIRST_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(reconnection, "FIRST_WAIT_SECONDS", 0.05)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from candleworks.database.connection import Connection
-from candleworks.feed.service import Updates, ingest
+from candleworks.feed.background import SettingsUpdates
+from candleworks.feed.service import ingest
 from candleworks.model.notices import Notice
 from candleworks.settings import Feed, Settings
 
@@ -49,7 +50,7 @@ class Ingest:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        self._updates: Updates = asyncio.Queue()
+        self._updates: SettingsUpdates = asyncio.Queue()
         self._ready.set()
         await ingest(
             self._settings,

@@ -3,11 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candleworks.feed.sequencer import Placed, Sequencer
+from candleworks.feed.sequencer import SequencedBatch, Sequencer
 from candleworks.model.trades import MICROSECONDS
 from candleworks.settings import Ingest
 from candleworks.storage.trades import Position
-from tests.feed.test_sequencer import NOON, placed, sequencer, tick
+from tests.feed.test_sequencer import NOON, sequenced, sequencer, tick
 
 DAY = 86_400
 FIRST_OF_1990 = 631_152_000
@@ -27,7 +27,7 @@ def at_known(price: float, stamp: int = NOON) -> Sequencer:
     return sequencer({"AAPL": Position(stamp * MICROSECONDS, 1, price, None, None)})
 
 
-def reasons(result: Placed) -> list[str]:
+def reasons(result: SequencedBatch) -> list[str]:
     return [rejection.reason for rejection in result.rejections]
 
 
@@ -40,14 +40,14 @@ def walked(start: float, ratios: list[float]) -> list[float]:
     return found
 
 
-def stream(target: Sequencer, series: list[float], begin: int = NOON) -> Placed:
+def stream(target: Sequencer, series: list[float], begin: int = NOON) -> SequencedBatch:
     """Place a price every second."""
-    return placed(target, *(tick(begin + second, price) for second, price in enumerate(series)))
+    return sequenced(target, *(tick(begin + second, price) for second, price in enumerate(series)))
 
 
 def test_an_absurd_price_is_rejected() -> None:
     """The reason names the known price; the ticks around it are stored."""
-    result = placed(at_known(143.2), tick(price=143.0), tick(price=1e29), tick(price=14.2), tick(price=142.0))
+    result = sequenced(at_known(143.2), tick(price=143.0), tick(price=1e29), tick(price=14.2), tick(price=142.0))
     assert result.trades.price == [143.0, 142.0]
     assert reasons(result) == [
         "price 1e+29 is more than 10 times the last known price 143.0",
@@ -57,46 +57,46 @@ def test_an_absurd_price_is_rejected() -> None:
 
 def test_the_first_tick_of_a_symbol_has_nothing_to_be_compared_with() -> None:
     """Nor has that of another symbol; from then on the first price is known."""
-    result = placed(sequencer(), tick(price=1e29), tick(price=5.0, symbol="BTC/USD"), tick(price=1e9))
+    result = sequenced(sequencer(), tick(price=1e29), tick(price=5.0, symbol="BTC/USD"), tick(price=1e9))
     assert result.trades.price == [1e29, 5.0]
     assert reasons(result) == ["price 1000000000.0 is less than 1/10 of the last known price 1e+29"]
 
 
 def test_after_a_restart_the_stored_price_is_known() -> None:
     """However long ago that was; a stored 0 is no price to compare with."""
-    assert len(placed(at_known(20.0, NOON - 400 * DAY), tick(price=1e29)).rejections) == 1
-    assert len(placed(at_known(0.0), tick(price=1e29)).rejections) == 0
+    assert len(sequenced(at_known(20.0, NOON - 400 * DAY), tick(price=1e29)).rejections) == 1
+    assert len(sequenced(at_known(0.0), tick(price=1e29)).rejections) == 0
 
 
 def test_a_split_is_accepted_once_ticks_agree_on_it() -> None:
     """1:20: the third tick of the new level is stored, and from then on the old level is far."""
     target = at_known(2_000.0)
-    result = placed(target, *(tick(NOON + second, 100.0 + second) for second in range(1, 6)))
+    result = sequenced(target, *(tick(NOON + second, 100.0 + second) for second in range(1, 6)))
     assert result.trades.price == [103.0, 104.0, 105.0]
     assert len(result.rejections) == CONFIRMING - 1
-    assert len(placed(target, tick(NOON + 9, 2_000.0)).rejections) == 1
+    assert len(sequenced(target, tick(NOON + 9, 2_000.0)).rejections) == 1
 
 
 def test_ticks_that_disagree_confirm_nothing() -> None:
     """Nor do repetitions of one tick, and a tick near the known price begins the count anew."""
-    scattered = placed(at_known(100.0), *(tick(NOON + n, 10.0 ** (5 + 2 * n)) for n in range(9)))
-    repeated = placed(at_known(100.0), *(tick(NOON, 1e29) for _ in range(9)))
-    interrupted = placed(at_known(100.0), *(tick(NOON + n, 100.0 if n % 3 == 2 else 1e29) for n in range(9)))
+    scattered = sequenced(at_known(100.0), *(tick(NOON + n, 10.0 ** (5 + 2 * n)) for n in range(9)))
+    repeated = sequenced(at_known(100.0), *(tick(NOON, 1e29) for _ in range(9)))
+    interrupted = sequenced(at_known(100.0), *(tick(NOON + n, 100.0 if n % 3 == 2 else 1e29) for n in range(9)))
     assert (len(scattered.trades), len(repeated.trades), len(interrupted.trades)) == (0, 0, 3)
 
 
 def test_late_ticks_neither_confirm_nor_move_the_known_price() -> None:
     """Ticks from before a split that come after it do not bring its old level back."""
     target = at_known(100.0)
-    result = placed(target, *(tick(NOON - second, 2_000.0) for second in range(1, 9)), tick(NOON - 9, 90.0))
+    result = sequenced(target, *(tick(NOON - second, 2_000.0) for second in range(1, 9)), tick(NOON - 9, 90.0))
     assert (len(result.rejections), result.late.price) == (8, [90.0])
-    assert placed(target, tick(price=101.0)).trades.price == [101.0]
+    assert sequenced(target, tick(price=101.0)).trades.price == [101.0]
 
 
 def test_a_tick_of_long_ago_is_rejected() -> None:
     """By its arrival, whatever is known of the symbol; 30 days are accepted."""
     target = sequencer()
-    result = placed(target, tick(FIRST_OF_1990), tick(NOON - 30 * DAY), tick(NOON - 30 * DAY - 1), received=NOON)
+    result = sequenced(target, tick(FIRST_OF_1990), tick(NOON - 30 * DAY), tick(NOON - 30 * DAY - 1), received=NOON)
     assert len(result.trades) == 1
     assert reasons(result) == [
         f"stamp {FIRST_OF_1990} is {(NOON - FIRST_OF_1990) // DAY} days older than its arrival",
@@ -107,14 +107,14 @@ def test_a_tick_of_long_ago_is_rejected() -> None:
 def test_the_last_known_tick_of_a_symbol_may_be_older() -> None:
     """The vendor repeats it after every connect, also that of a stock that has not traded for a year."""
     target = at_known(7.0, NOON - 365 * DAY)
-    again = placed(target, tick(NOON - 365 * DAY, 7.0), received=NOON, connections=(0,))
+    again = sequenced(target, tick(NOON - 365 * DAY, 7.0), received=NOON, connections=(0,))
     assert (again.snapshots, again.rejections) == (1, [])
 
 
 def test_bounds_can_be_switched_off() -> None:
     """Null: nothing but the limits that hold for files remains."""
     target = sequencer(max_age_days=None, max_price_factor=None)
-    result = placed(target, tick(FIRST_OF_1990, 1.0), tick(NOON, 1e29), tick(NOON, 1e-29), received=NOON)
+    result = sequenced(target, tick(FIRST_OF_1990, 1.0), tick(NOON, 1e29), tick(NOON, 1e-29), received=NOON)
     assert (len(result.trades), result.rejections) == (3, [])
 
 
@@ -146,7 +146,7 @@ def test_whatever_came_before_a_steady_stream_is_stored_in_the_end(
 ) -> None:
     """Absurd ticks may become the known price; the stream takes it back, and every tick is stored or rejected."""
     target = at_known(FACTOR)
-    odd = placed(target, *(tick(stamp, price) for stamp, price in before), received=NOON)
+    odd = sequenced(target, *(tick(stamp, price) for stamp, price in before), received=NOON)
     assert len(odd.trades) + len(odd.late) + len(odd.rejections) == len(before)
     series = walked(*walk)
     result = stream(target, series, NOON + 2)

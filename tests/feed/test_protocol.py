@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from candleworks.vendor.protocol import (
     PriceEvent,
-    complaint,
     decode_prices,
+    error_frame,
     event_of,
     subscribe_status,
-    subscription,
+    subscription_message,
 )
 
 STOCK = {
@@ -75,33 +75,33 @@ def test_the_spelling_of_a_frame_does_not_matter(text: bytes) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (b"hello", "no JSON: Expecting value: line 1 column 1 (char 0)"),
+        (b"hello", "not JSON: Expecting value: line 1 column 1 (char 0)"),
         (b"", "empty frame"),
-        (b'{"event":"price","sym', "no JSON: Unterminated string starting at: line 1 column 18 (char 17)"),
-        (COIN + b"," + COIN, "no JSON: Extra data: line 1 column 230 (char 229)"),
-        (COIN + b"\n" + COIN, "no JSON: Extra data: line 2 column 1 (char 230)"),
-        (b"[" + COIN + b"]", "no price event: a JSON array, not an object"),
-        (b"42", "no price event: a JSON number, not an object"),
-        (b'"price"', "no price event: a JSON string, not an object"),
-        (b"null", "no price event: a JSON null, not an object"),
-        (b"\xff\xfe", "no UTF-8: invalid start byte at byte 0"),
-        (COIN.replace(b"BTC", b"B\xffC"), "no UTF-8: invalid start byte at byte 28"),
-        (b"x" * 1_000_000, "no JSON: Expecting value: line 1 column 1 (char 0)"),
-        (b"[" * 1_000_000, "no price event: nested too deeply"),
-        (b'{"event":"price","note":' + b"[" * 100_000, "no price event: nested too deeply"),
-        (frame(event=...), "no event type"),
-        (frame(event=None), "no event type"),
+        (b'{"event":"price","sym', "not JSON: Unterminated string starting at: line 1 column 18 (char 17)"),
+        (COIN + b"," + COIN, "not JSON: Extra data: line 1 column 230 (char 229)"),
+        (COIN + b"\n" + COIN, "not JSON: Extra data: line 2 column 1 (char 230)"),
+        (b"[" + COIN + b"]", "not a price event: a JSON array, not an object"),
+        (b"42", "not a price event: a JSON number, not an object"),
+        (b'"price"', "not a price event: a JSON string, not an object"),
+        (b"null", "not a price event: a JSON null, not an object"),
+        (b"\xff\xfe", "not UTF-8: invalid start byte at byte 0"),
+        (COIN.replace(b"BTC", b"B\xffC"), "not UTF-8: invalid start byte at byte 28"),
+        (b"x" * 1_000_000, "not JSON: Expecting value: line 1 column 1 (char 0)"),
+        (b"[" * 1_000_000, "not a price event: nested too deeply"),
+        (b'{"event":"price","note":' + b"[" * 100_000, "not a price event: nested too deeply"),
+        (frame(event=...), "event type is missing"),
+        (frame(event=None), "event type is missing"),
         (frame(event="dividend"), 'unknown event "dividend"'),
         (frame(event="x" * 1000), f'unknown event "{"x" * 59}...'),
         (frame(symbol=...), "symbol is missing"),
         (frame(symbol=None), "symbol is null, not text"),
         (frame(symbol=7), "symbol is 7, not text"),
-        (frame(timestamp=...), "stamp is missing"),
-        (frame(timestamp=None), "stamp is null, not a whole number of seconds"),
-        (frame(timestamp="1652438893"), 'stamp is "1652438893", not a whole number of seconds'),
-        (frame(timestamp="soon"), 'stamp is "soon", not a whole number of seconds'),
-        (frame(timestamp=1652438893.5), "stamp is 1652438893.5, not a whole number of seconds"),
-        (frame(timestamp=True), "stamp is true, not a whole number of seconds"),
+        (frame(timestamp=...), "timestamp is missing"),
+        (frame(timestamp=None), "timestamp is null, not a whole number of seconds"),
+        (frame(timestamp="1652438893"), 'timestamp is "1652438893", not a whole number of seconds'),
+        (frame(timestamp="soon"), 'timestamp is "soon", not a whole number of seconds'),
+        (frame(timestamp=1652438893.5), "timestamp is 1652438893.5, not a whole number of seconds"),
+        (frame(timestamp=True), "timestamp is true, not a whole number of seconds"),
         (frame(price=...), "price is missing"),
         (frame(price=None), "price is null, not a finite number"),
         (frame(price="147.25"), 'price is "147.25", not a finite number'),
@@ -109,8 +109,11 @@ def test_the_spelling_of_a_frame_does_not_matter(text: bytes) -> None:
         (frame(price=float("inf")), "price is Infinity, not a finite number"),
         (frame(price=[147.25]), "price is [147.25], not a finite number"),
         (frame().replace(b"147.25", b"1e999"), "price is Infinity, not a finite number"),
-        (frame().replace(b"147.25", b"9" * 400), "no price event: Number out of range - at `$.price`"),
-        (frame().replace(b"1652438893", b"9" * 5000), "no price event: Integer value out of range - at `$.timestamp`"),
+        (frame().replace(b"147.25", b"9" * 400), "not a price event: Number out of range - at `$.price`"),
+        (
+            frame().replace(b"1652438893", b"9" * 5000),
+            "not a price event: Integer value out of range - at `$.timestamp`",
+        ),
         (frame(day_volume="many"), 'day_volume is "many", not a finite number'),
         (frame(day_volume=float("nan")), "day_volume is NaN, not a finite number"),
         (frame(bid="147.2"), 'bid is "147.2", not a finite number'),
@@ -152,16 +155,16 @@ def test_no_frame_raises(text: bytes) -> None:
     """Whatever comes is an event or a reason that is not empty."""
     (event,) = decode_prices([text])
     assert event
-    for read in (event_of, subscribe_status, complaint):
+    for read in (event_of, subscribe_status, error_frame):
         read(text)
 
 
 def test_one_message_asks_for_all_symbols() -> None:
     """In the form of the vendor's documentation; objects single out a listing, and then every symbol is one."""
-    assert subscription("subscribe", ["BTC/USD", "AAPL"]) == (
+    assert subscription_message("subscribe", ["BTC/USD", "AAPL"]) == (
         b'{"action":"subscribe","params":{"symbols":"BTC/USD,AAPL"}}'
     )
-    assert subscription("unsubscribe", ["AAPL", {"symbol": "RY", "mic_code": "XTSE"}]) == (
+    assert subscription_message("unsubscribe", ["AAPL", {"symbol": "RY", "mic_code": "XTSE"}]) == (
         b'{"action":"unsubscribe","params":{"symbols":[{"symbol":"AAPL"},{"symbol":"RY","mic_code":"XTSE"}]}}'
     )
 
@@ -175,7 +178,7 @@ def test_an_acknowledgement_is_decoded() -> None:
     assert status is not None
     assert [accepted.symbol for accepted in status.success or ()] == ["AAPL"]
     refusals = [(refusal.symbol, refusal.message) for refusal in status.fails or ()]
-    assert refusals == [("700", "You are not authorized to access XHKG data."), ("X", "refused without a reason")]
+    assert refusals == [("700", "You are not authorized to access XHKG data."), ("X", "no reason given")]
     nothing = subscribe_status(b'{"event":"subscribe-status","status":"error","success":null,"messages":["No"]}')
     assert nothing is not None
     assert (nothing.success, nothing.fails, nothing.messages) == (None, None, ["No"])
@@ -189,16 +192,16 @@ def test_an_acknowledgement_of_another_shape_is_none(text: bytes) -> None:
 
 def test_the_vendors_complaints_are_decoded() -> None:
     """They are events of their own, or a status without an event; those about the key are final."""
-    found = complaint(b'{"event":"error","status":"error","messages":["Cant parse message"]}')
+    found = error_frame(b'{"event":"error","status":"error","messages":["Cant parse message"]}')
     assert found is not None
     assert (found.sentences, found.about_key) == (["Cant parse message"], False)
-    assert complaint(b'{"event":"error","messages":[7]}') is None
+    assert error_frame(b'{"event":"error","messages":[7]}') is None
     for text in (
         b'{"status":"error","code":401,"message":"unauthorized"}',
         b'{"event":"error","messages":["**apikey** parameter is incorrect"]}',
         b'{"event":"error","message":"Your API key is invalid"}',
     ):
-        found = complaint(text)
+        found = error_frame(text)
         assert event_of(text) == "error"
         assert found is not None
         assert found.about_key

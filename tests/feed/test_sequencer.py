@@ -1,4 +1,4 @@
-"""Where live ticks are placed: ordinals, snapshots, volumes, refusals."""
+"""Where live ticks are sequenced: ordinals, snapshots, volumes, refusals."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from candleworks.feed.sequencer import Placed, Sequencer
+from candleworks.feed.sequencer import SequencedBatch, Sequencer
 from candleworks.model.trades import MICROSECONDS
 from candleworks.settings import Ingest
 from candleworks.storage.trades import Position
@@ -39,38 +39,38 @@ def sequencer(
     positions: dict[str, Position] | None = None, zones: dict[str, ZoneInfo] = ZONES, **limits: Any
 ) -> Sequencer:
     target = Sequencer(Ingest(**limits))
-    target.follow(zones, positions or {})
+    target.add_symbols(zones, positions or {})
     return target
 
 
-def placed(
+def sequenced(
     target: Sequencer, *events: PriceEvent | str, received: int | None = None, connections: tuple[int, ...] = ()
-) -> Placed:
+) -> SequencedBatch:
     """Place events that arrive at `received`, or each at the second of its stamp."""
     arrivals = [
         (received if received is not None else event.timestamp if isinstance(event, PriceEvent) else NOON)
         * MICROSECONDS
         for event in events
     ]
-    return target.place(events, arrivals, [b"payload"] * len(events), connections)
+    return target.sequence(events, arrivals, [b"payload"] * len(events), connections)
 
 
 def volumes(target: Sequencer, *steps: tuple[str, float | None]) -> list[float | None]:
-    return placed(target, *(tick(at(time), day_volume=total) for time, total in steps)).trades.volume
+    return sequenced(target, *(tick(at(time), day_volume=total) for time, total in steps)).trades.volume
 
 
 def test_ticks_of_one_second_are_counted_in_the_order_of_arrival() -> None:
     """Per symbol and second, from 0, across batches."""
     target = sequencer()
-    first = placed(target, tick(), tick(), tick(symbol="BTC/USD"), tick(), tick(NOON + 1)).trades
+    first = sequenced(target, tick(), tick(), tick(symbol="BTC/USD"), tick(), tick(NOON + 1)).trades
     assert first.ordinal == [0, 1, 0, 2, 0]
     assert first.stamp_us == [stamp * MICROSECONDS for stamp in (NOON, NOON, NOON, NOON, NOON + 1)]
-    assert placed(target, tick(NOON + 1), tick(NOON + 2)).trades.ordinal == [1, 0]
+    assert sequenced(target, tick(NOON + 1), tick(NOON + 2)).trades.ordinal == [1, 0]
 
 
 def test_a_late_tick_is_set_apart() -> None:
     """It has to meet the stored ones; those that follow are counted as if it had not come."""
-    result = placed(sequencer(), tick(), tick(NOON - 1), tick(), tick(NOON - 86_400, symbol="BTC/USD"))
+    result = sequenced(sequencer(), tick(), tick(NOON - 1), tick(), tick(NOON - 86_400, symbol="BTC/USD"))
     assert result.trades.ordinal == [0, 1, 0]
     assert result.late.stamp_us == [(NOON - 1) * MICROSECONDS]
 
@@ -78,7 +78,7 @@ def test_a_late_tick_is_set_apart() -> None:
 @pytest.mark.parametrize(
     ("event", "reason"),
     [
-        (tick(symbol="TSLA"), "symbol 'TSLA' was not asked for"),
+        (tick(symbol="TSLA"), "symbol 'TSLA' is not subscribed"),
         (tick(price=-0.01), "price -0.01 is negative"),
         (tick(price=0.0), "price 0.0 is zero"),
         (tick(bid=0.0, ask=1.5), "bid 0.0 is zero"),
@@ -86,47 +86,47 @@ def test_a_late_tick_is_set_apart() -> None:
         (tick(bid=-0.5), "bid -0.5 is negative"),
         (tick(ask=1e200), "ask 1e+200 is out of range"),
         (tick(day_volume=-1.0), "day_volume -1.0 is negative"),
-        (tick(NOON + 61), f"stamp {NOON + 61} is 61 s in the future"),
-        (tick(10**30), f"stamp {10**30} is {10**30 - NOON} s in the future"),
-        (tick(NOON * 1000), f"stamp {NOON * 1000} is {NOON * 999} s in the future"),
-        (tick(631_151_999), "stamp 631151999 is before 1990"),
-        (tick(0), "stamp 0 is before 1990"),
-        (tick(-(10**30)), f"stamp {-(10**30)} is before 1990"),
-        ("no JSON: x", "no JSON: x"),
+        (tick(NOON + 61), f"event time {NOON + 61} is 61 s in the future"),
+        (tick(10**30), f"event time {10**30} is {10**30 - NOON} s in the future"),
+        (tick(NOON * 1000), f"event time {NOON * 1000} is {NOON * 999} s in the future"),
+        (tick(631_151_999), "event time 631151999 is before 1990"),
+        (tick(0), "event time 0 is before 1990"),
+        (tick(-(10**30)), f"event time {-(10**30)} is before 1990"),
+        ("not JSON: x", "not JSON: x"),
     ],
 )
 def test_an_unacceptable_tick_is_refused(event: PriceEvent | str, reason: str) -> None:
-    """With the reason, the value in it, and the payload; those around it are placed."""
-    result = placed(sequencer(), tick(), event, tick(), received=NOON)
+    """With the reason, the value in it, and the payload; those around it are sequenced."""
+    result = sequenced(sequencer(), tick(), event, tick(), received=NOON)
     assert result.trades.ordinal == [0, 1]
     assert [(refused.reason, refused.payload) for refused in result.rejections] == [(reason, "payload")]
 
 
 def test_the_limits_of_stamps_are_accepted() -> None:
     """The first second of 1990, and one as far ahead as is allowed."""
-    result = placed(sequencer(max_age_days=None), tick(631_152_000), tick(NOON + 60), received=NOON)
+    result = sequenced(sequencer(max_age_days=None), tick(631_152_000), tick(NOON + 60), received=NOON)
     assert (len(result.trades), result.rejections) == (2, [])
 
 
 def test_zero_prices_are_accepted_where_the_setting_says_so() -> None:
     """Price, bid and ask of 0; negative ones are rejected all the same."""
     target = sequencer(accept_zero_prices=True)
-    result = placed(target, tick(price=0.0), tick(bid=0.0, ask=0.0), tick(bid=-1.0), tick(price=-1.0))
+    result = sequenced(target, tick(price=0.0), tick(bid=0.0, ask=0.0), tick(bid=-1.0), tick(price=-1.0))
     assert (result.trades.price, result.trades.bid, result.trades.ask) == ([0.0, 1.0], [None, 0.0], [None, 0.0])
     assert [refused.reason for refused in result.rejections] == ["bid -1.0 is negative", "price -1.0 is negative"]
 
 
 def test_a_payload_that_is_no_text_is_kept_readable() -> None:
-    """Bytes that are no UTF-8 are replaced."""
-    (refused,) = sequencer().place(["no UTF-8"], [0], [b"a\xffb"]).rejections
+    """Bytes that are not UTF-8 are replaced."""
+    (refused,) = sequencer().sequence(["not UTF-8"], [0], [b"a\xffb"]).rejections
     assert refused.payload == "a\ufffdb"
 
 
 def test_the_vendors_repetition_after_a_connect_is_dropped() -> None:
     """It is counted; an equal tick that follows is a trade, and so is one of another symbol."""
     target = sequencer()
-    placed(target, tick(day_volume=5.0), tick(symbol="BTC/USD"))
-    again = placed(
+    sequenced(target, tick(day_volume=5.0), tick(symbol="BTC/USD"))
+    again = sequenced(
         target, tick(day_volume=5.0), tick(day_volume=5.0), tick(NOON, 2.0, symbol="BTC/USD"), connections=(0,)
     )
     assert (again.snapshots, again.trades.symbol, again.trades.ordinal) == (1, ["AAPL", "BTC/USD"], [1, 1])
@@ -134,7 +134,7 @@ def test_the_vendors_repetition_after_a_connect_is_dropped() -> None:
 
 def test_without_a_connect_an_equal_tick_is_a_trade() -> None:
     """3 % of real ticks are equal in every column."""
-    result = placed(sequencer(), tick(day_volume=5.0), tick(day_volume=5.0))
+    result = sequenced(sequencer(), tick(day_volume=5.0), tick(day_volume=5.0))
     assert (result.snapshots, result.trades.ordinal) == (0, [0, 1])
 
 
@@ -144,24 +144,24 @@ def test_without_a_connect_an_equal_tick_is_a_trade() -> None:
 def test_only_an_equal_tick_is_a_repetition(other: PriceEvent) -> None:
     """Stamp, price and running total have to agree."""
     target = sequencer()
-    placed(target, tick(day_volume=5.0))
-    result = placed(target, other, connections=(0,))
+    sequenced(target, tick(day_volume=5.0))
+    result = sequenced(target, other, connections=(0,))
     assert (result.snapshots, len(result.trades)) == (0, 1)
 
 
 def test_only_a_symbols_first_tick_after_a_connect_can_be_a_repetition() -> None:
     """Another one before it settles that."""
     target = sequencer()
-    placed(target, tick())
-    result = placed(target, tick(price=2.0), tick(price=1.0), connections=(0,))
+    sequenced(target, tick())
+    result = sequenced(target, tick(price=2.0), tick(price=1.0), connections=(0,))
     assert (result.snapshots, result.trades.ordinal) == (0, [1, 2])
 
 
 def test_ticks_from_before_a_connect_do_not_use_up_the_check() -> None:
     """A connection may have begun while ticks of the one before were still waiting to be written."""
     target = sequencer()
-    placed(target, tick())
-    result = placed(target, tick(NOON + 1), tick(NOON + 2), tick(NOON + 2), tick(NOON + 3), connections=(2,))
+    sequenced(target, tick())
+    result = sequenced(target, tick(NOON + 1), tick(NOON + 2), tick(NOON + 2), tick(NOON + 3), connections=(2,))
     assert (result.snapshots, len(result.trades)) == (1, 3)
 
 
@@ -186,8 +186,8 @@ def test_a_first_total_after_ticks_without_one_has_no_volume() -> None:
 def test_a_symbol_of_another_exchange_was_not_asked_for() -> None:
     """Only that of the exchange that was named."""
     target = sequencer(zones={"RY:TSX": ZoneInfo("America/New_York")})
-    (refused,) = placed(target, PriceEvent("price", "RY", NOON, 1.0, exchange="NYSE")).rejections
-    assert refused.reason == "symbol 'RY' was not asked for"
+    (refused,) = sequenced(target, PriceEvent("price", "RY", NOON, 1.0, exchange="NYSE")).rejections
+    assert refused.reason == "symbol 'RY' is not subscribed"
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_a_restart_continues_where_the_table_ends() -> None:
     position = Position(NOON * MICROSECONDS, 3, price=1.0, day_volume=90.0, highest_day_volume=100.0)
     target = sequencer({"AAPL": position})
     events = [tick(day_volume=90.0), tick(day_volume=95.0), tick(NOON + 1, day_volume=104.0)]
-    result = placed(target, *events, connections=(0,))
+    result = sequenced(target, *events, connections=(0,))
     assert result.snapshots == 1
     assert result.trades.ordinal == [3, 0]
     assert result.trades.volume == [0.0, 4.0]
@@ -225,35 +225,35 @@ def test_a_restart_continues_where_the_table_ends() -> None:
 def test_a_restart_takes_no_tick_of_the_same_connection_for_a_repetition() -> None:
     """What waited on disk goes on with a connection that streamed before: an equal tick is another trade."""
     position = Position(NOON * MICROSECONDS, 1, price=1.0, day_volume=None, highest_day_volume=None)
-    result = placed(sequencer({"AAPL": position}), tick())
+    result = sequenced(sequencer({"AAPL": position}), tick())
     assert (result.snapshots, result.trades.ordinal) == (0, [1])
 
 
 def test_a_restart_on_another_day_starts_from_zero() -> None:
     """The stored total belongs to the day before."""
     position = Position(NOON * MICROSECONDS, 1, price=1.0, day_volume=90.0, highest_day_volume=100.0)
-    result = placed(sequencer({"AAPL": position}), tick(NOON + 86_400, day_volume=7.0))
+    result = sequenced(sequencer({"AAPL": position}), tick(NOON + 86_400, day_volume=7.0))
     assert result.trades.volume == [7.0]
 
 
 def test_a_restart_with_a_symbol_that_is_not_stored_knows_nothing_of_it() -> None:
     """Its first tick is no repetition and has no volume."""
     position = Position(NOON * MICROSECONDS, 1, price=1.0, day_volume=None, highest_day_volume=None)
-    result = placed(sequencer({"AAPL": position}), tick(symbol="BTC/USD", day_volume=3.0))
+    result = sequenced(sequencer({"AAPL": position}), tick(symbol="BTC/USD", day_volume=3.0))
     assert (result.snapshots, result.trades.ordinal, result.trades.volume) == (0, [0], [None])
 
 
 def test_a_late_total_raises_what_the_next_one_is_compared_with() -> None:
     """Only within the same trading day."""
     target = sequencer()
-    placed(
+    sequenced(
         target, tick(NOON, day_volume=100.0), tick(NOON - 5, day_volume=120.0), tick(NOON - 86_400, day_volume=999.0)
     )
-    assert placed(target, tick(NOON + 1, day_volume=121.0)).trades.volume == [1.0]
+    assert sequenced(target, tick(NOON + 1, day_volume=121.0)).trades.volume == [1.0]
 
 
 @pytest.mark.parametrize(("price", "day_volume"), [(5e-324, 1.0), (1e200, None), (1.0, 1e-200), (1.0, 1e300)])
 def test_numbers_that_no_candle_can_be_computed_from_are_refused(price: float, day_volume: float | None) -> None:
     """One of them would stop the refresh of all candles: its price times its volume is no double any more."""
-    (refused,) = placed(sequencer(), tick(price=price, day_volume=day_volume)).rejections
+    (refused,) = sequenced(sequencer(), tick(price=price, day_volume=day_volume)).rejections
     assert refused.reason in (f"price {price!r} is out of range", f"day_volume {day_volume!r} is out of range")

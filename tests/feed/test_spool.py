@@ -14,7 +14,8 @@ import pytest
 from candleworks.errors import TerminalError
 from candleworks.feed import spool as spool_module
 from candleworks.feed.batcher import Batch
-from candleworks.feed.spool import Entry, Spool, SpoolFullError
+from candleworks.feed.spool import Spool, SpoolFullError
+from candleworks.feed.spool_file import QueueEntry
 from candleworks.model.gaps import GapNote
 
 NOTE = GapNote("opened", 7, "AAPL", "silent")
@@ -27,9 +28,9 @@ def opened(directory: Path, max_bytes: int = ROOM) -> Spool:
     return Spool(directory, "twelvedata", max_bytes)
 
 
-def entry(spool: Spool, sequence: int, ticks: int = 2, *notes: GapNote) -> Entry:
+def entry(spool: Spool, sequence: int, ticks: int = 2, *notes: GapNote) -> QueueEntry:
     frames = [b'{"event":"price","n":%d.%d,"text":"\xc3\xbc\x00"}' % (sequence, n) for n in range(ticks)]
-    return Entry(spool.run, sequence, Batch(frames, list(range(ticks)), [0] if sequence == 1 else []), notes)
+    return QueueEntry(spool.run_id, sequence, Batch(frames, list(range(ticks)), [0] if sequence == 1 else []), notes)
 
 
 def fill(spool: Spool, *sequences: int) -> list[Content]:
@@ -40,14 +41,14 @@ def fill(spool: Spool, *sequences: int) -> list[Content]:
     return [content(one) for one in entries]
 
 
-def content(entry: Entry) -> Content:
+def content(entry: QueueEntry) -> Content:
     batch = entry.batch
     return entry.sequence, batch.frames, batch.received_us, batch.connections, entry.notes
 
 
-def drain(spool: Spool, max_ticks: int = 3) -> list[Entry]:
+def drain(spool: Spool, max_ticks: int = 3) -> list[QueueEntry]:
     """Read everything back, each part done before the next is read."""
-    found: list[Entry] = []
+    found: list[QueueEntry] = []
     while spool.unread:
         part = spool.read(max_ticks)
         assert part
@@ -69,12 +70,12 @@ def names(directory: Path, ending: str = "spool") -> list[str]:
 
 
 @pytest.fixture
-def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file for every two or three records."""
-    monkeypatch.setattr(spool_module, "SEGMENT_BYTES", 150)
+    monkeypatch.setattr(spool_module, "FILE_BYTES", 150)
 
 
-@pytest.mark.usefixtures("small_segments")
+@pytest.mark.usefixtures("small_files")
 @pytest.mark.parametrize("restarted", [False, True])
 def test_everything_is_read_back_in_its_order(tmp_path: Path, restarted: bool) -> None:
     """Frames, times, connections and notes, from several files, by the same process or the next one."""
@@ -87,19 +88,19 @@ def test_everything_is_read_back_in_its_order(tmp_path: Path, restarted: bool) -
     assert [content(one) for one in drain(spool)] == put
 
 
-@pytest.mark.usefixtures("small_segments")
+@pytest.mark.usefixtures("small_files")
 def test_earlier_runs_come_first(tmp_path: Path) -> None:
     """Each run keeps its number and counts from one."""
     expected: list[tuple[UUID, int]] = []
     for count in (3, 4, 5):
         spool = opened(tmp_path)
         fill(spool, *range(1, count + 1))
-        expected += [(spool.run, sequence) for sequence in range(1, count + 1)]
+        expected += [(spool.run_id, sequence) for sequence in range(1, count + 1)]
         spool.close()
-    assert [(one.run, one.sequence) for one in drain(opened(tmp_path))] == expected
+    assert [(one.run_id, one.sequence) for one in drain(opened(tmp_path))] == expected
 
 
-@pytest.mark.usefixtures("small_segments")
+@pytest.mark.usefixtures("small_files")
 def test_a_file_goes_when_everything_in_it_is_stored(tmp_path: Path) -> None:
     """Not before, so that a crash finds what is not stored; and in the end no file is left."""
     spool = opened(tmp_path)
@@ -167,7 +168,7 @@ def test_a_file_without_a_whole_record_is_removed(tmp_path: Path) -> None:
         spool.close()
 
 
-@pytest.mark.usefixtures("small_segments")
+@pytest.mark.usefixtures("small_files")
 def test_changed_bytes_cost_no_more_than_their_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Whichever byte it is: what precedes it is read, the rest of the file is kept aside and booked, and others follow.
 
@@ -319,8 +320,8 @@ def test_a_spool_that_cannot_be_used_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(TerminalError) as caught:
         opened(tmp_path / "spool")
     assert str(caught.value) == (
-        f"Feed twelvedata: the spool {tmp_path / 'spool'} cannot be used (File exists): correct CANDLEWORKS_HOME, or"
-        " what stands in its way."
+        f"Feed twelvedata: the spool directory {tmp_path / 'spool'} cannot be used (File exists): set CANDLEWORKS_HOME to"
+        " a directory that can be written."
     )
 
 
@@ -335,6 +336,6 @@ def test_foreign_files_are_left_alone(tmp_path: Path, caplog: pytest.LogCaptureF
     drain(spool)
     assert {name: (tmp_path / name).read_bytes() for name in foreign} == foreign
     assert sorted(record.getMessage() for record in caplog.records) == [
-        f"{tmp_path / name} is no spool file of ours and is left alone."
+        f"{tmp_path / name} is not a spool file of candleworks and is ignored."
         for name in ("0-no-run.1.spool", "backup.spool")
     ]

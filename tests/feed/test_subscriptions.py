@@ -1,210 +1,130 @@
-"""What a running feed does about its symbols: refused, singled out, silent, come and gone."""
-
-import json
-import logging
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""The symbols of a feed: as they are subscribed for, as the vendor answers, and as they are stored."""
 
 import pytest
 
-from candleworks.database.connection import Connection
-from candleworks.database.engine import Engine
-from candleworks.feed import connection as feed_module
-from candleworks.feed import reconnection as supervisor
-from candleworks.settings import Settings
-from candleworks.simulate import running_simulator
-from tests.feed.streaming import Ingest, count, price, rejected, streaming, until
-from tests.feed.vendor import Vendor
+from candleworks.feed.subscriptions import Subscriptions
+from candleworks.settings import Feed
+from candleworks.storage.feeds import SymbolStatus
+from candleworks.vendor.protocol import PriceEvent, SubscriptionResult
 
-pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)  # nothing here depends on it
-NOW = int(time.time())
+TORONTO = {"symbol": "RY", "mic_code": "XTSE"}
+LONDON = {"symbol": "RY", "exchange": "LSE", "store_as": "RY-LONDON"}
+FUND = {"symbol": "SPY", "type": "ETF"}
 
 
-def answer(*accepted: str, **refused: str) -> bytes:
-    fails = [{"symbol": symbol, "message": words} for symbol, words in refused.items()]
-    success = [{"symbol": symbol} for symbol in accepted]
-    return json.dumps(
-        {"event": "subscribe-status", "status": "ok", "success": success, "fails": fails or None}
-    ).encode()
+def subscriptions(*symbols: object) -> Subscriptions:
+    return Subscriptions(instruments(*symbols))
 
 
-def told(running: Ingest) -> list[tuple[str, str]]:
-    return [(notice.name, notice.subject) for notice in running.notices]
+def instruments(*symbols: object) -> dict[str, object]:
+    return Feed.model_validate({"symbols": symbols}).instruments
 
 
-def symbols(connection: Connection) -> dict[str, tuple[str, str | None]]:
-    rows = connection.execute("SELECT symbol, status, reason FROM feed_symbols WHERE feed = 'twelvedata'").fetchall()
-    return {symbol: (status, reason) for symbol, status, reason in rows}
+def event(symbol: str, **details: str) -> PriceEvent:
+    return PriceEvent(event="price", symbol=symbol, timestamp=1, price=1.0, **details)
 
 
-@contextmanager
-def speaking(vendor: Vendor, symbol: str) -> Iterator[None]:
-    """A tick of this symbol every tenth of a second."""
-    enough = threading.Event()
-
-    def speak() -> None:
-        while not enough.wait(0.1):
-            vendor.send(price(int(time.time()), symbol=symbol))
-
-    thread = threading.Thread(target=speak)
-    thread.start()
-    try:
-        yield
-    finally:
-        enough.set()
-        thread.join()
-
-
-@pytest.fixture
-def watchful(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Two seconds of silence are too much."""
-    monkeypatch.setattr(supervisor, "WATCH_INTERVAL_SECONDS", 0.1)
-    silence = settings.silence.model_copy(update={"around_the_clock_seconds": 2})
-    return settings.model_copy(update={"silence": silence})
-
-
-def test_refused_symbols_are_remembered_and_asked_for_again(
-    settings: Settings,
-    vendor: Vendor,
-    connection: Connection,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """With the vendor's words, told once; they alone are asked for again, and stream as soon as they may."""
-    assert feed_module.RETRY_REFUSED_SECONDS == 900
-    monkeypatch.setattr(feed_module, "RETRY_REFUSED_SECONDS", 0.2)
-    caplog.set_level(logging.INFO)
-    vendor.answers = (answer("AAPL", NOPE="not in your plan"),)
-    with streaming(settings, vendor.url, "AAPL", "NOPE") as running:
-        until(lambda: symbols(connection).get("NOPE") == ("refused", "not in your plan"))
-        vendor.answers = (answer(NOPE="not in your plan"),)
-        until(lambda: len(vendor.heard) >= 4)
-        assert told(running) == [("feed.refused", "twelvedata/NOPE")]
-        assert running.notices[0].facts == {"feed": "twelvedata", "symbol": "NOPE", "reason": "not in your plan"}
-        vendor.answers = (answer("NOPE"),)
-        until(lambda: symbols(connection)["NOPE"] == ("streaming", None))
-        asked = len(vendor.heard)
-        vendor.send(price(NOW, symbol="NOPE"))
-        until(lambda: count(connection) == 1)
-        assert len(vendor.heard) <= asked + 1
-    retry = '{"action":"subscribe","params":{"symbols":"NOPE"}}'
-    assert set(vendor.heard[1:]) == {retry}
-    assert len(vendor.paths) == 1
-    assert symbols(connection)["AAPL"] == ("streaming", None)
-    said = [record.getMessage() for record in caplog.records]
-    assert said.count("Feed twelvedata: the vendor refused NOPE (not in your plan).") == 1
-    assert said.count("Feed twelvedata streams 2 of 2 symbols.") == 1
-    assert "Feed twelvedata streams 0 of 2 symbols." not in said
-
-
-def test_listings_are_singled_out(settings: Settings, connection: Connection) -> None:
-    """By market, exchange or type; each is stored under a name of its own."""
-    toronto, new_york = {"symbol": "RY", "mic_code": "XTSE"}, {"symbol": "RY", "exchange": "NYSE", "store_as": "BANK"}
-    coin = {"symbol": "BTC/USD", "type": "Digital Currency"}
-    wrong = {"symbol": "AAPL", "mic_code": "XTSE"}
-    names = ["BANK", "BTC/USD", "RY:XTSE"]
-    with (
-        running_simulator(rate=200, symbols=["RY:TSX", "RY:NYSE", "BTC/USD", "AAPL"]) as simulator,
-        streaming(settings, simulator.feed_url, toronto, new_york, coin, wrong),
-    ):
-        found = "SELECT DISTINCT symbol FROM stocks_real_time ORDER BY 1"
-        until(lambda: [name for (name,) in connection.execute(found).fetchall()] == names)
-        until(lambda: len(symbols(connection)) == 4 and symbols(connection)["BANK"][0] == "streaming")
-    assert rejected(connection) == []
-    dear = connection.execute("SELECT DISTINCT symbol FROM stocks_real_time WHERE price BETWEEN 180 AND 240").fetchall()
-    assert dear == [("RY:XTSE",)]  # 208 dollars in Toronto, 148 in New York
-    assert {name: status for name, (status, _) in symbols(connection).items()} == {
-        **dict.fromkeys(names, "streaming"),
-        "AAPL:XTSE": "refused",
-    }
-
-
-def test_symbols_come_and_go_on_the_running_connection(
-    settings: Settings, vendor: Vendor, connection: Connection, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The vendor is told of no more than the difference; what comes back is asked for again."""
-    caplog.set_level(logging.INFO)
-    vendor.answers = (answer("AAPL", "MSFT"),)
-    with streaming(settings, vendor.url, "AAPL", "MSFT") as running:
-        until(lambda: symbols(connection).get("MSFT") == ("streaming", None))
-        vendor.answers = (answer("BTC/USD"),)
-        running.follow("AAPL", "BTC/USD")
-        until(lambda: len(vendor.heard) == 3)
-        vendor.send(price(NOW, symbol="AAPL"), price(NOW, symbol="BTC/USD"), price(NOW, symbol="MSFT"))
-        until(lambda: count(connection) == 3)
-        until(lambda: symbols(connection).get("MSFT") == ("removed", None))
-        until(lambda: symbols(connection).get("BTC/USD") == ("streaming", None))
-        vendor.answers = (answer("MSFT"),)
-        running.follow("AAPL", "BTC/USD", "MSFT")
-        until(lambda: len(vendor.heard) == 4)
-        until(lambda: symbols(connection)["MSFT"] == ("streaming", None))
-    assert [json.loads(message) for message in vendor.heard[1:]] == [
-        {"action": "unsubscribe", "params": {"symbols": "MSFT"}},
-        {"action": "subscribe", "params": {"symbols": "BTC/USD"}},
-        {"action": "subscribe", "params": {"symbols": "MSFT"}},
+def test_symbols_are_asked_for_as_they_are_configured() -> None:
+    """Plain ones as text, objects with what singles them out, and without the name that they are stored under."""
+    subscribed = subscriptions("aapl", "RY:TSX", TORONTO, LONDON, FUND)
+    assert subscribed.symbols == ["AAPL", "RY:TSX", "RY:XTSE", "RY-LONDON", "SPY"]
+    assert subscribed.requests(subscribed.symbols) == [
+        "AAPL",
+        "RY:TSX",
+        {"symbol": "RY", "mic_code": "XTSE"},
+        {"symbol": "RY", "exchange": "LSE"},
+        {"symbol": "SPY", "type": "ETF"},
     ]
-    assert len(vendor.paths) == 1
-    assert rejected(connection) == []
-    said = [record.getMessage() for record in caplog.records]
-    assert "Feed twelvedata: the configuration was read again; 1 symbols came, 1 went." in said
-    assert "Feed twelvedata: the configuration was read again; 1 symbols came, 0 went." in said
-    assert said.count("Feed twelvedata streams 3 of 3 symbols.") == 1
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_vendor_that_says_nothing_is_connected_anew(
-    watchful: Settings, vendor: Vendor, connection: Connection
-) -> None:
-    """The time since the last tick is a gap, heartbeats or not, until the next tick."""
-    vendor.answers = (answer("BTC/USD"),)
-    gaps = "SELECT symbol, reason, extract(epoch FROM started_at)::int, ended_at IS NULL FROM feed_gaps ORDER BY id"
-    with streaming(watchful, vendor.url, "BTC/USD") as running:
-        until(lambda: vendor.heard)
-        last = int(time.time())
-        vendor.send(price(last, symbol="BTC/USD"))
-        until(lambda: count(connection) == 1)
-        after = int(time.time())
-        while len(vendor.paths) == 1:
-            time.sleep(0.2)
-            vendor.send(b'{"event":"heartbeat","status":"ok"}')
-        until(lambda: connection.execute(gaps).fetchall())
-        [(symbol, reason, started, is_open)] = connection.execute(gaps).fetchall()
-        assert (symbol, reason, is_open) == (None, "silent", True)
-        assert last <= started <= after
-        until(lambda: len(vendor.heard) >= 2)
-        vendor.send(price(int(time.time()), symbol="BTC/USD"))
-        until(lambda: not connection.execute(gaps).fetchall()[0][3])
-        assert told(running)[:2] == [("feed.gap-opened", "twelvedata"), ("feed.gap-closed", "twelvedata")]
+@pytest.mark.parametrize(
+    ("symbol", "answer", "name"),
+    [
+        ("AAPL", SubscriptionResult("AAPL", "NASDAQ", "XNGS", "Common Stock"), "AAPL"),
+        ("RY:TSX", SubscriptionResult("RY", "TSX", "XTSE", "Common Stock"), "RY:TSX"),
+        ("RY:TSX", SubscriptionResult("RY:TSX"), "RY:TSX"),
+        (TORONTO, SubscriptionResult("RY", "TSX", "XTSE", "Common Stock"), "RY:XTSE"),
+        (TORONTO, SubscriptionResult("ry"), "RY:XTSE"),
+        (LONDON, SubscriptionResult("RY", "lse", "XLON"), "RY-LONDON"),
+        (FUND, SubscriptionResult("SPY", "NYSE", "ARCX", "ETF"), "SPY"),
+        ("MSFT", SubscriptionResult("AAPL"), None),
+    ],
+)
+def test_answers_find_their_symbol(symbol: object, answer: SubscriptionResult, name: str | None) -> None:
+    """Whatever the vendor says beside the ticker, or does not; an answer about another symbol finds none."""
+    subscribed = subscriptions(symbol)
+    assert subscribed.accept(answer) == name
+    assert [state.status for state in subscribed.statuses.values()] == ["streaming" if name else "asked"]
 
 
-def test_one_silent_symbol_among_others_has_a_gap_of_its_own(
-    watchful: Settings, vendor: Vendor, connection: Connection
-) -> None:
-    """The others stream on over the same connection; it ends when the symbol ticks."""
-    vendor.answers = (answer("BTC/USD", "ETH/USD"),)
-    gaps = "SELECT symbol, reason, ended_at IS NULL FROM feed_gaps ORDER BY id"
-    with streaming(watchful, vendor.url, "BTC/USD", "ETH/USD") as running, speaking(vendor, "BTC/USD"):
-        until(lambda: connection.execute(gaps).fetchall())
-        assert connection.execute(gaps).fetchall() == [("ETH/USD", "silent", True)]
-        until(lambda: vendor.send(price(int(time.time()), symbol="ETH/USD")))
-        until(lambda: connection.execute(gaps).fetchall()[0] == ("ETH/USD", "silent", False))
-        assert told(running)[:2] == [
-            ("feed.gap-opened", "twelvedata/ETH/USD"),
-            ("feed.gap-closed", "twelvedata/ETH/USD"),
-        ]
-    assert len(vendor.paths) == 1
+def test_listings_of_one_ticker_are_told_apart() -> None:
+    """In answers and in ticks, plain one, markets and type beside each other."""
+    subscribed = subscriptions("RY", TORONTO, LONDON, {"symbol": "RY", "type": "ETF", "store_as": "RY-FUND"})
+    assert subscribed.accept(SubscriptionResult("RY", "NYSE", "XNYS", "Common Stock")) == "RY"
+    assert subscribed.accept(SubscriptionResult("RY", "TSX", "XTSE", "Common Stock")) == "RY:XTSE"
+    assert subscribed.accept(SubscriptionResult("RY", "LSE", "XLON", "Common Stock")) == "RY-LONDON"
+    assert subscribed.accept(SubscriptionResult("RY", "OTC", "OTCM", "ETF")) == "RY-FUND"
+    ticks = [
+        event("RY", exchange="NYSE"),
+        event("RY", exchange="TSX"),
+        event("RY", exchange="LSE"),
+        event("RY", type="ETF"),
+    ]
+    assert [subscribed.name_of(tick) for tick in ticks] == ["RY", "RY:XTSE", "RY-LONDON", "RY-FUND"]
 
 
-def test_the_silence_of_a_symbol_does_not_outlive_a_restart(
-    watchful: Settings, vendor: Vendor, connection: Connection
-) -> None:
-    """Its gap ends with the next start, which would know nothing of it."""
-    vendor.answers = (answer("BTC/USD", "ETH/USD"),)
-    open_gaps = "SELECT symbol, reason FROM feed_gaps WHERE ended_at IS NULL ORDER BY id"
-    with streaming(watchful, vendor.url, "BTC/USD", "ETH/USD"), speaking(vendor, "BTC/USD"):
-        until(lambda: connection.execute(open_gaps).fetchall() == [("ETH/USD", "silent")])
-    assert connection.execute(open_gaps).fetchall() == [("ETH/USD", "silent"), (None, "stopped")]
-    with streaming(watchful, vendor.url, "BTC/USD", "ETH/USD"):
-        until(lambda: connection.execute(open_gaps).fetchall() == [])
+def test_ticks_may_name_the_exchange_where_its_code_was_asked_for() -> None:
+    """The answer to the subscription told both."""
+    subscribed = subscriptions(TORONTO)
+    assert subscribed.name_of(event("RY", exchange="TSX")) == "RY"
+    subscribed.accept(SubscriptionResult("RY", "TSX", "XTSE"))
+    assert subscribed.name_of(event("RY", exchange="TSX")) == "RY:XTSE"
+    assert subscribed.name_of(event("RY", mic_code="XTSE")) == "RY:XTSE"
+
+
+def test_frames_get_the_names_under_which_their_ticks_are_stored() -> None:
+    """`RY:TSX` was requested, `RY` and its exchange arrive; the reason of a frame that is not a price event stays."""
+    details = (b',"exchange":"TSX"', b',"exchange":"NYSE"', b"", b',"exchange":"tsx"')
+    frames = [b'{"event":"price","symbol":"RY","timestamp":1,"price":1.0%b}' % detail for detail in details]
+    *prices, reason = subscriptions("RY", "RY:TSX").decode([*frames, b"{"])
+    assert [event.symbol for event in prices if isinstance(event, PriceEvent)] == ["RY:TSX", "RY", "RY", "RY:TSX"]
+    assert isinstance(reason, str)
+
+
+def test_a_refusal_is_news_once() -> None:
+    """Until the vendor says something else; its words are kept."""
+    subscribed = subscriptions("NOPE", "AAPL")
+    refusal = SubscriptionResult("NOPE", message="not found")
+    assert subscribed.refuse(refusal) == "NOPE"
+    assert subscribed.refuse(refusal) is None
+    assert subscribed.refuse(SubscriptionResult("NOPE", message="not in your plan")) == "NOPE"
+    assert subscribed.refused == {"NOPE": "not in your plan"}
+    assert subscribed.accept(SubscriptionResult("NOPE")) == "NOPE"
+    assert (subscribed.refused, subscribed.statuses["NOPE"]) == ({}, SymbolStatus("streaming"))
+    assert subscribed.refuse(SubscriptionResult("OTHER", message="not found")) is None
+
+
+def test_symbols_come_and_go() -> None:
+    """Those that stay keep their state; what comes back is subscribed again; nothing goes twice."""
+    subscribed = subscriptions("AAPL", "MSFT", TORONTO)
+    subscribed.accept(SubscriptionResult("AAPL"))
+    assert subscribed.replace(instruments("AAPL", "TSLA")) == (["TSLA"], ["MSFT", {"symbol": "RY", "mic_code": "XTSE"}])
+    assert subscribed.statuses == {"AAPL": SymbolStatus("streaming"), "TSLA": SymbolStatus("asked")}
+    assert subscribed.replace(instruments("AAPL", "TSLA")) == ([], [])
+    assert subscribed.replace(instruments("AAPL", "MSFT")) == (["MSFT"], ["TSLA"])
+    assert subscribed.accept(SubscriptionResult("TSLA")) is None
+
+
+def test_a_symbol_that_is_to_be_found_elsewhere_is_asked_for_anew() -> None:
+    """The former listing is left."""
+    subscribed = subscriptions({"symbol": "RY", "mic_code": "XTSE", "store_as": "BANK"})
+    came = subscribed.replace(instruments({"symbol": "RY", "mic_code": "XNYS", "store_as": "BANK"}))
+    assert came == (["BANK"], [{"symbol": "RY", "mic_code": "XTSE"}])
+    assert subscribed.requests(["BANK"]) == [{"symbol": "RY", "mic_code": "XNYS"}]
+
+
+def test_ticks_of_a_symbol_that_went_keep_their_name() -> None:
+    """They are on their way when it goes, in memory or on disk."""
+    subscribed = subscriptions("AAPL", TORONTO)
+    subscribed.replace(instruments("AAPL"))
+    assert subscribed.name_of(event("RY", mic_code="XTSE")) == "RY:XTSE"

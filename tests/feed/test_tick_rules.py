@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from candleworks.database.connection import Connection
 from candleworks.feed.batcher import Batch
-from candleworks.feed.segments import Entry
-from candleworks.feed.subscriptions import Roster
-from candleworks.feed.writer import Writer
+from candleworks.feed.spool_file import QueueEntry
+from candleworks.feed.subscriptions import Subscriptions
+from candleworks.feed.writer import FeedWriter
 from candleworks.model.trades import MICROSECONDS
 from candleworks.settings import Ingest
 
@@ -85,10 +85,10 @@ class Story:
         self.stored = self.duplicates = self.rejected = 0
         self.writer = self.started()
 
-    def started(self) -> Writer:
+    def started(self) -> FeedWriter:
         self.run = uuid4()
-        roster = Roster({name: name for name in ZONES})
-        return Writer(self.dsn, "test", roster, ZONES, Ingest(), give_up=threading.Event())
+        subscriptions = Subscriptions({name: name for name in ZONES})
+        return FeedWriter(self.dsn, "test", subscriptions, ZONES, Ingest(), give_up=threading.Event())
 
     def write(self, events: list[bytes | str]) -> None:
         batch = Batch()
@@ -100,7 +100,7 @@ class Story:
                 batch.received_us.append(RECEIVED_US)
         self.sent += len(batch)
         self.entries += 1
-        self.writer.write(Entry(self.run, self.entries, batch))
+        self.writer.write(QueueEntry(self.run, self.entries, batch))
 
     def restart(self) -> None:
         self.end()

@@ -18,7 +18,7 @@ from candleworks.database.engine import Engine
 from candleworks.database.migrations import migrate
 from candleworks.errors import TransientError
 from candleworks.feed import service
-from candleworks.feed.flush_interval import Pace
+from candleworks.feed.batcher import FlushInterval
 from candleworks.imports.importer import import_file
 from candleworks.settings import Settings, load_settings
 from candleworks.simulate import running_simulator
@@ -127,7 +127,7 @@ def test_an_import_of_the_same_ticks_beside_the_stream_doubles_nothing(
     settings: Settings, connection: Connection, journal: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever of the two stores a tick first."""
-    monkeypatch.setattr(Pace, "seconds", 0.3)  # or the stream would always be first
+    monkeypatch.setattr(FlushInterval, "seconds", 0.3)  # or the stream would always be first
     with (
         running_simulator(rate=1_000, symbols=SYMBOLS, journal=journal) as simulator,
         streaming(settings, simulator.feed_url, *SYMBOLS),
@@ -204,7 +204,7 @@ def test_a_stop_does_not_wait_for_a_database_that_is_away(
         began = time.monotonic()
         running.stop()
         assert time.monotonic() - began < STOP_SECONDS
-    assert f"Feed twelvedata: 1 tick left in {settings.home}/spool/twelvedata for the next start." in caplog.messages
+    assert f"Feed twelvedata: 1 tick kept in {settings.home}/spool/twelvedata for the next start." in caplog.messages
     start(server)
     with connect(server.dsn) as connection, streaming(settings, vendor.url, "AAPL"):
         until(lambda: count(connection) == 1)

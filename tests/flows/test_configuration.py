@@ -7,7 +7,7 @@ from typing import Self
 
 import pytest
 
-from candleworks.feed.service import Updates
+from candleworks.feed.background import SettingsUpdates
 from candleworks.settings import Settings, load_settings
 from flows.support import configuration
 from flows.support.configuration import follow_configuration
@@ -38,7 +38,7 @@ class Following:
     """What follows the configuration, for the length of a `with` block."""
 
     def __init__(self) -> None:
-        self.updates: Updates = asyncio.Queue()
+        self.updates: SettingsUpdates = asyncio.Queue()
         self._stop = asyncio.Event()
 
     async def __aenter__(self) -> Self:

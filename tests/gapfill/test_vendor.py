@@ -163,7 +163,7 @@ def test_a_refused_key_ends_the_run(platform: Platform, caplog: pytest.LogCaptur
     with running_simulator(refused_keys=("s3cret-key",)) as strict:
         changes = {"api_key": SecretStr("s3cret-key"), "rest_url": strict.rest_url}
         report = platform.fill(platform.settings.model_copy(update=changes))
-    assert str(report.stopped).startswith(f"{strict.rest_url} refused the API key (**apikey** parameter is incorrect")
+    assert str(report.stopped).startswith(f"{strict.rest_url} rejected the API key (**apikey** parameter is incorrect")
     assert report.credits == 1
     said = [record.getMessage() for record in caplog.records if not record.name.startswith("websockets.server")]
     assert any("/time_series" in line for line in said)

@@ -202,7 +202,7 @@ def test_lists_can_be_narrowed(sync: Callable[..., CompanyReport], vendor: Vendo
             401,
             {"code": 401, "message": f"**apikey** {SECRET} is incorrect.", "status": "error"},
             TerminalError,
-            "URL refused the API key (**apikey** (key) is incorrect): correct TWELVEDATA_API_KEY.",
+            "URL rejected the API key (**apikey** (key) is incorrect): correct TWELVEDATA_API_KEY.",
         ),
         (
             200,

@@ -100,7 +100,7 @@ STORED = ("stored", None)
 def test_a_tick_that_is_acceptable_now_is_stored(quarantined: Quarantine, connection: Connection) -> None:
     """Its symbol was added to the feed: it stands behind what is stored of its second, with the time of its arrival."""
     store(connection, [141.0, 142.0])
-    refuse(connection, frame(), reason="symbol 'AAPL' was not asked for")
+    refuse(connection, frame(), reason="symbol 'AAPL' is not subscribed")
     assert quarantined.replay() == [STORED]
     assert [row[2] for row in quarantined.trades()] == [141.0, 142.0, 143.2]
     assert quarantined.trades()[2][0] == NOON + timedelta(microseconds=2)
@@ -153,13 +153,13 @@ def test_a_tick_is_corrected(quarantined: Quarantine, connection: Connection) ->
 @pytest.mark.parametrize(
     ("payload", "refusal"),
     [
-        (frame(symbol="MSFX"), "symbol 'MSFX' was not asked for"),
+        (frame(symbol="MSFX"), "symbol 'MSFX' is not subscribed"),
         (frame(price=-1), "price -1.0 is negative"),
         (frame(price=0), "price 0.0 is zero"),
         (frame(bid=0), "bid 0.0 is zero"),
         (frame(price=None), "price is null, not a finite number"),
-        (frame(timestamp=4_000_000_000), "stamp 4000000000 is "),
-        ("not JSON", "no JSON: "),
+        (frame(timestamp=4_000_000_000), "event time 4000000000 is "),
+        ("not JSON", "not JSON: "),
         ("", "empty frame"),
     ],
 )

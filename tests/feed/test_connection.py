@@ -22,7 +22,7 @@ from websockets.sync.server import ServerConnection
 from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine
 from candleworks.errors import TerminalError
-from candleworks.feed import connection as feed
+from candleworks.feed import connection as connection_module
 from candleworks.settings import Settings
 from candleworks.simulate import running_simulator
 from candleworks.vendor import protocol
@@ -127,10 +127,10 @@ def test_what_the_vendor_says_is_passed_on(
         until(lambda: count(connection) == 1)
     assert messages(caplog) == [
         "Feed twelvedata streams 0 of 1 symbols.",
-        "Feed twelvedata: the vendor says 'No such plan'.",
-        "Feed twelvedata: the vendor says 'Cant parse message'.",
+        "Feed twelvedata: message from the vendor: 'No such plan'.",
+        "Feed twelvedata: message from the vendor: 'Cant parse message'.",
         "Feed twelvedata streams 0 of 1 symbols.",
-        "Feed twelvedata: the vendor refused AAPL (refused without a reason).",
+        "Feed twelvedata: the vendor refused AAPL (no reason given).",
     ]
     assert rejected(connection) == []
 
@@ -149,7 +149,7 @@ def test_frames_of_unknown_shape_are_kept(settings: Settings, vendor: Vendor, co
     reasons = [
         'unknown event "subscribe-status"',
         'unknown event "error"',
-        "no event type",
+        "event type is missing",
     ]
     assert rejected(connection) == list(zip(reasons, (frame.decode() for frame in odd), strict=True))
 
@@ -175,7 +175,7 @@ def test_a_refused_key_ends_the_feed(settings: Settings) -> None:
     ):
         running.wait()
     assert str(caught.value) == (
-        f"Feed twelvedata: {simulator.feed_url} refused the API key (HTTP 401): correct TWELVEDATA_API_KEY."
+        f"Feed twelvedata: {simulator.feed_url} rejected the API key (HTTP 401): correct TWELVEDATA_API_KEY."
     )
 
 
@@ -219,10 +219,10 @@ def test_a_vendor_in_trouble_is_tried_again(
         until(lambda: vendor.heard)
         vendor.send(price(NOW))
         until(lambda: count(connection) == 1)
-    refusals = [message.split(" Trying")[0] for message in messages(caplog) if "Trying" in message]
+    refusals = [message.split(" Retrying")[0] for message in messages(caplog) if "Retrying" in message]
     assert refusals == [
-        f"Feed twelvedata: {vendor.url} answered HTTP 503 to the handshake.",
-        f"Feed twelvedata: {vendor.url} answered HTTP 429 to the handshake.",
+        f"Feed twelvedata: {vendor.url} responded to the handshake with HTTP 503.",
+        f"Feed twelvedata: {vendor.url} responded to the handshake with HTTP 429.",
     ]
 
 
@@ -352,7 +352,7 @@ def test_the_feed_is_slowed_while_the_database_does_not_take_more(
 
     The slowness is booked: the vendor may have dropped what it could not send.
     """
-    monkeypatch.setattr(feed, "SHORT_REST_SECONDS", 0.1)
+    monkeypatch.setattr(connection_module, "SHORT_PAUSE_SECONDS", 0.1)
     limit, total = 1_000, 10_000
     overflow = "SELECT count(*), count(ended_at) FROM feed_gaps WHERE reason = 'overflow' AND started_at <= now()"
     frames = [price(NOW, 1.0 + number).replace(b'{"event":"price"', opening) for number in range(total)]
@@ -384,4 +384,4 @@ def test_an_oversized_message_is_one_line_that_blames_the_right_side(
         until(lambda: len(vendor.heard) == 2)
     complaints = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(complaints) == 1, complaints
-    assert re.search(r"ended \(candleworks closed it with code 1009, .+\)\. Trying again in", complaints[0])
+    assert re.search(r"ended \(candleworks closed it with code 1009, .+\)\. Retrying in", complaints[0])

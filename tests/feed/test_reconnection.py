@@ -13,9 +13,8 @@ from websockets.http11 import Response
 from websockets.sync.server import ServerConnection
 
 from candleworks.errors import TerminalError
-from candleworks.feed import reconnection as supervisor
-from candleworks.feed.service import _Run, stopped_by_hand
-from candleworks.model.notices import ignore
+from candleworks.feed import reconnection
+from candleworks.feed.service import FeedService
 from candleworks.settings import Feed, Settings, load_settings
 from tests.feed.vendor import Vendor
 
@@ -37,16 +36,16 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         waits.append(seconds)
         return False
 
-    monkeypatch.setattr(supervisor, "stopped_within", do_not_wait)
+    monkeypatch.setattr(reconnection, "stopped_within", do_not_wait)
     return waits
 
 
-def supervise(settings: Settings, url: str, waits: list[float], tries: int) -> None:
+def connect_until(settings: Settings, url: str, waits: list[float], tries: int) -> None:
     """Connect until so many tries ended."""
 
     async def run() -> None:
-        parts = _Run(settings, Feed(url=url), "", ignore, None, asyncio.Event(), stopped_by_hand)
-        running = asyncio.create_task(parts.supervisor.run())
+        service = FeedService(settings, Feed(url=url), "")
+        running = asyncio.create_task(service.reconnector.run())
         try:
             async with asyncio.timeout(60):
                 while len(waits) < tries and not running.done():  # noqa: ASYNC110 - nobody tells
@@ -54,7 +53,7 @@ def supervise(settings: Settings, url: str, waits: list[float], tries: int) -> N
         finally:
             running.cancel()
             await asyncio.wait({running})
-            parts.spool.close()
+            service.spool.close()
         if not running.cancelled():
             running.result()
 
@@ -64,7 +63,7 @@ def supervise(settings: Settings, url: str, waits: list[float], tries: int) -> N
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
     """What it said about connections, without the waits."""
     spoken = [record.getMessage() for record in caplog.records if record.name.startswith("candleworks")]
-    return [sentence.split(" Trying")[0] for sentence in spoken if "gap" not in sentence]
+    return [sentence.split(" Retrying")[0] for sentence in spoken if "gap" not in sentence]
 
 
 class Leaving(Vendor):
@@ -85,7 +84,7 @@ def answering(status: int) -> Iterator[Vendor]:
 
 def test_waits_grow_to_a_minute_and_differ(settings: Settings, waits: list[float]) -> None:
     """From a second on they double; each is shortened by chance, so that clients do not come all at once."""
-    supervise(settings, NOBODY, waits, 40)
+    connect_until(settings, NOBODY, waits, 40)
     longest = [min(2**tried, 60) for tried in range(40)]
     assert all(limit / 2 <= wait <= limit for wait, limit in zip(waits, longest, strict=False))
     assert len(set(waits)) == len(waits)
@@ -95,10 +94,10 @@ def test_a_stable_connection_starts_over(
     settings: Settings, waits: list[float], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A minute makes it stable (here: any time at all)."""
-    assert supervisor.STABLE_SECONDS == 60
-    monkeypatch.setattr(supervisor, "STABLE_SECONDS", 0)
+    assert reconnection.STABLE_SECONDS == 60
+    monkeypatch.setattr(reconnection, "STABLE_SECONDS", 0)
     with Leaving().listening() as vendor:
-        supervise(settings, vendor.url, waits, 5)
+        connect_until(settings, vendor.url, waits, 5)
     assert max(waits[:5]) <= 1
     assert not [sentence for sentence in said(caplog) if "in a row" in sentence]
 
@@ -108,12 +107,11 @@ def test_a_vendor_that_closes_connection_after_connection_is_said(
 ) -> None:
     """From the third short life on, with what usually is the cause."""
     with Leaving().listening() as vendor:
-        supervise(settings, vendor.url, waits, 4)
+        connect_until(settings, vendor.url, waits, 4)
     rows = [sentence for sentence in said(caplog) if "in a row" in sentence]
     assert rows[:2] == [
-        f"Feed twelvedata: the vendor has closed {number} connections in a row soon after it accepted them, as it does"
-        " when a key has more connections than it allows: find who else uses this key, or put symbols together in one"
-        " feed."
+        f"Feed twelvedata: the vendor closed {number} connections in a row soon after accepting them, which usually"
+        " means that the key has too many connections: find out who else uses this key, or combine symbols in one feed."
         for number in (3, 4)
     ]
     ends = [sentence for sentence in said(caplog) if "ended (" in sentence]
@@ -140,7 +138,7 @@ def test_an_address_that_does_not_answer_is_tried_again(
     tls.load_cert_chain(Path(__file__).with_name("untrusted.pem"))
     with Vendor().listening() as plain, Vendor().listening(tls=tls) as untrusted:
         url = url.format(plain=plain.url.split("/")[2], untrusted=untrusted.url.split("/")[2])
-        supervise(settings, url, waits, 2)
+        connect_until(settings, url, waits, 2)
     for sentence in said(caplog)[:2]:
         assert sentence.startswith(f"Feed twelvedata: {url} cannot be reached ({reason}")
         assert not sentence.endswith("().")
@@ -152,17 +150,17 @@ def test_a_vendor_in_trouble_is_tried_again(
 ) -> None:
     """A status that says nothing about the key."""
     with answering(status) as vendor:
-        supervise(settings, vendor.url, waits, 2)
-    assert said(caplog)[:2] == [f"Feed twelvedata: {vendor.url} answered HTTP {status} to the handshake."] * 2
+        connect_until(settings, vendor.url, waits, 2)
+    assert said(caplog)[:2] == [f"Feed twelvedata: {vendor.url} responded to the handshake with HTTP {status}."] * 2
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403])
 def test_a_handshake_that_refuses_the_key_ends_the_feed(settings: Settings, waits: list[float], status: int) -> None:
     """Twelve Data answers a wrong key with a plain 200 at times."""
     with answering(status) as vendor, pytest.raises(TerminalError) as caught:
-        supervise(settings, vendor.url, waits, 1)
+        connect_until(settings, vendor.url, waits, 1)
     assert str(caught.value) == (
-        f"Feed twelvedata: {vendor.url} refused the API key (HTTP {status}): correct TWELVEDATA_API_KEY."
+        f"Feed twelvedata: {vendor.url} rejected the API key (HTTP {status}): correct TWELVEDATA_API_KEY."
     )
     assert waits == []
 
@@ -183,7 +181,7 @@ def test_a_complaint_about_the_key_ends_the_feed(
     with Vendor().listening() as vendor:
         vendor.answers = (frame,)
         with pytest.raises(TerminalError) as caught:
-            supervise(settings, vendor.url, waits, 1)
+            connect_until(settings, vendor.url, waits, 1)
     assert str(caught.value) == (
-        f"Feed twelvedata: {vendor.url} refused the API key ({words}): correct TWELVEDATA_API_KEY."
+        f"Feed twelvedata: {vendor.url} rejected the API key ({words}): correct TWELVEDATA_API_KEY."
     )

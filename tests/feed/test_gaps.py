@@ -8,7 +8,7 @@ import pytest
 
 from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine
-from candleworks.feed.gaps import GapBook
+from candleworks.feed.gaps import GapRecorder
 from candleworks.model.gaps import GapNote, Reason, Stop
 from candleworks.model.notices import Notice
 from candleworks.model.trades import MICROSECONDS
@@ -18,34 +18,34 @@ T = 1_800_000_000 * MICROSECONDS  # 2027-01-15T08:00:00Z
 NOW = int(time.time()) - 100
 
 
-class Diary:
+class Recording:
     """A book that began, was heard at T, and what it noted and told since."""
 
     def __init__(self) -> None:
         self.notes: list[GapNote] = []
         self.notices: list[Notice] = []
-        self.book = GapBook("twelvedata", self.notes.append, self.notices.append)
-        self.book.started()
-        self.book.recovered(T)
-        self.book.heard(T, T)
+        self.recorder = GapRecorder("twelvedata", self.notes.append, self.notices.append)
+        self.recorder.started()
+        self.recorder.close_gap(T)
+        self.recorder.traffic(T, T)
         self.notes.clear()
 
 
 @pytest.fixture
-def diary() -> Diary:
-    return Diary()
+def recording() -> Recording:
+    return Recording()
 
 
-def test_a_gap_begins_with_the_last_tick(diary: Diary) -> None:
+def test_a_gap_begins_with_the_last_tick(recording: Recording) -> None:
     """Later ones of the same second may be missing; a new connection ends it with the second after."""
-    diary.book.heard(T + 300_000, T)
-    diary.book.lost("dropped")
-    diary.book.recovered(T + 9_400_000)
-    assert diary.notes == [
+    recording.recorder.traffic(T + 300_000, T)
+    recording.recorder.open_gap("dropped")
+    recording.recorder.close_gap(T + 9_400_000)
+    assert recording.notes == [
         GapNote("opened", T, None, "dropped"),
         GapNote("closed", T + 10 * MICROSECONDS, None, "dropped"),
     ]
-    assert [(notice.name, notice.subject, dict(notice.facts)) for notice in diary.notices] == [
+    assert [(notice.name, notice.subject, dict(notice.facts)) for notice in recording.notices] == [
         (
             "feed.gap-opened",
             "twelvedata",
@@ -59,56 +59,56 @@ def test_a_gap_begins_with_the_last_tick(diary: Diary) -> None:
     ]
 
 
-def test_a_quiet_connection_is_no_gap(diary: Diary) -> None:
+def test_a_quiet_connection_is_no_gap(recording: Recording) -> None:
     """What was sent some seconds before the last sign of life has arrived."""
-    diary.book.heard(T + 100 * MICROSECONDS)
-    diary.book.lost("closed")
-    assert diary.notes == [GapNote("opened", T + 95 * MICROSECONDS, None, "closed")]
+    recording.recorder.traffic(T + 100 * MICROSECONDS)
+    recording.recorder.open_gap("closed")
+    assert recording.notes == [GapNote("opened", T + 95 * MICROSECONDS, None, "closed")]
 
 
-def test_a_stamp_of_the_future_does_not_shorten_a_gap(diary: Diary) -> None:
+def test_a_stamp_of_the_future_does_not_shorten_a_gap(recording: Recording) -> None:
     """The vendor's clock, or nonsense."""
-    diary.book.heard(T + MICROSECONDS, T + 3_600 * MICROSECONDS)
-    diary.book.lost("dropped")
-    assert diary.notes == [GapNote("opened", T, None, "dropped")]
+    recording.recorder.traffic(T + MICROSECONDS, T + 3_600 * MICROSECONDS)
+    recording.recorder.open_gap("dropped")
+    assert recording.notes == [GapNote("opened", T, None, "dropped")]
 
 
-def test_silence_is_a_gap_from_where_it_began(diary: Diary) -> None:
+def test_silence_is_a_gap_from_where_it_began(recording: Recording) -> None:
     """Though the connection gave signs of life since."""
-    diary.book.heard(T + 100 * MICROSECONDS)
-    diary.book.lost("silent", T + 40 * MICROSECONDS + 700_000)
-    assert diary.notes == [GapNote("opened", T + 40 * MICROSECONDS, None, "silent")]
+    recording.recorder.traffic(T + 100 * MICROSECONDS)
+    recording.recorder.open_gap("silent", T + 40 * MICROSECONDS + 700_000)
+    assert recording.notes == [GapNote("opened", T + 40 * MICROSECONDS, None, "silent")]
 
 
-def test_one_gap_at_a_time(diary: Diary) -> None:
+def test_one_gap_at_a_time(recording: Recording) -> None:
     """A second reason while it is open changes nothing, and what is not open does not end."""
-    diary.book.lost("dropped")
-    diary.book.lost("silent")
-    assert diary.book.reason == "dropped"
-    diary.book.recovered(T + MICROSECONDS)
-    diary.book.recovered(T + 2 * MICROSECONDS)
-    assert [note.kind for note in diary.notes] == ["opened", "closed"]
-    assert len(diary.notices) == 2
-    assert diary.book.reason is None
+    recording.recorder.open_gap("dropped")
+    recording.recorder.open_gap("silent")
+    assert recording.recorder.open_reason == "dropped"
+    recording.recorder.close_gap(T + MICROSECONDS)
+    recording.recorder.close_gap(T + 2 * MICROSECONDS)
+    assert [note.kind for note in recording.notes] == ["opened", "closed"]
+    assert len(recording.notices) == 2
+    assert recording.recorder.open_reason is None
 
 
-def test_symbols_have_gaps_of_their_own(diary: Diary) -> None:
+def test_symbols_have_gaps_of_their_own(recording: Recording) -> None:
     """Beside each other and beside that of all; they end when the symbol speaks."""
-    diary.book.fell_silent("BTC/USD", T)
-    diary.book.fell_silent("ETH/USD", T + MICROSECONDS)
-    diary.book.fell_silent("BTC/USD", T + MICROSECONDS)
-    diary.book.lost("dropped")
-    assert diary.book.silent == {"BTC/USD", "ETH/USD"}
-    diary.book.spoke("BTC/USD", T + 5_500_000)
-    diary.book.spoke("AAPL", T)
-    assert diary.book.silent == {"ETH/USD"}
-    assert diary.notes == [
+    recording.recorder.open_symbol_gap("BTC/USD", T)
+    recording.recorder.open_symbol_gap("ETH/USD", T + MICROSECONDS)
+    recording.recorder.open_symbol_gap("BTC/USD", T + MICROSECONDS)
+    recording.recorder.open_gap("dropped")
+    assert recording.recorder.silent_symbols == {"BTC/USD", "ETH/USD"}
+    recording.recorder.close_symbol_gap("BTC/USD", T + 5_500_000)
+    recording.recorder.close_symbol_gap("AAPL", T)
+    assert recording.recorder.silent_symbols == {"ETH/USD"}
+    assert recording.notes == [
         GapNote("opened", T, "BTC/USD", "silent"),
         GapNote("opened", T + MICROSECONDS, "ETH/USD", "silent"),
         GapNote("opened", T, None, "dropped"),
         GapNote("closed", T + 5_500_000, "BTC/USD", "silent"),
     ]
-    assert [notice.subject for notice in diary.notices] == [
+    assert [notice.subject for notice in recording.notices] == [
         "twelvedata/BTC/USD",
         "twelvedata/ETH/USD",
         "twelvedata",
@@ -116,15 +116,15 @@ def test_symbols_have_gaps_of_their_own(diary: Diary) -> None:
     ]
 
 
-def test_slow_times_end_when_they_are_over_for_good(diary: Diary) -> None:
+def test_slow_times_end_when_they_are_over_for_good(recording: Recording) -> None:
     """Not between two of them; the gap ends with the last."""
-    diary.book.slowed(T + 10 * MICROSECONDS)
-    diary.book.settle(T + 14 * MICROSECONDS)
-    diary.book.slowed(T + 14 * MICROSECONDS)
-    diary.book.settle(T + 19 * MICROSECONDS)
-    assert diary.book.reason == "overflow"
-    diary.book.settle(T + 20 * MICROSECONDS)
-    assert diary.notes == [
+    recording.recorder.reading_paused(T + 10 * MICROSECONDS)
+    recording.recorder.close_ended_overflow(T + 14 * MICROSECONDS)
+    recording.recorder.reading_paused(T + 14 * MICROSECONDS)
+    recording.recorder.close_ended_overflow(T + 19 * MICROSECONDS)
+    assert recording.recorder.open_reason == "overflow"
+    recording.recorder.close_ended_overflow(T + 20 * MICROSECONDS)
+    assert recording.notes == [
         GapNote("opened", T, None, "overflow"),
         GapNote("closed", T + 15 * MICROSECONDS, None, "overflow"),
     ]
@@ -135,30 +135,30 @@ def test_whether_there_was_a_crash_only_the_database_knows(caplog: pytest.LogCap
     caplog.set_level(logging.INFO)
     notes: list[GapNote] = []
     notices: list[Notice] = []
-    book = GapBook("twelvedata", notes.append, notices.append)
-    book.started()
-    assert (notes[0].kind, book.reason) == ("started", "crashed")
-    book.recovered(T)
+    recorder = GapRecorder("twelvedata", notes.append, notices.append)
+    recorder.started()
+    assert (notes[0].kind, recorder.open_reason) == ("started", "crashed")
+    recorder.close_gap(T)
     assert notes[1:] == [GapNote("closed", T + MICROSECONDS, None, "crashed")]
     assert (notices, caplog.records) == ([], [])
 
-    book.started()
-    book.lost("dropped")  # from when on, the database knows, too
-    assert (notes[3], book.reason) == (GapNote("opened", None, None, "dropped"), "dropped")
+    recorder.started()
+    recorder.open_gap("dropped")  # from when on, the database knows, too
+    assert (notes[3], recorder.open_reason) == (GapNote("opened", None, None, "dropped"), "dropped")
 
 
 @pytest.mark.parametrize("reason", ["dropped", "silent", "overflow"])
-def test_gaps_are_said(diary: Diary, reason: Reason, caplog: pytest.LogCaptureFixture) -> None:
+def test_gaps_are_said(recording: Recording, reason: Reason, caplog: pytest.LogCaptureFixture) -> None:
     """With the time; those that nothing else says, as warnings."""
     caplog.set_level(logging.DEBUG, "candleworks.feed.gaps")
-    diary.book.lost(reason)
-    diary.book.recovered(T + MICROSECONDS)
+    recording.recorder.open_gap(reason)
+    recording.recorder.close_gap(T + MICROSECONDS)
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         (
             "DEBUG" if reason == "dropped" else "WARNING",
-            f"Feed twelvedata: a gap begins ({reason}) from 2027-01-15T08:00:00+00:00 on.",
+            f"Feed twelvedata: recorded a gap ({reason}) from 2027-01-15T08:00:00+00:00.",
         ),
-        ("INFO", f"Feed twelvedata: the gap ends ({reason}) at 2027-01-15T08:00:02+00:00."),
+        ("INFO", f"Feed twelvedata: closed the gap ({reason}) at 2027-01-15T08:00:02+00:00."),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Whatever comes between the ticks, the stream goes on and nothing is dropped silently."""
+"""Whatever arrives between the ticks, the stream continues and nothing is dropped silently."""
 
 import json
 import time
@@ -44,18 +44,18 @@ BAD = {
     "a negative ask": (event(ask=-1), "ask -1.0 is negative"),
     "a price that is NaN": (event(price=float("nan")), "price is NaN, not a finite number"),
     "a price in quotes": (event(price="1.5"), 'price is "1.5", not a finite number'),
-    "a symbol that was not asked for": (event(symbol="GOOG"), "symbol 'GOOG' was not asked for"),
+    "a symbol that is not subscribed": (event(symbol="GOOG"), "symbol 'GOOG' is not subscribed"),
     "a missing symbol": (event(symbol=...), "symbol is missing"),
-    "a stamp in the future": (event(timestamp=LATER), f"stamp {LATER} is # s in the future"),
-    "a stamp in milliseconds": (event(timestamp=NOW * 1000), f"stamp {NOW * 1000} is # s in the future"),
-    "a stamp before 1990": (event(timestamp=1), "stamp 1 is before 1990"),
-    "a stamp that is no number": (event(timestamp="now"), 'stamp is "now", not a whole number of seconds'),
-    "a stamp with a fraction": (event(timestamp=1.5), "stamp is 1.5, not a whole number of seconds"),
-    "no JSON": ("hello", "no JSON: Expecting value: line 1 column 1 (char 0)"),
+    "a time in the future": (event(timestamp=LATER), f"event time {LATER} is # s in the future"),
+    "a time in milliseconds": (event(timestamp=NOW * 1000), f"event time {NOW * 1000} is # s in the future"),
+    "a time before 1990": (event(timestamp=1), "event time 1 is before 1990"),
+    "a time that is not a number": (event(timestamp="now"), 'timestamp is "now", not a whole number of seconds'),
+    "a time with a fraction": (event(timestamp=1.5), "timestamp is 1.5, not a whole number of seconds"),
+    "not JSON": ("hello", "not JSON: Expecting value: line 1 column 1 (char 0)"),
     "an unknown event": (event(event="dividend"), 'unknown event "dividend"'),
     "two events in one frame": (
         f"{event()},{event()}",
-        f"no JSON: Extra data: line 1 column {len(event()) + 1} (char {len(event())})",
+        f"not JSON: Extra data: line 1 column {len(event()) + 1} (char {len(event())})",
     ),
     "an empty frame": ("", "empty frame"),
     "a negative day volume": (event(day_volume=-7), "day_volume -7.0 is negative"),
@@ -63,15 +63,15 @@ BAD = {
 
 
 def without_age(reason: str) -> str:
-    """How far ahead a stamp is depends on the moment of its arrival."""
+    """How far an event time lies ahead depends on when the tick arrived."""
     words = reason.split()
-    return " ".join([*words[:3], "#", *words[4:]]) if reason.endswith("in the future") else reason
+    return " ".join([*words[:4], "#", *words[5:]]) if reason.endswith("in the future") else reason
 
 
 def test_bad_ticks_are_kept_and_counted_while_the_others_stream(
     settings: Settings, connection: Connection, tmp_path: Path
 ) -> None:
-    """Each lands in the quarantine with its reason and as it came; the ticks around it are stored, every one."""
+    """Each is kept in `rejected_ticks` as received, with its reason; every tick around it is stored."""
     journal = tmp_path / "journal"
     with (
         running_simulator(rate=300, symbols=["AAPL", "BTC/USD"], journal=journal) as simulator,
@@ -95,18 +95,18 @@ def test_bad_ticks_are_kept_and_counted_while_the_others_stream(
 @pytest.mark.parametrize(
     ("frame", "reason"),
     [
-        (b"\xff" + price(NOW), "no UTF-8: invalid start byte at byte 0"),
-        (b"x" * 1_000_000, "no JSON: Expecting value: line 1 column 1 (char 0)"),
-        (b'{"event":"price","note":' + b"[" * 500_000, "no price event: nested too deeply"),
-        (b"a\x00b", "no JSON: Expecting value: line 1 column 1 (char 0)"),
-        (price(NOW, symbol="A\x00"), "symbol 'A\\x00' was not asked for"),
+        (b"\xff" + price(NOW), "not UTF-8: invalid start byte at byte 0"),
+        (b"x" * 1_000_000, "not JSON: Expecting value: line 1 column 1 (char 0)"),
+        (b'{"event":"price","note":' + b"[" * 500_000, "not a price event: nested too deeply"),
+        (b"a\x00b", "not JSON: Expecting value: line 1 column 1 (char 0)"),
+        (price(NOW, symbol="A\x00"), "symbol 'A\\x00' is not subscribed"),
     ],
-    ids=["no UTF-8", "a megabyte of garbage", "deeply nested", "a zero byte", "an escaped zero byte"],
+    ids=["not UTF-8", "a megabyte of garbage", "deeply nested", "a zero byte", "an escaped zero byte"],
 )
 def test_frames_that_no_simulator_sends_are_survived(
     settings: Settings, vendor: Vendor, connection: Connection, frame: bytes, reason: str
 ) -> None:
-    """Ticks before and after them in the same batch are stored; what the database's text cannot hold is replaced."""
+    """Ticks before and after them in the same batch are stored; what text in the database cannot hold is replaced."""
     with streaming(settings, vendor.url, "AAPL"):
         until(lambda: vendor.heard)
         vendor.send(price(NOW), frame, price(NOW + 1))

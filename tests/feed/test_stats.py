@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from candleworks import clock
-from candleworks.feed.stats import Counters
+from candleworks.feed.stats import FeedCounters
 from candleworks.storage.live_trades import Written
 
 START = datetime(2026, 3, 2, 15, 0, 3, tzinfo=UTC)
@@ -31,7 +31,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def test_a_window_sums_its_batches(told: Clock) -> None:
     """It begins at whole ten seconds; lags are taken over all of its ticks."""
-    counters = Counters("crypto")
+    counters = FeedCounters("crypto")
     counters.count(Written(stored=2, duplicates=1, rejected=1), np.array([1.0, 2.0, 3.0, 4.0]))
     counters.count(Written(stored=1), np.array([5.0]))
     counters.count_candles(6)
@@ -45,7 +45,7 @@ def test_a_window_sums_its_batches(told: Clock) -> None:
 
 def test_a_window_without_ticks_has_no_lag(told: Clock) -> None:
     """Null, not zero."""
-    (row,) = Counters("crypto").rows(0)
+    (row,) = FeedCounters("crypto").rows(0)
     assert (row.at, row.ticks, row.lag_ms_p50, row.lag_ms_p99, row.lag_ms_max) == (
         told.moment.replace(second=0),
         0,
@@ -57,7 +57,7 @@ def test_a_window_without_ticks_has_no_lag(told: Clock) -> None:
 
 def test_an_ended_window_comes_until_it_was_saved(told: Clock) -> None:
     """The database may have been away when it ended, even for several windows."""
-    counters = Counters("crypto")
+    counters = FeedCounters("crypto")
     for number in (1, 2, 3):
         counters.count(Written(stored=number), np.array([1.0]))
         told.moment += timedelta(seconds=10)
@@ -69,7 +69,7 @@ def test_an_ended_window_comes_until_it_was_saved(told: Clock) -> None:
 
 def test_the_totals_go_on_through_all_windows(told: Clock) -> None:
     """They count since the start."""
-    counters = Counters("crypto")
+    counters = FeedCounters("crypto")
     for _ in range(2):
         counters.count(Written(stored=2, duplicates=1), np.array([1.0]))
         told.moment += timedelta(seconds=10)

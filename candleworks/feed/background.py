@@ -1,0 +1,127 @@
+"""What runs beside a feed: candle refreshes, statistics, trading sessions, and configuration changes."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from candleworks import clock
+from candleworks.candles.calendars import sync_calendars
+from candleworks.candles.refresh import refresh
+from candleworks.database.connection import ConnectionPool, transient_errors
+from candleworks.errors import TransientError, UsageError
+from candleworks.feed.connection import FeedConnection
+from candleworks.feed.queue import FeedQueue
+from candleworks.feed.silence import SilenceMonitor
+from candleworks.feed.subscriptions import Subscriptions
+from candleworks.feed.writer import FeedWriter
+from candleworks.model.trading_day import calendar_of, zone_of
+from candleworks.settings import Calendars, Settings
+from candleworks.signals import stopped_within
+from candleworks.storage.calendars import sessions_around
+from candleworks.storage.feeds import SymbolStatus, save_symbols
+from candleworks.storage.ingest_stats import save_ingest_stats
+
+STATISTICS_INTERVAL_SECONDS = 1
+SESSIONS_INTERVAL_SECONDS = 600
+POOL_WAIT_SECONDS = 2
+
+log = logging.getLogger(__name__)
+
+SettingsUpdates = asyncio.Queue[Settings]
+
+
+def zones_of(symbols: Iterable[str], calendars: Calendars) -> Mapping[str, ZoneInfo]:
+    """Return the time zones of the symbols' trading days."""
+    return {symbol: zone_of(calendar_of(symbol, calendars)) for symbol in symbols}
+
+
+@dataclass
+class FeedBackground:
+    """The tasks of one feed, which share a pool. A database that is away is the writer's to report."""
+
+    connection: FeedConnection
+    subscriptions: Subscriptions
+    silence: SilenceMonitor
+    queue: FeedQueue
+    writer: FeedWriter
+    dsn: str
+    stop: asyncio.Event
+    saved_statuses: Mapping[str, SymbolStatus] | None = None
+
+    def tasks(
+        self, settings: Settings, pool: ConnectionPool, updates: SettingsUpdates
+    ) -> list[Coroutine[Any, Any, None]]:
+        refresh_seconds = settings.candles.refresh_interval_seconds
+        return [
+            self._follow(pool, updates),
+            self._every(refresh_seconds, self.refresh_candles, pool),
+            self._every(STATISTICS_INTERVAL_SECONDS, self.save_statistics, pool),
+            self._every(SESSIONS_INTERVAL_SECONDS, self._load_sessions, pool, at_once=True),
+        ]
+
+    async def _every(
+        self, interval_seconds: float, action: Callable[[ConnectionPool], None], pool: ConnectionPool, *,
+        at_once: bool = False,
+    ) -> None:  # fmt: skip
+        """Repeat a blocking action until the stop, once the database is ready."""
+        while not await stopped_within(self.stop, 0.1 if at_once else interval_seconds):
+            if self.writer.ready:
+                at_once = False
+                with contextlib.suppress(TransientError):
+                    await asyncio.to_thread(action, pool)
+
+    async def _follow(self, pool: ConnectionPool, updates: SettingsUpdates) -> None:
+        """Apply the symbols and silence limits of new configurations, until the stop."""
+        while not self.stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await self._apply(await asyncio.wait_for(updates.get(), 1), pool)
+
+    async def _apply(self, settings: Settings, pool: ConnectionPool) -> None:
+        feed = self.connection.feed
+        try:
+            instruments = settings.feed(feed).instruments
+        except UsageError as error:
+            log.warning("%s The feed keeps its previous configuration.", error)
+            return
+        added, removed = self.subscriptions.replace(instruments)
+        self.writer.add_symbols(zones_of(added, settings.calendars))
+        self.silence.configure(settings, self.subscriptions.symbols)
+        log.info("Feed %s: configuration reloaded, %d symbols added, %d removed.", feed, len(added), len(removed))
+        await self.connection.unsubscribe(removed)
+        await self.connection.subscribe(added)
+        await asyncio.to_thread(self._sync_calendars, pool, settings)
+
+    def _sync_calendars(self, pool: ConnectionPool, settings: Settings) -> None:
+        """Store the sessions of new calendars; without a database that happens at the next start."""
+        try:
+            with transient_errors(self.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
+                sync_calendars(connection, settings)
+            self._load_sessions(pool)
+        except (TransientError, UsageError) as error:
+            log.warning("%s", error)
+
+    def _load_sessions(self, pool: ConnectionPool) -> None:
+        with transient_errors(self.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
+            self.silence.sessions = sessions_around(connection, self.silence.calendars, clock.now())
+
+    def refresh_candles(self, pool: ConnectionPool) -> None:
+        """Bring stored candles up to date; raises TransientError."""
+        with transient_errors(self.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
+            self.writer.counters.count_candles(refresh(connection).total())
+
+    def save_statistics(self, pool: ConnectionPool) -> None:
+        """Store the state of the symbols, where it changed, and the counters; raises TransientError."""
+        counters = self.writer.counters
+        statuses = dict(self.subscriptions.statuses)
+        with transient_errors(self.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
+            if statuses != self.saved_statuses:
+                save_symbols(connection, self.connection.feed, statuses)
+                self.saved_statuses = statuses
+            rows = counters.rows(self.queue.waiting, self.queue.oldest_us)
+            for row in rows:
+                save_ingest_stats(connection, row)
+            counters.saved(rows)
