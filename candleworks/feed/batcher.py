@@ -38,7 +38,11 @@ class FlushInterval:
 
     def __init__(self, max_seconds: float, first_seconds: float = 0.02) -> None:
         self._max_seconds = max_seconds
-        self.seconds = min(first_seconds, max_seconds)
+        self._seconds = min(first_seconds, max_seconds)
+
+    @property
+    def seconds(self) -> float:
+        return self._seconds
 
     @contextlib.contextmanager
     def measure_commit(self) -> Iterator[None]:
@@ -48,7 +52,7 @@ class FlushInterval:
             yield
         finally:
             wanted = min(COMMITS_PER_BATCH * (clock.monotonic() - started), self._max_seconds)
-            self.seconds += (wanted - self.seconds) / REMEMBERED_COMMITS
+            self._seconds += (wanted - self._seconds) / REMEMBERED_COMMITS
 
 
 class Batcher:

@@ -30,7 +30,7 @@ from candleworks.storage.gaps import (
     market_was_closed,
     save_fill_record,
 )
-from candleworks.vendor.bars import BarAnswer, VendorBars, Window
+from candleworks.vendor.bars import BarResponse, BarWindow, VendorBars
 from candleworks.vendor.client import KeyRejectedError, NoCreditsLeftError, NotServedError, VendorAwayError
 from candleworks.vendor.credits import Credits, NoCreditsTodayError
 
@@ -209,7 +209,7 @@ class _Run:
             return FillRecord(gap.id, each.symbol, "market_closed", 0, None, MARKET_CLOSED)
         return FillRecord(gap.id, each.symbol, "empty", 0, None, TICKS_DROPPED)
 
-    def _fill_window(self, vendor: VendorBars, symbol: str, left: "_SymbolGaps", window: Window) -> None:
+    def _fill_window(self, vendor: VendorBars, symbol: str, left: "_SymbolGaps", window: BarWindow) -> None:
         touched = left.touched_by(window)
         self._say(f"{symbol} {moment_of(window.start_us):%Y-%m-%d %H:%M} to {moment_of(window.stop_us):%Y-%m-%d %H:%M}")
         answer = vendor.read(listing_of(self._settings, touched[0].gap.feed, symbol), window)
@@ -263,17 +263,17 @@ class _SymbolGaps:
         }
         self._refused: dict[int, str] = {}
 
-    def touched_by(self, window: Window) -> list[DueGap]:
+    def touched_by(self, window: BarWindow) -> list[DueGap]:
         return [
             each
             for each in self.due
             if any(start < window.stop_us and stop > window.start_us for start, stop in each.minutes)
         ]
 
-    def fetched(self, each: DueGap, answer: BarAnswer, bars: Sequence[Bar], window: Window) -> FillRecord:
+    def fetched(self, each: DueGap, answer: BarResponse, bars: Sequence[Bar], window: BarWindow) -> FillRecord:
         """Record a window that was fetched; the last one of a gap decides about it."""
         number = each.gap.id
-        for minute_us, problem in answer.refused.items():
+        for minute_us, problem in answer.rejected.items():
             if _lies_in(minute_us, each):
                 said = f"the bar of {moment_of(minute_us):%Y-%m-%d %H:%M} cannot be used, {problem}"
                 self._refused.setdefault(number, said)

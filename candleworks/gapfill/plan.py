@@ -18,7 +18,7 @@ from candleworks.storage.gaps import (
     streamed_symbols,
     unfilled_gaps,
 )
-from candleworks.vendor.bars import MAX_BARS, Window
+from candleworks.vendor.bars import MAX_BARS, BarWindow
 
 
 class Choice(NamedTuple):
@@ -104,9 +104,9 @@ def _minutes(connection: Connection, gap: Gap, symbol: str, record: FillRecord |
     return [(start - start % MINUTE_US, _minute_end(stop)) for start, stop in fillable]
 
 
-def windows(spans: Iterable[tuple[int, int]]) -> list[Window]:
+def windows(spans: Iterable[tuple[int, int]]) -> list[BarWindow]:
     """Cover spans of whole minutes with as few windows of MAX_BARS minutes as possible."""
-    found: list[Window] = []
+    found: list[BarWindow] = []
     for start, stop in sorted(spans):
         begin = start
         if found:
@@ -116,7 +116,7 @@ def windows(spans: Iterable[tuple[int, int]]) -> list[Window]:
                 found[-1] = last._replace(stop_us=reach)
                 begin = reach
         while begin < stop:
-            found.append(Window(begin, min(stop, begin + MAX_BARS * MINUTE_US)))
+            found.append(BarWindow(begin, min(stop, begin + MAX_BARS * MINUTE_US)))
             begin = found[-1].stop_us
     return found
 

@@ -13,7 +13,7 @@ from candleworks.imports.text import read_text
 from candleworks.settings import Instrument, Settings
 from candleworks.storage.companies import merge_companies, stored_symbols
 from candleworks.vendor.credits import Credits
-from candleworks.vendor.symbol_lists import Listing, VendorLists
+from candleworks.vendor.symbol_lists import Listing, SymbolLists
 
 HOME_COUNTRY = "United States"  # where the vendor looks first for a symbol without an exchange
 
@@ -125,7 +125,7 @@ def sync_companies(
         if file is not None:
             return _from_file(connection, file)
         budget = Credits(connection, settings, wait)
-        kinds = _kinds(VendorLists(settings, budget), exchange, country)
+        kinds = _kinds(SymbolLists(settings, budget), exchange, country)
         if every:
             found = _Found.of_everything(kinds)
         else:
@@ -165,7 +165,7 @@ def _listed(name: str, asked: Instrument) -> _Wanted:
     return _Wanted(name, asked.symbol, (asked.mic_code or asked.exchange or "").upper(), asked.type or "")
 
 
-def _kinds(lists: VendorLists, exchange: str | None, country: str | None) -> list[_Kind]:
+def _kinds(lists: SymbolLists, exchange: str | None, country: str | None) -> list[_Kind]:
     """Order the lists as a plain name is meant: stocks before ETFs, currencies before coins.
 
     Currencies have no exchange and pairs no country: asked by either, they cannot be meant.

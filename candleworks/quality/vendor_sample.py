@@ -11,8 +11,7 @@ from candleworks.quality.limits import sampled
 from candleworks.quality.tick_window import Window
 from candleworks.settings import VENDOR_REST_URL, Instrument, Settings
 from candleworks.storage.quality import Objects, Span
-from candleworks.vendor.bars import MAX_BARS, VendorBars
-from candleworks.vendor.bars import Window as Minutes
+from candleworks.vendor.bars import MAX_BARS, BarWindow, VendorBars
 from candleworks.vendor.credits import Credits
 
 EVERY = timedelta(hours=1)  # each symbol costs a credit, and filling gaps needs them more
@@ -29,14 +28,14 @@ def bars_due(settings: Settings, span: Window, last: datetime | None) -> bool:
 
 def wanted_minutes(
     settings: Settings, symbols: Iterable[str], failed: Mapping[str, Sequence[Span]], span: Window
-) -> dict[str, Minutes]:
+) -> dict[str, BarWindow]:
     """Choose symbols to spend credits on: first those that failed, whose minutes are looked at again."""
     count = settings.quality.candles.vendor_symbols
     again = {symbol: _minutes_around(failed[symbol]) for symbol in sampled(failed, count, span.until)}
     return _newest_minutes(settings, symbols, count - len(again), span) | again
 
 
-def _newest_minutes(settings: Settings, symbols: Iterable[str], count: int, span: Window) -> dict[str, Minutes]:
+def _newest_minutes(settings: Settings, symbols: Iterable[str], count: int, span: Window) -> dict[str, BarWindow]:
     """Choose some of the symbols, and the end of the window: whole minutes that are not expected to change any more."""
     stop = (span.until - timedelta(seconds=settings.rest.settle_seconds)).replace(second=0, microsecond=0)
     start = max(span.start, stop - LONGEST).replace(second=0, microsecond=0)
@@ -44,18 +43,18 @@ def _newest_minutes(settings: Settings, symbols: Iterable[str], count: int, span
         start += timedelta(minutes=1)
     if start >= stop:
         return {}
-    minutes = Minutes(microseconds_of(start), microseconds_of(stop))
+    minutes = BarWindow(microseconds_of(start), microseconds_of(stop))
     return dict.fromkeys(sampled(set(symbols) & set(_listings(settings)), count, span.until), minutes)
 
 
-def _minutes_around(times: Sequence[Span]) -> Minutes:
+def _minutes_around(times: Sequence[Span]) -> BarWindow:
     """Return the minutes from the first to the last of some times, the last that one answer holds."""
     start, stop = min(start for start, _ in times), max(stop for _, stop in times)
     start = max(start, stop - timedelta(minutes=MAX_BARS)).replace(second=0, microsecond=0)
-    return Minutes(microseconds_of(start), microseconds_of(stop))
+    return BarWindow(microseconds_of(start), microseconds_of(stop))
 
 
-def vendor_bars(connection: Connection, settings: Settings, wanted: Mapping[str, Minutes]) -> Objects:
+def vendor_bars(connection: Connection, settings: Settings, wanted: Mapping[str, BarWindow]) -> Objects:
     """Return rows of one-minute bars of symbols.
 
     Nothing where the vendor cannot be asked at this moment: without a credit to spare nobody waits for one.

@@ -1,7 +1,7 @@
 """One-minute bars from the vendor's `time_series`.
 
-https://twelvedata.com/docs#time-series: values are texts, the time is naive in the asked zone, both dates are
-inclusive, an answer holds 5,000 bars at most. A bar as it comes:
+https://twelvedata.com/docs#time-series: values are text, the time is naive in the requested zone, both dates are
+inclusive, a response holds 5,000 bars at most. A bar as received:
     {"datetime":"2026-03-04 14:30:00","open":"261.71","high":"261.80","low":"261.60","close":"261.75","volume":"1200"}
 """
 
@@ -21,29 +21,29 @@ from candleworks.vendor.client import NoCreditsLeftError, NotServedError, Vendor
 from candleworks.vendor.credits import Credits
 
 MAX_BARS = 5_000
-LONGEST_WAIT_SECONDS = 20
-MAX_REFUSALS = 5  # so many minutes in a row without a credit: somebody else spends them
-_FORMAT = "%Y-%m-%d %H:%M:%S"
-_NOTHING = "no data is available"
+MAX_WAIT_SECONDS = 20
+MAX_REFUSALS = 5  # minutes in a row without a credit: another program uses the same key
+_TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
+_NO_DATA = "no data is available"
 
 
-class Window(NamedTuple):
-    """The minutes [start, stop) in microseconds since 1970, as many as one answer holds at most."""
+class BarWindow(NamedTuple):
+    """The minutes [start, stop) in microseconds since 1970, at most as many as one response holds."""
 
     start_us: int
     stop_us: int
 
 
 @dataclass(frozen=True, slots=True)
-class BarAnswer:
-    """The bars of a window, oldest first; `refused` says of each minute with an unusable bar what is wrong with it."""
+class BarResponse:
+    """The bars of a window, oldest first; `rejected` has the reason for each minute with an unusable bar."""
 
     bars: list[Bar]
-    refused: dict[int, str]
+    rejected: dict[int, str]
 
 
 class VendorBars:
-    """Asks for bars within the budget of credits, and again when the vendor fails."""
+    """Requests bars within the budget of credits, and retries when the vendor fails."""
 
     def __init__(self, settings: Settings, credits_: Credits) -> None:
         self._client = VendorClient(settings)
@@ -51,60 +51,60 @@ class VendorBars:
         self._price_faults = price_faults(accept_zero=settings.ingest.accept_zero_prices)
         self._retrying = Retrying(
             retry=retry_if_exception_type(VendorAwayError),
-            wait=wait_random_exponential(multiplier=0.5, max=LONGEST_WAIT_SECONDS),
+            wait=wait_random_exponential(multiplier=0.5, max=MAX_WAIT_SECONDS),
             stop=stop_after_attempt(settings.rest.attempts),
             reraise=True,
         )
 
-    def read(self, symbol: str | Instrument, window: Window) -> BarAnswer:
-        """Return the bars of a window; none when the vendor has nothing for it.
+    def read(self, symbol: str | Instrument, window: BarWindow) -> BarResponse:
+        """Return the bars of a window; none when the vendor has no data for it.
 
         Raises VendorAwayError, NotServedError, KeyRefusedError, NoCreditsLeftError or NoCreditsTodayError.
         """
         try:
             rows = self._retrying(self._rows, symbol, window)
         except NotServedError as error:
-            if _NOTHING in error.words.lower():
-                return BarAnswer([], {})
+            if _NO_DATA in error.words.lower():
+                return BarResponse([], {})
             raise
         return _parse(rows, window, self._price_faults)
 
-    def _rows(self, symbol: str | Instrument, window: Window) -> list[Any]:
+    def _rows(self, symbol: str | Instrument, window: BarWindow) -> list[Any]:
         for attempt in range(1, MAX_REFUSALS + 1):
             self._credits.spend()
             try:
-                return self._ask(symbol, window)
+                return self._request(symbol, window)
             except NoCreditsLeftError as error:
-                self._credits.refused(error.retry_after_seconds, error.words, whole_day=error.whole_day)
+                self._credits.pause(error.retry_after_seconds, error.words, whole_day=error.whole_day)
                 if attempt == MAX_REFUSALS:
                     raise
         raise AssertionError
 
-    def _ask(self, symbol: str | Instrument, window: Window) -> list[Any]:
+    def _request(self, symbol: str | Instrument, window: BarWindow) -> list[Any]:
         body = self._client.get(
             "/time_series",
-            **_listing(symbol),
+            **_symbol_parameters(symbol),
             interval="1min",
             timezone="UTC",
             order="asc",
-            start_date=moment_of(window.start_us).strftime(_FORMAT),
-            end_date=moment_of(window.stop_us - MINUTE_US).strftime(_FORMAT),
+            start_date=moment_of(window.start_us).strftime(_TIME_FORMAT),
+            end_date=moment_of(window.stop_us - MINUTE_US).strftime(_TIME_FORMAT),
         )
         values = body.get("values", []) if isinstance(body, dict) else None
         if not isinstance(values, list):
-            raise VendorAwayError("The vendor's time series has another shape than documented: try again later.")
+            raise VendorAwayError("The vendor's time series does not have the documented shape: try again later.")
         return values
 
 
-def _listing(symbol: str | Instrument) -> dict[str, str]:
+def _symbol_parameters(symbol: str | Instrument) -> dict[str, str]:
     if isinstance(symbol, str):
         return {"symbol": symbol}
     found = {name: getattr(symbol, name) for name in ("symbol", "mic_code", "exchange", "type")}
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _parse(rows: list[Any], window: Window, faults: Sequence[NumberFault]) -> BarAnswer:
-    answer = BarAnswer([], {})
+def _parse(rows: list[Any], window: BarWindow, faults: Sequence[NumberFault]) -> BarResponse:
+    response = BarResponse([], {})
     seen: set[int] = set()
     for row in rows:
         minute_us = _minute_us(row)
@@ -113,38 +113,38 @@ def _parse(rows: list[Any], window: Window, faults: Sequence[NumberFault]) -> Ba
         seen.add(minute_us)
         bar, problem = _bar(row, minute_us, faults)
         if bar is None:
-            answer.refused[minute_us] = problem
+            response.rejected[minute_us] = problem
         else:
-            answer.bars.append(bar)
-    answer.bars.sort(key=lambda bar: bar.minute_us)
-    return answer
+            response.bars.append(bar)
+    response.bars.sort(key=lambda bar: bar.minute_us)
+    return response
 
 
 def _minute_us(row: Any) -> int:
-    """Return the minute that a row names; VendorAwayError when it names none, for then nothing is known of it."""
+    """Return the minute of a row; VendorAwayError when it has none, since the bar cannot be assigned then."""
     try:
-        minute_us = microseconds_of(datetime.strptime(row["datetime"], _FORMAT).replace(tzinfo=UTC))
+        minute_us = microseconds_of(datetime.strptime(row["datetime"], _TIME_FORMAT).replace(tzinfo=UTC))
     except (KeyError, TypeError, ValueError):
         minute_us = 1
     if minute_us % MINUTE_US:
-        raise VendorAwayError(f"The vendor's time series has a bar of no minute ({row!r:.100}): try again later.")
+        raise VendorAwayError(f"The vendor's time series has a bar without a minute ({row!r:.100}): try again later.")
     return minute_us
 
 
 def _bar(row: Mapping[str, Any], minute_us: int, faults: Sequence[NumberFault]) -> tuple[Bar | None, str]:
-    """Return the bar, or what is wrong with it."""
+    """Return the bar, or None and the reason why it is rejected."""
     try:
         prices = [float(row[name]) for name in ("open", "high", "low", "close")]
         volume = None if row.get("volume") is None else float(row["volume"])
     except (KeyError, TypeError, ValueError):
-        return None, f"its values are no numbers: {dict(row)!r:.200}"
+        return None, f"its values are not numbers: {dict(row)!r:.200}"
     opened, high, low, close = prices
     if not all(_passes(price, faults) for price in prices):
-        return None, f"it has prices that are none: {dict(row)!r:.200}"
+        return None, f"it has invalid prices: {dict(row)!r:.200}"
     if not low <= min(opened, close) <= max(opened, close) <= high:
         return None, f"its prices contradict each other: {dict(row)!r:.200}"
     if volume is not None and not _passes(volume, VOLUME_FAULTS):
-        return None, f"its volume is none: {dict(row)!r:.200}"
+        return None, f"its volume is invalid: {dict(row)!r:.200}"
     return Bar(minute_us, opened, high, low, close, volume), ""
 
 

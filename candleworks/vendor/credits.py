@@ -1,4 +1,4 @@
-"""Spends API credits within the budget that all processes share."""
+"""The budget of API credits that all processes share."""
 
 import hashlib
 import time
@@ -21,9 +21,9 @@ class NoCreditsTodayError(TransientError):
 
 
 class Credits:
-    """The budget of one account, which an address and a key are; no other process can tell the key from it.
+    """The budget of one account: a URL and a key, hashed so that the database does not hold the key.
 
-    `wait` sleeps for so many seconds.
+    `wait` sleeps for the given number of seconds. `spent` are the credits that this object took.
     """
 
     def __init__(self, connection: Connection, settings: Settings, wait: Callable[[float], None] = time.sleep) -> None:
@@ -34,38 +34,38 @@ class Credits:
         self._limits = settings.rest
         self._wait = wait
 
-    def spend(self, wanted: int = 1) -> None:
-        """Take credits, no more than a minute has, once the minute has them; raises NoCreditsTodayError."""
-        while seconds := self._take(wanted):
+    def spend(self, amount: int = 1) -> None:
+        """Take credits, at most those of one minute; waits until they are available. Raises NoCreditsTodayError."""
+        while seconds := self._take(amount):
             self._wait(seconds)
-        self.spent += wanted
+        self.spent += amount
 
-    def _take(self, wanted: int) -> float:
+    def _take(self, amount: int) -> float:
         limits = self._limits
         seconds = take_credits(
-            self._connection, self.account, wanted, limits.credits_per_minute, limits.credits_per_day
+            self._connection, self.account, amount, limits.credits_per_minute, limits.credits_per_day
         )
         if seconds is None:
-            raise NoCreditsTodayError(self._why_none_today())
+            raise NoCreditsTodayError(self._no_credits_message())
         return seconds
 
-    def _why_none_today(self) -> str:
+    def _no_credits_message(self) -> str:
         if pause := credits_pause(self._connection, self.account):
             return (
-                f"The vendor gives no more API credits today: it said {pause.words!r} at {pause.said_at:%H:%M} UTC. It"
-                f" is asked again after {pause.until:%Y-%m-%d %H:%M} UTC, or at once by `candleworks fill-gaps"
+                f"The vendor grants no more API credits today: it said {pause.words!r} at {pause.said_at:%H:%M} UTC."
+                f" The next request is made after {pause.until:%Y-%m-%d %H:%M} UTC, or now with `candleworks fill-gaps"
                 " --retry-credits`."
             )
         used = credits_used_today(self._connection, self.account)
         return (
-            f"The day's API credits are used up ({used:,} of {self._limits.credits_per_day:,}): the next UTC day brings"
-            " new ones, rest.credits_per_day says how many."
+            f"Today's API credits are used up ({used:,} of {self._limits.credits_per_day:,}): wait for the next UTC"
+            " day, or raise rest.credits_per_day to the limit of your plan."
         )
 
-    def refused(self, retry_after_seconds: float | None, words: str, *, whole_day: bool) -> None:
-        """Take the vendor's word that there are none left, for all processes: for a minute, or for the day."""
+    def pause(self, retry_after_seconds: float | None, words: str, *, whole_day: bool) -> None:
+        """Record that the vendor is out of credits: all processes pause, for a minute or the rest of the day."""
         pause_credits(self._connection, self.account, retry_after_seconds, words, whole_day=whole_day)
 
     def lift_pause(self) -> bool:
-        """Ask the vendor again although it said that there are none left; return whether it had said so."""
+        """End a pause early; return whether there was one."""
         return lift_credits_pause(self._connection, self.account)

@@ -1,6 +1,6 @@
-"""The vendor's lists of what it knows; each list costs one API credit.
+"""The vendor's lists of symbols; each request costs one API credit.
 
-https://twelvedata.com/docs#reference-data describes them. Rows as they come:
+Described at https://twelvedata.com/docs#reference-data. Rows as received:
     /stocks            {"symbol","name","currency","exchange","mic_code","country","type"}
     /etfs              the same without "type"
     /forex_pairs       {"symbol","currency_group","currency_base","currency_quote"}
@@ -23,7 +23,7 @@ CRYPTO: Final = "Digital Currency"
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """An instrument at one place; what the vendor leaves empty is None, `venues` are names and MICs in capitals."""
+    """An instrument at one exchange; None is what the vendor leaves empty. `venues` are names and MICs in capitals."""
 
     symbol: str
     name: str | None
@@ -34,11 +34,11 @@ class Listing:
     venues: frozenset[str] = frozenset()
 
 
-class VendorLists:
-    """Asks for lists, each for one credit of the budget that all processes share.
+class SymbolLists:
+    """Requests lists, each for one credit of the budget that all processes share.
 
-    Every method may wait for a credit, and raises TransientError (away, credits used up) or TerminalError (key, plan),
-    never with the key in it.
+    Every method may wait for a credit, and raises TransientError (vendor away, credits used up) or TerminalError (key
+    rejected, list not in the plan); no message contains the key.
     """
 
     def __init__(self, settings: Settings, budget: Credits) -> None:
@@ -58,17 +58,17 @@ class VendorLists:
     def cryptocurrencies(self, exchange: str | None) -> list[Listing]:
         return [_pair(row, CRYPTO) for row in self._rows("cryptocurrencies", exchange=exchange)]
 
-    def _rows(self, name: str, **parameters: str | None) -> list[Mapping[str, Any]]:
-        """Return the rows that name a symbol; what else may stand in a list is of no use."""
+    def _rows(self, name: str, endpoint: Any) -> list[Mapping[str, Any]]:
+        """Return the rows with a symbol; others are ignored."""
         self._budget.spend()
         try:
             body = self._client.get(f"/{name}", **parameters)
         except NoCreditsLeftError as error:
-            self._budget.refused(error.retry_after_seconds, error.words, whole_day=error.whole_day)
+            self._budget.pause(error.retry_after_seconds, error.words, whole_day=error.whole_day)
             raise
         rows = body.get("data") if isinstance(body, dict) else None
         if not isinstance(rows, list):
-            raise TransientError(f"The vendor's list {name} has another shape than documented: try again later.")
+            raise TransientError(f"The vendor's list {name} does not have the documented shape: try again later.")
         return [row for row in rows if isinstance(row, dict) and _text(row, "symbol")]
 
 
@@ -91,7 +91,7 @@ def _security(row: Mapping[str, Any], type_name: str | None) -> Listing:
 
 
 def _pair(row: Mapping[str, Any], type_name: str) -> Listing:
-    """Name a pair by both of its sides; the exchange is known only where there is one."""
+    """Name a pair by both currencies; the exchange is set only when there is exactly one."""
     symbol = str(_text(row, "symbol"))
     sides = [side for side in (_text(row, "currency_base"), _text(row, "currency_quote")) if side]
     exchanges = [name for name in row.get("available_exchanges") or () if isinstance(name, str) and name]

@@ -1,12 +1,13 @@
 """Batches by size and age, how long they wait, and the pauses of the reader."""
 
 import asyncio
+import tempfile
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -169,39 +170,44 @@ def test_a_batch_is_at_most_half_of_what_fits_into_memory(tmp_path: Path) -> Non
 steps = st.lists(st.sampled_from(["frame", "connected", "write", "flush", "note"]), max_size=40)
 
 
+def happen(queue: FeedQueue, number: int, event: str, came: list[str]) -> None:
+    if event == "frame":
+        queue.add(b"%d" % number, number)
+        came.append(str(number))
+    elif event == "connected":
+        queue.connected()
+        if came[-1:] != ["connected"]:
+            came.append("connected")
+    elif event == "flush":
+        queue.flush()
+    elif event == "note":
+        queue.put(NOTE)
+
+
+async def passed_through(queue: FeedQueue, events: list[str]) -> tuple[list[str], list[str]]:
+    came: list[str] = []
+    went: list[str] = []
+    for number, event in enumerate(events):
+        happen(queue, number, event, came)
+        if event == "write" and queue.waiting:
+            went += marked(await written(queue))
+    queue.close()
+    while await queue.next_entry() is not None:
+        went += marked(await written(queue))
+    return came, went
+
+
 @given(events=steps, max_rows=st.integers(1, 5))
-@hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_nothing_is_lost_or_reordered(events: list[str], max_rows: int, tmp_path: Path) -> None:
+@hypothesis_settings(deadline=None)
+def test_nothing_is_lost_or_reordered(events: list[str], max_rows: int) -> None:
     """Frames come out once and in order, and each new connection is marked at the frame that came after it."""
 
-    def happen(queue: FeedQueue, number: int, event: str, came: list[str]) -> None:
-        if event == "frame":
-            queue.add(b"%d" % number, number)
-            came.append(str(number))
-        elif event == "connected":
-            queue.connected()
-            if came[-1:] != ["connected"]:
-                came.append("connected")
-        elif event == "flush":
-            queue.flush()
-        elif event == "note":
-            queue.put(NOTE)
-
     async def test() -> None:
-        queue = queue_of(tmp_path, max_rows, seconds=0)
-        came: list[str] = []
-        went: list[str] = []
-        for number, event in enumerate(events):
-            happen(queue, number, event, came)
-            if event == "write" and queue.waiting:
-                went += marked(await written(queue))
-        queue.close()
-        while await queue.next_entry() is not None:
-            went += marked(await written(queue))
+        with tempfile.TemporaryDirectory() as directory:
+            came, went = await passed_through(queue_of(Path(directory), max_rows, seconds=0), events)
         if came[-1:] == ["connected"]:
             came.pop()  # nothing came after it
         assert went == came
-        queue._spool.close()
 
     run(test())
 

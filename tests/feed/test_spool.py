@@ -320,8 +320,8 @@ def test_a_spool_that_cannot_be_used_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(TerminalError) as caught:
         opened(tmp_path / "spool")
     assert str(caught.value) == (
-        f"Feed twelvedata: the spool directory {tmp_path / 'spool'} cannot be used (File exists): set CANDLEWORKS_HOME to"
-        " a directory that can be written."
+        f"Feed twelvedata: the spool directory {tmp_path / 'spool'} cannot be used (File exists): set CANDLEWORKS_HOME"
+        " to a directory that can be written."
     )
 
 

@@ -67,8 +67,8 @@ def test_a_day_has_so_many_credits(connection: Connection, settings: Settings, c
     with pytest.raises(NoCreditsTodayError) as refused:
         budget.spend()
     assert str(refused.value) == (
-        "The day's API credits are used up (3 of 3): the next UTC day brings new ones, rest.credits_per_day says how"
-        " many."
+        "Today's API credits are used up (3 of 3): wait for the next UTC day, or raise rest.credits_per_day to the"
+        " limit of your plan."
     )
 
 
@@ -104,11 +104,11 @@ def test_the_vendors_word_counts_for_everybody(
     """A refusal pauses all processes until the next minute of the clock, or for as long as the vendor says."""
     budget = Credits(connection, limited(settings), clockwork.wait)
     other = Credits(clockwork.connection, limited(settings), clockwork.wait)
-    budget.refused(None, "slow down", whole_day=False)
+    budget.pause(None, "slow down", whole_day=False)
     other.spend()
     (until_next_minute,) = clockwork.waits
     assert 0 < until_next_minute <= 61
-    budget.refused(5, "slow down", whole_day=False)
+    budget.pause(5, "slow down", whole_day=False)
     other.spend()
     assert 4 < clockwork.waits[1] <= 5
 
@@ -119,14 +119,14 @@ def test_the_vendors_word_counts_for_the_day_until_somebody_lifts_it(
 ) -> None:
     """The message has the vendor's words instead of a count of ours that says the contrary, and the way out."""
     budget = Credits(connection, limited(settings, credits_per_day=credits_per_day))
-    budget.refused(None, "You have run out of API credits for the day", whole_day=True)
+    budget.pause(None, "You have run out of API credits for the day", whole_day=True)
     for _ in range(2):
         with pytest.raises(NoCreditsTodayError) as refused:
             budget.spend()
         assert re.fullmatch(
-            r"The vendor gives no more API credits today: it said 'You have run out of API credits for the day' at"
-            r" \d\d:\d\d UTC\. It is asked again after \d{4}-\d\d-\d\d 00:00 UTC, or at once by `candleworks fill-gaps"
-            r" --retry-credits`\.",
+            r"The vendor grants no more API credits today: it said 'You have run out of API credits for the day' at"
+            r" \d\d:\d\d UTC\. The next request is made after \d{4}-\d\d-\d\d 00:00 UTC, or now with"
+            r" `candleworks fill-gaps --retry-credits`\.",
             str(refused.value),
         )
     assert budget.lift_pause()

@@ -12,7 +12,7 @@ from candleworks.errors import UsageError
 from candleworks.gapfill.fill import FillReport
 from candleworks.model.trades import microseconds_of
 from candleworks.simulate import running_simulator
-from candleworks.vendor.bars import VendorBars, Window
+from candleworks.vendor.bars import BarWindow, VendorBars
 from candleworks.vendor.client import VendorAwayError
 from candleworks.vendor.credits import Credits
 from tests.gapfill.filling import MINUTE, NOON, SYMBOLS, Platform
@@ -52,14 +52,14 @@ def failure(report: FillReport) -> str:
         ({"status": 400, "in_body": True}, "refused with status 400 (Something went wrong): see its documentation."),
         ({"status": 403}, "refused with status 403 (Something went wrong): see its documentation."),
         ({"status": 200, "message": "<html>"}, "/time_series gave no readable answer (JSONDecodeError): check the"),
-        ({"status": 200, "message": '{"values": 1}'}, "has another shape than documented: try again later."),
-        ({"status": 200, "message": "[]"}, "has another shape than documented: try again later."),
-        ({"status": 200, "message": series('{"open": "1"}')}, "has a bar of no minute ({'open': '1'}): try again"),
+        ({"status": 200, "message": '{"values": 1}'}, "does not have the documented shape: try again later."),
+        ({"status": 200, "message": "[]"}, "does not have the documented shape: try again later."),
+        ({"status": 200, "message": series('{"open": "1"}')}, "has a bar without a minute ({'open': '1'}): try again"),
         ({"status": 200, "message": series(bar(1, high="x"))}, "the bar of 2026 12:01 cannot be used, its values"),
-        ({"status": 200, "message": series(bar(1, low="nan"))}, "it has prices that are none"),
-        ({"status": 200, "message": series(bar(1, low="0"))}, "it has prices that are none"),
+        ({"status": 200, "message": series(bar(1, low="nan"))}, "it has invalid prices"),
+        ({"status": 200, "message": series(bar(1, low="0"))}, "it has invalid prices"),
         ({"status": 200, "message": series(bar(1, high="1.5"))}, "its prices contradict each other"),
-        ({"status": 200, "message": series(bar(1, volume="-1"))}, "its volume is none"),
+        ({"status": 200, "message": series(bar(1, volume="-1"))}, "its volume is invalid"),
     ],
 )
 def test_an_error_never_fills_a_gap(platform: Platform, fault: dict[str, object], words: str) -> None:
@@ -139,7 +139,7 @@ def test_429_for_the_day_ends_the_run_with_one_line(platform: Platform) -> None:
     platform.vendor.running.fail_bars(429, OUT_OF_CREDITS.replace("current minute", "day"))
     report = platform.fill()
     assert report.fills == []
-    assert str(report.stopped).startswith("The vendor gives no more API credits today: it said 'You have run out")
+    assert str(report.stopped).startswith("The vendor grants no more API credits today: it said 'You have run out")
     assert not report.complete
     assert not platform.fill().complete
     assert platform.fill(retry_credits=True).complete
@@ -188,4 +188,4 @@ def test_an_answer_that_never_comes_is_given_up(platform: Platform) -> None:
         )
         bars = VendorBars(settings, Credits(platform.connection, settings))
         with pytest.raises(VendorAwayError, match=r"gave no readable answer \(ReadTimeout\)"):
-            bars.read(SYMBOL, Window(microseconds_of(NOON), microseconds_of(NOON + MINUTE)))
+            bars.read(SYMBOL, BarWindow(microseconds_of(NOON), microseconds_of(NOON + MINUTE)))

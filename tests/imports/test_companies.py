@@ -219,7 +219,7 @@ def test_lists_can_be_narrowed(sync: Callable[..., CompanyReport], vendor: Vendo
         ),
         (503, {"message": "Oh\nno"}, TransientError, "URL failed with status 503 (Oh no): try again later."),
         (200, b"{", TransientError, "URL/stocks gave no readable answer (JSONDecodeError): check the network"),
-        (200, {"data": {"a": 1}, "status": "ok"}, TransientError, "The vendor's list stocks has another shape than"),
+        (200, {"data": {"a": 1}, "status": "ok"}, TransientError, "The vendor's list stocks does not have the"),
     ],
 )
 def test_a_refusal_is_one_line_without_the_key(
