@@ -58,7 +58,7 @@ class SymbolLists:
     def cryptocurrencies(self, exchange: str | None) -> list[Listing]:
         return [_pair(row, CRYPTO) for row in self._rows("cryptocurrencies", exchange=exchange)]
 
-    def _rows(self, name: str, endpoint: Any) -> list[Mapping[str, Any]]:
+    def _rows(self, name: str, **parameters: str | None) -> list[Mapping[str, Any]]:
         """Return the rows with a symbol; others are ignored."""
         self._budget.spend()
         try:
