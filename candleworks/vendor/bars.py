@@ -59,12 +59,12 @@ class VendorBars:
     def read(self, symbol: str | Instrument, window: BarWindow) -> BarResponse:
         """Return the bars of a window; none when the vendor has no data for it.
 
-        Raises VendorAwayError, NotServedError, KeyRefusedError, NoCreditsLeftError or NoCreditsTodayError.
+        Raises VendorAwayError, NotServedError, KeyRejectedError, NoCreditsLeftError or NoCreditsTodayError.
         """
         try:
             rows = self._retrying(self._rows, symbol, window)
         except NotServedError as error:
-            if _NO_DATA in error.words.lower():
+            if _NO_DATA in error.vendor_message.lower():
                 return BarResponse([], {})
             raise
         return _parse(rows, window, self._price_faults)
@@ -75,7 +75,7 @@ class VendorBars:
             try:
                 return self._request(symbol, window)
             except NoCreditsLeftError as error:
-                self._credits.pause(error.retry_after_seconds, error.words, whole_day=error.whole_day)
+                self._credits.pause(error.retry_after_seconds, error.vendor_message, whole_day=error.whole_day)
                 if attempt == MAX_REFUSALS:
                     raise
         raise AssertionError

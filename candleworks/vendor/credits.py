@@ -62,9 +62,9 @@ class Credits:
             " day, or raise rest.credits_per_day to the limit of your plan."
         )
 
-    def pause(self, retry_after_seconds: float | None, words: str, *, whole_day: bool) -> None:
+    def pause(self, retry_after_seconds: float | None, vendor_message: str, *, whole_day: bool) -> None:
         """Record that the vendor is out of credits: all processes pause, for a minute or the rest of the day."""
-        pause_credits(self._connection, self.account, retry_after_seconds, words, whole_day=whole_day)
+        pause_credits(self._connection, self.account, retry_after_seconds, vendor_message, whole_day=whole_day)
 
     def lift_pause(self) -> bool:
         """End a pause early; return whether there was one."""

@@ -64,7 +64,7 @@ class SymbolLists:
         try:
             body = self._client.get(f"/{name}", **parameters)
         except NoCreditsLeftError as error:
-            self._budget.pause(error.retry_after_seconds, error.words, whole_day=error.whole_day)
+            self._budget.pause(error.retry_after_seconds, error.vendor_message, whole_day=error.whole_day)
             raise
         rows = body.get("data") if isinstance(body, dict) else None
         if not isinstance(rows, list):

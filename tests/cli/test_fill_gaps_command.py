@@ -43,5 +43,5 @@ def test_a_key_is_wanted_for_the_vendor(invoke: Invoke, dsn: str) -> None:
     """Without one nothing is asked; status 2 and one line."""
     ended = invoke("fill-gaps", CANDLEWORKS_DSN=dsn)
     assert (ended.status, ended.output) == (2, "")
-    assert ended.errors.startswith("https://api.twelvedata.com wants a key: set TWELVEDATA_API_KEY")
+    assert ended.errors.startswith("https://api.twelvedata.com requires a key: set TWELVEDATA_API_KEY")
     assert ended.errors.count("\n") == 1

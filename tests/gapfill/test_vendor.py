@@ -51,7 +51,7 @@ def failure(report: FillReport) -> str:
         ({"status": 500, "in_body": True}, "failed with status 500 (Something went wrong): try again later."),
         ({"status": 400, "in_body": True}, "refused with status 400 (Something went wrong): see its documentation."),
         ({"status": 403}, "refused with status 403 (Something went wrong): see its documentation."),
-        ({"status": 200, "message": "<html>"}, "/time_series gave no readable answer (JSONDecodeError): check the"),
+        ({"status": 200, "message": "<html>"}, "/time_series gave no readable response (JSONDecodeError): check the"),
         ({"status": 200, "message": '{"values": 1}'}, "does not have the documented shape: try again later."),
         ({"status": 200, "message": "[]"}, "does not have the documented shape: try again later."),
         ({"status": 200, "message": series('{"open": "1"}')}, "has a bar without a minute ({'open': '1'}): try again"),
@@ -175,7 +175,7 @@ def test_the_vendor_is_not_asked_without_a_key(platform: Platform) -> None:
     with pytest.raises(UsageError) as refused:
         platform.fill(platform.settings.model_copy(update={"rest_url": "https://api.twelvedata.com"}))
     assert str(refused.value) == (
-        "https://api.twelvedata.com wants a key: set TWELVEDATA_API_KEY, or CANDLEWORKS_REST_URL to the address that"
+        "https://api.twelvedata.com requires a key: set TWELVEDATA_API_KEY, or CANDLEWORKS_REST_URL to the URL that"
         " `candleworks simulate` prints."
     )
 
@@ -187,5 +187,5 @@ def test_an_answer_that_never_comes_is_given_up(platform: Platform) -> None:
             update={"rest_url": f"http://127.0.0.1:{silent.getsockname()[1]}"}
         )
         bars = VendorBars(settings, Credits(platform.connection, settings))
-        with pytest.raises(VendorAwayError, match=r"gave no readable answer \(ReadTimeout\)"):
+        with pytest.raises(VendorAwayError, match=r"gave no readable response \(ReadTimeout\)"):
             bars.read(SYMBOL, BarWindow(microseconds_of(NOON), microseconds_of(NOON + MINUTE)))

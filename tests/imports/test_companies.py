@@ -208,17 +208,17 @@ def test_lists_can_be_narrowed(sync: Callable[..., CompanyReport], vendor: Vendo
             200,
             {"code": 429, "message": "You have run out of API credits.", "status": "error"},
             TransientError,
-            "URL gives no more API credits (You have run out of API credits): wait, or set rest.credits_per_minute",
+            "URL grants no more API credits (You have run out of API credits): wait, or set rest.credits_per_minute",
         ),
         (403, {"message": "Not your plan"}, TerminalError, "URL refused with status 403 (Not your plan): see its"),
         (
             500,
             b"<p>no</p>",
             TransientError,
-            "URL/stocks gave no readable answer (JSONDecodeError): check the network",
+            "URL/stocks gave no readable response (JSONDecodeError): check the network",
         ),
         (503, {"message": "Oh\nno"}, TransientError, "URL failed with status 503 (Oh no): try again later."),
-        (200, b"{", TransientError, "URL/stocks gave no readable answer (JSONDecodeError): check the network"),
+        (200, b"{", TransientError, "URL/stocks gave no readable response (JSONDecodeError): check the network"),
         (200, {"data": {"a": 1}, "status": "ok"}, TransientError, "The vendor's list stocks does not have the"),
     ],
 )
@@ -282,7 +282,7 @@ def test_a_vendor_that_is_away_is_one_line(settings: Settings, dsn: str) -> None
     with pytest.raises(TransientError) as error:
         sync_companies(away, dsn)
     assert str(error.value).startswith(
-        "http://127.0.0.1:1/stocks gave no readable answer (ConnectError): check the network"
+        "http://127.0.0.1:1/stocks gave no readable response (ConnectError): check the network"
     )
 
 
@@ -291,7 +291,7 @@ def test_without_a_key_the_vendor_is_not_asked(settings: Settings, dsn: str) -> 
     with pytest.raises(UsageError) as error:
         sync_companies(settings, dsn)
     assert str(error.value) == (
-        "https://api.twelvedata.com wants a key: set TWELVEDATA_API_KEY, or CANDLEWORKS_REST_URL to the address that"
+        "https://api.twelvedata.com requires a key: set TWELVEDATA_API_KEY, or CANDLEWORKS_REST_URL to the URL that"
         " `candleworks simulate` prints."
     )
 

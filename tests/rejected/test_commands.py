@@ -22,7 +22,7 @@ def refused(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> Connecti
     frame = f'{{"event":"price","symbol":"AAPL","timestamp":{STAMP},"price":-1}}'
     us = microseconds_of(now())
     quarantine(connection, "twelvedata", [Rejection(us, "price -1.0 is negative", frame)])
-    quarantine(connection, "twelvedata", [Rejection(us, "no JSON: Expecting value", "[/bold] hello")])
+    quarantine(connection, "twelvedata", [Rejection(us, "not JSON: Expecting value", "[/bold] hello")])
     quarantine(connection, "/data/old.csv", [Rejection(us - 365 * 86_400_000_000, "line 2: too old", "x,y")])
     return connection
 
@@ -64,7 +64,7 @@ def test_what_is_refused_again_is_told(invoke: Invoke, dsn: str, refused: Connec
     options = ("--feed", "twelvedata", "--set", "price=3")
     done = invoke("rejected", "replay", *options, "--set", "symbol=AAPL", CANDLEWORKS_DSN=dsn)
     assert (done.status, done.output) == (1, "1 stored, 1 refused\n")
-    assert done.errors == "2: stamp is missing\n"
+    assert done.errors == "2: timestamp is missing\n"
 
 
 @pytest.mark.parametrize(
