@@ -20,7 +20,7 @@ from candleworks.storage.deliverers import distribute_notifications, list_delive
 from candleworks.storage.deliveries import claim_deliveries, note_sent, note_unsent, recover_deliveries, sole_sender
 from candleworks.storage.liveness import impatient
 
-APPLICATION = "candleworks alerts deliver"
+APPLICATION = "alerts deliver"
 NOTE_SECONDS = 60  # how long a lost database is waited for, so that what was sent is not sent again
 
 log = logging.getLogger(__name__)

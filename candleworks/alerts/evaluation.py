@@ -46,7 +46,7 @@ def update(
     worst = _worst(results)
     if not worst:
         return Changed((), (), ())
-    with opened(database, "candleworks alerts") as connection, connection.transaction():
+    with opened(database, "alerts") as connection, connection.transaction():
         events = _follow_all(connection, settings, worst)
     for event in events:
         if event.told:

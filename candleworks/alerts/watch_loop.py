@@ -19,7 +19,7 @@ from candleworks.settings import Settings
 from candleworks.storage.deliverers import Deliverer, deliverer_stopped, list_deliverers
 from candleworks.storage.liveness import impatient
 
-APPLICATION = "candleworks alerts watch"
+APPLICATION = "alerts watch"
 ROUNDS_MISSED = 3  # until a watch counts as one that does not run
 SLOW_ROUND_SECONDS = 60
 

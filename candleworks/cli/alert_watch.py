@@ -6,7 +6,7 @@ import logging
 
 from candleworks.alerts.watch_loop import Watch
 from candleworks.cli.running import Duration, log_to_stderr, only_one, stop_on_signal
-from candleworks.database.connection import database
+from candleworks.database.server import database
 from candleworks.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)

@@ -23,6 +23,7 @@ from candleworks.cli.running import log_to_stderr
 from candleworks.cli.times import moment as moment_of
 from candleworks.cli.times import span
 from candleworks.database.connection import connect, transient_errors
+from candleworks.database.profiles import READER
 from candleworks.runtime.database import migrated, prepared, reading
 from candleworks.settings import load_settings
 from candleworks.storage.alert_list import acknowledge, list_alerts, show_alert, unsent_notifications
@@ -142,7 +143,7 @@ def deliver() -> None:
     with prepared(settings) as dsn:
         # In a thread, so that a signal does not come between sending and noting it.
         done = asyncio.run(asyncio.to_thread(deliver_notifications, settings, dsn))
-        with transient_errors(dsn), connect(dsn, "candleworks alerts deliver") as connection:
+        with transient_errors(dsn), connect(dsn, "alerts deliver", profile=READER) as connection:
             elsewhere = sent_elsewhere(connection, settings)
     typer.echo(f"notifications sent: {done.notifications}, alerts in them: {done.alerts}, not taken: {done.failures}")
     if elsewhere:

@@ -12,6 +12,7 @@ from candleworks.alerts.routing import waiting
 from candleworks.cli.console import wide_console
 from candleworks.cli.times import moment, span
 from candleworks.database.connection import connect, transient_errors
+from candleworks.database.profiles import READER
 from candleworks.errors import UsageError
 from candleworks.model.quality import QualityResult
 from candleworks.quality import Report, run_checks
@@ -41,7 +42,7 @@ def check(
     chosen(settings, suite)  # a wrong name is told before anything is started
     with prepared(settings) as dsn:
         report = run_checks(settings, dsn, suite, start)
-        with transient_errors(dsn), connect(dsn, "candleworks check") as connection:
+        with transient_errors(dsn), connect(dsn, "check", profile=READER) as connection:
             pending = waiting(connection)
     _print(report, pending)
     if not report.passed:

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from candleworks.database.connection import database, describe, has_database
+from candleworks.database.connection import describe
 from candleworks.database.schema import plan
+from candleworks.database.server import database, has_database
 from candleworks.runtime.database import create_if_empty, prepare
 from candleworks.settings import Settings, load_settings
 from candleworks.wording import counted

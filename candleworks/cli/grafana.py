@@ -5,6 +5,7 @@ import os
 import typer
 
 from candleworks.database.connection import connect
+from candleworks.database.profiles import ADMIN
 from candleworks.database.reader_role import address_of, set_up_reader
 from candleworks.errors import ConfigurationError, UsageError
 from candleworks.runtime.database import prepared
@@ -29,7 +30,7 @@ def grafana() -> None:
                 "CANDLEWORKS_READER_PASSWORD is not set, and Grafana cannot sign in without it: set it, it becomes the"
                 " password of candleworks_reader."
             )
-        with connect(dsn, "candleworks grafana") as connection:
+        with connect(dsn, "grafana", profile=ADMIN) as connection:
             set_up_reader(connection, password or None)
         typer.echo(f"Grafana {address_of_page(settings)}")
         run_grafana(command, {**os.environ, **environment(settings, address, password)})

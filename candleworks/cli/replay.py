@@ -15,6 +15,7 @@ from candleworks import clock
 from candleworks.cli.replay_run import Outcome, ReplayRun, summarise
 from candleworks.cli.running import log_to_stderr
 from candleworks.database.connection import Connection, connect, describe, transient_errors
+from candleworks.database.profiles import WRITER
 from candleworks.errors import TerminalError, UsageError
 from candleworks.model.trades import microseconds_of, moment_of
 from candleworks.runtime.database import prepared, reading
@@ -68,14 +69,14 @@ def replay(
     target = _target(settings, into, _feed(feed, recording.symbols))
     if fresh:
         with prepared(target, create="anywhere") as dsn:
-            with transient_errors(dsn), connect(dsn, "candleworks replay") as connection:
+            with transient_errors(dsn), connect(dsn, "replay", profile=WRITER) as connection:
                 check_for_replays(connection)
             empty_database(dsn)
             shutil.rmtree(target.home / "spool" / feed, ignore_errors=True)
     with (
         prepared(target, create="anywhere") as dsn,
         transient_errors(dsn),
-        connect(dsn, "candleworks replay") as connection,
+        connect(dsn, "replay", profile=WRITER) as connection,
     ):
         check_for_replays(connection)
         run = _prepare(target, dsn, connection, recording, source, speed=speed if shift else None)

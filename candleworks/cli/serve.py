@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from candleworks.cli.running import Duration, log_to_stderr, stop_on_signal
-from candleworks.database.connection import database
+from candleworks.database.server import database
 from candleworks.errors import TransientError
 from candleworks.runtime.database import check_schema, require_database
 from candleworks.settings import load_settings

@@ -17,9 +17,10 @@ from candleworks.database.connection import (
     connect,
     describe,
     open_pool,
-    revive_database,
     transient_errors,
 )
+from candleworks.database.profiles import READER
+from candleworks.database.server import revive_database
 from candleworks.errors import CandleworksError, TerminalError, TransientError, UsageError
 from candleworks.runtime.database import migrating
 from candleworks.runtime.grafana import GRAFANA, address_of_page, find_grafana
@@ -87,7 +88,7 @@ async def _run(settings: Settings, dsn: str, duration: float | None, children: l
             if child.needs_database:
                 child.start()
         heading = _heading(settings, dsn, prefect=prefect)
-        with LiveStatus(heading) as screen, open_pool(dsn, "candleworks up", max_size=1) as pool:
+        with LiveStatus(heading) as screen, open_pool(dsn, "up", profile=READER, max_size=1) as pool:
             await _watch(stop, children, screen, pool, settings)
     finally:
         await asyncio.to_thread(_stop, children, settings)
@@ -96,7 +97,7 @@ async def _run(settings: Settings, dsn: str, duration: float | None, children: l
 
 def _confirm_stops(dsn: str, feeds: list[str]) -> None:
     """Note that a person wanted the feeds to end: their processes only know that they ended together with us."""
-    with contextlib.suppress(TransientError), transient_errors(dsn), connect(dsn, "candleworks up") as connection:
+    with contextlib.suppress(TransientError), transient_errors(dsn), connect(dsn, "up", profile=READER) as connection:
         confirm_stops(connection, feeds, f"candleworks up was ended on {socket.gethostname()}")
 
 

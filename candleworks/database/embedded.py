@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import IO
 
 import psutil
-import psycopg
 
 from candleworks import clock
+from candleworks.database.connection import connect
+from candleworks.database.profiles import ADMIN
 from candleworks.errors import ConfigurationError, TerminalError, TransientError
 
 with warnings.catch_warnings():
@@ -243,7 +244,7 @@ class EmbeddedServer:
             os.chown(self.sockets, self._server_uid, -1)
 
     def _create_database(self) -> None:
-        with psycopg.connect(self._maintenance_dsn, autocommit=True) as connection:
+        with connect(self._maintenance_dsn, "embedded server", profile=ADMIN) as connection:
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
                 connection.execute(f"CREATE DATABASE {DATABASE}")
 
@@ -253,8 +254,8 @@ class EmbeddedServer:
 
     def _answers(self) -> bool:
         try:
-            psycopg.connect(self._maintenance_dsn).close()
-        except psycopg.OperationalError:
+            connect(self._maintenance_dsn, "embedded server", profile=ADMIN).close()
+        except TransientError:
             return False
         return True
 

@@ -54,6 +54,7 @@ def detect(connection: Connection) -> Detected:
         )
     try:
         with connection.transaction(force_rollback=True):
+            connection.execute("SET TRANSACTION READ WRITE")  # the session may be for reading; this is rolled back
             if not _installed(connection):
                 connection.execute("CREATE EXTENSION timescaledb")
             return _judge(_setting(connection, "timescaledb.license"), _version(connection))
@@ -61,7 +62,7 @@ def detect(connection: Connection) -> Detected:
         return Detected(
             Engine.POSTGRES, "TimescaleDB is there now, but this database was set up without it and stays so."
         )
-    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction):
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.FeatureNotSupported):
         return Detected(
             Engine.POSTGRES, "TimescaleDB is there, but this role may not create the extension: let a superuser do it."
         )

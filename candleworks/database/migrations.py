@@ -12,6 +12,7 @@ from typing import NamedTuple
 from candleworks.database.adoption import adopt, set_aside
 from candleworks.database.connection import Connection, connect, describe
 from candleworks.database.engine import Engine, detect, engine_of, licence_lost
+from candleworks.database.profiles import ADMIN
 from candleworks.database.queries import sql_directory
 from candleworks.errors import TerminalError
 from candleworks.settings import Settings
@@ -40,7 +41,7 @@ def migrate(dsn: str, settings: Settings, tell: Callable[[str], None] = _log.inf
     TerminalError when they cannot be, when the database does not hold Unicode, when an applied file was changed
     afterwards, or when the database is newer than this program.
     """
-    with connect(dsn, "candleworks migrate", autocommit=False) as connection:
+    with connect(dsn, "migrate", profile=ADMIN, autocommit=False) as connection:
         connection.add_notice_handler(
             lambda notice: tell(notice.message_primary or "") if notice.sqlstate == WORTH_TELLING else None
         )

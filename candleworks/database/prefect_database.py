@@ -6,6 +6,7 @@ import psycopg
 from psycopg import sql
 
 from candleworks.database.connection import Connection, connect
+from candleworks.database.profiles import ADMIN
 from candleworks.database.queries import query
 
 SUFFIX = "_prefect"
@@ -19,7 +20,7 @@ def prefect_database(dsn: str) -> str | None:
     None where the server lacks pg_trgm, which Prefect needs, or where we may not make a database: Prefect then keeps
     its state in a file.
     """
-    with connect(dsn, "candleworks prefect database") as connection:
+    with connect(dsn, "prefect database", profile=ADMIN) as connection:
         row = connection.execute(query("prefect_prospects"), {"suffix": SUFFIX}).fetchone()
         name, exists, possible = row or ("", False, False)
         if not possible:

@@ -13,6 +13,7 @@ from candleworks.database.migrations import (
     has_migrations,
     pending_migrations,
 )
+from candleworks.database.profiles import ADMIN
 from candleworks.database.queries import query
 from candleworks.errors import TerminalError
 from candleworks.wording import counted
@@ -47,7 +48,7 @@ def is_empty(connection: Connection) -> bool:
 
 def plan(dsn: str) -> Plan:
     """Find out what `migrate` would do; raises TerminalError where it would refuse."""
-    with connect(dsn, "candleworks migrate --dry-run") as connection:
+    with connect(dsn, "migrate --dry-run", profile=ADMIN) as connection:
         check_encoding(connection)
         engine = chosen_engine(connection)
         with connection.transaction():

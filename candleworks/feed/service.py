@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from candleworks.database.connection import ConnectionPool, open_pool
+from candleworks.database.profiles import WRITER
 from candleworks.errors import TransientError
 from candleworks.feed.background import FeedBackground, SettingsUpdates, zones_of
 from candleworks.feed.batcher import Batch, FlushInterval
@@ -60,7 +61,7 @@ async def ingest(
     relay = asyncio.create_task(_relay(stop, service.stop))
     deadline = asyncio.create_task(_give_up_after(service.stop, service.give_up))
     try:
-        with open_pool(dsn, f"candleworks candles of {feed.name}", max_size=2) as pool:
+        with open_pool(dsn, f"candles of {feed.name}", profile=WRITER, max_size=2) as pool:
             await service.run(pool, updates or SettingsUpdates(), stop_reason)
     finally:
         relay.cancel()

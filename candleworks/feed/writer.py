@@ -21,6 +21,7 @@ from tenacity import (
 
 from candleworks import clock
 from candleworks.database.connection import connect, transient_errors
+from candleworks.database.profiles import WRITER
 from candleworks.errors import TransientError
 from candleworks.feed.sequencer import SequencedBatch, Sequencer
 from candleworks.feed.spool_file import QueueEntry
@@ -149,7 +150,7 @@ class FeedWriter:
                 self._prepare()
                 self._prepare = None
             with contextlib.ExitStack() as failure:
-                connection = connect(self._dsn, f"candleworks ingest {self._feed}")
+                connection = connect(self._dsn, f"ingest {self._feed}", profile=WRITER)
                 failure.callback(connection.close)
                 self._backend = hold_feed(connection, self._feed, self._backend)
                 marks = stored_marks(connection, self._feed)

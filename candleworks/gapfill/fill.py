@@ -14,6 +14,7 @@ from candleworks import clock
 from candleworks.candles.bar_writer import BarWriter
 from candleworks.candles.refresh import refresh
 from candleworks.database.connection import Connection, connect, transient_errors
+from candleworks.database.profiles import WRITER
 from candleworks.gapfill.plan import Choice, DueGap, Plan, due_gaps, listing_of, make_plan, windows
 from candleworks.model.bars import Bar
 from candleworks.model.notices import Notice, Notify, ignore
@@ -113,7 +114,7 @@ def fill_gaps(
     `feed.gap-filled` for every gap that is settled, `wait` sleeps until there are credits again. Raises TransientError
     when the database is away and UsageError when there is no key; whatever the vendor does stands in the report.
     """
-    with transient_errors(dsn), connect(dsn, "candleworks fill-gaps") as connection:
+    with transient_errors(dsn), connect(dsn, "fill-gaps", profile=WRITER) as connection:
         run = _Run(connection, settings, Choice(feed, symbol, since), notify, progress or (lambda _: None), wait)
         if dry_run:
             return run.dry()

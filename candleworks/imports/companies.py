@@ -7,6 +7,7 @@ from pathlib import Path
 
 from candleworks import clock
 from candleworks.database.connection import Connection, connect, transient_errors
+from candleworks.database.profiles import WRITER
 from candleworks.errors import TerminalError, UsageError
 from candleworks.imports.company_csv import is_companies, parse_companies
 from candleworks.imports.text import read_text
@@ -121,7 +122,7 @@ def sync_companies(
     """
     if file is not None and (every or exchange or country):
         raise UsageError("A file of companies is stored as it is: leave out --all, --exchange and --country with it.")
-    with transient_errors(dsn), connect(dsn, "candleworks sync-companies") as connection:
+    with transient_errors(dsn), connect(dsn, "sync-companies", profile=WRITER) as connection:
         if file is not None:
             return _from_file(connection, file)
         budget = Credits(connection, settings, wait)

@@ -26,9 +26,10 @@ from great_expectations.expectations.core import (
 )
 from great_expectations.expectations.row_conditions import Column
 
+from candleworks.database.connection import sqlalchemy_url
+from candleworks.database.profiles import CHECK
 from candleworks.errors import TerminalError, TransientError
 from candleworks.quality.first_error import Guard
-from candleworks.storage.quality import sqlalchemy_url
 
 SHOWN_ROWS = 200  # of a native expectation; when more offend, who offends is known in part
 # The SQL of a check bounds itself, so the batch is a single row that it is joined with. Everything that it finds comes
@@ -147,7 +148,7 @@ def expecting(dsn: str) -> Iterator[Database]:
     with warnings.catch_warnings():  # add_postgres() refuses addresses of sockets
         warnings.simplefilter("ignore", GxDatasourceWarning)
         try:
-            source = context.data_sources.add_sql("candleworks", connection_string=sqlalchemy_url(dsn))
+            source = context.data_sources.add_sql("candleworks", connection_string=sqlalchemy_url(dsn, CHECK, "check"))
         except TestConnectionError as error:
             reason = _sentence(str(error.cause or error))
             raise TransientError(f"Great Expectations cannot connect to the database ({reason}): try again.") from error

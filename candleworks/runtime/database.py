@@ -12,17 +12,12 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from candleworks.candles.calendars import sync_calendars
-from candleworks.database.connection import (
-    Connection,
-    connect,
-    database,
-    describe,
-    has_database,
-    transient_errors,
-)
+from candleworks.database.connection import Connection, connect, describe, transient_errors
 from candleworks.database.migrations import migrate
+from candleworks.database.profiles import ADMIN, READER, WRITER
 from candleworks.database.reader_role import set_up_reader
 from candleworks.database.schema import count_migrations, is_empty, listed, require_schema
+from candleworks.database.server import database, has_database
 from candleworks.errors import TerminalError, TransientError
 from candleworks.settings import Settings
 
@@ -36,7 +31,7 @@ Create = Literal["never", "embedded", "anywhere"]
 def reading(settings: Settings, purpose: str) -> Iterator[Connection]:
     """Yield a connection for what only reads: the right to read suffices, and nothing is made or written."""
     require_database(settings)
-    with database(settings) as dsn, transient_errors(dsn), connect(dsn, f"candleworks {purpose}") as connection:
+    with database(settings) as dsn, transient_errors(dsn), connect(dsn, purpose, profile=READER) as connection:
         require_schema(connection)
         yield connection
 
@@ -58,7 +53,7 @@ def migrated(settings: Settings, purpose: str, *, create: Create = "never") -> I
     with (
         prepared(settings, create=create) as dsn,
         transient_errors(dsn),
-        connect(dsn, f"candleworks {purpose}") as connection,
+        connect(dsn, purpose, profile=WRITER) as connection,
     ):
         yield connection
 
@@ -93,7 +88,7 @@ def create_if_empty(dsn: str, settings: Settings, create: Create, tell: Callable
     allowed = create == "anywhere" or (create == "embedded" and settings.dsn is None)
     if not allowed or settings.storage.migrate == "manual":
         return
-    with transient_errors(dsn), connect(dsn, "candleworks schema") as connection:
+    with transient_errors(dsn), connect(dsn, "schema", profile=READER) as connection:
         new = is_empty(connection)
     if new:
         prepare(dsn, settings, tell)
@@ -101,7 +96,7 @@ def create_if_empty(dsn: str, settings: Settings, create: Create, tell: Callable
 
 def check_schema(dsn: str) -> None:
     """Raise TerminalError unless the database has the schema of this program, TransientError when it is away."""
-    with transient_errors(dsn), connect(dsn, "candleworks schema") as connection:
+    with transient_errors(dsn), connect(dsn, "schema", profile=READER) as connection:
         require_schema(connection)
 
 
@@ -121,7 +116,7 @@ def prepare(dsn: str, settings: Settings, tell: Callable[[str], None] = log.info
     applied = migrate(dsn, settings, tell)
     if applied:
         tell(f"Applied {count_migrations(applied)} to {describe(dsn)}: {listed(applied)}.")
-    with transient_errors(dsn), connect(dsn, "candleworks calendars") as connection:
+    with transient_errors(dsn), connect(dsn, "calendars", profile=ADMIN) as connection:
         if applied and settings.dsn is None:
             set_up_reader(connection)
         computed = sync_calendars(connection, settings)
@@ -136,7 +131,7 @@ def _follow(dsn: str, settings: Settings, tell: Callable[[str], None] = log.info
 
 
 def _require_and_sync(dsn: str, settings: Settings) -> None:
-    with transient_errors(dsn), connect(dsn, "candleworks calendars") as connection:
+    with transient_errors(dsn), connect(dsn, "calendars", profile=WRITER) as connection:
         require_schema(connection)
         sync_calendars(connection, settings)
 

@@ -8,15 +8,16 @@ from datetime import datetime
 from psycopg.rows import dict_row
 
 from candleworks.database.connection import Connection, connect
+from candleworks.database.profiles import WATCH
 from candleworks.database.queries import query
 from candleworks.model.alerts import Alert, AlertEvent, DirectDelivery, Mute
 
 Key = tuple[str, str]  # check and subject
 
 
-def opened(database: Connection | str, application: str) -> AbstractContextManager[Connection]:
+def opened(database: Connection | str, purpose: str) -> AbstractContextManager[Connection]:
     """Return the given connection, or one to the given database for the length of a context."""
-    return connect(database, application) if isinstance(database, str) else nullcontext(database)
+    return connect(database, purpose, profile=WATCH) if isinstance(database, str) else nullcontext(database)
 
 
 def lock_alerts(connection: Connection) -> None:

@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import args_row, scalar_row
 
 from candleworks.database.connection import Connection, ConnectionPool, describe, open_pool, transient_errors
+from candleworks.database.profiles import WEB
 from candleworks.database.queries import query
 from candleworks.errors import TerminalError, TransientError
 from candleworks.model.quality import QualityResult, QualityState
@@ -23,7 +23,6 @@ TRADE_SIDES = ("trade",)
 QUOTE_SIDES = ("bid", "ask", "mid")
 SIDES = TRADE_SIDES + QUOTE_SIDES
 MAX_CONNECTIONS = 8
-MAX_STATEMENT_SECONDS = 10
 MAX_WAIT_SECONDS = 2.0
 MAX_SPAN_MINUTES = 100 * 366 * 1440  # windows are never wider, so that they stay inside what a timestamp holds
 
@@ -247,10 +246,7 @@ class Market:
 def open_market(dsn: str) -> Iterator[Market]:
     """Yield a Market with connections of its own; the database need not answer yet."""
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
-    limits = f"{conninfo_to_dict(dsn).get('options') or ''} -c statement_timeout={MAX_STATEMENT_SECONDS}s".strip()
-    # tcp_user_timeout: without it a cut cable is noticed after 15 minutes.
-    patient = make_conninfo(dsn, options=limits, tcp_user_timeout=MAX_STATEMENT_SECONDS * 1000)
-    pool = open_pool(patient, "candleworks serve", max_size=MAX_CONNECTIONS)
+    pool = open_pool(dsn, "serve", profile=WEB, max_size=MAX_CONNECTIONS)
     try:
         yield Market(pool, dsn)
     finally:
@@ -264,8 +260,8 @@ def _explained(dsn: str) -> Iterator[None]:
             yield
         except psycopg.errors.QueryCanceled:
             raise TransientError(
-                f"The database {describe(dsn)} took longer than {MAX_STATEMENT_SECONDS} s to answer: ask for less,"
-                " or try again later."
+                f"The database {describe(dsn)} took longer than {WEB.statement_timeout_seconds} s to answer:"
+                " ask for less, or try again later."
             ) from None
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction, psycopg.errors.InvalidSchemaName):
             raise TerminalError(

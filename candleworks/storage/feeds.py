@@ -32,7 +32,6 @@ def hold_feed(connection: Connection, feed: str, former_backend: int | None) -> 
     """
     if former_backend is not None:
         connection.execute(query("end_backend"), {"backend": former_backend, "feed": feed})
-    connection.execute(query("notice_our_death"))
     try:
         with connection.transaction():
             connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{HOLD_WAIT_MS}ms"])

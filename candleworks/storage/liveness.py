@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import psycopg
-from psycopg.conninfo import make_conninfo
 from psycopg.rows import class_row
 
 from candleworks.database.connection import Connection, connect, describe, transient_errors
+from candleworks.database.profiles import WATCH
 from candleworks.database.queries import query
 from candleworks.errors import TerminalError
-
-PATIENCE_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +40,13 @@ class CheckSigns:
 
 
 @contextmanager
-def impatient(dsn: str, application: str) -> Iterator[Connection]:
+def impatient(dsn: str, purpose: str) -> Iterator[Connection]:
     """Connect to a database that has ten seconds for every answer; TransientError when it gives none.
 
     TerminalError when it refuses.
     """
-    limited = make_conninfo(dsn, connect_timeout=PATIENCE_SECONDS, tcp_user_timeout=PATIENCE_SECONDS * 1_000)
-    with transient_errors(dsn), connect(limited, application) as connection:
+    with transient_errors(dsn), connect(dsn, purpose, profile=WATCH) as connection:
         try:
-            connection.execute(f"SET statement_timeout = '{PATIENCE_SECONDS}s'")
             yield connection
         except psycopg.Error as error:
             if _unanswered(error):

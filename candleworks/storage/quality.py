@@ -8,19 +8,16 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 from psycopg.types.multirange import Multirange
 
-from candleworks.database.connection import CONNECT_TIMEOUT_SECONDS, Connection, connect, describe, transient_errors
+from candleworks.database.connection import Connection, connect, describe, transient_errors
+from candleworks.database.profiles import WRITER
 from candleworks.database.queries import query, sql_directory
 from candleworks.errors import TerminalError
 from candleworks.model.quality import QualityResult, QualityState
 
-STATEMENT_SECONDS = 15
-# A check never writes and never waits; compiling its statements took longer than running them.
-_SESSION = "-c default_transaction_read_only=on -c TimeZone=UTC -c jit=off -c random_page_cost=1.1"
 Span = tuple[datetime, datetime]
 _FIRST, _LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -45,7 +42,7 @@ class Trouble(NamedTuple):
 def check_session(dsn: str) -> Iterator[Connection]:
     """Connect for a run of checks; TransientError when the database is away, TerminalError when it refuses."""
     try:
-        with transient_errors(dsn), connect(dsn, "candleworks check") as connection:
+        with transient_errors(dsn), connect(dsn, "check", profile=WRITER) as connection:
             yield connection
     except psycopg.Error as error:
         reason = error.diag.message_primary or str(error)
@@ -68,21 +65,6 @@ def rendered(connection: Connection, statement: str, parameters: Mapping[str, An
     """Put the parameters into a statement as literals; lists of objects and mappings become JSON."""
     plain = {name: Jsonb(value) if isinstance(value, Objects | dict) else value for name, value in parameters.items()}
     return psycopg.ClientCursor(connection).mogrify(statement, plain)
-
-
-def sqlalchemy_url(dsn: str) -> str:
-    """Return the same database as an address for SQLAlchemy, for sessions that only read."""
-    from sqlalchemy import URL  # noqa: PLC0415 - 0.2 s, and only checks need it
-
-    given = {key: str(value) for key, value in conninfo_to_dict(dsn).items() if value is not None}
-    given.setdefault("connect_timeout", str(CONNECT_TIMEOUT_SECONDS))
-    limit = f"-c statement_timeout={STATEMENT_SECONDS}s"
-    given["options"] = f"{given.get('options', '')} {_SESSION} {limit}".strip()
-    given["application_name"] = "candleworks check"
-    user, password, database = (given.pop(key, None) for key in ("user", "password", "dbname"))
-    return URL.create(
-        "postgresql+psycopg", username=user, password=password, database=database, query=given
-    ).render_as_string(hide_password=False)
 
 
 def checked_until(connection: Connection) -> dict[str, datetime]:

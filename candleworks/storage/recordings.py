@@ -9,6 +9,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.sql import SQL, Identifier
 
 from candleworks.database.connection import Connection, connect, describe
+from candleworks.database.profiles import ADMIN
 from candleworks.database.queries import query
 from candleworks.errors import UsageError
 from candleworks.model.trades import microseconds_of
@@ -88,7 +89,7 @@ def newest_second(connection: Connection, symbols: Sequence[str]) -> list[Record
 def empty_database(dsn: str) -> None:
     """Drop the database and create it again, whoever is connected to it."""
     name = str(conninfo_to_dict(dsn)["dbname"])
-    with connect(make_conninfo(dsn, dbname=MAINTENANCE_DATABASE), "candleworks replay") as connection:
+    with connect(make_conninfo(dsn, dbname=MAINTENANCE_DATABASE), "replay", profile=ADMIN) as connection:
         connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
         connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
 

@@ -32,7 +32,9 @@ from prefect.exceptions import PrefectException
 from prefect.states import Cancelled, Crashed
 
 from candleworks import clock
-from candleworks.database.connection import connect, database, transient_errors
+from candleworks.database.connection import connect, transient_errors
+from candleworks.database.profiles import WATCH
+from candleworks.database.server import database
 from candleworks.errors import CandleworksError
 from candleworks.settings import Settings
 from candleworks.storage.lock_owners import Holders, read_holders
@@ -124,7 +126,7 @@ class Keeper:
             with (
                 database(self.settings) as dsn,
                 transient_errors(dsn),
-                connect(dsn, "candleworks keeper") as connection,
+                connect(dsn, "keeper", profile=WATCH) as connection,
             ):
                 return read_holders(connection, feeds)
         except CandleworksError:

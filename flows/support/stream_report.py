@@ -14,6 +14,7 @@ from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.exceptions import PrefectException
 
 from candleworks.database.connection import connect, transient_errors
+from candleworks.database.profiles import READER
 from candleworks.errors import TransientError
 from candleworks.signals import stopped_within
 from candleworks.storage.monitoring import FeedState, read_monitoring
@@ -91,7 +92,7 @@ class _Board:
 
 
 def _read(feed: str, dsn: str) -> Minute | None:
-    with transient_errors(dsn), connect(dsn, "candleworks flow report") as connection:
+    with transient_errors(dsn), connect(dsn, "flow report", profile=READER) as connection:
         seen = read_monitoring(connection)
     return next((Minute(seen.moment, state) for state in seen.feeds if state.feed == feed), None)
 

@@ -22,6 +22,7 @@ from prefect.states import Cancelled, Failed
 
 from candleworks import clock
 from candleworks.database.connection import connect, transient_errors
+from candleworks.database.profiles import READER, WRITER
 from candleworks.errors import FeedHeldError, TerminalError, TransientError
 from candleworks.feed.background import SettingsUpdates
 from candleworks.feed.service import ingest
@@ -113,7 +114,7 @@ async def _predecessor_ended(feed: str, dsn: str) -> None:
 
 def _wait_until_free(feed: str, dsn: str) -> None:
     deadline = clock.monotonic() + PREDECESSOR_SECONDS
-    with transient_errors(dsn), connect(dsn, "candleworks flow") as connection:
+    with transient_errors(dsn), connect(dsn, "flow", profile=WRITER) as connection:
         while feed in read_holders(connection, [feed]).held and clock.monotonic() < deadline:
             time.sleep(0.2)
 
@@ -132,7 +133,7 @@ async def _label(run_id: UUID, dsn: str, stop: asyncio.Event) -> None:
 
 
 def _database(dsn: str) -> str:
-    with transient_errors(dsn), connect(dsn, "candleworks flow label") as connection:
+    with transient_errors(dsn), connect(dsn, "flow label", profile=READER) as connection:
         return read_holders(connection, []).database
 
 

@@ -6,11 +6,6 @@ WHERE l.locktype = 'advisory' AND l.classid = hashtext('candleworks.feed')::oid
     AND l.objid = hashtext(%(feed)s)::oid AND l.pid = %(backend)s AND l.pid <> pg_backend_pid()
     AND a.usename = current_user
 
--- name: notice_our_death
--- A machine that loses its power says no farewell; without this the server would keep its lock for two hours.
-SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
-    set_config('tcp_keepalives_count', '3', false)
-
 -- name: hold_feed
 SELECT pg_advisory_lock(hashtext('candleworks.feed'), hashtext(%(feed)s))
 

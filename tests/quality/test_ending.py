@@ -1,6 +1,7 @@
 """Checks that break are over at once: Great Expectations would run what failed up to six times."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import sqlalchemy
@@ -9,7 +10,7 @@ from sqlalchemy.engine import ExceptionContext
 
 from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine
-from candleworks.storage import quality
+from candleworks.database.profiles import CHECK
 from tests.quality.conftest import Watched, failing
 
 pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
@@ -32,7 +33,7 @@ def failures() -> Iterator[list[str]]:
 
 @pytest.fixture(autouse=True)
 def little_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quality, "STATEMENT_SECONDS", 0.5)
+    monkeypatch.setattr("candleworks.quality.expectations.CHECK", replace(CHECK, statement_timeout_seconds=1))
 
 
 def test_a_check_that_takes_too_long_costs_one_time_limit(watched: Watched, failures: list[str]) -> None:

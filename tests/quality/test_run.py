@@ -9,15 +9,16 @@ import psycopg
 import pytest
 
 from candleworks.candles.calendars import sync_calendars
-from candleworks.database.connection import Connection
+from candleworks.database.connection import Connection, sqlalchemy_url
 from candleworks.database.engine import Engine
+from candleworks.database.profiles import CHECK
 from candleworks.errors import ConfigurationError, TerminalError, TransientError, UsageError
 from candleworks.imports.importer import import_file
 from candleworks.model.notices import Notice
 from candleworks.quality import run_checks
 from candleworks.quality.registry import CHECKS
 from candleworks.settings import Settings, load_settings
-from candleworks.storage.quality import quality_now, sqlalchemy_url
+from candleworks.storage.quality import quality_now
 from tests.quality.conftest import FEED, NOW, PRICES, Watched, failing
 
 # How runs are made does not depend on the engine, and takes half the time on one.
@@ -253,7 +254,7 @@ def test_checks_only_read(watched: Watched) -> None:
     sessions = watched.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'candleworks check'")
     assert sessions == [(0,)]
     dsn = watched.settings.dsn.get_secret_value() if watched.settings.dsn else ""
-    assert "default_transaction_read_only%3Don" in sqlalchemy_url(dsn)
+    assert "default_transaction_read_only%3Don" in sqlalchemy_url(dsn, CHECK, "check")
 
 
 @pytest.mark.parametrize("password", ["a b@c/d:e%f", "$HOME${x}", "'\\\"#?&="])
@@ -261,7 +262,9 @@ def test_any_password_survives_the_way_to_sqlalchemy(password: str) -> None:
     """No character of it is taken for a part of the address or for a variable."""
     from sqlalchemy import make_url  # noqa: PLC0415 - as in the code
 
-    url = sqlalchemy_url(psycopg.conninfo.make_conninfo(host="/run/a b", user="me@x", password=password, dbname="d"))
+    url = sqlalchemy_url(
+        psycopg.conninfo.make_conninfo(host="/run/a b", user="me@x", password=password, dbname="d"), CHECK, "check"
+    )
     assert "$" not in url
     parsed = make_url(url)
     assert (parsed.username, parsed.password, parsed.query["host"]) == ("me@x", password, "/run/a b")

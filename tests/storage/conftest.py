@@ -109,11 +109,12 @@ def volumes_of(ticks: list[tuple[datetime, float | None]], zone: ZoneInfo) -> li
     return volumes
 
 
-def wait_for_a_lock(connection: Connection, application: str) -> None:
-    """Return when a statement of that application waits for another transaction."""
+def wait_for_a_lock(connection: Connection, purpose: str) -> None:
+    """Return when a connection with that purpose waits for another transaction."""
     deadline = monotonic() + 30
     while not connection.execute(
-        "SELECT 1 FROM pg_stat_activity WHERE application_name = %s AND wait_event_type = 'Lock'", [application]
+        "SELECT 1 FROM pg_stat_activity WHERE application_name = %s AND wait_event_type = 'Lock'",
+        [f"candleworks {purpose}"],
     ).fetchone():
         assert monotonic() < deadline
         sleep(0.01)

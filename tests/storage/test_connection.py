@@ -26,7 +26,9 @@ def test_two_who_wait_for_each_other_are_told_to_try_again(dsn: str) -> None:
             ends.append(waiting.result(timeout=30))
         one.rollback()
     (sentence,) = [end for end in ends if end]
-    assert sentence.startswith(f"Another writer of the database {describe(dsn)} was in the way (deadlock detected ")
+    assert sentence.startswith(
+        f"The database {describe(dsn)} rolled back a transaction that conflicted with another one (deadlock detected "
+    )
     assert sentence.endswith("): try again.")
 
 
@@ -56,6 +58,6 @@ def test_every_connection_is_in_utc(dsn: str) -> None:
         try:
             with connect(dsn, "later") as later:
                 assert later.execute("SHOW TimeZone").fetchone() == ("UTC",)
-                assert later.execute("SHOW application_name").fetchone() == ("later",)
+                assert later.execute("SHOW application_name").fetchone() == ("candleworks later",)
         finally:
             connection.execute("ALTER ROLE CURRENT_USER RESET TimeZone")

@@ -118,7 +118,7 @@ def test_a_migration_that_is_killed_leaves_nothing(empty_dsn: str, dsn: str, vic
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-        wait_for_a_lock(observer, "candleworks migrate")
+        wait_for_a_lock(observer, "migrate")
         if victim == "the process":
             process.send_signal(signal.SIGKILL)
             process.wait(PATIENCE_SECONDS)
@@ -193,7 +193,7 @@ def test_a_migration_waits_for_another_one(empty_dsn: str) -> None:
     ):
         first.execute("SELECT pg_advisory_xact_lock(7164801233)")
         second = executor.submit(migrate, empty_dsn, load_settings({}))
-        wait_for_a_lock(observer, "candleworks migrate")
+        wait_for_a_lock(observer, "migrate")
         assert schema(empty_dsn) == []
         first.rollback()
         assert len(second.result(timeout=PATIENCE_SECONDS)) > 5

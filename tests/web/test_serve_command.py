@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -17,8 +18,9 @@ from candleworks.database.connection import Connection, connect
 from candleworks.database.embedded import EmbeddedServer
 from candleworks.database.engine import Engine
 from candleworks.database.migrations import migrate
+from candleworks.database.profiles import WEB
 from candleworks.settings import load_settings
-from candleworks.storage import candle_reads as market
+from candleworks.storage import candle_reads
 from tests.web.browser import until
 from tests.web.conftest import MONDAY, Store, every_minute, serving
 
@@ -163,7 +165,7 @@ def test_a_slow_query_is_given_up(
     dsn: str, connection: Connection, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A query that takes too long becomes 503 with a sentence instead of a client that waits for ever."""
-    monkeypatch.setattr(market, "MAX_STATEMENT_SECONDS", 1)
+    monkeypatch.setattr(candle_reads, "WEB", replace(WEB, statement_timeout_seconds=1))
     store("AAPL", every_minute(MONDAY, 1))
     with serving(dsn) as url:
         connection.execute("BEGIN; LOCK TABLE company")

@@ -1,0 +1,86 @@
+"""The database in use: the embedded server, or the one that CANDLEWORKS_DSN names."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+
+import psycopg
+
+from candleworks.database.connection import describe, one_line, transient_errors
+from candleworks.errors import TerminalError
+from candleworks.settings import Settings
+from candleworks.signals import stop_signals
+
+
+@contextlib.contextmanager
+def database(settings: Settings, *, keep_running: bool = False) -> Iterator[str]:
+    """Yield the connection string in use; an embedded server runs at least until the context ends.
+
+    `keep_running` leaves an embedded server running afterwards. Errors of the database leave the context as
+    TransientError or TerminalError.
+    """
+    with contextlib.ExitStack() as stack:
+        if settings.dsn is not None:
+            dsn = settings.dsn.get_secret_value()
+        else:
+            dsn = stack.enter_context(_embedded(settings, keep_running=keep_running))
+        try:
+            with transient_errors(dsn):
+                yield dsn
+        except psycopg.Error as error:
+            raise TerminalError(
+                f"The database {describe(dsn)} refuses ({one_line(error)}): put that right, or see --debug."
+            ) from error
+
+
+@contextlib.contextmanager
+def _embedded(settings: Settings, *, keep_running: bool) -> Iterator[str]:
+    from candleworks.database.embedded import EmbeddedServer  # noqa: PLC0415 - not needed with a server of one's own
+
+    with contextlib.ExitStack() as stack:
+        with _signals_held():
+            server = EmbeddedServer(settings.home, settings.timescaledb)
+            dsn = stack.enter_context(server.use(keep_running=keep_running))
+        yield dsn
+
+
+def has_database(settings: Settings) -> bool:
+    """Whether there is a database to open without making one: one of their own, or an embedded one made before."""
+    from candleworks.database.embedded import EmbeddedServer  # noqa: PLC0415 - not needed with a server of one's own
+
+    return settings.dsn is not None or EmbeddedServer(settings.home).data.is_dir()
+
+
+def revive_database(settings: Settings) -> bool:
+    """Start an embedded server again that died while it is in use; return whether that was so.
+
+    TransientError when it takes longer than a minute, TerminalError when it cannot start.
+    """
+    if settings.dsn is not None:
+        return False
+    from candleworks.database.embedded import EmbeddedServer  # noqa: PLC0415 - not needed with a server of one's own
+
+    return EmbeddedServer(settings.home, settings.timescaledb).revive()
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Let stop signals wait.
+
+    A server that is interrupted while it starts would be left running without a user, or with half a data directory.
+    """
+    if threading.current_thread() is not threading.main_thread():  # no other thread is interrupted by signals
+        yield
+        return
+    held: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in stop_signals()}
+    for number in handlers:
+        signal.signal(number, lambda received, _: held.append(received))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for received in held:
+            signal.raise_signal(received)
