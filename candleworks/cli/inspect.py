@@ -15,10 +15,9 @@ from candleworks.cli.feed_report import feed_tables, with_monitoring
 from candleworks.database.connection import describe
 from candleworks.runtime.database import migrated, reading
 from candleworks.settings import load_settings
-from candleworks.storage.ingest_stats import read_status
 from candleworks.storage.inspection import Inspection, inspect
 from candleworks.storage.maintenance import maintain as maintain_database
-from candleworks.storage.monitoring import read_monitoring
+from candleworks.storage.monitoring import read_monitoring, read_status
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 

@@ -39,8 +39,8 @@ from candleworks.runtime.prefect import (
 from candleworks.runtime.processes import Child, stop_all
 from candleworks.settings import Settings, load_settings
 from candleworks.simulate import RunningSimulator
-from candleworks.storage.feed_stops import confirm_stops
-from candleworks.storage.ingest_stats import read_status
+from candleworks.storage.feeds import confirm_stops
+from candleworks.storage.monitoring import read_status
 
 STOP_SECONDS = 3.5
 WORKER_STOP_SECONDS = 9.5

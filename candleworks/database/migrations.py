@@ -12,12 +12,12 @@ from typing import NamedTuple
 from candleworks.database.adoption import adopt, set_aside
 from candleworks.database.connection import Connection, connect, describe
 from candleworks.database.engine import Engine, detect, engine_of, licence_lost
+from candleworks.database.locks import Lock, lock_transaction
 from candleworks.database.profiles import ADMIN
 from candleworks.database.queries import sql_directory
 from candleworks.errors import TerminalError
 from candleworks.settings import Settings
 
-LOCK_KEY = 7_164_801_233  # any number, the same in every version
 WORTH_TELLING = "01C01"  # the SQLSTATE of warnings that a migration raises for whoever runs it
 
 _log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def migrate(dsn: str, settings: Settings, tell: Callable[[str], None] = _log.inf
             lambda notice: tell(notice.message_primary or "") if notice.sqlstate == WORTH_TELLING else None
         )
         check_encoding(connection)
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK_KEY])
+        lock_transaction(connection, Lock.MIGRATIONS)
         connection.execute(
             "CREATE TABLE IF NOT EXISTS public.candleworks_migrations ("
             " name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"

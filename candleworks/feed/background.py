@@ -23,7 +23,7 @@ from candleworks.settings import Calendars, Settings
 from candleworks.signals import stopped_within
 from candleworks.storage.calendars import sessions_around
 from candleworks.storage.feeds import SymbolStatus, save_symbols
-from candleworks.storage.ingest_stats import save_ingest_stats
+from candleworks.storage.feeds import save_ingest_stats
 
 STATISTICS_INTERVAL_SECONDS = 1
 SESSIONS_INTERVAL_SECONDS = 600

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from candleworks import clock
-from candleworks.storage.ingest_stats import IngestStats
+from candleworks.storage.feeds import IngestStats
 from candleworks.storage.live_trades import Written
 
 WINDOW = timedelta(seconds=10)

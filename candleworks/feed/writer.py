@@ -28,7 +28,7 @@ from candleworks.feed.spool_file import QueueEntry
 from candleworks.feed.stats import FeedCounters
 from candleworks.feed.subscriptions import Subscriptions
 from candleworks.settings import Ingest
-from candleworks.storage.feeds import book, hold_feed, save_mark, stored_marks
+from candleworks.storage.feeds import lock_feed, save_gap_note, save_mark, stored_marks
 from candleworks.storage.live_trades import LiveTrades, RecentTrades, Written
 from candleworks.storage.trades import TradeStore
 
@@ -113,7 +113,7 @@ class FeedWriter:
 
         def in_same_transaction() -> None:
             for note in entry.notes:
-                book(session.store.connection, self._feed, self._subscriptions.symbols, note)
+                save_gap_note(session.store.connection, self._feed, self._subscriptions.symbols, note)
             save_mark(session.store.connection, self._feed, entry.run_id, entry.sequence)
 
         written = session.live.write(batch.trades, batch.late, batch.rejections, in_same_transaction)
@@ -152,7 +152,7 @@ class FeedWriter:
             with contextlib.ExitStack() as failure:
                 connection = connect(self._dsn, f"ingest {self._feed}", profile=WRITER)
                 failure.callback(connection.close)
-                self._backend = hold_feed(connection, self._feed, self._backend)
+                self._backend = lock_feed(connection, self._feed, self._backend)
                 marks = stored_marks(connection, self._feed)
                 failure.pop_all()
             store = TradeStore(connection, ORIGIN, self._zones.__getitem__)

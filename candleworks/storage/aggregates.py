@@ -8,13 +8,14 @@ delete the candles of dropped ticks; and never beside an insert, whose note Time
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from psycopg import errors, sql
+from psycopg import sql
 
 from candleworks.database.connection import Connection
+from candleworks.database.locks import Lock, LockTimeoutError, locked
 from candleworks.database.queries import query
 
 GRACE = timedelta(
@@ -22,12 +23,7 @@ GRACE = timedelta(
 )  # a bucket stays live for so long after its end; later ticks are notes for the next refresh
 NEVER = datetime(1900, 1, 1, tzinfo=UTC)  # older than any tick: the watermark of what was never refreshed
 FIRST_STEP = timedelta(days=10)  # history is refreshed oldest first in steps that each commit
-TAIL_PATIENCE = "50ms"
-
-_REFRESH_LOCK = "candleworks.refresh_candles"
-_INSERT_LOCK = (
-    "candleworks.insert_ticks"  # held, shared, by every transaction that writes ticks: see sql/timescale/0003
-)
+MAX_INSERT_WAIT_MS = 50
 
 
 class Aggregate(NamedTuple):
@@ -45,14 +41,9 @@ def continuous_aggregates(connection: Connection) -> list[Aggregate]:
     return [Aggregate(*row) for row in connection.execute(query("candle_aggregates")).fetchall()]
 
 
-@contextmanager
-def refresh_lock(connection: Connection) -> Iterator[None]:
+def refresh_lock(connection: Connection) -> AbstractContextManager[None]:
     """Keep refreshes, and what must not happen during one, apart from each other."""
-    connection.execute("SELECT pg_advisory_lock(hashtext(%s))", [_REFRESH_LOCK])
-    try:
-        yield
-    finally:
-        connection.execute("SELECT pg_advisory_unlock(hashtext(%s))", [_REFRESH_LOCK])
+    return locked(connection, Lock.REFRESH_CANDLES)
 
 
 def refresh_aggregates(connection: Connection) -> Counter[str]:
@@ -148,17 +139,13 @@ def _no_inserts(connection: Connection) -> Iterator[bool]:
 
     Until the next try the real-time part of the views shows what the aggregates lack.
     """
-    try:
-        with connection.transaction():
-            connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(TAIL_PATIENCE)))
-            connection.execute("SELECT pg_advisory_lock(hashtext(%s))", [_INSERT_LOCK])
-    except errors.LockNotAvailable:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        connection.execute("SELECT pg_advisory_unlock(hashtext(%s))", [_INSERT_LOCK])
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(connection, Lock.INSERT_TICKS, wait_ms=MAX_INSERT_WAIT_MS))
+        except LockTimeoutError:
+            yield False
+        else:
+            yield True
 
 
 def _call(connection: Connection, relation: str, start: datetime | None, stop: datetime, *, force: bool) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from psycopg.rows import dict_row
 
 from candleworks.database.connection import Connection, connect
+from candleworks.database.locks import Lock, lock_transaction
 from candleworks.database.profiles import WATCH
 from candleworks.database.queries import query
 from candleworks.model.alerts import Alert, AlertEvent, DirectDelivery, Mute
@@ -22,7 +23,7 @@ def opened(database: Connection | str, purpose: str) -> AbstractContextManager[C
 
 def lock_alerts(connection: Connection) -> None:
     """Keep other processes from deciding about alerts until the transaction ends."""
-    connection.execute(query("lock_alerts"))
+    lock_transaction(connection, Lock.ALERTS)
 
 
 def unresolved_alerts(connection: Connection, keys: Iterable[Key]) -> dict[Key, Alert]:

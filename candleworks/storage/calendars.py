@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from candleworks.database.connection import Connection
+from candleworks.database.locks import Lock, lock_transaction
 from candleworks.database.queries import query
 from candleworks.model.trades import microseconds_of
 
@@ -41,7 +42,7 @@ def stored_sources(connection: Connection) -> dict[str, str]:
 def save_calendar(connection: Connection, calendar: Calendar) -> None:
     """Store a calendar in place of its former self; readers see one of the two, whole."""
     with connection.transaction():
-        connection.execute(query("lock_calendars"))
+        lock_transaction(connection, Lock.CALENDARS)
         named = {key: getattr(calendar, key) for key in ("name", "first_day", "last_day", "source")}
         connection.execute(query("save_calendar"), named)
         connection.execute(query("forget_sessions"), {"name": calendar.name})
@@ -60,7 +61,7 @@ def save_rules(connection: Connection, rules: Mapping[str, str]) -> None:
     if dict(connection.execute(query("calendar_rules")).fetchall()) == rules:
         return
     with connection.transaction():
-        connection.execute(query("lock_calendars"))
+        lock_transaction(connection, Lock.CALENDARS)
         connection.execute(query("replace_calendar_rules"), {"symbols": list(rules), "calendars": list(rules.values())})
 
 

@@ -1,24 +1,20 @@
 """`alert_deliveries`: notifications on their way to a recipient, each taken by one sender."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 
 from psycopg.rows import class_row
 
 from candleworks.database.connection import Connection
+from candleworks.database.locks import Lock, try_locked
 from candleworks.database.queries import query
 from candleworks.model.alerts import Told
 
 
-@contextmanager
-def sole_sender(connection: Connection, recipient: str) -> Iterator[bool]:
+def sole_sender(connection: Connection, recipient: str) -> AbstractContextManager[bool]:
     """Be the only one that sends to a recipient; yields False while another session is. Its death ends its claim."""
-    row = connection.execute(query("claim_recipient"), {"recipient": recipient}).fetchone()
-    claimed = bool(row and row[0])
-    yield claimed
-    if claimed and not connection.broken:
-        connection.execute(query("release_recipient"), {"recipient": recipient})
+    return try_locked(connection, Lock.ALERT_DELIVERIES, recipient)
 
 
 def recover_deliveries(connection: Connection, recipient: str) -> int:

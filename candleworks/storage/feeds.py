@@ -1,62 +1,113 @@
-"""What the database keeps of a feed besides its ticks: who may write it, how far it is, its gaps and its symbols."""
+"""What the database keeps of a feed besides its ticks: lock, position, gaps, symbols, stops, statistics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Literal, NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from psycopg import errors
+from psycopg.rows import args_row
 
 from candleworks.database.connection import Connection
+from candleworks.database.locks import Lock, LockTimeoutError, end_lock_owner, lock_owner, locked_keys, take_lock
 from candleworks.database.queries import query
 from candleworks.errors import FeedHeldError
 from candleworks.model.gaps import GapNote
 from candleworks.model.trades import moment_of
 
-HOLD_WAIT_MS = 3_000  # somebody may just be leaving
+LOCK_WAIT_MS = 3_000  # a process that is stopping may still own the lock
 
 Status = Literal["asked", "streaming", "refused", "removed"]
+_RUN = str(uuid4())
 
 
 class SymbolStatus(NamedTuple):
-    """Whether the vendor streams a symbol, and its words when it refused to."""
+    """Whether the vendor streams a symbol, and its reason when it refused to."""
 
     status: Status
     reason: str | None = None
 
 
-def hold_feed(connection: Connection, feed: str, former_backend: int | None) -> int:
-    """Take the feed for as long as this connection lives; return the number of the connection's backend.
+class FeedLocks(NamedTuple):
+    """`database` identifies the database from wherever it is reached; `locked` feeds are written by some process."""
 
-    `former_backend` is the one that held it before our connection was lost, which the server may not have noticed; it
-    is ended. Raises FeedHeldError when somebody else has the feed and keeps it.
+    database: str
+    locked: frozenset[str]
+
+
+class StoppedFeed(NamedTuple):
+    """`reason` says who or what stopped it, such as "cancelled in Prefect"."""
+
+    feed: str
+    stopped_at: datetime
+    reason: str
+
+
+class StoppedFeeds(NamedTuple):
+    """Stopped feeds in alphabetical order; `everything` when no other feed has symbols."""
+
+    feeds: list[StoppedFeed]
+    everything: bool
+
+
+@dataclass(frozen=True, slots=True)
+class IngestStats:
+    """What a feed did in the ten seconds from `at`. Lags are from arrival to commit, null while no tick came."""
+
+    feed: str
+    at: datetime
+    ticks: int
+    batches: int
+    lag_ms_p50: float | None
+    lag_ms_p99: float | None
+    lag_ms_max: float | None
+    spool_depth: int
+    reconnects: int
+    duplicates: int
+    rejected: int
+    candles: int
+
+
+def lock_feed(connection: Connection, feed: str, former_backend: int | None) -> int:
+    """Lock the feed for as long as this connection lives; return the process id of the connection's backend.
+
+    `former_backend` owned the lock before our connection was lost, which the server may not have noticed; it is
+    terminated. Raises FeedHeldError when another process keeps the lock.
     """
     if former_backend is not None:
-        connection.execute(query("end_backend"), {"backend": former_backend, "feed": feed})
+        end_lock_owner(connection, Lock.FEED, feed, former_backend)
     try:
-        with connection.transaction():
-            connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{HOLD_WAIT_MS}ms"])
-            connection.execute(query("hold_feed"), {"feed": feed})
-    except errors.LockNotAvailable:
-        holder = connection.execute(query("feed_holder"), {"feed": feed}).fetchone()
+        take_lock(connection, Lock.FEED, feed, wait_ms=LOCK_WAIT_MS)
+    except LockTimeoutError:
+        owner = lock_owner(connection, Lock.FEED, feed)
         raise FeedHeldError(
-            f"Feed {feed} is already being streamed ({holder[0] if holder else 'by another process'}): stop that one"
-            " first."
+            f"Feed {feed} is already being streamed ({owner.description if owner else 'by another process'}): stop that"
+            " one first."
         ) from None
     return connection.info.backend_pid
 
 
+def read_feed_locks(connection: Connection, feeds: Iterable[str]) -> FeedLocks:
+    """Return which of `feeds` are being written now, by whichever process."""
+    row = connection.execute(query("database_identity")).fetchone()
+    return FeedLocks(row[0] if row else "", locked_keys(connection, Lock.FEED, feeds))
+
+
 def stored_marks(connection: Connection, feed: str) -> dict[UUID, int]:
-    """Return the sequence of the last stored batch of each run of the feed."""
+    """Return the sequence number of the last stored batch, by run of the feed."""
     return dict(connection.execute(query("stored_marks"), {"feed": feed}).fetchall())
 
 
 def save_mark(connection: Connection, feed: str, run: UUID, sequence: int) -> None:
-    """Note how far a run is stored; belongs into the transaction that stores it."""
+    """Record up to which batch a run is stored; to be called in the transaction that stores it."""
     connection.execute(query("save_mark"), {"feed": feed, "run": run, "sequence": sequence})
 
 
-def book(connection: Connection, feed: str, symbols: Sequence[str], note: GapNote) -> None:
-    """Write a note into the gap book; `symbols` are the feed's, among which the last stored tick is looked for."""
+def save_gap_note(connection: Connection, feed: str, symbols: Sequence[str], note: GapNote) -> None:
+    """Record what a note says about gaps and stops.
+
+    `symbols` are the feed's: a gap without a start begins at the last stored tick of any of them.
+    """
     at = None if note.at_us is None else moment_of(note.at_us)
     values: dict[str, object] = {
         "feed": feed,
@@ -71,7 +122,7 @@ def book(connection: Connection, feed: str, symbols: Sequence[str], note: GapNot
 
 
 def save_symbols(connection: Connection, feed: str, statuses: Mapping[str, SymbolStatus]) -> None:
-    """Store the state of all symbols of a feed; those that it had before and that are not named are removed."""
+    """Store the state of all symbols of a feed; symbols that are no longer named become removed."""
     connection.execute(
         query("save_feed_symbols"),
         {
@@ -81,3 +132,21 @@ def save_symbols(connection: Connection, feed: str, statuses: Mapping[str, Symbo
             "reasons": [entry.reason for entry in statuses.values()],
         },
     )
+
+
+def read_stopped_feeds(connection: Connection) -> StoppedFeeds:
+    """Return the feeds that a person has stopped and nobody has started again."""
+    with connection.cursor(row_factory=args_row(StoppedFeed)) as cursor:
+        feeds = cursor.execute(query("stopped_feeds")).fetchall()
+    row = connection.execute(query("feeds_not_stopped")).fetchone()
+    return StoppedFeeds(feeds, bool(feeds) and row == (0,))
+
+
+def confirm_stops(connection: Connection, feeds: Sequence[str], reason: str) -> None:
+    """Mark as deliberate the stops of these feeds within the last minute: a person ended the process that ran them."""
+    connection.execute(query("confirm_stops"), {"feeds": list(feeds), "reason": reason})
+
+
+def save_ingest_stats(connection: Connection, stats: IngestStats) -> None:
+    """Insert the row, or replace it."""
+    connection.execute(query("save_ingest_stats"), asdict(stats) | {"run": _RUN})

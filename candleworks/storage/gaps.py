@@ -1,11 +1,12 @@
 """Gaps that wait to be filled, what became of filling them, and the days of bars that are looked at again."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Literal, NamedTuple
 
 from candleworks.database.connection import Connection
+from candleworks.database.locks import Lock, try_locked
 from candleworks.database.queries import query
 from candleworks.model.bars import Spans
 from candleworks.model.trades import microseconds_of, moment_of
@@ -86,16 +87,9 @@ def close_gap(connection: Connection, gap: Gap, symbols: Sequence[str], at: date
     return bool(connection.execute(query("close_gap"), parameters).rowcount)
 
 
-@contextmanager
-def locked_symbol(connection: Connection, symbol: str) -> Iterator[bool]:
-    """Keep others from filling a symbol's gaps; yields False when somebody else does just that."""
-    row = connection.execute(query("try_lock_filling"), {"symbol": symbol}).fetchone()
-    held = bool(row and row[0])
-    try:
-        yield held
-    finally:
-        if held and not connection.closed:
-            connection.execute(query("unlock_filling"), {"symbol": symbol})
+def locked_symbol(connection: Connection, symbol: str) -> AbstractContextManager[bool]:
+    """Keep others from filling a symbol's gaps; yields False while another session does just that."""
+    return try_locked(connection, Lock.FILL_GAPS, symbol)
 
 
 def fillable_spans(connection: Connection, symbol: str, start: datetime, stop: datetime) -> Spans:

@@ -4,7 +4,7 @@ Each run of an import has a moment of its own, which its ticks have as received_
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from psycopg.types.json import Jsonb
 
 from candleworks.database.connection import Connection
+from candleworks.database.locks import Lock, locked
 from candleworks.database.queries import query
 
 IMPORTING = "importing"
@@ -45,16 +46,9 @@ class ImportRecord:
         return 0 < self.rejected == self.rows
 
 
-@contextmanager
-def locked_import(connection: Connection, sha256: str) -> Iterator[None]:
+def locked_import(connection: Connection, sha256: str) -> AbstractContextManager[None]:
     """Keep other imports of the same content away, over all transactions inside."""
-    key = [f"candleworks.import {sha256}"]
-    connection.execute("SELECT pg_advisory_lock(hashtext(%s))", key)
-    try:
-        yield
-    finally:
-        if not connection.broken:
-            connection.execute("SELECT pg_advisory_unlock(hashtext(%s))", key)
+    return locked(connection, Lock.IMPORT, sha256)
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """How feeds, symbols and candles are doing, cheap enough to be asked every few seconds."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from psycopg.rows import class_row
 
@@ -82,6 +83,23 @@ def read_monitoring(connection: Connection) -> Monitoring:
         refused=_rows(connection, RefusedSymbol, "refused_symbols"),
         levels=candle_levels(connection),
     )
+
+
+def read_status(connection: Connection, feeds: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return the state of the platform and of `feeds` (names to symbols), without those that never ran.
+
+    Times are datetimes, ages are seconds.
+    """
+    pairs = [(feed, symbol) for feed, symbols in feeds.items() for symbol in symbols or (None,)]
+    with connection.cursor() as cursor:
+        row = cursor.execute(query("platform_status")).fetchone()
+        names = [column.name for column in cursor.description or ()]
+        status = dict(zip(names, row or (), strict=True))
+        names_and_symbols = {"feeds": [feed for feed, _ in pairs], "symbols": [symbol for _, symbol in pairs]}
+        cursor.execute(query("feed_status"), names_and_symbols)
+        names = [column.name for column in cursor.description or ()]
+        status["feeds"] = [dict(zip(names, feed, strict=True)) for feed in cursor.fetchall()]
+    return status
 
 
 def _rows(connection: Connection, kind: type[Row], name: str) -> list[Row]:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from candleworks import clock
 from candleworks.errors import CandleworksError
 from candleworks.storage.candle_reads import Market, StoredSymbol
-from candleworks.storage.feed_stops import StoppedFeed, read_stops
+from candleworks.storage.feeds import StoppedFeed, read_stopped_feeds
 from candleworks.web.responses import iso, json_answer
 
 MAX_TICK_AGE_SECONDS = 300
@@ -25,7 +25,7 @@ def health_routes(market: Market) -> APIRouter:
         The status is 503 for `down`, else 200.
         """
         try:
-            newest, stopped = market.newest_tick(), market.read(read_stops)
+            newest, stopped = market.newest_tick(), market.read(read_stopped_feeds)
         except CandleworksError as error:
             return json_answer(_health("down", str(error), None, []), HTTPStatus.SERVICE_UNAVAILABLE)
         age = _age_seconds(newest)

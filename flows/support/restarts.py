@@ -37,7 +37,7 @@ from candleworks.database.profiles import WATCH
 from candleworks.database.server import database
 from candleworks.errors import CandleworksError
 from candleworks.settings import Settings
-from candleworks.storage.lock_owners import Holders, read_holders
+from candleworks.storage.feeds import FeedLocks, read_feed_locks
 from flows.support.names import (
     ALREADY_STREAMING,
     DATABASE_LABEL,
@@ -121,19 +121,19 @@ class Keeper:
             await self._act(client, feed, deployment, verdict)
         self._tell(notes)
 
-    def _holders(self, feeds: list[str]) -> Holders | None:
+    def _holders(self, feeds: list[str]) -> FeedLocks | None:
         try:
             with (
                 database(self.settings) as dsn,
                 transient_errors(dsn),
                 connect(dsn, "keeper", profile=WATCH) as connection,
             ):
-                return read_holders(connection, feeds)
+                return read_feed_locks(connection, feeds)
         except CandleworksError:
             return None  # nobody is declared dead while the database does not say so
 
     def _judge(
-        self, feed: str, runs: list[FlowRun], deployment: DeploymentResponse, holders: Holders | None
+        self, feed: str, runs: list[FlowRun], deployment: DeploymentResponse, holders: FeedLocks | None
     ) -> Verdict:
         live = [run for run in runs if run.state and not run.state.is_final()]
         for run in live:
@@ -144,9 +144,9 @@ class Keeper:
             return Verdict(
                 note="an operator suspended it in Prefect; resume its run to stream again" if asleep else None
             )
-        return what_next(runs, deployment, self.began, held=holders is not None and feed in holders.held)
+        return what_next(runs, deployment, self.began, held=holders is not None and feed in holders.locked)
 
-    def _is_dead(self, run: FlowRun, live: list[FlowRun], feed: str, holders: Holders | None) -> bool:
+    def _is_dead(self, run: FlowRun, live: list[FlowRun], feed: str, holders: FeedLocks | None) -> bool:
         """Whether the run says it goes on, but nobody streams its feed into the database that we can ask.
 
         Who began later and still runs has the feed: it would have been refused otherwise.
@@ -159,7 +159,7 @@ class Keeper:
             return _is_stuck(state)
         if has_vanished(run.labels, run.run_count) or (state.is_cancelling() and _is_stuck(state)):
             return True
-        held = feed in holders.held and not any(_follows(other, run) for other in live)
+        held = feed in holders.locked and not any(_follows(other, run) for other in live)
         if began != holders.database or held:
             self._unheld_since.pop(run.id, None)
             return False

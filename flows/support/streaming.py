@@ -28,7 +28,7 @@ from candleworks.feed.background import SettingsUpdates
 from candleworks.feed.service import ingest
 from candleworks.settings import Feed, Settings
 from candleworks.signals import on_stop_signal
-from candleworks.storage.lock_owners import read_holders
+from candleworks.storage.feeds import read_feed_locks
 from flows.support.cancellation import RunGuard
 from flows.support.configuration import follow_configuration
 from flows.support.events import tell
@@ -115,7 +115,7 @@ async def _predecessor_ended(feed: str, dsn: str) -> None:
 def _wait_until_free(feed: str, dsn: str) -> None:
     deadline = clock.monotonic() + PREDECESSOR_SECONDS
     with transient_errors(dsn), connect(dsn, "flow", profile=WRITER) as connection:
-        while feed in read_holders(connection, [feed]).held and clock.monotonic() < deadline:
+        while feed in read_feed_locks(connection, [feed]).locked and clock.monotonic() < deadline:
             time.sleep(0.2)
 
 
@@ -134,7 +134,7 @@ async def _label(run_id: UUID, dsn: str, stop: asyncio.Event) -> None:
 
 def _database(dsn: str) -> str:
     with transient_errors(dsn), connect(dsn, "flow label", profile=READER) as connection:
-        return read_holders(connection, []).database
+        return read_feed_locks(connection, []).database
 
 
 async def _final(run_id: UUID, state: State) -> State:

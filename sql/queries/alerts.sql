@@ -1,7 +1,3 @@
--- name: lock_alerts
--- One process at a time decides about alerts; it takes milliseconds.
-SELECT pg_advisory_xact_lock(hashtext('candleworks.alerts'))
-
 -- name: unresolved_alerts
 -- Those of the given checks and subjects, kept from being acknowledged or muted meanwhile.
 SELECT a.*
@@ -54,13 +50,6 @@ VALUES (
     %(pending)s
 )
 RETURNING id
-
--- name: claim_recipient
--- Held by the session that sends to a recipient; false while another one holds it.
-SELECT pg_try_advisory_lock(hashtext('candleworks.alert_deliveries'), hashtext(%(recipient)s))
-
--- name: release_recipient
-SELECT pg_advisory_unlock(hashtext('candleworks.alert_deliveries'), hashtext(%(recipient)s))
 
 -- name: recover_deliveries
 -- Who holds the recipient is not sending yet: what is found in that state was cut off by the end of its sender.

@@ -4,9 +4,6 @@ SELECT name, source FROM candleworks.calendars
 -- name: calendar_rules
 SELECT symbol, calendar FROM candleworks.calendar_rules
 
--- name: lock_calendars
-SELECT pg_advisory_xact_lock(hashtext('candleworks.calendars'))
-
 -- name: replace_calendar_rules
 WITH wanted AS (
     SELECT * FROM unnest(%(symbols)s::text[], %(calendars)s::text[]) w(symbol, calendar)

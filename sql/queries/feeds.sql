@@ -1,24 +1,3 @@
--- name: end_backend
--- Our own former connection, still holding the feed; another user's or another feed's is left alone.
-SELECT pg_terminate_backend(a.pid, 5000)
-FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-WHERE l.locktype = 'advisory' AND l.classid = hashtext('candleworks.feed')::oid
-    AND l.objid = hashtext(%(feed)s)::oid AND l.pid = %(backend)s AND l.pid <> pg_backend_pid()
-    AND a.usename = current_user
-
--- name: hold_feed
-SELECT pg_advisory_lock(hashtext('candleworks.feed'), hashtext(%(feed)s))
-
--- name: feed_holder
--- As far as we may see.
-SELECT concat_ws(', ', nullif(a.application_name, ''), 'from ' || coalesce(host(a.client_addr), 'this machine'),
-    'since ' || to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC'))
-FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-WHERE l.locktype = 'advisory' AND l.granted AND l.classid = hashtext('candleworks.feed')::oid
-    AND l.objid = hashtext(%(feed)s)::oid
-    AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-LIMIT 1
-
 -- name: stored_marks
 -- Marks of runs whose spool nobody came back for in a year go.
 WITH gone AS (
@@ -92,3 +71,13 @@ INSERT INTO public.feed_symbols AS f (feed, symbol, status, reason, since)
 SELECT %(feed)s, n.symbol, n.status, n.reason, now() FROM named n
 ON CONFLICT (feed, symbol) DO UPDATE SET status = excluded.status, reason = excluded.reason, since = excluded.since
 WHERE (f.status, f.reason) IS DISTINCT FROM (excluded.status, excluded.reason)
+
+-- name: stopped_feeds
+SELECT feed, stopped_at, reason FROM public.feed_stops WHERE deliberate ORDER BY feed
+
+-- name: feeds_not_stopped
+SELECT count(DISTINCT feed) FROM public.feed_symbols WHERE status <> 'removed' AND NOT candleworks.is_stopped(feed)
+
+-- name: confirm_stops
+UPDATE public.feed_stops SET deliberate = true, reason = %(reason)s
+WHERE feed = ANY(%(feeds)s) AND NOT deliberate AND stopped_at > now() - interval '1 minute'

@@ -33,12 +33,6 @@ WHERE g.id = %(id)s AND g.filled_at IS NULL AND NOT EXISTS (
     )
 )
 
--- name: try_lock_filling
-SELECT pg_try_advisory_lock(hashtext('candleworks.fill_gaps'), hashtext(%(symbol)s))
-
--- name: unlock_filling
-SELECT pg_advisory_unlock(hashtext('candleworks.fill_gaps'), hashtext(%(symbol)s))
-
 -- name: fillable_spans
 -- What of [start, stop) lies in the symbol's sessions and is not older than the ticks that retention has left.
 SELECT lower(r), upper(r)

@@ -104,7 +104,6 @@ def test_a_feed_that_somebody_else_took_is_let_go(
     settings: Settings, dsn: str, vendor: Vendor, connection: Connection
 ) -> None:
     """When it was lost with the connection; what came meanwhile stays on disk for the next start."""
-    take = "SELECT pg_advisory_lock(hashtext('candleworks.feed'), hashtext('twelvedata'))"
     waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
     with (
         connect(dsn, "somebody else") as somebody,
@@ -112,14 +111,16 @@ def test_a_feed_that_somebody_else_took_is_let_go(
         streaming(settings, vendor.url, "AAPL") as running,
     ):
         until(lambda: vendor.heard)
-        taking = threads.submit(somebody.execute, take)
+        taking = threads.submit(take_lock, somebody, Lock.FEED, "twelvedata")
         until(lambda: only_row(connection, waiting) == (1,))
         connection.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM ({WRITER}) w")
         taking.result(PATIENCE_SECONDS)
         vendor.send(price(NOW))
         with pytest.raises(TerminalError) as caught:
             running.wait()
-    assert str(caught.value).startswith("Feed twelvedata is already being streamed (somebody else, from this machine,")
+    assert str(caught.value).startswith(
+        "Feed twelvedata is already being streamed (candleworks somebody else, from this machine,"
+    )
     assert count(connection) == 0
     with streaming(settings, vendor.url, "AAPL"):
         until(lambda: count(connection) == 1)

@@ -12,7 +12,7 @@ from candleworks.feed.gaps import GapRecorder
 from candleworks.model.gaps import GapNote, Reason, Stop
 from candleworks.model.notices import Notice
 from candleworks.model.trades import MICROSECONDS
-from candleworks.storage.feeds import book as write
+from candleworks.storage.feeds import save_gap_note as write
 
 T = 1_800_000_000 * MICROSECONDS  # 2027-01-15T08:00:00Z
 NOW = int(time.time()) - 100

@@ -12,7 +12,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 
 from candleworks import clock
 from candleworks.settings import load_settings
-from candleworks.storage.lock_owners import Holders
+from candleworks.storage.feeds import FeedLocks
 from flows.support.names import (
     ALREADY_STREAMING,
     DATABASE_LABEL,
@@ -120,7 +120,7 @@ def keeper() -> Keeper:
     return Keeper("pool", load_settings({}), None)
 
 
-def judged(keeper: Keeper, holders: Holders | None, found: FlowRun) -> UUID | None:
+def judged(keeper: Keeper, holders: FeedLocks | None, found: FlowRun) -> UUID | None:
     return keeper._judge("x", [found], DEPLOYMENT, holders).dead
 
 
@@ -128,7 +128,7 @@ def test_a_running_run_whose_lock_nobody_holds_is_dead(keeper: Keeper, monkeypat
     """After a while: a feed loses its lock for some seconds when the database was away."""
     running = run(StateType.RUNNING)
     running.labels[DATABASE_LABEL] = "db"
-    free, held = Holders("db", frozenset()), Holders("db", frozenset({"x"}))
+    free, held = FeedLocks("db", frozenset()), FeedLocks("db", frozenset({"x"}))
     start = clock.monotonic()
     assert judged(keeper, free, running) is None
     monkeypatch.setattr(clock, "monotonic", lambda: start + DEAD_AFTER_SECONDS + 1)
@@ -142,7 +142,7 @@ def test_a_run_whose_process_has_vanished_is_dead_at_once(keeper: Keeper) -> Non
     """A worker of the same machine knows; another execution of the run, or one elsewhere, is not judged by it."""
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         gone.wait()
-    free = Holders("db", frozenset())
+    free = FeedLocks("db", frozenset())
     label = str(process_label(1)[PROCESS_LABEL])
     vanished = label.replace(f" {os.getpid()} ", f" {gone.pid} ")
     verdicts = {}
@@ -160,10 +160,10 @@ def test_only_who_can_ask_the_run_s_database_judges_it(keeper: Keeper, monkeypat
     """Not with another database, not while it is away, and never a run that lives in this worker."""
     running = run(StateType.RUNNING)
     running.labels[DATABASE_LABEL] = "db"
-    free = Holders("db", frozenset())
+    free = FeedLocks("db", frozenset())
     times = iter(range(0, 10_000, 1000))
     monkeypatch.setattr(clock, "monotonic", lambda: float(next(times)))
-    for holders in (Holders("other", frozenset()), None):
+    for holders in (FeedLocks("other", frozenset()), None):
         assert [judged(keeper, holders, running) for _ in range(2)] == [None, None]
     keeper.local.add(running.id)
     assert [judged(keeper, free, running) for _ in range(2)] == [None, None]
@@ -178,9 +178,9 @@ def test_a_suspended_run_waits_for_a_person(keeper: Keeper, monkeypatch: pytest.
     times = iter(range(0, 10_000, 1000))
     monkeypatch.setattr(clock, "monotonic", lambda: float(next(times)))
     for _ in range(2):
-        verdict = keeper._judge("x", [suspended], DEPLOYMENT, Holders("db", frozenset()))
+        verdict = keeper._judge("x", [suspended], DEPLOYMENT, FeedLocks("db", frozenset()))
         assert verdict == Verdict(note="an operator suspended it in Prefect; resume its run to stream again")
-    both = keeper._judge("x", [running, suspended], DEPLOYMENT, Holders("db", frozenset({"x"})))
+    both = keeper._judge("x", [running, suspended], DEPLOYMENT, FeedLocks("db", frozenset({"x"})))
     assert both == Verdict()
 
 
@@ -192,7 +192,7 @@ def test_of_two_runs_that_say_they_stream_the_earlier_is_dead(keeper: Keeper, mo
         each.labels[DATABASE_LABEL] = "db"
     times = iter(range(0, 10_000, 1000))
     monkeypatch.setattr(clock, "monotonic", lambda: float(next(times)))
-    held = Holders("db", frozenset({"x"}))
+    held = FeedLocks("db", frozenset({"x"}))
     verdicts = [keeper._judge("x", [later, earlier], DEPLOYMENT, held).dead for _ in range(2)]
     assert verdicts == [None, earlier.id]
 
@@ -200,7 +200,7 @@ def test_of_two_runs_that_say_they_stream_the_earlier_is_dead(keeper: Keeper, mo
 def test_a_run_that_was_cancelled_before_it_began_is_cancelled(keeper: Keeper) -> None:
     """Prefect kills its process and leaves the run as it is."""
     cancelling = run(StateType.CANCELLING, age=STUCK_AFTER_SECONDS - 1)
-    holders = Holders("db", frozenset())
+    holders = FeedLocks("db", frozenset())
     assert judged(keeper, holders, cancelling) is None
     assert cancelling.state
     cancelling.state.timestamp = NOW - timedelta(seconds=STUCK_AFTER_SECONDS + 1)
@@ -212,7 +212,7 @@ def test_a_run_that_was_cancelled_before_it_began_is_cancelled(keeper: Keeper) -
 
 def test_a_run_that_never_began_is_given_up(keeper: Keeper) -> None:
     """Its worker was killed between taking it and starting it."""
-    free = Holders("db", frozenset())
+    free = FeedLocks("db", frozenset())
     assert judged(keeper, free, run(StateType.PENDING, age=STUCK_AFTER_SECONDS - 30)) is None
     stuck = run(StateType.PENDING, age=STUCK_AFTER_SECONDS + 30)
     assert judged(keeper, free, stuck) == stuck.id

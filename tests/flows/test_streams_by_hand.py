@@ -13,7 +13,7 @@ import yaml
 from candleworks.database.connection import connect
 from candleworks.database.engine import Engine
 from candleworks.simulate import running_simulator
-from candleworks.storage.lock_owners import read_holders
+from candleworks.storage.feeds import read_feed_locks
 from flows.support.deploy import POOL
 from tests.acceptance.orchestra import Orchestra, Run, orchestra, place
 from tests.feed.streaming import until
@@ -91,7 +91,7 @@ class Hand:
     def streams(self) -> int | None:
         """How many streams there are; null while Prefect, the processes and the database do not agree."""
         with connect(self.dsn) as connection:
-            held = self.feed in read_holders(connection, [self.feed]).held
+            held = self.feed in read_feed_locks(connection, [self.feed]).locked
         runs = self.runs()
         going = [run for run in runs if run.type in {"RUNNING", "PENDING", "CANCELLING"}]
         processes = {run.pid for run in runs if run.pid and psutil.pid_exists(run.pid)}

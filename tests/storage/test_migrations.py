@@ -14,6 +14,7 @@ from psycopg.conninfo import make_conninfo
 from candleworks.clock import monotonic
 from candleworks.database.connection import Connection, connect, describe
 from candleworks.database.engine import Engine
+from candleworks.database.locks import Lock, lock_transaction
 from candleworks.database.migrations import migrate, read_migrations
 from candleworks.errors import TerminalError
 from candleworks.settings import load_settings
@@ -191,7 +192,7 @@ def test_a_migration_waits_for_another_one(empty_dsn: str) -> None:
         connect(empty_dsn, autocommit=False) as first,
         connect(empty_dsn) as observer,
     ):
-        first.execute("SELECT pg_advisory_xact_lock(7164801233)")
+        lock_transaction(first, Lock.MIGRATIONS)
         second = executor.submit(migrate, empty_dsn, load_settings({}))
         wait_for_a_lock(observer, "migrate")
         assert schema(empty_dsn) == []

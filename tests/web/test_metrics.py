@@ -14,8 +14,8 @@ from candleworks import __version__, clock
 from candleworks.candles.refresh import refresh
 from candleworks.database.connection import Connection
 from candleworks.database.queries import query
-from candleworks.storage import ingest_stats as statistics
-from candleworks.storage.ingest_stats import IngestStats
+from candleworks.storage import feeds as statistics
+from candleworks.storage.feeds import IngestStats
 from tests.web.conftest import MONDAY, Store, every_minute, serving
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
