@@ -12,6 +12,7 @@ import pytest
 
 from candleworks.database.connection import Connection, connect
 from candleworks.database.engine import Engine
+from candleworks.database.locks import Lock, take_lock
 from candleworks.errors import TerminalError
 from candleworks.settings import Settings
 from candleworks.simulate import running_simulator
@@ -40,7 +41,7 @@ MARKS = "SELECT feed, sequence > 12 FROM candleworks.feed_marks"
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait half a second for a feed that somebody has."""
-    monkeypatch.setattr(feeds, "HOLD_WAIT_MS", 500)
+    monkeypatch.setattr(feeds, "LOCK_WAIT_MS", 500)
 
 
 def elsewhere(settings: Settings, home: Path) -> Settings:

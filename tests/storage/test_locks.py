@@ -56,7 +56,7 @@ def test_another_session_cannot_have_a_lock(dsn: str) -> None:
     with connect(dsn, "the owner") as owner, connect(dsn) as other, locked(owner, Lock.FEED, "x"):
         with try_locked(other, Lock.FEED, "x") as taken:
             assert not taken
-        with pytest.raises(LockTimeoutError, match="^the lock FEED x is held by another session$"):
+        with pytest.raises(LockTimeoutError, match="the lock FEED x is held by another session"):
             take_lock(other, Lock.FEED, "x", wait_ms=100)
         found = lock_owner(other, Lock.FEED, "x")
         assert found is not None
