@@ -1,6 +1,6 @@
-"""Reads a YAML document that may have been written by anybody: what cannot be a configuration is refused early.
+"""Reads a YAML document from an untrusted source; what cannot be a configuration is rejected early.
 
-The parser's events are looked at before anything is built from them: PyYAML recurses once per level (3,000 brackets end
+The parser's events are checked before anything is built from them: PyYAML recurses once per level (3,000 brackets end
 in a RecursionError, 100,000 in a crash of libyaml's binding), keeps the last of two equal keys, and expands
 aliases and merge keys without bound.
 """
@@ -32,11 +32,11 @@ _TAGS = (None, "!", "tag:yaml.org,2002:str")
 
 
 class DocumentError(ValueError):
-    """The document is not usable; the text says why and where, without its name."""
+    """The document is invalid; the text says why and where, without its name."""
 
 
 class _Loader(BaseLoader):
-    """Leaves dates as text: no setting is one, and 2026-99-99 would be an error of its own kind."""
+    """Keeps dates as strings: no setting is a date, and 2026-99-99 would raise an error of its own."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -46,7 +46,7 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def read_document(text: str) -> Any:
-    """Return what the document holds, None for an empty one; raises DocumentError."""
+    """Return the content of the document, None for an empty one; raises DocumentError."""
     try:
         _inspect(text)
         return yaml.load(text, _Loader)  # noqa: S506 - a safe loader with fewer resolvers
@@ -55,7 +55,7 @@ def read_document(text: str) -> Any:
     except DocumentError:
         raise
     except ValueError as error:  # such as a number of 5,000 digits
-        raise DocumentError(f"holds a value that cannot be read ({_words(error)})") from None
+        raise DocumentError(f"has an invalid value ({_words(error)})") from None
 
 
 def _words(error: Exception) -> str:
@@ -74,7 +74,7 @@ class _Collection:
 
 
 def _inspect(text: str) -> None:
-    """Refuse what would be too deep, too large once its aliases are expanded, ambiguous, or typed by a tag."""
+    """Raise DocumentError for deep nesting, too many values once aliases are expanded, duplicate keys and tags."""
     sizes: dict[str, int] = {}
     open_collections = [_Collection(mapping=False, anchor=None)]
     for event in yaml.parse(text, _Loader):
@@ -100,19 +100,19 @@ def _add(parent: _Collection, values: int, anchor: str | None, sizes: dict[str, 
     parent.children += 1
     parent.values += values
     if parent.values > MAX_VALUES:
-        raise DocumentError(f"holds more than {MAX_VALUES:,} values with its aliases expanded")
+        raise DocumentError(f"has more than {MAX_VALUES:,} values once its aliases are expanded")
 
 
 def _size(sizes: dict[str, int], alias: AliasEvent) -> int:
     if alias.anchor not in sizes:
-        raise DocumentError(f"has an alias *{alias.anchor} to something that is not complete before it{_place(alias)}")
+        raise DocumentError(f"has the alias *{alias.anchor} without a complete anchor before it{_place(alias)}")
     return sizes[alias.anchor]
 
 
 def _check_tag(event: NodeEvent) -> None:
     tag = getattr(event, "tag", None)
     if tag not in _TAGS:
-        raise DocumentError(f"has the tag {tag}{_place(event)}, where only !!str is allowed")
+        raise DocumentError(f"has the tag {tag}{_place(event)}, and only !!str is allowed")
 
 
 def _check_key(parent: _Collection, event: NodeEvent) -> None:
@@ -120,7 +120,7 @@ def _check_key(parent: _Collection, event: NodeEvent) -> None:
         return
     line = _line(event)
     if event.value in parent.lines:
-        raise DocumentError(f"has the key {event.value} twice, in lines {parent.lines[event.value]} and {line}")
+        raise DocumentError(f"has the duplicate key {event.value} in lines {parent.lines[event.value]} and {line}")
     parent.lines[event.value] = line
 
 

@@ -1,4 +1,4 @@
-"""Reads the file and the environment, and says what is wrong with them."""
+"""Reads the configuration file and the environment, and reports what is invalid."""
 
 import os
 import reprlib
@@ -37,15 +37,15 @@ CONFIG_FILE = "candleworks.yaml"
 MAX_FILE_BYTES = 16_777_216
 MAX_SHOWN_CHARACTERS = 200
 _SECRETS = frozenset({"dsn", "api_key", "alert_urls", "reader_password"})
-_TEXT = "a text (in quotes where YAML takes it for something else)"
-# What is allowed where pydantic says it in the terms of a programmer; the rest of its messages are used as they are.
-_ALLOWED = {
+_STRING = "a string (quoted where YAML would read another type)"
+# What is expected, where pydantic says so in the terms of Python; its other messages are used as they are.
+_EXPECTED = {
     "bool_parsing": "true or false",
-    "string_type": _TEXT,
-    "invalid_key": _TEXT,
+    "string_type": _STRING,
+    "invalid_key": _STRING,
     "tuple_type": "a list",
-    "dict_type": "keys with values",
-    "too_short": "a list of at least {min_length}",
+    "dict_type": "a mapping",
+    "too_short": "a list with at least {min_length} item",
     "literal_error": "{expected}",
 }
 
@@ -53,7 +53,7 @@ _ALLOWED = {
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the environment and the YAML file it names (default `candleworks.yaml`, which may be absent).
 
-    Raises ConfigurationError that names the key's path, the value and what is allowed.
+    Raises ConfigurationError with the path of the key, its value and what is expected.
     """
     environment = os.environ if environment is None else environment
     from_environment = {key: environment[name] for name, key in ENVIRONMENT.items() if environment.get(name)}
@@ -87,13 +87,15 @@ def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise ConfigurationError(f"The configuration {path} is {_shown(content)}, allowed are keys such as `feeds:`.")
+        raise ConfigurationError(
+            f"The configuration {path} is {_shown(content)}, expected a mapping with keys such as `feeds:`."
+        )
     return content
 
 
 def _text(path: Path) -> str:
     with path.open("rb") as file:
-        content = file.read(MAX_FILE_BYTES + 1)  # it may be a device without an end
+        content = file.read(MAX_FILE_BYTES + 1)  # it may be a device that never ends
     if len(content) > MAX_FILE_BYTES:
         raise DocumentError(f"is larger than {MAX_FILE_BYTES:,} bytes")
     try:
@@ -104,19 +106,19 @@ def _text(path: Path) -> str:
 
 def _explain(error: ValidationError, source: str) -> str:
     problem = error.errors(include_url=False)[0]
-    keys = [part for part in problem["loc"] if part not in ("[key]", PLAIN, OBJECT)]  # pydantic's marks
+    keys = [part for part in problem["loc"] if part not in ("[key]", PLAIN, OBJECT)]  # added by pydantic
     path, section = _path(keys), _path(keys[:-1])
     if source == "the environment":
         path = {key: name for name, key in ENVIRONMENT.items()}.get(path, path)
     if problem["type"] == "extra_forbidden":
-        return f"{source}: {path} is no known key, allowed here are {_keys_at(keys[:-1])}."
+        return f"{source}: unknown key {path}, expected one of {_keys_at(keys[:-1])}."
     if problem["type"] == "missing":
-        return f"{source}: {path} is missing, it is required in {section}."
+        return f"{source}: the key {path} is required: add it."
     value = "(secret)" if keys[0] in _SECRETS else _shown(problem["input"])
     if problem["type"] == "invalid_key" or "[key]" in problem["loc"]:
-        place = f"of {section}" if section else "at the top"
-        return f"{source}: the key {_shown(problem['input'])} {place} is not allowed, allowed is {_allowed(problem)}."
-    return f"{source}: {path} is {value}, allowed is {_allowed(problem)}."
+        place = f" in {section}" if section else ""
+        return f"{source}: invalid key {_shown(problem['input'])}{place}, expected {_expected(problem)}."
+    return f"{source}: {path} is {value}, expected {_expected(problem)}."
 
 
 def _path(keys: Sequence[int | str]) -> str:
@@ -144,28 +146,30 @@ def _cut(text: str) -> str:
     return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}..."
 
 
-def _allowed(problem: ErrorDetails) -> str:
+def _expected(problem: ErrorDetails) -> str:
     kind = problem["type"]
     if kind == "model_type":
-        return f"a section with the keys {_keys_at(problem['loc'])}"
+        return f"a mapping with the keys {_keys_at(problem['loc'])}"
     if kind.startswith(("int_", "float_", "greater_", "less_")):
         return _range(_model_at(problem["loc"][:-1]).model_fields[str(problem["loc"][-1])])
-    if kind in _ALLOWED:
-        return _ALLOWED[kind].format_map(problem.get("ctx", {}))
+    if kind in _EXPECTED:
+        return _EXPECTED[kind].format_map(problem.get("ctx", {}))
     return problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
 
 
 def _range(field: FieldInfo) -> str:
-    """Say which numbers a field takes; every number has a lower bound here, and most an upper one."""
+    """Describe the range of a number; each has a lower bound, and most have an upper one."""
     bounds = {type(bound): bound for bound in field.metadata}
     text = "a number" if field.annotation is float else "a whole number"
     if Gt in bounds:
-        return f"{text} above {bounds[Gt].gt:,} and at most {bounds[Le].le:,}"
-    return f"{text} from {bounds[Ge].ge:,} " + (f"to {bounds[Le].le:,}" if Le in bounds else "up")
+        return f"{text} greater than {bounds[Gt].gt:,} and at most {bounds[Le].le:,}"
+    if Le in bounds:
+        return f"{text} from {bounds[Ge].ge:,} to {bounds[Le].le:,}"
+    return f"{text} of at least {bounds[Ge].ge:,}"
 
 
 def _keys_at(path: Sequence[int | str]) -> str:
-    """Name the keys that may stand at `path` of the file."""
+    """List the keys that are valid at `path` of the file."""
     model = _model_at(path) if path else File
     return ", ".join(sorted(model.model_fields))
 

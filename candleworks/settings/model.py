@@ -32,13 +32,13 @@ class File(Section):
     def _distinct_names(cls, feeds: tuple[Feed, ...]) -> tuple[Feed, ...]:
         names = [feed.name for feed in feeds]
         if len(set(names)) != len(names):
-            raise ValueError(f"a name of its own for each feed (the names are {', '.join(names)})")
+            raise ValueError(f"a unique name for each feed (the names are {', '.join(names)})")
         return feeds
 
     @field_validator("feeds")
     @classmethod
     def _each_symbol_in_one_feed(cls, feeds: tuple[Feed, ...]) -> tuple[Feed, ...]:
-        """Two feeds would store each tick of it twice; `store_as` tells two listings apart."""
+        """Two feeds would store each tick of it twice; `store_as` distinguishes two listings."""
         found: dict[str, str] = {}
         for feed in feeds:
             if shared := sorted(name for name in feed.names if name in found):
@@ -85,31 +85,31 @@ class Settings(File):
         try:
             return path.expanduser().resolve() if path else None
         except RuntimeError:
-            raise ValueError("a directory, and ~ only for users that exist") from None
+            raise ValueError("a directory, with ~ only for an existing user") from None
 
     @field_validator("alert_urls", mode="before")
     @classmethod
     def _addresses(cls, addresses: object) -> object:
         if not isinstance(addresses, str):
             return addresses
-        # A comma may stand inside an address: only one before the next address divides.
+        # A URL may contain commas: only one before the next URL separates.
         parts = re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)", addresses.strip(", \t\r\n"))
         if not all(re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://\S+", part) for part in parts):
-            raise ValueError("addresses of apprise such as json://host/path, separated by commas")
+            raise ValueError("comma-separated Apprise URLs such as json://host/path")
         return parts
 
     @property
     def page_url(self) -> str:
-        """The address of the page that `candleworks serve` serves, without a slash at its end."""
+        """The URL of the page that `candleworks serve` serves, without a trailing slash."""
         return (self.alerts.page_url or f"http://127.0.0.1:{self.web_port}").rstrip("/")
 
     @property
     def simulated(self) -> bool:
-        """Whether `up` has to bring its own feed: no key, and no other address to get ticks from."""
+        """Whether `up` has to simulate the feed: there is neither a key nor another URL to get ticks from."""
         return self.api_key is None and self.feed_url == VENDOR_FEED_URL
 
     def feed(self, name: str | None) -> Feed:
-        """Return the feed called `name`, or the only one; UsageError when that is not clear."""
+        """Return the feed called `name`, or the only one; ConfigurationError for an unknown or ambiguous name."""
         if name is None and len(self.feeds) == 1:
             return self.feeds[0]
         for feed in self.feeds:

@@ -1,4 +1,4 @@
-"""The kinds of values that settings have, and what is allowed for each."""
+"""The types of settings and their valid values."""
 
 import re
 from collections.abc import Callable
@@ -37,14 +37,14 @@ def _silence_seconds(value: object) -> int:
 
 
 def _url(scheme: str, allowed: str) -> Callable[[str], str]:
-    """Take a URL of `scheme` or its secure form as RFC 3986 writes it: no spaces, whole escapes, a host, a port."""
+    """Return a validator of URLs of `scheme` or its secure form, as RFC 3986 defines them."""
     form = re.compile(rf"(?i:{scheme}s?)://[^/?#@\s](?:[!-$&-~]|%[0-9a-fA-F]{{2}})*")
 
     def check(text: str) -> str:
         try:
             parts = urlsplit(text)
             usable = bool(form.fullmatch(text) and parts.hostname and parts.port != 0)
-        except ValueError:  # a port that is none, or brackets around what is no address
+        except ValueError:  # an invalid port, or brackets around an invalid address
             usable = False
         if not usable:
             raise ValueError(allowed)
@@ -53,12 +53,12 @@ def _url(scheme: str, allowed: str) -> Callable[[str], str]:
     return check
 
 
-Name = Annotated[str, matching("[a-z0-9][a-z0-9-]{0,39}", "up to 40 of a-z, 0-9 and -, not beginning with -")]
+Name = Annotated[str, matching("[a-z0-9][a-z0-9-]{0,39}", "up to 40 characters of a-z, 0-9 and -, not starting with -")]
 Symbol = Annotated[
     str,
     matching(
         "[A-Za-z0-9][A-Za-z0-9./:^_-]{0,31}",
-        "up to 32 letters, digits and . / : ^ _ -, beginning with a letter or digit",
+        "up to 32 letters, digits and . / : ^ _ -, starting with a letter or digit",
     ),
 ]
 VendorSymbol = Annotated[Symbol, AfterValidator(str.upper)]  # as the vendor writes them; it knows no others

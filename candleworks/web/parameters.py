@@ -38,7 +38,7 @@ class BadParameterError(ValueError):
     """A parameter is unknown, missing or wrong; the text says what is allowed."""
 
     def __init__(self, name: str, value: object, allowed: str) -> None:
-        super().__init__(f"The parameter {name} is {value!r}, allowed is {allowed}.")
+        super().__init__(f"The parameter {name} is {value!r}, expected {allowed}.")
 
 
 def read_range(

@@ -198,8 +198,8 @@ def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load_settings({"CANDLEWORKS_ALERT_URLS": text})
     assert str(caught.value) == (
-        "the environment: CANDLEWORKS_ALERT_URLS is (secret), allowed is addresses of apprise such as json://host/path,"
-        " separated by commas."
+        "the environment: CANDLEWORKS_ALERT_URLS is (secret), expected comma-separated Apprise URLs such as"
+        " json://host/path."
     )
 
 

@@ -140,7 +140,7 @@ def test_a_hangup_signal_reads_the_configuration_again(
             until(lambda: first.heard and second.heard)
             (tmp_path / "candleworks.yaml").write_text("feeds: [{symbols: 7}]")
             running.process.send_signal(signal.SIGHUP)
-            until(lambda: running.says("feeds.0.symbols is 7, allowed is a list. Everything goes on as it was."))
+            until(lambda: running.says("feeds.0.symbols is 7, expected a list. Everything goes on as it was."))
             configure(tmp_path, stocks)
             running.process.send_signal(signal.SIGHUP)
             until(lambda: running.says("'coins' in the configuration: choose one of stocks. The feed keeps its"))

@@ -48,22 +48,22 @@ def test_a_calendar_of_ones_own_changes_the_class(tmp_path: Path) -> None:
     [
         (
             "{ticks: {symbols: {AAPL: {jump_percent: -1}}}}",
-            "quality.ticks.symbols.AAPL.jump_percent is -1, allowed is a number above 0 and at most 10,000.",
+            "quality.ticks.symbols.AAPL.jump_percent is -1, expected a number greater than 0 and at most 10,000.",
         ),
         (
             "{candles: {classes: {crypto: {max_empty: 3}}}}",
             (
-                "quality.candles.classes.crypto.max_empty is no known key,"
-                " allowed here are bar_tolerance_percent, max_empty_minutes."
+                "unknown key quality.candles.classes.crypto.max_empty,"
+                " expected one of bar_tolerance_percent, max_empty_minutes."
             ),
         ),
         (
             "{ticks: {classes: {bond: {jump_percent: 1}}}}",
-            "the key 'bond' of quality.ticks.classes is not allowed, allowed is 'stock', 'crypto' or 'forex'.",
+            "invalid key 'bond' in quality.ticks.classes, expected 'stock', 'crypto' or 'forex'.",
         ),
         (
             "{system: {max_lag_ms: 0}}",
-            "quality.system.max_lag_ms is 0, allowed is a whole number from 1 to 86,400,000.",
+            "quality.system.max_lag_ms is 0, expected a whole number from 1 to 86,400,000.",
         ),
     ],
 )

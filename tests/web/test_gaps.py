@@ -115,5 +115,5 @@ def test_gaps_of_nothing_are_not_found(client: httpx.Client) -> None:
     answer = client.get("/gaps.json", params={"symbol": "AAPL", "period": "1m"})
     assert (answer.status_code, answer.json()["error"]) == (
         400,
-        "The parameter period is '1m', allowed is one of the parameters symbol, from, to, limit instead.",
+        "The parameter period is '1m', expected one of the parameters symbol, from, to, limit instead.",
     )

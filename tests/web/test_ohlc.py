@@ -53,15 +53,15 @@ def test_csv_writes_times_as_its_reader_wants_them(
 @pytest.mark.parametrize(
     ("address", "text"),
     [
-        ("/ohlc.csv?symbol=A&time_format=d3", "The parameter time_format is 'd3', allowed is iso, sql or unix."),
+        ("/ohlc.csv?symbol=A&time_format=d3", "The parameter time_format is 'd3', expected iso, sql or unix."),
         (
             "/ohlc.csv?symbol=A&time_format=sql&time_format=iso",
-            "The parameter time_format is 'sql, iso', allowed is one value.",
+            "The parameter time_format is 'sql, iso', expected one value.",
         ),
         (
             "/ohlc.json?symbol=A&time_format=sql",
             (
-                "The parameter time_format is 'sql', allowed is one of the parameters"
+                "The parameter time_format is 'sql', expected one of the parameters"
                 " symbol, period, from, to, price, limit instead."
             ),
         ),
@@ -237,7 +237,7 @@ def test_a_known_symbol_without_candles_is_empty(client: httpx.Client, connectio
 
 def test_a_wrong_parameter_is_a_bad_request(client: httpx.Client) -> None:
     """400 with the sentence, as text for CSV and as JSON for JSON."""
-    sentence = "The parameter limit is '50001', allowed is a whole number from 1 to 50000."
+    sentence = "The parameter limit is '50001', expected a whole number from 1 to 50000."
     as_csv = client.get("/ohlc.csv", params={"symbol": "AAPL", "limit": "50001"})
     assert (as_csv.status_code, as_csv.text) == (400, f"{sentence}\n")
     as_json = client.get("/ohlc.json", params={"symbol": "AAPL", "limit": "50001"})
@@ -256,7 +256,7 @@ def test_what_cannot_be_a_symbol_is_a_bad_request(client: httpx.Client, symbol: 
     """The sentence repeats no more than the beginning of an absurdly long one."""
     answer = client.get("/ohlc.csv", params={"symbol": symbol})
     assert answer.status_code == 400
-    assert answer.text.endswith(", allowed is a symbol that /symbols lists, such as AAPL.\n")
+    assert answer.text.endswith(", expected a symbol that /symbols lists, such as AAPL.\n")
     assert len(answer.text) < 200
 
 

@@ -368,12 +368,12 @@ def test_a_lost_server_is_visible_and_found_again(browser: Browser, dsn: str, st
     ("query", "sentence"),
     [
         ("symbol=NOPE", "The symbol 'NOPE' is not stored: /symbols lists those that are."),
-        ("symbol=AAPL&price=last", "The parameter price is 'last', allowed is trade, bid, ask or mid."),
+        ("symbol=AAPL&price=last", "The parameter price is 'last', expected trade, bid, ask or mid."),
         ("symbol=AAPL&price=bid", "No bid candles of AAPL are stored."),
         (
             "symbol=AAPL&period=1s",
             (
-                "The parameter period is '1s', allowed is a number and a unit of m, h, d, w or mo,"
+                "The parameter period is '1s', expected a number and a unit of m, h, d, w or mo,"
                 " such as 1m, 90m, 1h, 1d, 1w or 1mo, up to 10 years."
             ),
         ),

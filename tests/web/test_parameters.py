@@ -52,7 +52,7 @@ def test_another_period_is_refused(text: str) -> None:
     with pytest.raises(BadParameterError) as refusal:
         read_period(text)
     assert str(refusal.value) == (
-        f"The parameter period is {text!r}, allowed is a number and a unit of m, h, d, w or mo,"
+        f"The parameter period is {text!r}, expected a number and a unit of m, h, d, w or mo,"
         " such as 1m, 90m, 1h, 1d, 1w or 1mo, up to 10 years."
     )
 
@@ -76,41 +76,41 @@ def test_times_are_iso_or_epoch_seconds(text: str, moment: datetime) -> None:
 @pytest.mark.parametrize(
     ("items", "sentence"),
     [
-        ([], "The parameter symbol is '', allowed is a symbol that /symbols lists, such as AAPL."),
+        ([], "The parameter symbol is '', expected a symbol that /symbols lists, such as AAPL."),
         (
             [("symbol", "A"), ("from", "2022")],
             (
-                "The parameter from is '2022', allowed is an ISO 8601 date or time such as 2026-11-20 or"
+                "The parameter from is '2022', expected an ISO 8601 date or time such as 2026-11-20 or"
                 " 2026-11-20T14:30:00Z (UTC unless it says otherwise) or seconds since 1970 with 9 or 10 digits."
             ),
         ),
         (
             [("symbol", "A"), ("to", "0001-01-01")],
-            "The parameter to is '0001-01-01', allowed is a time from 1900 to 2199.",
+            "The parameter to is '0001-01-01', expected a time from 1900 to 2199.",
         ),
         (
             [("symbol", "A"), ("from", "2022-10-20"), ("to", "2022-10-19")],
-            "The parameter from is '2022-10-20', allowed is a time before the parameter to, which is 2022-10-19.",
+            "The parameter from is '2022-10-20', expected a time before the parameter to, which is 2022-10-19.",
         ),
-        ([("symbol", "A"), ("price", "Bid")], "The parameter price is 'Bid', allowed is trade, bid, ask or mid."),
-        ([("symbol", "A"), ("price", "")], "The parameter price is '', allowed is trade, bid, ask or mid."),
-        ([("symbol", "A"), ("limit", "0")], "The parameter limit is '0', allowed is a whole number from 1 to 50000."),
+        ([("symbol", "A"), ("price", "Bid")], "The parameter price is 'Bid', expected trade, bid, ask or mid."),
+        ([("symbol", "A"), ("price", "")], "The parameter price is '', expected trade, bid, ask or mid."),
+        ([("symbol", "A"), ("limit", "0")], "The parameter limit is '0', expected a whole number from 1 to 50000."),
         (
             [("symbol", "A"), ("limit", "1e3")],
-            "The parameter limit is '1e3', allowed is a whole number from 1 to 50000.",
+            "The parameter limit is '1e3', expected a whole number from 1 to 50000.",
         ),
         (
             [("symbol", "A"), ("limit", "50001")],
-            "The parameter limit is '50001', allowed is a whole number from 1 to 50000.",
+            "The parameter limit is '50001', expected a whole number from 1 to 50000.",
         ),
         (
             [("symbol", "A"), ("perod", "5m")],
             (
-                "The parameter perod is '5m', allowed is one of the parameters symbol, period, from, to, price, limit"
+                "The parameter perod is '5m', expected one of the parameters symbol, period, from, to, price, limit"
                 " instead."
             ),
         ),
-        ([("symbol", "A"), ("symbol", "B")], "The parameter symbol is 'A, B', allowed is one value."),
+        ([("symbol", "A"), ("symbol", "B")], "The parameter symbol is 'A, B', expected one value."),
     ],
 )
 def test_a_wrong_parameter_is_named_with_what_is_allowed(items: list[tuple[str, str]], sentence: str) -> None:
@@ -121,6 +121,6 @@ def test_a_wrong_parameter_is_named_with_what_is_allowed(items: list[tuple[str, 
 
 def test_a_list_of_gaps_has_fewer_parameters() -> None:
     """The sentence names those that there are."""
-    sentence = "The parameter period is '1m', allowed is one of the parameters symbol, from, to, limit instead."
+    sentence = "The parameter period is '1m', expected one of the parameters symbol, from, to, limit instead."
     with pytest.raises(BadParameterError, match=f"^{re.escape(sentence)}$"):
         read_gap_range([("symbol", "A"), ("period", "1m")])
