@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from candleworks.database.connection import describe
-from candleworks.database.schema import plan
+from candleworks.database.migrations import plan_migration
 from candleworks.database.server import database, has_database
 from candleworks.runtime.database import create_if_empty, prepare
 from candleworks.settings import Settings, load_settings
@@ -39,7 +39,7 @@ def _show_plan(settings: Settings) -> None:
         typer.echo(f"There is no database in {settings.home} yet: migrate would make one there.")
         return
     with database(settings) as connection_string:
-        found = plan(connection_string)
+        found = plan_migration(connection_string)
     for name in found.pending:
         typer.echo(f"would apply {name}")
     for table, rows in found.adopted.items():

@@ -1,1 +1,1 @@
-"""The server: connections, the embedded PostgreSQL, the two engines, migrations and maintenance."""
+"""The server: connections, the embedded PostgreSQL, the two engines, migrations and profiles and locks."""

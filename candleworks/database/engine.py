@@ -1,4 +1,4 @@
-"""Which of the two engines a database runs on: detected, never configured."""
+"""The two engines, one of which every database runs on: detected, never configured."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -8,25 +8,25 @@ import psycopg
 from candleworks.database.connection import Connection
 
 COMMUNITY_LICENCE = "timescale"
-OLDEST_VERSION = (2, 28)  # refreshes of one window at once, and drops that leave the candles alone
+OLDEST_VERSION = (2, 28)  # refreshes one window at once, and keeps candles when chunks are dropped
 
 
 class Engine(StrEnum):
-    """How candles are kept: by TimescaleDB's continuous aggregates, or by our own tables."""
+    """Where candles are stored: in TimescaleDB's continuous aggregates, or in our own tables."""
 
     POSTGRES = "postgres"
     TIMESCALE = "timescale"
 
 
-class Detected(NamedTuple):
-    """An engine and, in one sentence, why it is this one."""
+class DetectedEngine(NamedTuple):
+    """An engine, and one sentence that explains the choice."""
 
     engine: Engine
     reason: str
 
 
 def engine_of(connection: Connection) -> Engine:
-    """Return the engine that the database was migrated to; LookupError when it was not migrated yet."""
+    """Return the engine of a migrated database; LookupError before the first migration."""
     row = connection.execute(
         "SELECT split_part(name, '/', 1) FROM public.candleworks_migrations WHERE name NOT LIKE 'common/%' LIMIT 1"
     ).fetchone()
@@ -35,62 +35,64 @@ def engine_of(connection: Connection) -> Engine:
     return Engine(row[0])
 
 
-def detect(connection: Connection) -> Detected:
-    """Tell the best engine that this server can be. Leaves nothing behind."""
+def detect(connection: Connection) -> DetectedEngine:
+    """Return the best engine that this server supports. Leaves nothing behind."""
     available = connection.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'timescaledb'").fetchone()
     if not available:
-        return Detected(Engine.POSTGRES, "TimescaleDB is not installed on this server.")
+        return DetectedEngine(Engine.POSTGRES, "TimescaleDB is not installed on this server.")
     try:
         preloaded = _preloaded(connection)
     except psycopg.errors.InsufficientPrivilege:
-        return Detected(
+        return DetectedEngine(
             Engine.POSTGRES,
-            "TimescaleDB is installed, but this role may not see whether it is loaded: grant it pg_read_all_settings.",
+            "TimescaleDB is installed, but this role cannot see whether it is loaded: grant it pg_read_all_settings.",
         )
     if not preloaded:
-        return Detected(
+        return DetectedEngine(
             Engine.POSTGRES,
-            "TimescaleDB is installed, but shared_preload_libraries does not name it: add it and restart.",
+            "TimescaleDB is installed but not loaded: add it to shared_preload_libraries and restart the server.",
         )
     try:
         with connection.transaction(force_rollback=True):
             connection.execute("SET TRANSACTION READ WRITE")  # the session may be for reading; this is rolled back
             if not _installed(connection):
                 connection.execute("CREATE EXTENSION timescaledb")
-            return _judge(_setting(connection, "timescaledb.license"), _version(connection))
+            return _suitable_engine(_setting(connection, "timescaledb.license"), _version(connection))
     except psycopg.errors.DuplicateFunction:
-        return Detected(
-            Engine.POSTGRES, "TimescaleDB is there now, but this database was set up without it and stays so."
+        return DetectedEngine(
+            Engine.POSTGRES,
+            "TimescaleDB is available now, but this database was created without it and stays on plain PostgreSQL.",
         )
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.FeatureNotSupported):
-        return Detected(
-            Engine.POSTGRES, "TimescaleDB is there, but this role may not create the extension: let a superuser do it."
+        return DetectedEngine(
+            Engine.POSTGRES,
+            "TimescaleDB is available, but this role must not create the extension: have a superuser create it.",
         )
 
 
 def licence_lost(connection: Connection) -> str | None:
-    """Say what is wrong when a database that was set up with TimescaleDB's full licence runs under another one."""
+    """Return an error message when a database with hypertables runs under the Apache licence, else None."""
     licence = _setting(connection, "timescaledb.license")
     if licence == COMMUNITY_LICENCE:
         return None
     return (
-        "The database was set up with TimescaleDB under the licence 'timescale', and the server runs under"
-        f" {licence!r}: set timescaledb.license = 'timescale' and reload it, because ticks cannot be stored like this."
+        "The database was created with TimescaleDB under the licence 'timescale', and the server now runs under"
+        f" {licence!r}, which cannot store ticks: set timescaledb.license = 'timescale' and reload the server."
     )
 
 
-def _judge(licence: str | None, version: str) -> Detected:
+def _suitable_engine(licence: str | None, version: str) -> DetectedEngine:
     if licence != COMMUNITY_LICENCE:
-        return Detected(
+        return DetectedEngine(
             Engine.POSTGRES,
-            f"TimescaleDB runs under the licence {licence!r}, which has no continuous aggregates and no compression:"
+            f"TimescaleDB runs under the licence {licence!r}, which lacks continuous aggregates and compression:"
             " set timescaledb.license = 'timescale' before the first migration to use them.",
         )
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_VERSION:
-        return Detected(
-            Engine.POSTGRES, f"TimescaleDB {version} is too old: 2.28 or newer is used, upgrade the extension."
+        return DetectedEngine(
+            Engine.POSTGRES, f"TimescaleDB {version} is too old: upgrade the extension to 2.28 or newer."
         )
-    return Detected(Engine.TIMESCALE, f"TimescaleDB {version} with the licence 'timescale' is there.")
+    return DetectedEngine(Engine.TIMESCALE, f"TimescaleDB {version} with the licence 'timescale' is available.")
 
 
 def _version(connection: Connection) -> str:
@@ -99,7 +101,7 @@ def _version(connection: Connection) -> str:
 
 
 def _preloaded(connection: Connection) -> bool:
-    """Whether the server loads TimescaleDB; where the extension is in use, it does."""
+    """Whether the server loads TimescaleDB, which it does where the extension exists."""
     if _installed(connection):
         return True
     with connection.transaction():

@@ -1,7 +1,7 @@
-"""Applies the numbered SQL files of `sql/`, each exactly once and whole.
+"""Applies the numbered SQL files of `sql/`, each exactly once, and reports what is pending.
 
-Everything that is pending runs in one transaction behind an advisory lock, so that an interrupted run leaves nothing
-half done and twenty runs at once do the work of one. docs/decisions/0004-migrations.md tells why this is not yoyo.
+All pending files run in one transaction behind an advisory lock, so that an interrupted run leaves nothing behind and
+twenty concurrent runs do the work of one. docs/decisions/0004-migrations.md explains why this is not yoyo.
 """
 
 import hashlib
@@ -9,16 +9,20 @@ import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
-from candleworks.database.adoption import adopt, set_aside
+from psycopg import sql
+
+from candleworks.database.adoption import adopt, adoptable, set_aside
 from candleworks.database.connection import Connection, connect, describe
 from candleworks.database.engine import Engine, detect, engine_of, licence_lost
 from candleworks.database.locks import Lock, lock_transaction
 from candleworks.database.profiles import ADMIN
-from candleworks.database.queries import sql_directory
+from candleworks.database.queries import query, sql_directory
 from candleworks.errors import TerminalError
 from candleworks.settings import Settings
+from candleworks.wording import counted
 
-WORTH_TELLING = "01C01"  # the SQLSTATE of warnings that a migration raises for whoever runs it
+NOTICE_SQLSTATE = "01C01"  # the SQLSTATE of warnings that a migration raises for whoever runs it
+SHOWN_NAMES = 5
 
 _log = logging.getLogger(__name__)
 
@@ -34,16 +38,23 @@ class Migration(NamedTuple):
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
-def migrate(dsn: str, settings: Settings, tell: Callable[[str], None] = _log.info) -> list[str]:
-    """Apply what is pending and return its names in order; harmless to repeat and to run at the same time.
+class MigrationPlan(NamedTuple):
+    """What migrate() would do: the migrations it would apply, and the number of rows of each table it would adopt."""
 
-    Old tables that are in the place of ours are adopted; `tell` is given sentences about that as it goes. Raises
-    TerminalError when they cannot be, when the database does not hold Unicode, when an applied file was changed
-    afterwards, or when the database is newer than this program.
+    pending: list[str]
+    adopted: dict[str, int]
+
+
+def migrate(dsn: str, settings: Settings, report: Callable[[str], None] = _log.info) -> list[str]:
+    """Apply pending migrations and return their names in order; idempotent, also when run concurrently.
+
+    Tables that have the names of ours are adopted; `report` takes one sentence about each step of that. Raises
+    TerminalError when they cannot be adopted, when the encoding is not UTF8, when an applied file was modified, or when
+    the database was migrated by a newer version.
     """
     with connect(dsn, "migrate", profile=ADMIN, autocommit=False) as connection:
         connection.add_notice_handler(
-            lambda notice: tell(notice.message_primary or "") if notice.sqlstate == WORTH_TELLING else None
+            lambda notice: report(notice.message_primary or "") if notice.sqlstate == NOTICE_SQLSTATE else None
         )
         check_encoding(connection)
         lock_transaction(connection, Lock.MIGRATIONS)
@@ -66,18 +77,18 @@ def migrate(dsn: str, settings: Settings, tell: Callable[[str], None] = _log.inf
                 [migration.name, migration.sha256],
             )
         for sentence in adopt(connection, settings, old_tables):
-            tell(sentence)
+            report(sentence)
         return [migration.name for migration in pending]
 
 
 def has_migrations(connection: Connection) -> bool:
-    """Whether any version was ever applied to the database."""
+    """Whether any migration was ever applied to the database."""
     row = connection.execute("SELECT to_regclass('public.candleworks_migrations')").fetchone()
     return row is not None and row[0] is not None
 
 
 def pending_migrations(connection: Connection, engine: Engine) -> list[Migration]:
-    """Return what is to be applied, in order; changes nothing. Raises TerminalError as migrate() does."""
+    """Return the pending migrations in order; only reads. Raises TerminalError as migrate() does."""
     applied: dict[str, str] = {}
     if has_migrations(connection):
         applied = dict(connection.execute("SELECT name, sha256 FROM public.candleworks_migrations").fetchall())
@@ -95,17 +106,17 @@ def read_migrations(engine: Engine) -> list[Migration]:
 
 
 def check_encoding(connection: Connection) -> None:
-    """Raise TerminalError unless the database holds all of Unicode: symbols and names may have any letter."""
+    """Raise TerminalError unless the encoding is UTF8: symbols and names may contain any character."""
     encoding = connection.info.parameter_status("server_encoding")
     if encoding != "UTF8":
         raise TerminalError(
-            f"Database {describe(connection.info.dsn)} has the encoding {encoding}, which cannot hold every name:"
-            " create one with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0, and name it in CANDLEWORKS_DSN."
+            f"The encoding of database {describe(connection.info.dsn)} is {encoding}, and UTF8 is required: create a"
+            " database with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0, and set CANDLEWORKS_DSN to it."
         )
 
 
 def chosen_engine(connection: Connection) -> Engine:
-    """Return the engine once chosen, which a database keeps, else the best one."""
+    """Return the engine of a migrated database, which never changes, else the best one available."""
     if not has_migrations(connection):
         return detect(connection).engine
     try:
@@ -117,13 +128,59 @@ def chosen_engine(connection: Connection) -> Engine:
     return engine
 
 
+def require_schema(connection: Connection) -> None:
+    """Raise TerminalError unless the schema is that of this version; only reads."""
+    database = describe(connection.info.dsn)
+    if not has_migrations(connection):
+        raise TerminalError(f"Database {database} has no candleworks schema: run `candleworks migrate`.")
+    if pending := [migration.name for migration in pending_migrations(connection, engine_of(connection))]:
+        raise TerminalError(
+            f"The schema of database {database} is out of date, {count_migrations(pending)}"
+            f" {'is' if len(pending) == 1 else 'are'} pending ({listed(pending)}): run `candleworks migrate`."
+        )
+
+
+def is_empty(connection: Connection) -> bool:
+    """Whether the database has no relations yet."""
+    row = connection.execute(query("database_is_empty")).fetchone()
+    return row is not None and bool(row[0])
+
+
+def plan_migration(dsn: str) -> MigrationPlan:
+    """Return what migrate() would do, without changing anything; raises TerminalError as it does."""
+    with connect(dsn, "migrate --dry-run", profile=ADMIN) as connection:
+        check_encoding(connection)
+        engine = chosen_engine(connection)
+        with connection.transaction():
+            connection.execute("SET TRANSACTION READ ONLY")
+            pending = pending_migrations(connection, engine)
+            tables = adoptable(connection, [migration.sql for migration in pending])
+            adopted = {table: _count_rows(connection, table) for table in sorted(tables, reverse=True)}
+    return MigrationPlan([migration.name for migration in pending], adopted)
+
+
+def count_migrations(names: list[str]) -> str:
+    return counted(len(names), "migration")
+
+
+def listed(names: list[str]) -> str:
+    """Return all names where they are few, else the first and the last one."""
+    return ", ".join(names) if len(names) <= SHOWN_NAMES else f"{names[0]} to {names[-1]}"
+
+
+def _count_rows(connection: Connection, table: str) -> int:
+    statement = sql.SQL(query("count_rows")).format(table=sql.Identifier(table))
+    row = connection.execute(statement).fetchone()
+    return int(row[0]) if row else 0
+
+
 def _check(connection: Connection, applied: dict[str, str], available: list[Migration]) -> None:
     known = {migration.name: migration.sha256 for migration in available}
     for name, sha256 in applied.items():
         if name not in known:
             raise TerminalError(
-                f"Database {describe(connection.info.dsn)} is newer than this candleworks, which does not know the"
-                f" migration {name}: upgrade candleworks."
+                f"Database {describe(connection.info.dsn)} was migrated by a newer version of candleworks, which added"
+                f" {name}: upgrade candleworks."
             )
         if known[name] != sha256:
-            raise TerminalError(f"The migration {name} was changed after it was applied: restore sql/{name}.sql.")
+            raise TerminalError(f"Migration {name} was modified after it was applied: restore sql/{name}.sql.")

@@ -1,4 +1,4 @@
-"""A database for Prefect beside ours, on a server of one's own."""
+"""A database for Prefect beside ours, on an external server."""
 
 import logging
 
@@ -15,13 +15,13 @@ log = logging.getLogger(__name__)
 
 
 def prefect_database(dsn: str) -> str | None:
-    """Return the address of the database `NAME_prefect`, which is made if it is missing.
+    """Return the URL of the database `NAME_prefect`, which is created if it does not exist.
 
-    None where the server lacks pg_trgm, which Prefect needs, or where we may not make a database: Prefect then keeps
-    its state in a file.
+    None where the server lacks pg_trgm, which Prefect needs, or where our role must not create a database: Prefect then
+    keeps its state in a file.
     """
     with connect(dsn, "prefect database", profile=ADMIN) as connection:
-        row = connection.execute(query("prefect_prospects"), {"suffix": SUFFIX}).fetchone()
+        row = connection.execute(query("prefect_database_state"), {"suffix": SUFFIX}).fetchone()
         name, exists, possible = row or ("", False, False)
         if not possible:
             return None
@@ -29,7 +29,7 @@ def prefect_database(dsn: str) -> str | None:
             try:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
             except psycopg.errors.DuplicateDatabase:
-                log.info("The database %s was made by somebody else meanwhile.", name)
+                log.info("Another process created the database %s meanwhile.", name)
         return _address(connection, name)
 
 

@@ -8,7 +8,7 @@ _HEADER = re.compile(r"^-- name: ([a-z_]+)\n", re.MULTILINE)
 
 
 def sql_directory() -> Path:
-    """Where the SQL files are: beside the package in a checkout, inside it when installed from a wheel."""
+    """Return the directory of the SQL files: beside the package in a checkout, inside it when installed."""
     package = Path(__file__).parent.parent
     installed = package / "_sql"
     return installed if installed.is_dir() else package.parent / "sql"
@@ -27,6 +27,6 @@ def _all_queries() -> dict[str, str]:
         _, *parts = _HEADER.split(path.read_text())
         for name, text in zip(parts[::2], parts[1::2], strict=True):
             if name in queries:
-                raise ValueError(f"The query {name} stands twice in {path.parent}: rename one.")
+                raise ValueError(f"The query name {name} is used twice in {path.parent}: rename one.")
             queries[name] = text.strip()
     return queries

@@ -1,4 +1,4 @@
-"""The role that dashboards read with: it sees the public relations and can change nothing."""
+"""The role that dashboards read with: it can read the public relations, and change nothing."""
 
 from typing import NamedTuple
 
@@ -12,8 +12,8 @@ READER = "candleworks_reader"
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
-class Address(NamedTuple):
-    """Where a database is, in the words of Grafana's data source; `host` is host:port or the directory of a socket."""
+class DataSourceAddress(NamedTuple):
+    """A database as Grafana's data source names it; `host` is host:port, or the directory of a socket."""
 
     host: str
     database: str
@@ -24,28 +24,27 @@ class Address(NamedTuple):
         return self.host.startswith("/")
 
 
-def address_of(dsn: str) -> Address:
+def address_of(dsn: str) -> DataSourceAddress:
     """Return the address in a connection string.
 
-    Grafana knows no sslmode that tries: where none is demanded, only this machine is spoken to in the clear.
+    Grafana has no sslmode "prefer": unless one is required, only connections to this machine are not encrypted.
     """
     parts = {key: str(value) for key, value in conninfo_to_dict(dsn).items()}
     host = parts.get("host", "localhost")
     database = parts.get("dbname") or parts.get("user", "")
     if host.startswith("/"):
-        return Address(host, database, "disable")
+        return DataSourceAddress(host, database, "disable")
     written = f"[{host}]" if ":" in host else host
     demanded = parts.get("sslmode", "prefer")
     tried = "disable" if host in LOOPBACK else "require"
     sslmode = tried if demanded in {"prefer", "allow"} else demanded
-    return Address(f"{written}:{parts.get('port', 5432)}", database, sslmode)
+    return DataSourceAddress(f"{written}:{parts.get('port', 5432)}", database, sslmode)
 
 
 def set_up_reader(connection: Connection, password: str | None = None) -> None:
-    """Make the role, give it its rights in this database, and a password when one is given; harmless to repeat.
+    """Create the role, grant it its privileges in this database, and set its password if given; idempotent.
 
-    Raises TerminalError when there is no such role and none can be made. The server never sees the password itself: it
-    is hashed here.
+    Raises TerminalError when the role does not exist and cannot be created. The password is hashed on the client.
     """
     row = connection.execute("SELECT candleworks.make_reader()").fetchone()
     if row and row[0]:
@@ -58,6 +57,6 @@ def set_up_reader(connection: Connection, password: str | None = None) -> None:
         connection.execute(statement)
     except errors.InsufficientPrivilege:
         raise TerminalError(
-            f"The password of {READER} was not set, because {connection.info.user} may not alter that role:"
-            f" let an administrator run ALTER ROLE {READER} LOGIN PASSWORD '...'."
+            f"Permission denied to set the password of {READER} as {connection.info.user}:"
+            f" have an administrator run ALTER ROLE {READER} LOGIN PASSWORD '...'."
         ) from None

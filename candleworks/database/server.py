@@ -17,7 +17,7 @@ from candleworks.signals import stop_signals
 def database(settings: Settings, *, keep_running: bool = False) -> Iterator[str]:
     """Yield the connection string in use; an embedded server runs at least until the context ends.
 
-    `keep_running` leaves an embedded server running afterwards. Errors of the database leave the context as
+    `keep_running` leaves an embedded server running afterwards. Errors of the database are raised as
     TransientError or TerminalError.
     """
     with contextlib.ExitStack() as stack:
@@ -30,45 +30,45 @@ def database(settings: Settings, *, keep_running: bool = False) -> Iterator[str]
                 yield dsn
         except psycopg.Error as error:
             raise TerminalError(
-                f"The database {describe(dsn)} refuses ({one_line(error)}): put that right, or see --debug."
+                f"The database {describe(dsn)} returned an error ({one_line(error)}): fix its cause, or see --debug."
             ) from error
 
 
 @contextlib.contextmanager
 def _embedded(settings: Settings, *, keep_running: bool) -> Iterator[str]:
-    from candleworks.database.embedded import EmbeddedServer  # noqa: PLC0415 - not needed with a server of one's own
+    from candleworks.database.embedded import EmbeddedServer  # noqa: PLC0415 - not needed with an external server
 
     with contextlib.ExitStack() as stack:
-        with _signals_held():
+        with _deferred_signals():
             server = EmbeddedServer(settings.home, settings.timescaledb)
             dsn = stack.enter_context(server.use(keep_running=keep_running))
         yield dsn
 
 
 def has_database(settings: Settings) -> bool:
-    """Whether there is a database to open without making one: one of their own, or an embedded one made before."""
-    from candleworks.database.embedded import EmbeddedServer  # noqa: PLC0415 - not needed with a server of one's own
+    """Whether there is a database to open without creating one: an external one, or an existing embedded one."""
+    from candleworks.database.embedded import EmbeddedServer  # noqa: PLC0415 - not needed with an external server
 
     return settings.dsn is not None or EmbeddedServer(settings.home).data.is_dir()
 
 
 def revive_database(settings: Settings) -> bool:
-    """Start an embedded server again that died while it is in use; return whether that was so.
+    """Restart an embedded server that crashed while in use; return whether it had.
 
     TransientError when it takes longer than a minute, TerminalError when it cannot start.
     """
     if settings.dsn is not None:
         return False
-    from candleworks.database.embedded import EmbeddedServer  # noqa: PLC0415 - not needed with a server of one's own
+    from candleworks.database.embedded import EmbeddedServer  # noqa: PLC0415 - not needed with an external server
 
     return EmbeddedServer(settings.home, settings.timescaledb).revive()
 
 
 @contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
-    """Let stop signals wait.
+def _deferred_signals() -> Iterator[None]:
+    """Defer stop signals.
 
-    A server that is interrupted while it starts would be left running without a user, or with half a data directory.
+    A server that is interrupted while it starts would be left running unused, or with an incomplete data directory.
     """
     if threading.current_thread() is not threading.main_thread():  # no other thread is interrupted by signals
         yield

@@ -13,10 +13,9 @@ from typing import Literal, NamedTuple
 
 from candleworks.candles.calendars import sync_calendars
 from candleworks.database.connection import Connection, connect, describe, transient_errors
-from candleworks.database.migrations import migrate
+from candleworks.database.migrations import count_migrations, is_empty, listed, migrate, require_schema
 from candleworks.database.profiles import ADMIN, READER, WRITER
 from candleworks.database.reader_role import set_up_reader
-from candleworks.database.schema import count_migrations, is_empty, listed, require_schema
 from candleworks.database.server import database, has_database
 from candleworks.errors import TerminalError, TransientError
 from candleworks.settings import Settings

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import candleworks
-from candleworks.database.reader_role import Address
+from candleworks.database.reader_role import DataSourceAddress
 from candleworks.errors import ConfigurationError, TerminalError
 from candleworks.settings import Settings
 
@@ -57,7 +57,7 @@ def address_of_page(settings: Settings) -> str:
     return f"http://127.0.0.1:{settings.grafana_port}/"
 
 
-def environment(settings: Settings, address: Address, password: str) -> Mapping[str, str]:
+def environment(settings: Settings, address: DataSourceAddress, password: str) -> Mapping[str, str]:
     """Return what Grafana and the files in grafana/provisioning read from the environment.
 
     Everybody on this machine may look; the administrator's password is made up at the first start.

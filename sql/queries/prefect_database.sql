@@ -1,4 +1,4 @@
--- name: prefect_prospects
+-- name: prefect_database_state
 -- The name of Prefect's database, whether it exists, and whether it can be used: a role that may neither find nor make it
 -- has no use for it, and Prefect's tables need pg_trgm.
 SELECT n.name, d.datname IS NOT NULL,

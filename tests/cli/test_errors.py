@@ -10,8 +10,8 @@ from tests.cli.commands import candleworks
 from tests.cli.conftest import Invoke
 
 MALFORMED = (
-    "CANDLEWORKS_DSN is no connection string: write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with characters"
-    " such as @ / % and spaces in the password percent-encoded (%40 %2F %25 %20).\n"
+    "CANDLEWORKS_DSN is not a valid connection string: write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with"
+    " characters such as @ / % and spaces in the password percent-encoded (%40 %2F %25 %20).\n"
 )
 NO_KEY = (
     "The feed wss://ws.twelvedata.com/v1/quotes/price requires a key: set TWELVEDATA_API_KEY, or start"
@@ -69,7 +69,7 @@ def test_missing_rights_in_the_database_are_one_line(invoke: Invoke, dsn: str, c
     finally:
         connection.execute("DROP ROLE reader")
     assert (ended.status, ended.output) == (1, "")
-    assert "refuses (permission denied for " in ended.errors
+    assert "returned an error (permission denied for " in ended.errors
     assert ended.errors.endswith("): put that right, or see --debug.\n")
     assert ended.errors.count("\n") == 1
 

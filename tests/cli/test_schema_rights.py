@@ -8,8 +8,7 @@ from psycopg.conninfo import make_conninfo
 
 from candleworks.database.connection import Connection, connect, describe
 from candleworks.database.engine import Engine
-from candleworks.database.migrations import migrate, read_migrations
-from candleworks.database.schema import require_schema
+from candleworks.database.migrations import migrate, read_migrations, require_schema
 from candleworks.runtime.database import create_if_empty
 from candleworks.settings import load_settings
 from tests.cli.conftest import Invoke
@@ -85,7 +84,7 @@ def test_no_command_but_three_changes_a_database_of_the_tutorial(
 def test_an_older_database_is_left_to_migrate(invoke: Invoke, older: str, connection: Connection) -> None:
     """A newer client never migrates production unasked."""
     refusal = (
-        f"Database {describe(older)} is older than this candleworks, 1 migration waits"
+        f"The schema of database {describe(older)} is out of date, 1 migration is pending"
         " (common/0045_alert_deliverers): run `candleworks migrate`.\n"
     )
     for command in (*READERS, *WRITERS):
@@ -102,7 +101,7 @@ def test_a_newer_database_is_refused_by_readers(invoke: Invoke, dsn: str, connec
     ended = invoke("status", CANDLEWORKS_DSN=dsn)
     assert ended.status == 1
     assert ended.errors == (
-        f"Database {describe(dsn)} is newer than this candleworks, which does not know the migration"
+        f"Database {describe(dsn)} was migrated by a newer version of candleworks, which added"
         " common/9999_future: upgrade candleworks.\n"
     )
 
@@ -139,7 +138,7 @@ def test_migrating_can_be_left_to_migrate_alone(
     (tmp_path / "candleworks.yaml").write_text(MANUAL)
     ended = invoke(*command.split(), CANDLEWORKS_DSN=older, CANDLEWORKS_FEED_URL="ws://127.0.0.1:9", **unused_ports)
     assert ended.status == 1
-    assert "1 migration waits (common/0045_alert_deliverers): run `candleworks migrate`.\n" in ended.errors
+    assert "1 migration is pending (common/0045_alert_deliverers): run `candleworks migrate`.\n" in ended.errors
 
 
 @pytest.fixture
@@ -168,7 +167,7 @@ def test_a_dry_run_names_what_is_in_the_way(invoke: Invoke, old_tables: Connecti
     old_tables.execute("CREATE VIEW candles_1m AS SELECT 1")
     ended = invoke("migrate", "--dry-run", CANDLEWORKS_DSN=empty_dsn)
     assert (ended.status, ended.output) == (1, "")
-    assert "candles_1m is a name that candleworks needs" in ended.errors
+    assert "candleworks needs the name candles_1m" in ended.errors
 
 
 @on_one_engine
@@ -190,8 +189,8 @@ def test_a_database_without_unicode_is_refused(invoke: Invoke, server_dsn: str) 
         try:
             dsn = make_conninfo(server_dsn, dbname="ascii")
             refusal = (
-                f"Database {describe(dsn)} has the encoding SQL_ASCII, which cannot hold every name: create one with"
-                " CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0, and name it in CANDLEWORKS_DSN.\n"
+                f"The encoding of database {describe(dsn)} is SQL_ASCII, and UTF8 is required: create a database with"
+                " CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0, and set CANDLEWORKS_DSN to it.\n"
             )
             for arguments in (["migrate"], ["migrate", "--dry-run"]):
                 assert invoke(*arguments, CANDLEWORKS_DSN=dsn) == (1, "", refusal)

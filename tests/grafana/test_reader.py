@@ -144,7 +144,9 @@ def test_without_the_right_to_make_roles_the_rest_is_made(server_dsn: str) -> No
             admin.execute(f"CREATE ROLE {READER} LOGIN")
             with connect(dsn) as owner:
                 set_up_reader(owner)
-                with pytest.raises(TerminalError, match="was not set, because ordinary may not alter that role"):
+                with pytest.raises(
+                    TerminalError, match="Permission denied to set the password of candleworks_reader as ordinary"
+                ):
                     set_up_reader(owner, "secret")
             with connect(make_conninfo(dsn, user=READER)) as reader:
                 assert reader.execute("SELECT * FROM candles_1m").fetchall() == []

@@ -108,9 +108,9 @@ def test_adopted_sample_is_what_an_import_of_it_would_be(tutorial: Tutorial, con
     tutorial.load("company", COMPANIES)
     assert tutorial.migrate() == [
         "stocks_real_time: the old table is kept as stocks_real_time_before_candleworks until you drop it.",
-        "stocks_real_time: 49,999 rows were adopted, 0 that are no ticks stand in rejected_ticks.",
+        "stocks_real_time: 49,999 rows were adopted, 0 were rejected and are in rejected_ticks.",
         "company: the old table is kept as company_before_candleworks until you drop it.",
-        "company: 100 rows were adopted, 0 repeat a symbol, whose last row counts, or are empty.",
+        "company: 100 rows were adopted, 0 were skipped, which are empty or followed by another row of the symbol.",
     ]
     import_file(connection, load_settings({}), SAMPLE)
     imported = "SELECT time, symbol, price, day_volume, volume FROM stocks_real_time ORDER BY symbol, time"
@@ -146,10 +146,10 @@ def test_compressed_chunks_are_adopted(tutorial: Tutorial) -> None:
     tutorial.run("INSERT INTO stocks_real_time VALUES ('2022-10-19 19:30:00+00', 'AAPL', 1, 1)")
     old = Counter(tutorial.rows("SELECT time, symbol, price, day_volume::float8 FROM stocks_real_time"))
     assert tutorial.migrate()[1:3] == [
-        "stocks_real_time: 50,000 rows were adopted, 0 that are no ticks stand in rejected_ticks.",
+        "stocks_real_time: 50,000 rows were adopted, 0 were rejected and are in rejected_ticks.",
         (
-            "stocks_real_time: 1 of 5 parts of the old table are compressed, which forgets the order of ticks within a"
-            " second; day_volume brought it back where it tells."
+            "stocks_real_time: 1 of 5 parts of the old table are compressed, which loses the order of ticks within a"
+            " second; it was restored by day_volume where that differs."
         ),
     ]
     found = Counter(tutorial.rows("SELECT date_trunc('second', time), symbol, price, day_volume FROM stocks_real_time"))
@@ -295,7 +295,7 @@ def test_rows_that_are_no_ticks_are_kept_apart(tutorial: Tutorial) -> None:
             ("2022-10-19 15:00+00", "AAPL", 1, 0),
         ]
     )
-    assert "stocks_real_time: 1 rows were adopted, 12 that are no ticks stand in rejected_ticks." in tutorial.migrate()
+    assert "stocks_real_time: 1 rows were adopted, 12 were rejected and are in rejected_ticks." in tutorial.migrate()
     assert [row[:4] for row in tutorial.trades()] == [(at("2022-10-19 15:00:00"), "AAPL", 1, 0)]
     assert Counter(row[0] for row in tutorial.rows("SELECT reason FROM rejected_ticks")) == {
         "price is null": 1,
@@ -347,7 +347,7 @@ def test_last_row_of_a_company_counts(tutorial: Tutorial) -> None:
     )
     assert tutorial.migrate() == [
         "company: the old table is kept as company_before_candleworks until you drop it.",
-        "company: 2 rows were adopted, 2 repeat a symbol, whose last row counts, or are empty.",
+        "company: 2 rows were adopted, 2 were skipped, which are empty or followed by another row of the symbol.",
     ]
     assert tutorial.rows("SELECT * FROM company ORDER BY symbol") == [
         ("AAPL", "Apple", None, None, None),
@@ -427,7 +427,7 @@ def test_continuous_aggregates_of_the_tutorial_are_renamed_first(tutorial: Tutor
     daily = "SELECT bucket, symbol, high, low FROM one_day_candle{} ORDER BY symbol"
     before = tutorial.rows(daily.format(""))
     assert len(before) > 50
-    adopted = "stocks_real_time: 49,999 rows were adopted, 0 that are no ticks stand in rejected_ticks."
+    adopted = "stocks_real_time: 49,999 rows were adopted, 0 were rejected and are in rejected_ticks."
     assert adopted in obey(tutorial, refusal)
     refresh(tutorial.connection)
     assert tutorial.rows(daily.format("_before_candleworks")) == before == tutorial.rows(daily.format(""))
@@ -450,13 +450,13 @@ def test_views_and_foreign_keys_are_named(tutorial: Tutorial) -> None:
     tutorial.run("CREATE TABLE holdings (symbol text REFERENCES company)")
     refusal = refused(tutorial)
     assert str(refusal) == (
-        "The database cannot be taken over as it is"
-        " (reports.apple reads the old rows and would get no new ones,"
-        " reports.names reads the old rows and would get no new ones, holdings has a foreign key on company):"
+        "The tables of the database cannot be adopted"
+        " (reports.apple reads the old table and would not see new rows,"
+        " reports.names reads the old table and would not see new rows, holdings has a foreign key on company):"
         " run ALTER VIEW reports.apple RENAME TO apple_before_candleworks;"
         " ALTER MATERIALIZED VIEW reports.names RENAME TO names_before_candleworks;"
         " ALTER TABLE holdings DROP CONSTRAINT holdings_symbol_fkey;"
-        " and migrate again, which keeps every row."
+        " and migrate again; no row is lost."
     )
     obey(tutorial, refusal)
     assert len(tutorial.trades()) == 1
@@ -468,13 +468,13 @@ def test_table_with_other_columns_is_named(tutorial: Tutorial) -> None:
     tutorial.run("CREATE TABLE company (id int, symbol text, name text)")
     refusal = refused(tutorial)
     assert str(refusal) == (
-        "The database cannot be taken over as it is (company has the columns id number and symbol text and name text"
+        "The tables of the database cannot be adopted (company has the columns id number and symbol text and name text"
         " instead of symbol text and name text and exchange text and currency text and type text,"
         " stocks_real_time has the columns time timestamp without time zone and symbol text and price number and size"
         " number instead of time time and symbol text and price number and day_volume number):"
         " run ALTER TABLE public.company RENAME TO company_before_candleworks;"
         " ALTER TABLE public.stocks_real_time RENAME TO stocks_real_time_before_candleworks;"
-        " and migrate again, which keeps every row."
+        " and migrate again; no row is lost."
     )
     assert obey(tutorial, refusal) == []
     assert tutorial.trades() == []
@@ -505,7 +505,7 @@ def test_name_of_the_kept_table_must_be_free(tutorial: Tutorial) -> None:
     tutorial.create(hypertable=False)
     tutorial.run(f"CREATE TABLE {KEPT} (a int)")
     refusal = refused(tutorial)
-    assert "(stocks_real_time_before_candleworks is there already)" in str(refusal)
+    assert "(stocks_real_time_before_candleworks already exists)" in str(refusal)
     obey(tutorial, refusal)
     assert tutorial.rows("SELECT count(*) FROM stocks_real_time_before_candleworks_before_candleworks") == [(0,)]
 
@@ -552,6 +552,6 @@ def test_server_without_locks_left_is_named(tutorial: Tutorial) -> None:
     assert str(error.value) == (
         "The old rows need more chunks than the server has locks for (out of shared memory): set"
         " storage.chunk_interval_days in the configuration to 7 or max_locks_per_transaction of the server to 1024"
-        " and migrate again, for nothing was changed."
+        " and migrate again; nothing was changed."
     )
     assert tutorial.rows("SELECT count(*) FROM stocks_real_time") == [(40,)]

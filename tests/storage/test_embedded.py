@@ -271,8 +271,8 @@ def test_a_socket_directory_that_somebody_else_prepared_is_refused(new_home: Pat
     finally:
         server.sockets.unlink()
     assert str(caught.value) == (
-        f"{server.sockets}, where the embedded PostgreSQL listens, is not ours: remove it, or set CANDLEWORKS_HOME"
-        " to a shorter path."
+        f"{server.sockets}, the socket directory of the embedded PostgreSQL, is owned by another user:"
+        " remove it, or set CANDLEWORKS_HOME to a shorter path."
     )
 
 
@@ -341,6 +341,6 @@ def test_somebody_elses_directory_is_refused(home: Path, ordinary_user: pwd.stru
     user = User(home, **as_user(ordinary_user))
     assert user.line() == ""
     assert user.failure().splitlines()[-1] == (
-        f"candleworks.errors.TerminalError: The embedded PostgreSQL in {home}/postgres belongs to the user pgserver,"
+        f"candleworks.errors.TerminalError: The embedded PostgreSQL in {home}/postgres is owned by user pgserver,"
         " not to nobody: set CANDLEWORKS_HOME to a directory of your own."
     )

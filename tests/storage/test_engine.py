@@ -37,7 +37,8 @@ def test_the_tests_run_on_the_engine_they_name(connection: Connection, engine: E
         assert seen.engine_reason == "TimescaleDB is not installed on this server."
     else:
         assert seen.timescaledb_licence == "timescale"
-        assert seen.engine_reason == f"TimescaleDB {seen.timescaledb_version} with the licence 'timescale' is there."
+        version = seen.timescaledb_version
+        assert seen.engine_reason == f"TimescaleDB {version} with the licence 'timescale' is available."
 
 
 def test_looking_for_the_engine_leaves_nothing_behind(timescale_dsn: str) -> None:
@@ -56,7 +57,7 @@ def test_under_the_apache_licence_the_plain_engine_is_used(timescale_dsn: str) -
     with connect(timescale_dsn) as connection:
         assert engine_of(connection) is Engine.POSTGRES
         assert inspect(connection).engine_reason == (
-            "TimescaleDB runs under the licence 'apache', which has no continuous aggregates and no compression:"
+            "TimescaleDB runs under the licence 'apache', which lacks continuous aggregates and compression:"
             " set timescaledb.license = 'timescale' before the first migration to use them."
         )
         connection.execute("SELECT candleworks.prepare_ticks(now(), now())")
@@ -77,7 +78,7 @@ def test_a_database_keeps_its_engine(timescale_dsn: str) -> None:
     with connect(timescale_dsn) as connection:
         assert inspect(connection).engine is Engine.POSTGRES
         assert inspect(connection).engine_reason == (
-            "TimescaleDB is there now, but this database was set up without it and stays so."
+            "TimescaleDB is available now, but this database was created without it and stays on plain PostgreSQL."
         )
 
 
@@ -88,6 +89,6 @@ def test_a_lost_licence_is_refused(timescale_dsn: str) -> None:
     with pytest.raises(TerminalError) as refusal:
         migrate(timescale_dsn, load_settings({}))
     assert str(refusal.value) == (
-        "The database was set up with TimescaleDB under the licence 'timescale', and the server runs under 'apache':"
-        " set timescaledb.license = 'timescale' and reload it, because ticks cannot be stored like this."
+        "The database was created with TimescaleDB under the licence 'timescale', and the server now runs under"
+        " 'apache', which cannot store ticks: set timescaledb.license = 'timescale' and reload the server."
     )

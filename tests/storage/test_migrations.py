@@ -169,7 +169,7 @@ def test_a_file_that_was_changed_afterwards_is_refused(dsn: str, connection: Con
     with pytest.raises(TerminalError) as caught:
         migrate(dsn, load_settings({}))
     assert str(caught.value) == (
-        "The migration common/0007_company was changed after it was applied: restore sql/common/0007_company.sql."
+        "Migration common/0007_company was modified after it was applied: restore sql/common/0007_company.sql."
     )
 
 
@@ -179,7 +179,7 @@ def test_a_database_of_a_newer_version_is_refused(dsn: str, connection: Connecti
     with pytest.raises(TerminalError) as caught:
         migrate(dsn, load_settings({}))
     assert str(caught.value) == (
-        f"Database {describe(connection.info.dsn)} is newer than this candleworks, which does not know the migration"
+        f"Database {describe(connection.info.dsn)} was migrated by a newer version of candleworks, which added"
         " common/9999_future: upgrade candleworks."
     )
 
