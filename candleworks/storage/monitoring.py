@@ -1,4 +1,4 @@
-"""How feeds, symbols and candles are doing, cheap enough to be asked every few seconds."""
+"""The state of feeds, symbols and candles, cheap enough to be read every few seconds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class SymbolState:
 
 @dataclass(frozen=True, slots=True)
 class RefusedSymbol:
-    """A symbol that the vendor does not stream, and its words about it."""
+    """A symbol that the vendor refused to stream, and its reason."""
 
     feed: str
     symbol: str
@@ -61,9 +61,9 @@ class RefusedSymbol:
 
 @dataclass(frozen=True)
 class Monitoring:
-    """Everything at one moment, by the database's clock."""
+    """One consistent reading; `now` is the database's clock."""
 
-    moment: datetime
+    now: datetime
     database_bytes: int
     feeds: list[FeedState]
     symbols: list[SymbolState]
@@ -72,11 +72,11 @@ class Monitoring:
 
 
 def read_monitoring(connection: Connection) -> Monitoring:
-    """Read it; a symbol costs one index entry, however many ticks it has."""
-    moment, database_bytes = connection.execute(query("database_state")).fetchone() or (None, None)
-    assert moment is not None  # noqa: S101 - a query without FROM has one row
+    """Read everything; a symbol costs one index entry, however many ticks it has."""
+    now, database_bytes = connection.execute(query("database_state")).fetchone() or (None, None)
+    assert now is not None  # noqa: S101 - a query without FROM has one row
     return Monitoring(
-        moment=moment,
+        now=now,
         database_bytes=database_bytes,
         feeds=_rows(connection, FeedState, "feed_states"),
         symbols=_rows(connection, SymbolState, "symbol_states"),

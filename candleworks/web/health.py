@@ -1,4 +1,4 @@
-"""`/healthz` and `/symbols`: whether data moves, and what there is."""
+"""`/healthz` and `/symbols`: whether ticks arrive, and which symbols are stored."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -35,7 +35,7 @@ def health_routes(market: Market) -> APIRouter:
 
     @router.api_route("/symbols", methods=["GET", "HEAD"])
     def symbols() -> Response:
-        """List every symbol that has candles, with the price sides that it can be drawn by, the usual one first."""
+        """List every symbol that has candles, with the price sides that it has, the default one first."""
         return json_answer([_symbol(symbol) for symbol in market.symbols()])
 
     return router
@@ -66,5 +66,5 @@ def _health(
 
 
 def _age_seconds(tick: datetime | None) -> float | None:
-    """Vendors' clocks run ahead at times; an age is never negative."""
+    """Return an age that is never negative, although vendors' clocks may run ahead."""
     return None if tick is None else max(0.0, (clock.now() - tick).total_seconds())

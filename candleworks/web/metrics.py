@@ -21,7 +21,7 @@ _COUNTERS: Sequence[tuple[str, str, Callable[[FeedState], int]]] = (
     ("candleworks_batches", "Batches committed by the live path.", lambda feed: feed.batches),
     ("candleworks_reconnects", "Connections to the vendor that had to be opened again.", lambda feed: feed.reconnects),
     ("candleworks_duplicate_ticks", "Ticks received that were stored already.", lambda feed: feed.duplicates),
-    ("candleworks_rejected_ticks", "Ticks refused and kept in rejected_ticks.", lambda feed: feed.rejected),
+    ("candleworks_rejected_ticks", "Ticks rejected and kept in rejected_ticks.", lambda feed: feed.rejected),
     (
         "candleworks_candles_refreshed",
         "Stored candles changed by refreshes of the feed's process.",
@@ -35,20 +35,20 @@ def metric_routes(market: Market) -> APIRouter:
 
     @router.api_route("/metrics", methods=["GET", "HEAD"])
     def metrics() -> Response:
-        """Answer with status 200 in any case: while the database is away candleworks_up is 0 and nothing else known."""
+        """Answer with status 200 in any case; candleworks_up is 0 while the database is unreachable."""
         began = clock.monotonic()
         try:
             found = market.read(read_monitoring)
         except CandleworksError:
             found = None
-        body = generate_latest(_Page(found, clock.monotonic() - began))
+        body = generate_latest(_MetricsCollector(found, clock.monotonic() - began))
         return Response(body, media_type=CONTENT_TYPE_LATEST)
 
     return router
 
 
-class _Page(Collector):
-    """What one scrape sees."""
+class _MetricsCollector(Collector):
+    """The metrics of one scrape."""
 
     def __init__(self, found: Monitoring | None, seconds: float) -> None:
         self._found = found
@@ -56,8 +56,8 @@ class _Page(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield _gauge("candleworks_up", "1 while the database answers, else 0.", [((), float(self._found is not None))])
-        yield _gauge("candleworks_build_info", "The version that serves.", [((__version__,), 1.0)], "version")
-        yield _gauge("candleworks_scrape_seconds", "What the database took to answer.", [((), self._seconds)])
+        yield _gauge("candleworks_build_info", "Version of the running server.", [((__version__,), 1.0)], "version")
+        yield _gauge("candleworks_scrape_seconds", "Time that the database took to answer.", [((), self._seconds)])
         if self._found is not None:
             yield from _of_feeds(self._found.feeds)
             yield from _of_symbols(self._found)
@@ -84,8 +84,8 @@ def _of_feeds(feeds: Sequence[FeedState]) -> Iterator[Metric]:
     )
     gauges: Sequence[tuple[str, str, Callable[[FeedState], float | None]]] = (
         ("candleworks_spool_ticks", "Ticks received and not stored yet.", lambda feed: feed.spool_depth),
-        ("candleworks_gaps_open", "Gaps that have not ended.", lambda feed: feed.gaps_open),
-        ("candleworks_gaps_unfilled", "Gaps that ended and are not filled.", lambda feed: feed.gaps_unfilled),
+        ("candleworks_gaps_open", "Open gaps.", lambda feed: feed.gaps_open),
+        ("candleworks_gaps_unfilled", "Closed gaps that are not filled.", lambda feed: feed.gaps_unfilled),
         (
             "candleworks_feed_stopped",
             "1 while a person has stopped the feed, else 0.",
@@ -107,7 +107,7 @@ def _of_symbols(found: Monitoring) -> Iterator[Metric]:
 
 
 def _of_database(found: Monitoring) -> Iterator[Metric]:
-    levels, moment = found.levels, found.moment
+    levels, moment = found.levels, found.now
     ages = (((level.level,), _age_seconds(level, moment)) for level in levels)
     text = "Age of the end of what is stored; 0 while the newest stored candle is still forming."
     yield _gauge("candleworks_candle_watermark_age_seconds", text, ages, "level")

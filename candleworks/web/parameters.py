@@ -1,4 +1,4 @@
-"""What a request may ask for, and the sentence it gets when it asks for something else."""
+"""Reads the parameters of requests; invalid ones are answered with what is expected."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -19,7 +19,7 @@ MAX_PERIOD_MONTHS = 120
 
 _PERIOD_ALLOWED = "a number and a unit of m, h, d, w or mo, such as 1m, 90m, 1h, 1d, 1w or 1mo, up to 10 years"
 _TIME_ALLOWED = (
-    "an ISO 8601 date or time such as 2026-11-20 or 2026-11-20T14:30:00Z (UTC unless it says otherwise)"
+    "an ISO 8601 date or time such as 2026-11-20 or 2026-11-20T14:30:00Z (UTC unless it has an offset)"
     " or seconds since 1970 with 9 or 10 digits"
 )
 _PERIOD = re.compile(
@@ -28,14 +28,14 @@ _PERIOD = re.compile(
 )
 _MINUTES = {"minute": 1, "hour": 60, "day": 1_440, "week": 10_080}
 _SHORT = {"minute": "m", "hour": "h", "day": "d", "week": "w", "month": "mo"}
-# A plus sign that was not escaped in the address arrives as a space.
+# A plus sign that was not escaped in the URL arrives as a space.
 _UNESCAPED_OFFSET = re.compile(r"(:.*) ([0-9]{2}:?[0-9]{2})$")
 _EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 class BadParameterError(ValueError):
-    """A parameter is unknown, missing or wrong; the text says what is allowed."""
+    """A parameter is unknown, missing or invalid; the text says what is expected."""
 
     def __init__(self, name: str, value: object, allowed: str) -> None:
         super().__init__(f"The parameter {name} is {value!r}, expected {allowed}.")
@@ -46,7 +46,7 @@ def read_range(
 ) -> CandleRange:
     """Read the parameters of a candle feed, filling in the defaults: period 1m, limit 500, no bounds.
 
-    `usual_side` tells the price side of a symbol for which none is given; `others` may be given besides.
+    `usual_side` returns the default price side of a symbol; `others` are further parameters that are allowed.
     """
     given = _once_each(items, CANDLE_NAMES + others)
     symbol = _read_symbol(given)
@@ -64,7 +64,7 @@ def read_gap_range(items: Iterable[tuple[str, str]]) -> GapRange:
 
 
 def read_time_format(given: Mapping[str, str]) -> str:
-    """Read how times are written: iso, sql or unix; iso when nothing is said."""
+    """Read the format of times: iso (the default), sql or unix."""
     return _one_of(TIME_FORMATS, TIME_FORMAT, given) or TIME_FORMATS[0]
 
 

@@ -1,4 +1,4 @@
-"""What the answers of several addresses have in common."""
+"""What several responses have in common: JSON, times, links to further pages, unknown symbols."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -30,16 +30,16 @@ def json_answer(content: object, status: int = HTTPStatus.OK, headers: Mapping[s
 
 
 def iso(moment: datetime | None) -> str | None:
-    """Write an aware time as ISO 8601 in UTC that ends in Z."""
+    """Format an aware time as ISO 8601 in UTC, with a trailing Z."""
     return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def page_address(request: Request, parameters: Mapping[str, object]) -> str:
-    """Return the address of the request with other parameters; those that are None are left out."""
+def page_url(request: Request, parameters: Mapping[str, object]) -> str:
+    """Return the URL of the request with other parameters, without those that are None."""
     given = {name: value for name, value in parameters.items() if value is not None}
     return str(URL(str(request.url.replace(query=""))).include_query_params(**given))
 
 
 def link(following: str | None) -> dict[str, str]:
-    """Return the header that names the next page, if there is one."""
+    """Return the Link header to the next page, if there is one."""
     return {} if following is None else {"Link": f'<{following}>; rel="next"'}

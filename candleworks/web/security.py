@@ -18,7 +18,7 @@ _HEADERS: Mapping[str, str] = {
 }
 
 
-class Guard:
+class SecurityMiddleware:
     """ASGI middleware.
 
     Only loopback names are served: otherwise a page on the internet could point a name of its own at 127.0.0.1 and read
@@ -33,19 +33,19 @@ class Guard:
             await self.app(scope, receive, send)
             return
 
-        async def send_guarded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 _complete(MutableHeaders(scope=message))
             await send(message)
 
         host = Headers(scope=scope).get("host", "")
         if _without_port(host) in HOSTS:
-            await self.app(scope, receive, send_guarded)
+            await self.app(scope, receive, send_with_headers)
             return
         refusal = PlainTextResponse(
             f"The host {host!r} is not served here: use one of {', '.join(HOSTS)}.\n", status_code=400
         )
-        await refusal(scope, receive, send_guarded)
+        await refusal(scope, receive, send_with_headers)
 
 
 def _complete(headers: MutableHeaders) -> None:

@@ -1,4 +1,4 @@
-"""Runs the application on a loopback port until it is told to stop."""
+"""The web application, and the server that runs it on a loopback port."""
 
 import asyncio
 import contextlib
@@ -8,17 +8,57 @@ from collections.abc import Iterator
 
 import uvicorn
 from anyio.to_thread import current_default_thread_limiter
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
 
-from candleworks.errors import TerminalError
-from candleworks.storage.candle_reads import MAX_CONNECTIONS, open_market
-from candleworks.web.app import create_app
+from candleworks.errors import CandleworksError, TerminalError
+from candleworks.storage.candle_reads import MAX_CONNECTIONS, Market, open_market
+from candleworks.web.candles import gap_routes, ohlc_routes
+from candleworks.web.health import health_routes
+from candleworks.web.metrics import metric_routes
+from candleworks.web.page import page_routes
+from candleworks.web.parameters import BadParameterError
+from candleworks.web.quality import quality_routes
+from candleworks.web.responses import UnknownSymbolError, json_answer
+from candleworks.web.security import SecurityMiddleware
 
 HOST = "127.0.0.1"
 GRACE_SECONDS = 1
+_STATUS = {BadParameterError: 400, UnknownSymbolError: 404, CandleworksError: 503}
+
+
+def create_app(market: Market, *, simulated: bool = False) -> FastAPI:
+    """Create the application; with `simulated` the page says that its prices are simulated.
+
+    FastAPI's own documentation pages are off because they load scripts from elsewhere.
+    """
+    app = FastAPI(title="candleworks", openapi_url=None, docs_url=None, redoc_url=None)
+    app.add_middleware(SecurityMiddleware)
+    app.include_router(page_routes(simulated=simulated))
+    app.include_router(ohlc_routes(market))
+    app.include_router(gap_routes(market))
+    app.include_router(health_routes(market))
+    app.include_router(metric_routes(market))
+    app.include_router(quality_routes(market))
+    for expected in (*_STATUS, HTTPException):
+        app.add_exception_handler(expected, _error_answer)
+    return app
+
+
+async def _error_answer(request: Request, error: Exception) -> Response:
+    """Answer with one sentence, as JSON unless CSV was requested."""
+    if isinstance(error, HTTPException):
+        status, sentence, headers = error.status_code, error.detail, error.headers
+    else:
+        status = next(status for expected, status in _STATUS.items() if isinstance(error, expected))
+        sentence, headers = str(error), None
+    if request.url.path.endswith(".csv"):
+        return Response(f"{sentence}\n", status, headers, "text/plain; charset=utf-8")
+    return json_answer({"error": sentence}, status, headers)
 
 
 def listen(port: int, host: str = HOST) -> socket.socket:
-    """Take the port, or a free one for 0; TerminalError when it cannot be had."""
+    """Bind the port, 0 for any free one; TerminalError when that fails."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -26,7 +66,7 @@ def listen(port: int, host: str = HOST) -> socket.socket:
         listener.listen()
     except OSError as error:
         listener.close()
-        reason = "in use" if error.errno == errno.EADDRINUSE else f"not to be had ({error.strerror})"
+        reason = "in use" if error.errno == errno.EADDRINUSE else f"not available ({error.strerror})"
         raise TerminalError(
             f"The port {port} of the chart page is {reason}: set CANDLEWORKS_WEB_PORT to a free port, or give --port."
         ) from None
@@ -34,16 +74,13 @@ def listen(port: int, host: str = HOST) -> socket.socket:
 
 
 def address(listener: socket.socket) -> str:
-    """Return the address of the page that is served on the listener."""
+    """Return the URL of the page that is served on the listener."""
     return f"http://{HOST}:{listener.getsockname()[1]}/"
 
 
 async def run_server(dsn: str, listener: socket.socket, stop: asyncio.Event, *, simulated: bool = False) -> None:
-    """Serve until `stop` is set; requests under way get GRACE_SECONDS to finish.
-
-    `simulated` has the page say that its prices are.
-    """
-    # Requests wait for a free thread, not for a connection: waiting for a connection means that the database is away.
+    """Serve until `stop` is set; requests in progress get GRACE_SECONDS to finish."""
+    # Requests wait for a free thread, not for a connection: waiting for one means that the database is unreachable.
     current_default_thread_limiter().total_tokens = MAX_CONNECTIONS
     with open_market(dsn) as market:
         config = uvicorn.Config(
@@ -57,7 +94,7 @@ async def run_server(dsn: str, listener: socket.socket, stop: asyncio.Event, *, 
             server_header=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
-        server = _Server(config)
+        server = _SignallessServer(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -68,8 +105,8 @@ async def run_server(dsn: str, listener: socket.socket, stop: asyncio.Event, *, 
         await serving
 
 
-class _Server(uvicorn.Server):
-    """Leaves signals to the command, whose exit status should not be a signal's."""
+class _SignallessServer(uvicorn.Server):
+    """Leaves signals to the command, which exits with a status of its own."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

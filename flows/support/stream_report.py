@@ -94,7 +94,7 @@ class _Board:
 def _read(feed: str, dsn: str) -> Minute | None:
     with transient_errors(dsn), connect(dsn, "flow report", profile=READER) as connection:
         seen = read_monitoring(connection)
-    return next((Minute(seen.moment, state) for state in seen.feeds if state.feed == feed), None)
+    return next((Minute(seen.now, state) for state in seen.feeds if state.feed == feed), None)
 
 
 def _ms(value: float | None) -> str:

@@ -1,10 +1,11 @@
-"""`/ohlc.csv` and `/ohlc.json`: candles of one symbol, oldest first.
+"""`/ohlc.csv`, `/ohlc.json` and `/gaps.json`: candles and gaps of one symbol, oldest first.
 
-Parameters: symbol; period (default 1m); from and to (default: no bound); price (default trade, or bid for a symbol that
-has only quotes); limit (default 500: the newest 500 candles that hold any moment of [from, to); at most 50,000). Where
-the limit cut off older candles, the `Link` header and the field `next` name the page before this one.
+Parameters: symbol; period (default 1m); from and to (default: unbounded); price (default trade, or bid for a symbol
+that has only quotes); limit (default 500: the newest 500 candles or gaps that overlap [from, to); at most 50,000).
+Gaps have no period and no price, and those that began at the same time stay together. Where the limit cut off older
+ones, the `Link` header and the field `next` hold the URL of the page before this one.
 
-The CSV has its times in UTC as `time_format` says: iso (2026-11-20T14:30:00Z, the default), sql (2026-11-20 14:30:00)
+Times in the CSV are UTC, formatted by `time_format`: iso (2026-11-20T14:30:00Z, the default), sql (2026-11-20 14:30:00)
 or unix (seconds since 1970). The volume of bid is that of the bid side, of ask that of the ask side, of mid the sum.
 """
 
@@ -13,9 +14,9 @@ from datetime import datetime
 
 from fastapi import APIRouter, Request, Response
 
-from candleworks.storage.candle_reads import Candle, CandleRange, Market
-from candleworks.web.parameters import TIME_FORMAT, read_range, read_time_format
-from candleworks.web.responses import iso, json_answer, link, page_address, require_known
+from candleworks.storage.candle_reads import Candle, CandleRange, Gap, GapRange, Market
+from candleworks.web.parameters import TIME_FORMAT, read_gap_range, read_range, read_time_format
+from candleworks.web.responses import iso, json_answer, link, page_url, require_known
 
 _CSV_HEADER = "dt,o,h,l,c,vol\n"
 _TIMES: dict[str, Callable[[datetime], str]] = {
@@ -23,8 +24,8 @@ _TIMES: dict[str, Callable[[datetime], str]] = {
     "sql": lambda time: f"{time:%Y-%m-%d %H:%M:%S}",
     "unix": lambda time: str(int(time.timestamp())),
 }
-# A volume is a sum and a mid is half of one, in binary, so their last digits are noise: 62.759999999999984. A decimal
-# number of 15 digits always survives as a double.
+# A volume is a sum and a mid is half of one, so that their last binary digits are noise: 62.759999999999984. Decimal
+# numbers of up to 15 digits are exact as doubles.
 _DIGITS = 15
 
 
@@ -36,7 +37,7 @@ def ohlc_routes(market: Market) -> APIRouter:
         wanted = read_range(request.query_params.multi_items(), market.usual_side, (TIME_FORMAT,))
         time_format = read_time_format(request.query_params)
         candles, older = _candles(market, wanted)
-        following = _older_page(request, wanted, candles, {TIME_FORMAT: time_format}) if older else None
+        following = _older_candles(request, wanted, candles, {TIME_FORMAT: time_format}) if older else None
         text = _CSV_HEADER + "".join(_csv_line(candle, _TIMES[time_format]) for candle in candles)
         return Response(text, media_type="text/csv; charset=utf-8", headers=link(following))
 
@@ -44,7 +45,7 @@ def ohlc_routes(market: Market) -> APIRouter:
     def ohlc_json(request: Request) -> Response:
         wanted = read_range(request.query_params.multi_items(), market.usual_side)
         candles, older = _candles(market, wanted)
-        following = _older_page(request, wanted, candles, {}) if older else None
+        following = _older_candles(request, wanted, candles, {}) if older else None
         body = {
             "symbol": wanted.symbol,
             "period": wanted.period.name,
@@ -53,6 +54,22 @@ def ohlc_routes(market: Market) -> APIRouter:
             "candles": [_json_candle(candle) for candle in candles],
             "next": following,
         }
+        return json_answer(body, headers=link(following))
+
+    return router
+
+
+def gap_routes(market: Market) -> APIRouter:
+    router = APIRouter()
+
+    @router.api_route("/gaps.json", methods=["GET", "HEAD"])
+    def gaps_json(request: Request) -> Response:
+        wanted = read_gap_range(request.query_params.multi_items())
+        gaps, older = market.gaps(wanted)
+        if not gaps:
+            require_known(market, wanted.symbol)
+        following = _older_gaps(request, wanted, gaps) if older else None
+        body = {"symbol": wanted.symbol, "gaps": [_json_gap(gap) for gap in gaps], "next": following}
         return json_answer(body, headers=link(following))
 
     return router
@@ -94,7 +111,7 @@ def _json_candle(candle: Candle) -> dict[str, float | int | None]:
     return {"time": int(fields.pop("bucket").timestamp()), **fields}
 
 
-def _older_page(request: Request, wanted: CandleRange, candles: list[Candle], others: dict[str, str]) -> str:
+def _older_candles(request: Request, wanted: CandleRange, candles: list[Candle], others: dict[str, str]) -> str:
     parameters = {
         **others,
         "symbol": wanted.symbol,
@@ -104,4 +121,26 @@ def _older_page(request: Request, wanted: CandleRange, candles: list[Candle], ot
         "to": iso(candles[0].bucket),
         "limit": wanted.limit,
     }
-    return page_address(request, parameters)
+    return page_url(request, parameters)
+
+
+def _json_gap(gap: Gap) -> dict[str, str | None]:
+    return {
+        "feed": gap.feed,
+        "symbol": gap.symbol,
+        "started_at": iso(gap.started_at),
+        "ended_at": iso(gap.ended_at),
+        "reason": gap.reason,
+        "filled_at": iso(gap.filled_at),
+        "outcome": gap.outcome,
+    }
+
+
+def _older_gaps(request: Request, wanted: GapRange, gaps: list[Gap]) -> str:
+    parameters = {
+        "symbol": wanted.symbol,
+        "from": iso(wanted.start),
+        "to": iso(gaps[0].started_at),
+        "limit": wanted.limit,
+    }
+    return page_url(request, parameters)
