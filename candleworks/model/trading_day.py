@@ -1,4 +1,4 @@
-"""Which trading day a moment belongs to, by the local date of the symbol's exchange.
+"""The trading day of a time, by the local date of the symbol's exchange.
 
 `day_volume` runs from one local midnight to the next; a regular session is shorter, but pre-market and after-hours
 trades count too (US stocks trade until 20:00 New York time, which is 01:00 UTC of the next date in winter).
@@ -8,27 +8,27 @@ from datetime import UTC, datetime, time, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
-from candleworks.settings import Calendars
+from candleworks.settings import BUILT_IN_CALENDARS, Calendars
 
 AROUND_THE_CLOCK = "24/7"
 CURRENCIES = "FX"
-# As in the SQL function candleworks.is_currency_pair.
-MONEY = frozenset(
+# Currencies and precious metals; candleworks.is_currency_pair() has the same list, a test compares them.
+CURRENCY_CODES = frozenset(
     """
     AED AUD BRL CAD CHF CLP CNH CNY COP CZK DKK EUR GBP HKD HUF IDR ILS INR JPY KRW MXN MYR NOK NZD PEN PHP PLN RON RUB
     SAR SEK SGD THB TRY TWD USD XAG XAU XPD XPT ZAR
 """.split()  # noqa: SIM905 - a list takes a line each
 )
-# The zones of the defaults, so that importing exchange_calendars (with pandas: 0.7 s, 90 MB) is left to those who
-# configure others.
-_ZONES = {"XNYS": "America/New_York", AROUND_THE_CLOCK: "UTC", CURRENCIES: "UTC"}
 
 
 def calendar_of(symbol: str, calendars: Calendars) -> str:
-    """Name the calendar of `symbol`: configured, else FX for currencies, around the clock for pairs, that of stocks."""
+    """Return the name of the calendar of `symbol`, as candleworks.calendar_of() does in the database.
+
+    The configured one, else FX for pairs of currencies, 24/7 for other pairs, and the one of stocks.
+    """
     if symbol in calendars.symbols:
         return calendars.symbols[symbol]
-    if "/" in symbol and set(symbol.split("/")) <= MONEY:
+    if symbol.count("/") == 1 and set(symbol.split("/")) <= CURRENCY_CODES:
         return CURRENCIES
     return AROUND_THE_CLOCK if "/" in symbol else calendars.stocks
 
@@ -36,15 +36,15 @@ def calendar_of(symbol: str, calendars: Calendars) -> str:
 @cache
 def zone_of(calendar: str) -> ZoneInfo:
     """Return the time zone in which the exchange's dates change."""
-    if calendar not in _ZONES:
-        from exchange_calendars import get_calendar  # noqa: PLC0415 - see _ZONES
+    if calendar not in BUILT_IN_CALENDARS:
+        from exchange_calendars import get_calendar  # noqa: PLC0415 - see BUILT_IN_CALENDARS
 
         return ZoneInfo(str(get_calendar(calendar).tz))
-    return ZoneInfo(_ZONES[calendar])
+    return ZoneInfo(BUILT_IN_CALENDARS[calendar])
 
 
 def trading_day(moment: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """Return the day's first moment and the first moment after it, both UTC."""
+    """Return the start of the day and of the next one, both UTC."""
     date = moment.astimezone(zone).date()
     first = datetime.combine(date, time(), zone)
     after = datetime.combine(date + timedelta(days=1), time(), zone)

@@ -28,9 +28,16 @@ from candleworks.settings.sections import (
     Storage,
     Watch,
 )
-from candleworks.settings.value_types import DEFAULT_SYMBOLS, VENDOR_FEED_URL, VENDOR_REST_URL, SymbolClass
+from candleworks.settings.value_types import (
+    BUILT_IN_CALENDARS,
+    DEFAULT_SYMBOLS,
+    VENDOR_FEED_URL,
+    VENDOR_REST_URL,
+    SymbolClass,
+)
 
 __all__ = [
+    "BUILT_IN_CALENDARS",
     "CONFIG_FILE",
     "CONFIG_VARIABLE",
     "DEFAULT_SYMBOLS",

@@ -11,6 +11,9 @@ VENDOR_FEED_URL = "wss://ws.twelvedata.com/v1/quotes/price"
 VENDOR_REST_URL = "https://api.twelvedata.com"
 DEFAULT_SYMBOLS = ("AAPL", "MSFT", "TSLA", "AMZN", "BTC/USD", "ETH/USD", "EUR/USD")
 
+# Zones of the calendars that need no exchange_calendars, which brings pandas and costs 0.7 s and 90 MB to import.
+BUILT_IN_CALENDARS = {"XNYS": "America/New_York", "24/7": "UTC", "FX": "UTC"}
+
 
 def matching(pattern: str, allowed: str) -> AfterValidator:
     def check(text: str) -> str:
@@ -22,8 +25,8 @@ def matching(pattern: str, allowed: str) -> AfterValidator:
 
 
 def _known_calendar(name: str) -> str:
-    if name not in ("XNYS", "24/7", "FX"):
-        import exchange_calendars  # noqa: PLC0415 - 0.5 s to import, and most configurations name no calendar
+    if name not in BUILT_IN_CALENDARS:
+        import exchange_calendars  # noqa: PLC0415 - see BUILT_IN_CALENDARS
 
         if name not in exchange_calendars.get_calendar_names():
             raise ValueError("FX, or a calendar of exchange_calendars such as XNYS, XLON or 24/7")

@@ -1,6 +1,5 @@
 """sync_calendars(): the database knows the sessions that the configuration asks for."""
 
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,6 @@ from candleworks import clock
 from candleworks.candles.calendars import sync_calendars
 from candleworks.database.connection import Connection, connect
 from candleworks.errors import ConfigurationError
-from candleworks.model.trading_day import MONEY
 from candleworks.settings import Calendars, Settings
 from candleworks.storage.calendars import Calendar, save_calendar
 
@@ -137,13 +135,6 @@ def test_currencies_trade_from_sunday_to_friday_evening_in_new_york(market: Mark
         " FROM candleworks.sessions WHERE calendar = 'FX'"
         " AND (session BETWEEN '2026-10-30' AND '2026-11-02' OR session IN ('2026-12-25', '2027-01-01')) ORDER BY 1"
     ).fetchall() == [("2026-10-30", "29 21:00", "30 21:00"), ("2026-11-02", "01 22:00", "02 22:00")]
-
-
-def test_database_and_library_know_the_same_currencies(connection: Connection) -> None:
-    """The list stands twice, in SQL and in Python, because either has to answer without the other."""
-    definition = connection.execute("SELECT pg_get_functiondef('candleworks.is_currency_pair'::regproc)").fetchone()
-    assert definition is not None
-    assert set(re.findall("'([A-Z]{3})'", definition[0])) == MONEY
 
 
 def test_many_syncs_at_once_do_the_work_of_one(market: Market) -> None:
