@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from psycopg.conninfo import make_conninfo
+import psycopg
 
 from bench.databases import Databases
 from bench.report import Measurement, Options
@@ -65,7 +65,7 @@ def measure(databases: Databases, options: Options) -> Iterator[Measurement]:
             end = clock.now() - timedelta(minutes=1)
             with connect(dsn, "bench") as connection:
                 _prepare(connection, end, options.ticks)
-            with connect(make_conninfo(dsn, user=READER), "Grafana") as reader:
+            with psycopg.connect(dsn, user=READER, autocommit=True) as reader:
                 yield from _slowest(reader, engine, end)
 
 

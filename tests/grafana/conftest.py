@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 
 from candleworks.candles.calendars import sync_calendars
 from candleworks.candles.refresh import refresh
@@ -104,5 +104,5 @@ def fill(connection: Connection) -> None:
 @pytest.fixture(scope="module")
 def reader(filled: str) -> Iterator[Connection]:
     """Grafana's own connection."""
-    with connect(make_conninfo(filled, user=READER), "Grafana") as connection:
+    with psycopg.connect(filled, user=READER, autocommit=True) as connection:
         yield connection

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 from psycopg import errors
 from psycopg.conninfo import make_conninfo
@@ -49,7 +50,7 @@ def dsn(server_dsn: str, template: str) -> Iterator[str]:
 
 @pytest.fixture
 def reader(dsn: str) -> Iterator[Connection]:
-    with connect(make_conninfo(dsn, user=READER), "Grafana") as connection:
+    with psycopg.connect(dsn, user=READER, autocommit=True) as connection:
         yield connection
 
 
@@ -148,7 +149,7 @@ def test_without_the_right_to_make_roles_the_rest_is_made(server_dsn: str) -> No
                     TerminalError, match="Permission denied to set the password of candleworks_reader as ordinary"
                 ):
                     set_up_reader(owner, "secret")
-            with connect(make_conninfo(dsn, user=READER)) as reader:
+            with psycopg.connect(dsn, user=READER, autocommit=True) as reader:
                 assert reader.execute("SELECT * FROM candles_1m").fetchall() == []
         finally:
             admin.execute("DROP DATABASE ordinary WITH (FORCE)")
