@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import candleworks
+from candleworks.database.profiles import PROFILES
 
 OPENERS = {
     "connect", "AsyncConnection", "ConnectionPool", "AsyncConnectionPool", "create_engine", "create_async_engine"
@@ -64,3 +65,22 @@ def test_every_production_connection_names_its_profile() -> None:
         and "profile" not in {keyword.arg for keyword in node.keywords}
     ]
     assert calls == []
+
+
+def test_the_documented_limits_are_those_of_the_profiles() -> None:
+    """Row by row, in the same order."""
+    page = (ROOT / "docs/decisions/0034-connection-profiles.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    assert [[row[0], *row[2:]] for row in rows] == [
+        [
+            f"`{profile.name}`",
+            str(profile.statement_timeout_seconds),
+            str(profile.lock_timeout_seconds),
+            str(profile.idle_in_transaction_timeout_seconds),
+            str(profile.connect_timeout_seconds),
+            str(profile.network_timeout_seconds),
+            "yes" if profile.read_only else "no",
+            "yes" if profile.strict else "no",
+        ]
+        for profile in PROFILES
+    ]
