@@ -1,8 +1,8 @@
 """How sessions are opened: six profiles, each with its limits; docs/decisions/0034-connection-profiles.md.
 
-A profile limits how long a session waits: for the network, for a lock, for the end of a statement, for the client in the
-middle of a transaction. Limits in the connection string win, unless a profile is `strict`, because somebody waits for
-its answer. The time zone, the encoding, read-only and the application name never come from the connection string.
+A profile limits how long a session waits: for the network, for a lock, for the end of a statement, for the client in
+the middle of a transaction. Limits in the connection string win, unless a profile is `strict`, because somebody waits
+for its answer. The time zone, the encoding, read-only and the application name never come from the connection string.
 """
 
 from dataclasses import dataclass

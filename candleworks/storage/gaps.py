@@ -1,4 +1,4 @@
-"""Gaps that wait to be filled, what became of filling them, and the days of bars that are looked at again."""
+"""Closed gaps to be filled, the results of filling them, and trading days whose bars are checked again."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -16,7 +16,7 @@ Outcome = Literal["filled", "market_closed", "empty", "failed"]
 
 
 class Gap(NamedTuple):
-    """A closed gap of a feed; a symbol of None stands for all that the feed had."""
+    """A closed gap of a feed; with a symbol of None it concerns all symbols of the feed."""
 
     id: int
     feed: str
@@ -27,7 +27,7 @@ class Gap(NamedTuple):
 
 
 class FillRecord(NamedTuple):
-    """What became of one symbol of a gap. What lies before `fetched_until` need not be fetched again."""
+    """The result of filling one symbol of a gap. Bars before `fetched_until` need not be fetched again."""
 
     gap_id: int
     symbol: str
@@ -38,14 +38,14 @@ class FillRecord(NamedTuple):
 
 
 class StreamedSymbol(NamedTuple):
-    """A symbol that a feed has, or had until `removed_at`."""
+    """A symbol that a feed streams, or streamed until `removed_at`."""
 
     symbol: str
     removed_at: datetime | None
 
 
 class Followup(NamedTuple):
-    """A trading day with bars from `first` to `last`; `settled` tells that nothing is to be expected any more."""
+    """A trading day with bars from `first` to `last`; `settled` when no later ticks are expected."""
 
     symbol: str
     day_start: datetime
@@ -57,13 +57,13 @@ class Followup(NamedTuple):
 
 
 def unfilled_gaps(connection: Connection, feed: str | None, symbol: str | None, since: datetime | None) -> list[Gap]:
-    """Return the closed gaps that wait to be filled, oldest first; `since` leaves out those that ended by then."""
+    """Return the closed gaps that are not filled, oldest first, without those that ended before `since`."""
     rows = connection.execute(query("unfilled_gaps"), {"feed": feed, "symbol": symbol, "since": since}).fetchall()
     return [Gap(*row) for row in rows]
 
 
 def streamed_symbols(connection: Connection) -> dict[str, list[StreamedSymbol]]:
-    """Return by feed whom it streams or streamed."""
+    """Return the symbols that each feed streams or streamed."""
     streamed: dict[str, list[StreamedSymbol]] = {}
     for feed, *row in connection.execute(query("streamed_symbols")).fetchall():
         streamed.setdefault(feed, []).append(StreamedSymbol(*row))
@@ -71,7 +71,7 @@ def streamed_symbols(connection: Connection) -> dict[str, list[StreamedSymbol]]:
 
 
 def fill_records(connection: Connection, gaps: Sequence[Gap]) -> dict[tuple[int, str], FillRecord]:
-    """Return what is known of filling these gaps, by gap and symbol."""
+    """Return the results of filling these gaps, by gap id and symbol."""
     rows = connection.execute(query("fill_records"), {"gaps": [gap.id for gap in gaps]}).fetchall()
     records = [FillRecord(*row) for row in rows]
     return {(record.gap_id, record.symbol): record for record in records}
@@ -82,24 +82,24 @@ def save_fill_record(connection: Connection, record: FillRecord, at: datetime) -
 
 
 def close_gap(connection: Connection, gap: Gap, symbols: Sequence[str], at: datetime) -> bool:
-    """Mark a gap as settled when none of its symbols is missing or failed; tell whether it was."""
+    """Mark a gap as filled unless one of its symbols is missing or failed; return whether it was marked."""
     parameters = {"id": gap.id, "symbols": list(symbols), "at": at}
     return bool(connection.execute(query("close_gap"), parameters).rowcount)
 
 
 def locked_symbol(connection: Connection, symbol: str) -> AbstractContextManager[bool]:
-    """Keep others from filling a symbol's gaps; yields False while another session does just that."""
+    """Lock a symbol's gaps for filling; yields False while another session fills them."""
     return try_locked(connection, Lock.FILL_GAPS, symbol)
 
 
 def fillable_spans(connection: Connection, symbol: str, start: datetime, stop: datetime) -> Spans:
-    """Return what of [start, stop) lies in the symbol's sessions and in the time of which ticks are kept."""
+    """Return the parts of [start, stop) that are in the symbol's sessions and within the retention of ticks."""
     parameters = {"symbol": symbol, "start": start, "stop": stop}
     return _spans(connection.execute(query("fillable_spans"), parameters).fetchall())
 
 
 def market_was_closed(connection: Connection, symbol: str, start: datetime, stop: datetime) -> bool:
-    """Tell whether no moment of [start, stop) lies in the symbol's sessions."""
+    """Return whether [start, stop) is outside of the symbol's sessions."""
     row = connection.execute(query("market_was_closed"), {"symbol": symbol, "start": start, "stop": stop}).fetchone()
     return bool(row and row[0])
 
@@ -107,7 +107,7 @@ def market_was_closed(connection: Connection, symbol: str, start: datetime, stop
 def gap_spans(connection: Connection, symbol: str, feeds: Sequence[str], start_us: int, stop_us: int) -> Spans:
     """Return the closed gaps of a symbol on these feeds that touch [start, stop), filled or not.
 
-    At the bounds of a gap stand good ticks, so they are no part of it.
+    There are ticks at the bounds of a gap, so these are excluded.
     """
     parameters = {
         "symbol": symbol,
@@ -120,7 +120,7 @@ def gap_spans(connection: Connection, symbol: str, feeds: Sequence[str], start_u
 
 
 def follow_up(connection: Connection, day: Day) -> None:
-    """Have a day with new bars looked at again."""
+    """Schedule another check of a day with new bars."""
     connection.execute(
         query("follow_up"),
         {
@@ -135,7 +135,7 @@ def follow_up(connection: Connection, day: Day) -> None:
 
 
 def read_followups(connection: Connection, now: datetime) -> list[Followup]:
-    """Return the days to look at again, locked to the end of the transaction, but for those that another one has."""
+    """Return the days to check again, locked until the end of the transaction, without those locked by others."""
     return [Followup(*row) for row in connection.execute(query("followups"), {"now": now}).fetchall()]
 
 

@@ -1,4 +1,4 @@
-"""What the database is and holds: engine, sizes, compression, how far the candles are."""
+"""The state of the database: engine, sizes, compression, and how far candles are stored."""
 
 import re
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class RelationSize:
 
     @property
     def ratio(self) -> float | None:
-        """How many times smaller compression made what it compressed."""
+        """The compression ratio of the compressed part."""
         if not self.bytes_before_compression or not self.bytes_after_compression:
             return None
         return self.bytes_before_compression / self.bytes_after_compression
@@ -45,10 +45,10 @@ class RelationSize:
 
 @dataclass(frozen=True, slots=True)
 class LevelState:
-    """How far a level's stored candles reach (null: nowhere), and for how long a complete candle waits to be stored.
+    """Up to where a level's candles are stored (null: none), and how long a complete candle has been waiting for that.
 
-    The first complete one counts, from its end or the arrival of its first tick, whichever was later; 0: none waits.
-    What is not complete is computed when it is read, and never late.
+    The lag is that of the oldest, from its end or the arrival of its first tick, whichever was later; 0: none waits.
+    Incomplete candles are computed when they are read, and never lag.
     """
 
     level: str
@@ -58,7 +58,7 @@ class LevelState:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """The whole picture. `pending` counts changed minutes (TimescaleDB: ranges) that wait for a refresh."""
+    """The result of inspect(). `pending` is the number of changed minutes (TimescaleDB: ranges) to be refreshed."""
 
     server_version: str
     engine: Engine
@@ -71,12 +71,12 @@ class Inspection:
 
 
 def inspect(connection: Connection) -> Inspection:
-    """Look at a migrated database."""
+    """Inspect a migrated database."""
     engine = engine_of(connection)
     detected = detect(connection)
     reason = detected.reason
     if detected.engine is not engine:
-        reason += f" This database was set up for the engine {engine!s} and stays with it."
+        reason += f" This database was created with the engine {engine!s}, which does not change."
     return Inspection(
         server_version=_value(connection, "SHOW server_version"),
         engine=engine,
@@ -98,7 +98,7 @@ def relation_sizes(connection: Connection) -> dict[str, RelationSize]:
 
 
 def _natural(name: str) -> tuple[str, float]:
-    """Order candle levels by width and not by letters."""
+    """Return a key that sorts candle levels by width."""
     match = re.fullmatch(r"(.*candles_)(\d+)([mhd])", name)
     if not match:
         return name, 0
@@ -106,23 +106,23 @@ def _natural(name: str) -> tuple[str, float]:
 
 
 def candle_levels(connection: Connection, until: datetime | None = None) -> list[LevelState]:
-    """Return how far each level is, lower levels first; `until` is the moment that counts as now."""
+    """Return the state of each level, lower levels first; `until` replaces the current time."""
     timescale = engine_of(connection) is Engine.TIMESCALE
-    moment = until or clock.now()
+    now = until or clock.now()
     states = []
     for level, width in levels(connection).items():
         if timescale:
             watermark = _materialised_until(connection, level)
         else:
-            watermark = _stored_until(connection, level, width, moment)
-        due = _due_since(connection, watermark or NEVER, width, moment)
-        states.append(LevelState(level, watermark, max(0.0, (moment - due).total_seconds()) if due else 0.0))
+            watermark = _stored_until(connection, level, width, now)
+        due = _due_since(connection, watermark or NEVER, width, now)
+        states.append(LevelState(level, watermark, max(0.0, (now - due).total_seconds()) if due else 0.0))
     return states
 
 
-def _due_since(connection: Connection, watermark: datetime, width: timedelta, moment: datetime) -> datetime | None:
-    """Return since when a complete candle could have been stored that is not; None where there is none."""
-    parameters = {"watermark": watermark, "width": width, "until": moment - GRACE}
+def _due_since(connection: Connection, watermark: datetime, width: timedelta, now: datetime) -> datetime | None:
+    """Return since when the oldest complete candle waits to be stored; None where none does."""
+    parameters = {"watermark": watermark, "width": width, "until": now - GRACE}
     row = connection.execute(query("due_since"), parameters).fetchone()
     return row[0] if row else None
 
@@ -132,11 +132,11 @@ def _materialised_until(connection: Connection, level: str) -> datetime | None:
     return None if watermark == NEVER else watermark
 
 
-def _stored_until(connection: Connection, level: str, width: timedelta, moment: datetime) -> datetime | None:
-    """Ask the symbols of the newest stored day one by one: there is no index by bucket alone."""
+def _stored_until(connection: Connection, level: str, width: timedelta, now: datetime) -> datetime | None:
+    """Read the symbols of the newest stored day one by one: there is no index by bucket alone."""
     stored = sql.Identifier("candleworks", f"stored_{level}")
     statement = sql.SQL(query("newest_stored_bucket")).format(stored=stored)
-    row = connection.execute(statement, {"until": moment}).fetchone()
+    row = connection.execute(statement, {"until": now}).fetchone()
     return row[0] + width if row and row[0] else None
 
 
