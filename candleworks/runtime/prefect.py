@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from candleworks.database.prefect_database import prefect_database
+from candleworks.database.server import prefect_database
 from candleworks.runtime.processes import Child
 from candleworks.settings import Settings
 

@@ -125,7 +125,7 @@ def _path(keys: Sequence[int | str]) -> str:
     return ".".join(_cut(str(key) if str(key).isprintable() else repr(key)) for key in keys)
 
 
-class _Shown(reprlib.Repr):
+class _ValueRepr(reprlib.Repr):
     """Writes the beginning of a value: its size does not decide how long that takes."""
 
     def __init__(self) -> None:
@@ -139,7 +139,7 @@ class _Shown(reprlib.Repr):
 
 
 def _shown(value: object) -> str:
-    return _cut(_Shown().repr(value))
+    return _cut(_ValueRepr().repr(value))
 
 
 def _cut(text: str) -> str:
