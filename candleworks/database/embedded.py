@@ -98,10 +98,7 @@ class EmbeddedServer:
 
     @contextlib.contextmanager
     def use(self, *, keep_running: bool = False) -> Iterator[str]:
-        """Yield a connection string; the server runs at least until the context ends.
-
-        With `keep_running` it is left running at the end, until the last process that uses it later leaves.
-        """
+        """Yield a connection string; the last user stops the server, unless it said `keep_running`."""
         users = self._join()
         try:
             yield self.dsn
@@ -203,10 +200,7 @@ class EmbeddedServer:
             return False
 
     def _remove_stale_pid_file(self) -> None:
-        """Remove postmaster.pid of a dead server whose process id was reused, since PostgreSQL would not start.
-
-        That happens after a restart of the machine or container, when nothing of the old server is left.
-        """
+        """Remove postmaster.pid if its process id was reused since, as after a restart of the machine or container."""
         process = self._process_of_pid_file()
         if process is not None and not self._is_server(process):
             (self.data / "postmaster.pid").unlink()
