@@ -22,8 +22,7 @@ from candleworks.model.trading_day import calendar_of, zone_of
 from candleworks.settings import Calendars, Settings
 from candleworks.signals import stopped_within
 from candleworks.storage.calendars import sessions_around
-from candleworks.storage.feeds import SymbolStatus, save_symbols
-from candleworks.storage.feeds import save_ingest_stats
+from candleworks.storage.feeds import SymbolStatus, save_ingest_stats, save_symbols
 
 STATISTICS_INTERVAL_SECONDS = 1
 SESSIONS_INTERVAL_SECONDS = 600
