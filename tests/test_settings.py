@@ -233,7 +233,7 @@ def test_a_symbol_is_in_one_feed(tmp_path: Path) -> None:
     [
         ("candles: {}\nfeeds: []\ncandles: {}\n", "has the duplicate key candles in lines 1 and 3"),
         (
-            "ingest:\n  max_batch_rows: 1\n  max_batch_rows: 2\n",
+            "rest:\n  attempts: 1\n  attempts: 2\n",
             "has the duplicate key attempts in lines 2 and 3",
         ),
         ("feeds: " + "[" * 3_000, "is nested more than 50 levels deep in line 1"),

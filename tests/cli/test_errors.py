@@ -70,7 +70,7 @@ def test_missing_rights_in_the_database_are_one_line(invoke: Invoke, dsn: str, c
         connection.execute("DROP ROLE reader")
     assert (ended.status, ended.output) == (1, "")
     assert "returned an error (permission denied for " in ended.errors
-    assert ended.errors.endswith("): put that right, or see --debug.\n")
+    assert ended.errors.endswith("): fix its cause, or see --debug.\n")
     assert ended.errors.count("\n") == 1
 
 

@@ -551,7 +551,7 @@ def test_server_without_locks_left_is_named(tutorial: Tutorial) -> None:
             migrate(tutorial.dsn, load_settings({}), take_all_locks)
     assert str(error.value) == (
         "The old rows need more chunks than the server has locks for (out of shared memory): set"
-        " storage.chunk_interval_days in the configuration to 7 or max_locks_per_transaction of the server to 1024"
+        " storage.chunk_interval_days in the configuration to 7, or max_locks_per_transaction of the server to 1024,"
         " and migrate again; nothing was changed."
     )
     assert tutorial.rows("SELECT count(*) FROM stocks_real_time") == [(40,)]
