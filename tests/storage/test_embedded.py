@@ -282,7 +282,7 @@ def test_a_directory_without_timescaledb_is_refused(new_home: Path) -> None:
         pass
     assert str(caught.value) == (
         f"CANDLEWORKS_TIMESCALEDB is {new_home}/nothing, which has no share/extension/timescaledb.control:"
-        " name a TimescaleDB build for PostgreSQL 18, or unset it."
+        " set it to a TimescaleDB build for PostgreSQL 18, or unset it."
     )
     assert not (new_home / "postgres").exists()
 
@@ -298,7 +298,7 @@ def test_a_server_that_cannot_start_says_where_to_look(home: Path) -> None:
     assert str(caught.value).startswith("pg_ctl of the embedded PostgreSQL failed with exit status 1 (")
     assert 'unrecognized configuration parameter "no_such_setting"' in str(caught.value)
     assert str(caught.value).endswith(
-        f"): read the newest file in {home}/postgres/log, or set CANDLEWORKS_HOME to an empty directory."
+        f"): see the newest file in {home}/postgres/log, or set CANDLEWORKS_HOME to an empty directory."
     )
 
 
