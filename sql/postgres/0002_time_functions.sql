@@ -67,3 +67,12 @@ BEGIN
              FINALFUNC = candleworks.value_of, COMBINEFUNC = candleworks.later, PARALLEL = SAFE)', state, value_type);
     END LOOP;
 END $$;
+
+-- How candles select the first and the last of several values, as text: an ordered array_agg() is faster here than first()
+-- and last(). last_known_of() leaves out null values.
+CREATE FUNCTION candleworks.first_of(value text, at text) RETURNS text
+LANGUAGE sql IMMUTABLE RETURN format('(array_agg(%s ORDER BY %s))[1]', value, at);
+CREATE FUNCTION candleworks.last_of(value text, at text) RETURNS text
+LANGUAGE sql IMMUTABLE RETURN format('(array_agg(%s ORDER BY %s))[count(*)]', value, at);
+CREATE FUNCTION candleworks.last_known_of(value text, at text) RETURNS text
+LANGUAGE sql IMMUTABLE RETURN format('(array_agg(%1$s ORDER BY %2$s) FILTER (WHERE %1$s IS NOT NULL))[count(%1$s)]', value, at);

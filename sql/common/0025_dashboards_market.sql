@@ -1,8 +1,7 @@
--- What the dashboards of the market and of quotes ask. The schema is theirs: it may change with them, unlike "public".
--- Everything runs with the reader's own rights. Relations are chosen by name in dynamic SQL, so that each call reads one
--- level of candles and the planner sees plain comparisons with its index columns.
+-- What the dashboards of the market and of quotes ask. Everything runs with the reader's own rights. Relations are chosen by
+-- name in dynamic SQL, so that each call reads one level of candles and the planner sees plain comparisons with its index
+-- columns.
 -- Locks: none, everything is new.
-CREATE SCHEMA dashboards;
 
 -- The stored candle width for a choice: the level of that name; for 'auto' the narrowest one that is not narrower than a
 -- pixel's share of the visible range, in milliseconds.

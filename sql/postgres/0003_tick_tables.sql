@@ -1,18 +1,10 @@
--- Trades as they came, one partition per week so that retention drops whole tables.
--- `time` is the vendor's stamp plus the tick's ordinal within (symbol, stamp) in microseconds; docs/decisions/0005.
+-- How tables of ticks are stored: one partition per week, so that retention drops whole tables.
 -- Locks: none, everything is new.
-CREATE TABLE public.stocks_real_time (
-    time timestamptz NOT NULL,
-    symbol text NOT NULL,
-    price double precision NOT NULL CHECK (price >= 0 AND price < 'Infinity'),
-    day_volume double precision,
-    volume double precision,
-    bid double precision,
-    ask double precision,
-    received_at timestamptz NOT NULL DEFAULT now(),
-    origin text NOT NULL DEFAULT 'manual',
-    UNIQUE (symbol, time)
-) PARTITION BY RANGE (time);
+CREATE FUNCTION candleworks.create_ticks(name text, columns text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CREATE TABLE public.%I (%s) PARTITION BY RANGE (time)', name, columns);
+END $$;
 
 -- Makes sure that rows of [first, last] have a partition in this table of ticks. Harmless to repeat and to run at the
 -- same time.
@@ -41,6 +33,3 @@ BEGIN
         week := week + interval '168 hours';
     END LOOP;
 END $$;
-
-CREATE FUNCTION candleworks.prepare_ticks(first timestamptz, last timestamptz) RETURNS void
-LANGUAGE sql AS $$ SELECT candleworks.prepare_partitions('stocks_real_time', first, last) $$;

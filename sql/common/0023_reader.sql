@@ -1,16 +1,33 @@
--- The role candleworks_reader belongs to the whole server, so that it is made when somebody asks for it, by
--- candleworks.make_reader(), and not by a migration: docs/decisions/0017-reader-on-request.md. This file stands before
--- 0029, which gave the role its rights and made it besides.
--- Locks: the row of the replaced function, for a moment.
+-- The role that dashboards read with: it reads the public relations and what the dashboards need, and nothing else. It
+-- belongs to the whole server, so that it is made on request and not by a migration: docs/decisions/0017-reader-on-request.md.
+-- docs/grafana.md tells how it gets its password, which stands in no file here.
+-- Locks: none, everything is new.
 
--- Gives the role candleworks_reader, where there is one, its rights in this database; harmless to repeat. Returns null.
-CREATE OR REPLACE FUNCTION candleworks.set_up_reader() RETURNS text
+-- What readers may read. A migration that adds a public relation adds its name here and calls
+-- candleworks.set_up_reader() again.
+CREATE TABLE candleworks.readable (
+    relation text PRIMARY KEY
+);
+INSERT INTO candleworks.readable (relation)
+SELECT r.relation FROM candleworks.candle_relations r
+UNION ALL SELECT unnest(ARRAY[
+    'stocks_real_time', 'quotes', 'company', 'one_min_candle', 'one_hour_candle', 'one_day_candle', 'feed_gaps', 'gap_fills',
+    'feed_symbols', 'feed_stops', 'rejected_ticks', 'ingest_stats', 'import_files', 'candle_differences', 'quality_results',
+    'alerts', 'alert_events', 'alert_deliveries', 'candleworks_migrations'
+]);
+
+-- The same, for the dashboard about its size.
+CREATE VIEW dashboards.readable AS
+SELECT r.relation FROM candleworks.readable r;
+
+-- Gives the role candleworks_reader, where there is one, its rights in this database; harmless to repeat.
+CREATE FUNCTION candleworks.set_up_reader() RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     readable text;
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'candleworks_reader') THEN
-        RETURN NULL;
+        RETURN;
     END IF;
     BEGIN
         EXECUTE format('GRANT CONNECT ON DATABASE %I TO candleworks_reader', current_database());
@@ -27,7 +44,6 @@ BEGIN
     GRANT USAGE ON SCHEMA candleworks, dashboards TO candleworks_reader;
     GRANT SELECT ON ALL TABLES IN SCHEMA dashboards TO candleworks_reader;
     GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA dashboards TO candleworks_reader;
-    RETURN NULL;
 END $$;
 
 -- Makes the role if need be and gives it its rights in this database; harmless to repeat. Returns null, or one sentence
@@ -55,5 +71,6 @@ BEGIN
                 NULL; -- another database of this server was faster
         END;
     END IF;
-    RETURN candleworks.set_up_reader();
+    PERFORM candleworks.set_up_reader();
+    RETURN NULL;
 END $$;

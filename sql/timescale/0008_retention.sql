@@ -1,20 +1,22 @@
 -- Compression and retention of ticks; candles stay. Nothing is compressed or dropped until `candleworks maintain` runs.
 -- Locks: ACCESS EXCLUSIVE on the hypertables and aggregates for a moment, they are new.
+
+-- Compressed batches note between which times their ticks arrived, so that a look for new ticks passes over them: 3 ms
+-- instead of 42 in a test with 300,000 compressed ticks.
 ALTER TABLE public.stocks_real_time SET (
-    timescaledb.enable_columnstore = true, timescaledb.segmentby = 'symbol', timescaledb.orderby = 'time'
+    timescaledb.enable_columnstore = true, timescaledb.segmentby = 'symbol', timescaledb.orderby = 'time',
+    timescaledb.sparse_index = 'minmax(received_at)'
 );
 ALTER TABLE public.quotes SET (
-    timescaledb.enable_columnstore = true, timescaledb.segmentby = 'symbol', timescaledb.orderby = 'time'
+    timescaledb.enable_columnstore = true, timescaledb.segmentby = 'symbol', timescaledb.orderby = 'time',
+    timescaledb.sparse_index = 'minmax(received_at)'
 );
 
 DO $$
 DECLARE
     relation text;
 BEGIN
-    FOR relation IN
-        SELECT prefix || name FROM candleworks.candle_levels
-        CROSS JOIN unnest(ARRAY['candles_', 'quote_candles_']) AS prefix
-    LOOP
+    FOR relation IN SELECT r.relation FROM candleworks.candle_relations r LOOP
         EXECUTE format(
             'ALTER MATERIALIZED VIEW public.%I SET (timescaledb.enable_columnstore = true,
              timescaledb.segmentby = ''symbol'', timescaledb.orderby = ''bucket'')', relation);

@@ -3,40 +3,6 @@
 -- Everything is made by candleworks.create_candles(), because trades and quotes differ in nothing but their columns.
 -- Locks: none, everything is new.
 
--- Days are 24 hours, because '1 day' follows the clock changes of the session's zone.
-CREATE TABLE candleworks.candle_levels (
-    name text PRIMARY KEY,
-    width interval NOT NULL UNIQUE,
-    below text REFERENCES candleworks.candle_levels
-);
-INSERT INTO candleworks.candle_levels (name, width, below) VALUES
-    ('1m', '1 minute', NULL),
-    ('5m', '5 minutes', '1m'),
-    ('15m', '15 minutes', '5m'),
-    ('1h', '1 hour', '15m'),
-    ('4h', '4 hours', '1h'),
-    ('1d', '24 hours', '4h');
-
--- The kinds of candles, by the table of their ticks; `prefix` stands before the names of their relations.
-CREATE TABLE candleworks.candle_families (
-    name text PRIMARY KEY,
-    prefix text NOT NULL UNIQUE,
-    ticks text NOT NULL
-);
-
--- What a candle has besides bucket and symbol, and how it follows from the ticks t and from the candles b of the level
--- below.
-CREATE TABLE candleworks.candle_columns (
-    family text NOT NULL REFERENCES candleworks.candle_families,
-    position integer GENERATED ALWAYS AS IDENTITY,
-    name text NOT NULL,
-    type text NOT NULL,
-    required boolean NOT NULL,
-    of_ticks text NOT NULL,
-    of_candles text NOT NULL,
-    PRIMARY KEY (family, name)
-);
-
 -- Every relation of candles: what it is called in reports ('1m', 'quote 1m'), the level below, the table behind it, and
 -- what the refresh computes it from: it goes from the bottom up, so the stored candles of the level below are right.
 CREATE VIEW candleworks.candle_relations AS
@@ -189,20 +155,4 @@ BEGIN
     ) r;
 END $create$;
 
-INSERT INTO candleworks.candle_families (name, prefix, ticks) VALUES ('trade', '', 'stocks_real_time');
-INSERT INTO candleworks.candle_columns (family, name, type, required, of_ticks, of_candles) VALUES
-    ('trade', 'open', 'double precision', true,
-        '(array_agg(t.price ORDER BY t.time))[1]', '(array_agg(b.open ORDER BY b.bucket))[1]'),
-    ('trade', 'high', 'double precision', true, 'max(t.price)', 'max(b.high)'),
-    ('trade', 'low', 'double precision', true, 'min(t.price)', 'min(b.low)'),
-    ('trade', 'close', 'double precision', true,
-        '(array_agg(t.price ORDER BY t.time))[count(*)]', '(array_agg(b.close ORDER BY b.bucket))[count(*)]'),
-    ('trade', 'volume', 'double precision', false, 'sum(t.volume)', 'sum(b.volume)'),
-    ('trade', 'vwap', 'double precision', false,
-        'sum(t.price * t.volume) / nullif(sum(t.volume), 0)', 'sum(b.vwap * b.volume) / nullif(sum(b.volume), 0)'),
-    ('trade', 'day_volume', 'double precision', false,
-        '(array_agg(t.day_volume ORDER BY t.time) FILTER (WHERE t.day_volume IS NOT NULL))[count(t.day_volume)]',
-        '(array_agg(b.day_volume ORDER BY b.bucket) FILTER (WHERE b.day_volume IS NOT NULL))[count(b.day_volume)]'),
-    ('trade', 'ticks', 'bigint', true, 'count(*)', 'sum(b.ticks)::bigint'),
-    ('trade', 'rebuilt', 'boolean', true, 'bool_or(t.origin = ''bar'')', 'bool_or(b.rebuilt)');
-SELECT candleworks.create_candles('trade');
+SELECT candleworks.create_candles('trade'), candleworks.create_candles('quote');

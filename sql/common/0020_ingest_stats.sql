@@ -1,6 +1,30 @@
--- What each feed has done since it was first seen. ingest_stats is pruned by retention, and a sum over it would fall then;
--- these totals only ever grow, so that they can be read as counters. And which replays a database was made for.
--- Locks: ingest_stats for a moment, against writers.
+-- What each feed does, and what it has done since it was first seen: ingest_stats is pruned by retention, and a sum over it
+-- would fall then; the totals only ever grow, so that they can be read as counters.
+-- Locks: none, everything is new.
+
+CREATE TABLE public.ingest_stats (
+    feed text NOT NULL,
+    at timestamptz NOT NULL,
+    ticks bigint NOT NULL,
+    batches bigint NOT NULL,
+    lag_ms_p50 double precision,
+    lag_ms_p99 double precision,
+    lag_ms_max double precision,
+    spool_depth bigint NOT NULL,
+    reconnects bigint NOT NULL,
+    duplicates bigint NOT NULL,
+    rejected bigint NOT NULL,
+    candles bigint NOT NULL,
+    PRIMARY KEY (feed, at)
+);
+COMMENT ON TABLE public.ingest_stats IS 'One row per feed and ten seconds, rewritten while they last.';
+COMMENT ON COLUMN public.ingest_stats.at IS 'Start of the ten seconds.';
+COMMENT ON COLUMN public.ingest_stats.ticks IS 'Ticks that were stored.';
+COMMENT ON COLUMN public.ingest_stats.lag_ms_p50 IS 'Median of the time from arrival to commit, in milliseconds. Null: no tick came.';
+COMMENT ON COLUMN public.ingest_stats.lag_ms_p99 IS '99th percentile of the same. Null: no tick came.';
+COMMENT ON COLUMN public.ingest_stats.lag_ms_max IS 'Maximum of the same. Null: no tick came.';
+COMMENT ON COLUMN public.ingest_stats.spool_depth IS 'Ticks that waited on disk.';
+COMMENT ON COLUMN public.ingest_stats.candles IS 'Candles that the process of the feed refreshed.';
 
 CREATE TABLE candleworks.ingest_totals (
     feed text PRIMARY KEY,
@@ -59,23 +83,3 @@ END $$;
 
 CREATE TRIGGER add_to_ingest_totals AFTER INSERT OR UPDATE ON public.ingest_stats
     FOR EACH ROW EXECUTE FUNCTION candleworks.add_to_ingest_totals();
-
-INSERT INTO candleworks.ingest_totals (feed, since, ticks, batches, reconnects, duplicates, rejected, candles)
-SELECT feed, min(at), sum(ticks), sum(batches), sum(reconnects), sum(duplicates), sum(rejected), sum(candles)
-FROM public.ingest_stats GROUP BY feed;
-
--- Recordings that were streamed into this database as if live. A database of replays holds nothing else. shifted_by is what
--- was added to the stamps; the counts are null while the replay runs, and after it was killed.
-CREATE TABLE candleworks.feed_replays (
-    feed text NOT NULL,
-    source text NOT NULL,
-    first timestamptz NOT NULL,
-    last timestamptz NOT NULL,
-    shifted_by interval NOT NULL,
-    started_at timestamptz NOT NULL DEFAULT now(),
-    sent bigint,
-    stored bigint,
-    duplicates bigint,
-    rejected bigint,
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY
-);

@@ -9,11 +9,13 @@ CREATE TABLE candleworks.rest_credits (
     PRIMARY KEY (account, at)
 );
 
--- The vendor said that there are none until then: for the minute, or for the whole day.
+-- The vendor said that there are none until then: for the minute, or for the whole day; what it said, and when.
 CREATE TABLE candleworks.rest_pauses (
     account text PRIMARY KEY,
     until timestamptz NOT NULL,
-    whole_day boolean NOT NULL
+    whole_day boolean NOT NULL,
+    words text,
+    said_at timestamptz NOT NULL DEFAULT now()
 );
 
 -- Takes credits and returns 0, or takes none and returns how many seconds to wait before asking again, null when there are
@@ -53,18 +55,23 @@ BEGIN
 END $$;
 
 -- Keeps everybody from asking for so many seconds, or when they are null until the vendor's next minute, or for the rest of
--- the UTC day.
-CREATE FUNCTION candleworks.pause_credits(payer text, seconds double precision, whole_day boolean) RETURNS void
+-- the UTC day. A pause that ends later than the new one stays.
+CREATE FUNCTION candleworks.pause_credits(
+    payer text, seconds double precision, whole_day boolean, words text
+) RETURNS void
 LANGUAGE sql AS $$
-    INSERT INTO candleworks.rest_pauses AS p (account, until, whole_day) VALUES (
+    INSERT INTO candleworks.rest_pauses AS p (account, until, whole_day, words, said_at) VALUES (
         payer,
         CASE
             WHEN whole_day THEN date_trunc('day', clock_timestamp(), 'UTC') + interval '24 hours'
             WHEN seconds IS NOT NULL THEN clock_timestamp() + seconds * interval '1 second'
             ELSE date_trunc('minute', clock_timestamp(), 'UTC') + interval '61 seconds'
         END,
-        whole_day
+        whole_day,
+        words,
+        clock_timestamp()
     )
-    ON CONFLICT (account) DO UPDATE SET until = excluded.until, whole_day = excluded.whole_day
+    ON CONFLICT (account) DO UPDATE SET
+        until = excluded.until, whole_day = excluded.whole_day, words = excluded.words, said_at = excluded.said_at
     WHERE excluded.until > p.until
 $$;
