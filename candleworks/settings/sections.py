@@ -63,13 +63,15 @@ class CompressAfterDays(Section):
 
 
 class RetentionDays(Section):
-    """When rows older than so many days go; null: never. Candles always stay."""
+    """When rows older than so many days go; null: never. Candles, unresolved alerts and open gaps always stay."""
 
     stocks_real_time: StrictInt | None = Field(default=None, ge=7, le=36_500)
     quotes: StrictInt | None = Field(default=None, ge=7, le=36_500)
     rejected_ticks: StrictInt | None = Field(default=365, ge=1, le=36_500)
     ingest_stats: StrictInt | None = Field(default=90, ge=1, le=36_500)
     quality_results: StrictInt | None = Field(default=90, ge=1, le=36_500)
+    alerts: StrictInt | None = Field(default=365, ge=1, le=36_500)
+    feed_gaps: StrictInt | None = Field(default=730, ge=1, le=36_500)
 
 
 class Storage(Section):

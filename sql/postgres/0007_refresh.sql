@@ -37,9 +37,24 @@ BEGIN
     RETURN written + removed;
 END $$;
 
+-- The query that takes the $1 oldest noted minutes of a family, in the order of the index of the notes; null for none. They
+-- are deleted as a range: for a join the planner, for whom the notes are always empty, would compare each with each.
+CREATE FUNCTION candleworks.take_notes_query(family candleworks.candle_families) RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT format($sql$
+        WITH due AS MATERIALIZED (
+            SELECT DISTINCT i.bucket, i.symbol FROM candleworks.%1$I i
+            ORDER BY i.bucket, i.symbol LIMIT $1
+        ), taken AS (
+            DELETE FROM candleworks.%1$I i
+            WHERE (i.bucket, i.symbol) <= (SELECT due.bucket, due.symbol FROM due ORDER BY 1 DESC, 2 DESC LIMIT 1)
+        )
+        SELECT array_agg(due.symbol), array_agg(due.bucket) FROM due
+    $sql$, family.prefix || 'candle_invalidations')
+$$;
+
 -- Takes up to max_minutes of the noted minutes of one family and rebuilds every candle above them. Returns per level how
--- many candles were due and how many of them changed, and no row when nothing was noted. The oldest notes are taken, and
--- deleted as a range: for a join the planner, for whom the notes are always empty, would compare each with each. The notes and the ticks are read
+-- many candles were due and how many of them changed, and no row when nothing was noted. The notes and the ticks are read
 -- by statements that see at least what the deletion of the notes saw, so a tick committed meanwhile keeps its own note for
 -- the next time.
 CREATE FUNCTION candleworks.refresh_family(wanted candleworks.candle_families, max_minutes integer)
@@ -50,16 +65,7 @@ DECLARE
     buckets timestamptz[];
     r candleworks.candle_relations;
 BEGIN
-    EXECUTE format($sql$
-        WITH due AS MATERIALIZED (
-            SELECT DISTINCT i.bucket, i.symbol FROM candleworks.%1$I i
-            ORDER BY i.bucket, i.symbol LIMIT $1
-        ), taken AS (
-            DELETE FROM candleworks.%1$I i
-            WHERE (i.bucket, i.symbol) <= (SELECT due.bucket, due.symbol FROM due ORDER BY 1 DESC, 2 DESC LIMIT 1)
-        )
-        SELECT array_agg(due.symbol), array_agg(due.bucket) FROM due
-    $sql$, wanted.prefix || 'candle_invalidations') INTO symbols, buckets USING max_minutes;
+    EXECUTE candleworks.take_notes_query(wanted) INTO symbols, buckets USING max_minutes;
     IF symbols IS NULL THEN
         RETURN;
     END IF;
