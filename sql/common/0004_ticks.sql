@@ -14,17 +14,20 @@ SELECT candleworks.create_ticks('stocks_real_time', $$
 $$);
 COMMENT ON TABLE public.stocks_real_time IS 'Trades, as they came.';
 COMMENT ON COLUMN public.stocks_real_time.time IS
-    'Event time given by the source, plus the ordinal of the trade among those of its symbol and event time, in microseconds.';
+    'Event time given by the source, plus the ordinal of the trade among those of its symbol and event time, in'
+    ' microseconds.';
 COMMENT ON COLUMN public.stocks_real_time.day_volume IS
     'Running total of the trading day, as the source counts it. Null: the source does not count.';
 COMMENT ON COLUMN public.stocks_real_time.volume IS
-    'Increase of the running maximum of day_volume within the trading day, or the size of the trade where the source gives it.'
-    ' Null: unknown.';
+    'Increase of the running maximum of day_volume within the trading day, or the size of the trade where the source'
+    ' gives it. Null: unknown.';
 COMMENT ON COLUMN public.stocks_real_time.bid IS 'Best bid at the trade. Null: not given.';
 COMMENT ON COLUMN public.stocks_real_time.ask IS 'Best ask at the trade. Null: not given.';
-COMMENT ON COLUMN public.stocks_real_time.received_at IS 'When the trade arrived, or the run of the import that stored it.';
+COMMENT ON COLUMN public.stocks_real_time.received_at IS
+    'When the trade arrived, or the run of the import that stored it.';
 COMMENT ON COLUMN public.stocks_real_time.origin IS
-    'What stored it: twelvedata, file, adopted, bar, or manual for everything else. A trade of the origin bar is rebuilt from a one-minute bar.';
+    'What stored it: twelvedata, file, adopted, bar, or manual for everything else. A trade of the origin bar is'
+    ' rebuilt from a one-minute bar.';
 
 SELECT candleworks.create_ticks('quotes', $$
     time timestamptz NOT NULL,
@@ -40,12 +43,14 @@ SELECT candleworks.create_ticks('quotes', $$
 $$);
 COMMENT ON TABLE public.quotes IS 'Best bid and ask, as they came.';
 COMMENT ON COLUMN public.quotes.time IS
-    'Event time given by the source, plus the ordinal of the quote among those of its symbol and event time, in microseconds.';
+    'Event time given by the source, plus the ordinal of the quote among those of its symbol and event time, in'
+    ' microseconds.';
 COMMENT ON COLUMN public.quotes.bid_volume IS 'Size offered at the bid, in the source''s unit. Null: not given.';
 COMMENT ON COLUMN public.quotes.ask_volume IS 'Size offered at the ask, in the source''s unit. Null: not given.';
 COMMENT ON COLUMN public.quotes.received_at IS 'When the quote arrived, or the run of the import that stored it.';
 COMMENT ON COLUMN public.quotes.origin IS
-    'What stored it: file, bar, or manual for everything else. A quote of the origin bar is rebuilt from a bar of bid and ask.';
+    'What stored it: file, bar, or manual for everything else. A quote of the origin bar is rebuilt from a bar of bid'
+    ' and ask.';
 
 -- New ticks, whatever their time. They are stored in the order of their arrival, so that a block-range index finds them.
 -- Inserting a million ticks took 1 % longer with it (TimescaleDB 8 %), with a tree 12 % (24 %).

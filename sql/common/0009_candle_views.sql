@@ -10,7 +10,8 @@ BEGIN
     FOR candle IN SELECT r.relation, r.family, r.label FROM candleworks.candle_relations r LOOP
         EXECUTE format('COMMENT ON VIEW public.%I IS %L', candle.relation, format(
             'Candles of %s: %s per bucket and symbol, the forming one included.', candle.family || 's', candle.label));
-        EXECUTE format('COMMENT ON COLUMN public.%I.bucket IS %L', candle.relation, 'Start of the candle; days begin at 00:00 UTC.');
+        EXECUTE format(
+            'COMMENT ON COLUMN public.%I.bucket IS %L', candle.relation, 'Start of the candle; days begin at 00:00 UTC.');
         FOR col IN SELECT c.name, c.meaning FROM candleworks.candle_columns c WHERE c.family = candle.family LOOP
             EXECUTE format('COMMENT ON COLUMN public.%I.%I IS %L', candle.relation, col.name, col.meaning);
         END LOOP;

@@ -2,7 +2,7 @@
 -- long-running command fill the tables from the configuration; docs/calendars.md.
 -- Locks: none, everything is new.
 
--- Which days a calendar's sessions are known for. `source` tells what computed them, so that a newer one is noticed.
+-- Which days a calendar's sessions are known for. `source` says what computed them, so that a newer one is noticed.
 CREATE TABLE candleworks.calendars (
     name text PRIMARY KEY,
     first_day date NOT NULL,
@@ -179,6 +179,6 @@ BEGIN
     USING symbol, calendar, start, stop;
 END $$;
 COMMENT ON FUNCTION public.session_candles IS
-    'The regular-hours candle of each session that opens in ["from", "to") and has ticks, oldest first; null means no bound.'
-    ' A tick belongs to a session from its open up to, not including, its close; ticks during a break belong to none.'
-    ' volume and vwap are null where no tick has a volume.';
+    'The regular-hours candle of each session that opens in ["from", "to") and has ticks, oldest first; null means no'
+    ' bound. A tick belongs to a session from its open up to, not including, its close; ticks during a break belong'
+    ' to none. volume and vwap are null where no tick has a volume.';

@@ -12,7 +12,8 @@ CREATE TABLE public.feed_symbols (
 );
 COMMENT ON TABLE public.feed_symbols IS 'Every symbol that a feed was asked to stream.';
 COMMENT ON COLUMN public.feed_symbols.status IS
-    'asked; streaming; refused by the vendor; or removed: no longer asked for, kept because earlier gaps of the feed concern it.';
+    'asked; streaming; refused by the vendor; or removed: no longer asked for, kept because earlier gaps of the feed'
+    ' concern it.';
 COMMENT ON COLUMN public.feed_symbols.reason IS 'What the vendor said. Null: not refused.';
 COMMENT ON COLUMN public.feed_symbols.since IS 'When the status began.';
 

@@ -50,8 +50,8 @@ CREATE TABLE public.gap_fills (
 COMMENT ON TABLE public.gap_fills IS
     'What became of filling a gap, one row per symbol. A gap is filled when none of its symbols is missing or failed.';
 COMMENT ON COLUMN public.gap_fills.outcome IS
-    'filled: bars were written; market_closed: the market was closed for the whole gap; empty: there is nothing to fetch;'
-    ' failed: it could not be fetched.';
+    'filled: bars were written; market_closed: the market was closed for the whole gap; empty: there is nothing to'
+    ' fetch; failed: it could not be fetched.';
 COMMENT ON COLUMN public.gap_fills.bars IS 'Number of one-minute bars that were written.';
 COMMENT ON COLUMN public.gap_fills.reason IS 'Why no bars were written. Null: filled.';
 COMMENT ON COLUMN public.gap_fills.fetched_until IS

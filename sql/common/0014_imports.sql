@@ -15,8 +15,10 @@ CREATE TABLE public.import_files (
 );
 COMMENT ON TABLE public.import_files IS 'Imported files by content: rows = stored + duplicates + rejected.';
 COMMENT ON COLUMN public.import_files.path IS 'Path of the file when it was last imported.';
-COMMENT ON COLUMN public.import_files.first IS 'Earliest event time of the stored and duplicate rows. Null: the file has no times.';
-COMMENT ON COLUMN public.import_files.last IS 'Latest event time of the stored and duplicate rows. Null: the file has no times.';
+COMMENT ON COLUMN public.import_files.first IS
+    'Earliest event time of the stored and duplicate rows. Null: the file has no times.';
+COMMENT ON COLUMN public.import_files.last IS
+    'Latest event time of the stored and duplicate rows. Null: the file has no times.';
 COMMENT ON COLUMN public.import_files.status IS
     'importing: running or interrupted; imported; or undone: the counts then say what the import was.';
 COMMENT ON COLUMN public.import_files.options IS

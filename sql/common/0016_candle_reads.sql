@@ -48,8 +48,8 @@ BEGIN
     END IF;
 END $$;
 
--- What ohlc() returns, and whether a tick of the candle was rebuilt from a bar. Quotes tell it by the bars that are
--- stored of them, because their candles have no such column.
+-- What ohlc() returns, and whether a tick of the candle was rebuilt from a bar. For quotes the stored bars say so,
+-- because their candles have no such column.
 CREATE FUNCTION candleworks.candles_of(
     symbol text, period interval, "from" timestamptz, "to" timestamptz, price text
 ) RETURNS TABLE (
@@ -105,8 +105,9 @@ LANGUAGE sql STABLE AS $$
     FROM candleworks.candles_of(symbol, period, "from", "to", price) c
 $$;
 COMMENT ON FUNCTION public.ohlc IS
-    'Candles of "period", a multiple of one minute, that overlap ["from", "to"), all of them whole, oldest first; null means'
-    ' no bound. "price" is the side: trade, bid, ask or mid. volume is null where no tick of the candle has one.';
+    'Candles of "period", a multiple of one minute, that overlap ["from", "to"), all of them whole, oldest first;'
+    ' null means no bound. "price" is the side: trade, bid, ask or mid. volume is null where no tick of the candle'
+    ' has one.';
 
 -- The newest tick of a symbol on a price side before a moment, where its ticks are gone the newest minute; null when
 -- there is none. An index finds the tick in 0.1 ms, while an ordered read of candles_1m would pass the symbol's whole
@@ -231,6 +232,7 @@ BEGIN
     ORDER BY bucket;
 END $$;
 COMMENT ON FUNCTION public.candles_filled IS
-    'Every bucket of "period" that overlaps ["from", "to") and has begun, all of them whole, oldest first; a "to" of null means'
-    ' now. status: traded (has ticks), down (an unfilled gap of the feed touches it), closed (no part of it lies in a session),'
-    ' quiet. Without ticks, volume and ticks are 0, and the prices null or, with "carry", the last close before.';
+    'Every bucket of "period" that overlaps ["from", "to") and has begun, all of them whole, oldest first; a "to" of'
+    ' null means now. status: traded (has ticks), down (an unfilled gap of the feed touches it), closed (no part of'
+    ' it lies in a session), quiet. Without ticks, volume and ticks are 0, and the prices null or, with "carry", the'
+    ' last close before.';

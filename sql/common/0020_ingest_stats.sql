@@ -20,7 +20,8 @@ CREATE TABLE public.ingest_stats (
 COMMENT ON TABLE public.ingest_stats IS 'One row per feed and ten seconds, rewritten while they last.';
 COMMENT ON COLUMN public.ingest_stats.at IS 'Start of the ten seconds.';
 COMMENT ON COLUMN public.ingest_stats.ticks IS 'Ticks that were stored.';
-COMMENT ON COLUMN public.ingest_stats.lag_ms_p50 IS 'Median of the time from arrival to commit, in milliseconds. Null: no tick came.';
+COMMENT ON COLUMN public.ingest_stats.lag_ms_p50 IS
+    'Median of the time from arrival to commit, in milliseconds. Null: no tick came.';
 COMMENT ON COLUMN public.ingest_stats.lag_ms_p99 IS '99th percentile of the same. Null: no tick came.';
 COMMENT ON COLUMN public.ingest_stats.lag_ms_max IS 'Maximum of the same. Null: no tick came.';
 COMMENT ON COLUMN public.ingest_stats.spool_depth IS 'Ticks that waited on disk.';

@@ -1,4 +1,4 @@
--- What checks found, and what the checks of sql/checks/ share. docs/quality.md tells how they run; docs/checks/ has a page
+-- What checks found, and what the checks of sql/checks/ share. docs/quality.md says how they run; docs/checks/ has a page
 -- for each.
 -- Locks: none, everything is new.
 
@@ -27,7 +27,8 @@ COMMENT ON COLUMN public.quality_results.subject IS
     'What the row is about: a symbol, feed/NAME, or for the check as a whole the relation it looks at, or system.';
 COMMENT ON COLUMN public.quality_results.observed IS 'Null: the check does not say.';
 COMMENT ON COLUMN public.quality_results.expected IS 'Null: the check does not say.';
-COMMENT ON COLUMN public.quality_results."window" IS 'Times that were looked at. Null: the check looks at the present state.';
+COMMENT ON COLUMN public.quality_results."window" IS
+    'Times that were looked at. Null: the check looks at the present state.';
 COMMENT ON COLUMN public.quality_results.sample IS 'Some of the rows that failed. Null: none.';
 COMMENT ON COLUMN public.quality_results.seconds IS 'How long the check ran. Null: rows about a single subject.';
 COMMENT ON COLUMN public.quality_results.failing IS

@@ -1,6 +1,6 @@
 -- The role that dashboards read with: it reads the public relations and what the dashboards need, and nothing else. It
--- belongs to the whole server, so that it is made on request and not by a migration: docs/decisions/0017-reader-on-request.md.
--- docs/grafana.md tells how it gets its password, which stands in no file here.
+-- belongs to the whole server, so that it is made on request and not by a migration:
+-- docs/decisions/0017-reader-on-request.md. docs/grafana.md says how it gets its password, which is in no file here.
 -- Locks: none, everything is new.
 
 -- What readers may read. A migration that adds a public relation adds its name here and calls
@@ -11,9 +11,9 @@ CREATE TABLE candleworks.readable (
 INSERT INTO candleworks.readable (relation)
 SELECT r.relation FROM candleworks.candle_relations r
 UNION ALL SELECT unnest(ARRAY[
-    'stocks_real_time', 'quotes', 'company', 'one_min_candle', 'one_hour_candle', 'one_day_candle', 'feed_gaps', 'gap_fills',
-    'feed_symbols', 'feed_stops', 'rejected_ticks', 'ingest_stats', 'import_files', 'candle_differences', 'quality_results',
-    'alerts', 'alert_events', 'alert_deliveries', 'candleworks_migrations'
+    'stocks_real_time', 'quotes', 'company', 'one_min_candle', 'one_hour_candle', 'one_day_candle', 'feed_gaps',
+    'gap_fills', 'feed_symbols', 'feed_stops', 'rejected_ticks', 'ingest_stats', 'import_files', 'candle_differences',
+    'quality_results', 'alerts', 'alert_events', 'alert_deliveries', 'candleworks_migrations'
 ]);
 
 -- The same, for the dashboard about its size.
@@ -47,7 +47,7 @@ BEGIN
 END $$;
 
 -- Makes the role if need be and gives it its rights in this database; harmless to repeat. Returns null, or one sentence
--- that tells why there is no such role and what to do.
+-- that says why there is no such role and what to do.
 -- Two databases may make it at the same time; what it is set to is written by the one that made it. random_page_cost and
 -- jit are what the panels were measured with.
 CREATE FUNCTION candleworks.make_reader() RETURNS text

@@ -1,6 +1,6 @@
--- What the dashboards of the market and of quotes ask. Everything runs with the reader's own rights. Relations are chosen by
--- name in dynamic SQL, so that each call reads one level of candles and the planner sees plain comparisons with its index
--- columns.
+-- What the dashboards of the market and of quotes ask. Everything runs with the reader's own rights. Relations are chosen
+-- by name in dynamic SQL, so that each call reads one level of candles and the planner sees plain comparisons with its
+-- index columns.
 -- Locks: none, everything is new.
 
 -- The stored candle width for a choice: the level of that name; for 'auto' the narrowest one that is not narrower than a
@@ -176,7 +176,7 @@ BEGIN
     USING symbol, width, "from", "to";
 END $$;
 
--- The holes of the feeds that touch ["from", "to"] and concern the symbol, filled ones included.
+-- The gaps of the feeds that touch ["from", "to"] and concern the symbol, filled ones included.
 CREATE FUNCTION dashboards.gaps(symbol text, "from" timestamptz, "to" timestamptz) RETURNS SETOF public.feed_gaps
 LANGUAGE sql STABLE AS $$
     SELECT g.* FROM public.feed_gaps g

@@ -3,12 +3,12 @@
 
 -- The names of the feeds, one index probe each.
 CREATE VIEW dashboards.feeds AS
-WITH RECURSIVE heard AS (
+WITH RECURSIVE named AS (
     SELECT min(i.feed) AS feed FROM public.ingest_stats i
     UNION ALL
-    SELECT (SELECT min(i.feed) FROM public.ingest_stats i WHERE i.feed > h.feed) FROM heard h WHERE h.feed IS NOT NULL
+    SELECT (SELECT min(i.feed) FROM public.ingest_stats i WHERE i.feed > h.feed) FROM named h WHERE h.feed IS NOT NULL
 )
-SELECT h.feed FROM heard h WHERE h.feed IS NOT NULL
+SELECT h.feed FROM named h WHERE h.feed IS NOT NULL
 UNION
 SELECT s.feed FROM public.feed_symbols s;
 

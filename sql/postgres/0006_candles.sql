@@ -1,5 +1,5 @@
 -- Candles without TimescaleDB. Each level is a table that a refresh fills from the level below, and a public view that
--- replaces what is out of date by what the ticks say at this moment. docs/decisions/0006 tells why it is exact.
+-- replaces what is out of date by what the ticks say at this moment. docs/decisions/0006 says why it is exact.
 -- Everything is made by candleworks.create_candles(), because trades and quotes differ in nothing but their columns.
 -- Locks: none, everything is new.
 

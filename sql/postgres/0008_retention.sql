@@ -17,9 +17,9 @@ CROSS JOIN LATERAL substring(c.relname FROM '^' || f.ticks || '_([0-9]{8})$') w(
 LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
 WHERE c.relnamespace = 'candleworks'::regnamespace AND c.relkind = 'r' AND w.week IS NOT NULL;
 
--- Stores the candles of everything that ends before `stop`, and moves the horizon there: ticks before it leave candles alone
--- from then on. Waits for transactions that write to the partition, at most as long as lock_timeout says; readers do not
--- notice.
+-- Stores the candles of everything that ends before `stop`, and moves the horizon there: ticks before it leave candles
+-- alone from then on. Waits for transactions that write to the partition, at most as long as lock_timeout says; readers do
+-- not notice.
 CREATE FUNCTION candleworks.close_partition(relation text, partition text, stop timestamptz) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE

@@ -1,8 +1,8 @@
 -- What the dashboard of storage asks of plain PostgreSQL.
 -- Locks: none, everything is new.
 
--- Up to where the stored candles of a relation reach; null when there are none. Acts for the owner, because the stored candles
--- are private.
+-- Up to where the stored candles of a relation reach; null when there are none. Acts for the owner, because the stored
+-- candles are private.
 CREATE FUNCTION dashboards.stored_until(relation text) RETURNS timestamptz
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -20,8 +20,8 @@ BEGIN
     RETURN found;
 END $$;
 
--- The parts of every stored relation: partitions, or the whole of what has no parts. starts_at and ends_at bound the times in
--- a part; bytes are with indexes; nothing is compressed, so that bytes_before is null.
+-- The parts of every stored relation: partitions, or the whole of what has no parts. starts_at and ends_at bound the times
+-- in a part; bytes are with indexes; nothing is compressed, so that bytes_before is null.
 CREATE FUNCTION dashboards.parts() RETURNS TABLE (
     relation text, starts_at timestamptz, ends_at timestamptz, bytes bigint, bytes_before bigint, rows bigint
 )

@@ -48,7 +48,7 @@ DELETE FROM public.rejected_ticks WHERE received_at < %(older_than)s
 -- name: forget_alerts
 -- With their events and deliveries. Unresolved alerts stay, and so do those whose silence is not over: it outlives them.
 DELETE FROM public.alerts
-WHERE resolved_at < %(older_than)s AND (muted_until IS NULL OR muted_until < %(older_than)s)
+WHERE resolved_at < %(older_than)s AND (silenced_until IS NULL OR silenced_until < %(older_than)s)
 
 -- name: forget_feed_gaps
 -- With what became of filling them. Open gaps stay.
@@ -57,13 +57,13 @@ DELETE FROM public.feed_gaps WHERE started_at < %(older_than)s AND ended_at < %(
 -- name: forget_import_runs
 -- What undoing an import takes: its runs, and the bars that it replaced. An import cannot be undone any more once retention
 -- has dropped ticks of its time.
-WITH ended AS (
+WITH permanent AS (
     SELECT r.sha256 FROM candleworks.import_runs r GROUP BY r.sha256
     HAVING min(r.first) < (SELECT max(h.dropped_before) FROM candleworks.retention_horizons h)
 ), bars AS (
-    DELETE FROM candleworks.replaced_bars b USING ended e WHERE b.sha256 = e.sha256
+    DELETE FROM candleworks.replaced_bars b USING permanent e WHERE b.sha256 = e.sha256
 )
-DELETE FROM candleworks.import_runs r USING ended e WHERE r.sha256 = e.sha256
+DELETE FROM candleworks.import_runs r USING permanent e WHERE r.sha256 = e.sha256
 
 -- name: forget_ingest_stats
 DELETE FROM public.ingest_stats WHERE at < %(older_than)s

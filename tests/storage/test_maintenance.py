@@ -139,7 +139,7 @@ def test_old_rejections_and_statistics_go(connection: Connection, settings: Sett
 
 ALERT = (
     "INSERT INTO alerts"
-    ' ("check", subject, severity, status, opened_at, last_seen_at, checked_at, resolved_at, muted_until)'
+    ' ("check", subject, severity, status, opened_at, last_seen_at, checked_at, resolved_at, silenced_until)'
     " SELECT 'check', %(subject)s, 'info', CASE WHEN %(resolved)s::int IS NULL THEN 'open' ELSE 'resolved' END,"
     " now() - interval '800 days', now(), now(), now() - %(resolved)s * interval '1 day',"
     " now() - %(silenced)s * interval '1 day'"
@@ -156,7 +156,7 @@ def test_resolved_alerts_go_with_their_events_and_deliveries(connection: Connect
         "INSERT INTO alert_events (alert_id, event, at, severity, result, count)"
         " SELECT id, 'opened', opened_at, severity, result, 1 FROM alerts"
     )
-    connection.execute("INSERT INTO alert_deliveries (event_id, destination) SELECT id, 'log' FROM alert_events")
+    connection.execute("INSERT INTO alert_deliveries (event_id, recipient) SELECT id, 'log' FROM alert_events")
     done = [(work.relation, work.action, work.units) for work in maintain(connection, settings)]
     assert done == [("alerts", "deleted", 1)]
     kept = connection.execute(

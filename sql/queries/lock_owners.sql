@@ -1,5 +1,5 @@
--- name: feed_holders
--- The key of the lock is that of hold_feed. The system identifier is the server's own, whatever it is called from where.
+-- name: lock_owners
+-- The key of the lock is that of lock_feed. The system identifier is the server's own, whatever it is called from where.
 SELECT
     (SELECT system_identifier::text FROM pg_control_system()) || '/' || current_database(),
     (

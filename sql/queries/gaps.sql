@@ -23,7 +23,7 @@ ON CONFLICT (gap_id, symbol) DO UPDATE SET
     outcome = excluded.outcome, bars = excluded.bars, reason = excluded.reason, attempts = f.attempts + 1,
     fetched_until = excluded.fetched_until, at = excluded.at
 
--- name: close_gap
+-- name: mark_filled
 -- Marks a gap as filled when each of its symbols is.
 UPDATE public.feed_gaps g SET filled_at = %(at)s
 WHERE g.id = %(id)s AND g.filled_at IS NULL AND NOT EXISTS (

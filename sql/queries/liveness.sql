@@ -1,4 +1,4 @@
--- name: feed_signs
+-- name: feed_liveness
 -- What each feed showed up to a moment: the newest sign of life, the ticks of a stretch before it and how much of that
 -- stretch is known, how many ticks waited in the newest seven windows (oldest first), and whether an exchange of the feed
 -- was open all that time; when and why a person stopped it, if nobody has started it since. feeds and symbols are pairs.
@@ -29,7 +29,7 @@ CROSS JOIN LATERAL (
 LEFT JOIN public.feed_stops stop ON stop.feed = f.feed AND stop.deliberate
 ORDER BY f.feed
 
--- name: check_signs
+-- name: check_liveness
 -- When checks ran last within a day, and in how many of the twelve stretches of five minutes up to then.
 SELECT newest.at AS last_run_at, (
     SELECT count(DISTINCT date_bin('5 minutes', r.at, newest.at)) FROM public.quality_results r

@@ -1,6 +1,6 @@
 -- name: save_ingest_stats
--- The setting tells the totals which process writes.
-WITH told AS (SELECT set_config('candleworks.run', %(run)s, true))
+-- The setting names the process that writes to the trigger of the totals.
+WITH named AS (SELECT set_config('candleworks.run', %(run)s, true))
 INSERT INTO public.ingest_stats (
     feed, at, ticks, batches, lag_ms_p50, lag_ms_p99, lag_ms_max, spool_depth, reconnects, duplicates, rejected,
     candles
@@ -8,7 +8,7 @@ INSERT INTO public.ingest_stats (
 SELECT
     %(feed)s, %(at)s::timestamptz, %(ticks)s, %(batches)s, %(lag_ms_p50)s::double precision, %(lag_ms_p99)s::double precision,
     %(lag_ms_max)s::double precision, %(spool_depth)s, %(reconnects)s, %(duplicates)s, %(rejected)s, %(candles)s
-FROM told
+FROM named
 ON CONFLICT (feed, at) DO UPDATE SET
     ticks = excluded.ticks, batches = excluded.batches, lag_ms_p50 = excluded.lag_ms_p50,
     lag_ms_p99 = excluded.lag_ms_p99, lag_ms_max = excluded.lag_ms_max, spool_depth = excluded.spool_depth,

@@ -1,6 +1,6 @@
 -- name: list_rejected
--- Refused ticks that are not resolved, or all of them, newest first. reason is looked for as a text within reasons.
-SELECT id, received_at, feed, reason, payload, outcome, replayed_at, resolved_at, corrected, refusal
+-- Rejected ticks that are not resolved, or all of them, newest first. reason is looked for as a text within reasons.
+SELECT id, received_at, feed, reason, payload, outcome, replayed_at, resolved_at, corrected, replay_reason
 FROM public.rejected_ticks
 WHERE (%(everything)s OR resolved_at IS NULL)
     AND (%(feed)s::text IS NULL OR feed = %(feed)s)
@@ -14,7 +14,7 @@ LIMIT %(limit)s
 SELECT feed, count(*) FROM public.rejected_ticks WHERE resolved_at IS NULL GROUP BY feed ORDER BY feed
 
 -- name: read_rejected
-SELECT id, received_at, feed, reason, payload, outcome, replayed_at, resolved_at, corrected, refusal
+SELECT id, received_at, feed, reason, payload, outcome, replayed_at, resolved_at, corrected, replay_reason
 FROM public.rejected_ticks WHERE id = %(id)s
 
 -- name: lock_rejected
@@ -26,13 +26,13 @@ SELECT id FROM public.rejected_ticks WHERE id = ANY(%(ids)s) AND resolved_at IS 
 
 -- name: note_all_stored
 UPDATE public.rejected_ticks q SET
-    outcome = 'stored', refusal = NULL, corrected = r.corrected, replayed_at = clock_timestamp(),
+    outcome = 'stored', replay_reason = NULL, corrected = r.corrected, replayed_at = clock_timestamp(),
     resolved_at = clock_timestamp()
 FROM unnest(%(ids)s::bigint[], %(corrected)s::text[]) r(id, corrected)
 WHERE q.id = r.id
 
 -- name: note_replay
 UPDATE public.rejected_ticks SET
-    outcome = %(outcome)s, refusal = %(refusal)s, corrected = %(corrected)s, replayed_at = clock_timestamp(),
-    resolved_at = CASE WHEN %(outcome)s <> 'refused' THEN clock_timestamp() END
+    outcome = %(outcome)s, replay_reason = %(reason)s, corrected = %(corrected)s, replayed_at = clock_timestamp(),
+    resolved_at = CASE WHEN %(outcome)s <> 'rejected' THEN clock_timestamp() END
 WHERE id = %(id)s
