@@ -17,7 +17,6 @@ from candleworks.errors import TerminalError
 from candleworks.settings import Settings
 
 LOCK_KEY = 7_164_801_233  # any number, the same in every version
-WORTH_TELLING = "01C01"  # the SQLSTATE of warnings that a migration raises for whoever runs it
 
 _log = logging.getLogger(__name__)
 
@@ -38,12 +37,9 @@ def migrate(dsn: str, settings: Settings, tell: Callable[[str], None] = _log.inf
 
     Old tables that are in the place of ours are adopted; `tell` is given sentences about that as it goes. Raises
     TerminalError when they cannot be, when the database does not hold Unicode, when an applied file was changed
-    afterwards, or when the database is newer than this program.
+    afterwards, or when the database was made by a newer version of this program or by one that it cannot upgrade.
     """
     with connect(dsn, "candleworks migrate", autocommit=False) as connection:
-        connection.add_notice_handler(
-            lambda notice: tell(notice.message_primary or "") if notice.sqlstate == WORTH_TELLING else None
-        )
         check_encoding(connection)
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK_KEY])
         connection.execute(
@@ -118,11 +114,18 @@ def chosen_engine(connection: Connection) -> Engine:
 
 def _check(connection: Connection, applied: dict[str, str], available: list[Migration]) -> None:
     known = {migration.name: migration.sha256 for migration in available}
+    unknown = sorted(applied.keys() - known)
+    database = describe(connection.info.dsn)
+    if unknown and known.keys() <= applied.keys():
+        raise TerminalError(
+            f"Database {database} is newer than this candleworks, which does not know the migration {unknown[0]}:"
+            " upgrade candleworks."
+        )
+    if unknown:
+        raise TerminalError(
+            f"Database {database} was made by an earlier candleworks, whose schema this one cannot upgrade: save its"
+            " ticks with `candleworks export` of that version, and import them into a new database."
+        )
     for name, sha256 in applied.items():
-        if name not in known:
-            raise TerminalError(
-                f"Database {describe(connection.info.dsn)} is newer than this candleworks, which does not know the"
-                f" migration {name}: upgrade candleworks."
-            )
         if known[name] != sha256:
             raise TerminalError(f"The migration {name} was changed after it was applied: restore sql/{name}.sql.")

@@ -27,7 +27,7 @@ from candleworks.feed.spool_file import QueueEntry
 from candleworks.feed.stats import FeedCounters
 from candleworks.feed.subscriptions import Subscriptions
 from candleworks.settings import Ingest
-from candleworks.storage.feeds import book, hold_feed, save_mark, stored_marks
+from candleworks.storage.feeds import book, lock_feed, save_mark, stored_marks
 from candleworks.storage.live_trades import LiveTrades, RecentTrades, Written
 from candleworks.storage.trades import TradeStore
 
@@ -151,7 +151,7 @@ class FeedWriter:
             with contextlib.ExitStack() as failure:
                 connection = connect(self._dsn, f"candleworks ingest {self._feed}")
                 failure.callback(connection.close)
-                self._backend = hold_feed(connection, self._feed, self._backend)
+                self._backend = lock_feed(connection, self._feed, self._backend)
                 marks = stored_marks(connection, self._feed)
                 failure.pop_all()
             store = TradeStore(connection, ORIGIN, self._zones.__getitem__)

@@ -24,7 +24,7 @@ class SymbolStatus(NamedTuple):
     reason: str | None = None
 
 
-def hold_feed(connection: Connection, feed: str, former_backend: int | None) -> int:
+def lock_feed(connection: Connection, feed: str, former_backend: int | None) -> int:
     """Take the feed for as long as this connection lives; return the number of the connection's backend.
 
     `former_backend` is the one that held it before our connection was lost, which the server may not have noticed; it
@@ -32,13 +32,13 @@ def hold_feed(connection: Connection, feed: str, former_backend: int | None) -> 
     """
     if former_backend is not None:
         connection.execute(query("end_backend"), {"backend": former_backend, "feed": feed})
-    connection.execute(query("notice_our_death"))
+    connection.execute(query("set_keepalives"))
     try:
         with connection.transaction():
             connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{HOLD_WAIT_MS}ms"])
-            connection.execute(query("hold_feed"), {"feed": feed})
+            connection.execute(query("lock_feed"), {"feed": feed})
     except errors.LockNotAvailable:
-        holder = connection.execute(query("feed_holder"), {"feed": feed}).fetchone()
+        holder = connection.execute(query("feed_lock_owner"), {"feed": feed}).fetchone()
         raise FeedHeldError(
             f"Feed {feed} is already being streamed ({holder[0] if holder else 'by another process'}): stop that one"
             " first."

@@ -16,6 +16,6 @@ class Holders(NamedTuple):
 
 def read_holders(connection: Connection, feeds: Sequence[str]) -> Holders:
     """Look which of `feeds` are held at this moment."""
-    row = connection.execute(query("feed_holders"), {"feeds": list(feeds)}).fetchone()
+    row = connection.execute(query("lock_owners"), {"feeds": list(feeds)}).fetchone()
     database, held = row or ("", [])
     return Holders(database, frozenset(held))

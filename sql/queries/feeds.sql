@@ -1,20 +1,20 @@
 -- name: end_backend
--- Our own former connection, still holding the feed; another user's or another feed's is left alone.
+-- Our own former connection, which still owns the lock of the feed; another user's or another feed's is left alone.
 SELECT pg_terminate_backend(a.pid, 5000)
 FROM pg_locks l JOIN pg_stat_activity a USING (pid)
 WHERE l.locktype = 'advisory' AND l.classid = hashtext('candleworks.feed')::oid
     AND l.objid = hashtext(%(feed)s)::oid AND l.pid = %(backend)s AND l.pid <> pg_backend_pid()
     AND a.usename = current_user
 
--- name: notice_our_death
+-- name: set_keepalives
 -- A machine that loses its power says no farewell; without this the server would keep its lock for two hours.
 SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
     set_config('tcp_keepalives_count', '3', false)
 
--- name: hold_feed
+-- name: lock_feed
 SELECT pg_advisory_lock(hashtext('candleworks.feed'), hashtext(%(feed)s))
 
--- name: feed_holder
+-- name: feed_lock_owner
 -- As far as we may see.
 SELECT concat_ws(', ', nullif(a.application_name, ''), 'from ' || coalesce(host(a.client_addr), 'this machine'),
     'since ' || to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC'))
@@ -51,7 +51,7 @@ ON CONFLICT (feed, coalesce(symbol, '')) WHERE ended_at IS NULL DO NOTHING
 -- are written every second, by us too, and say which ten seconds they are about; two seconds allow for ticks that were on
 -- their way. What a symbol alone missed before is over, too: if it goes on, it is found anew. After a deliberate stop the
 -- symbols are asked for anew: their silence counts from here. After a crash it goes on, or crashes again and again hide it.
-WITH ended AS (
+WITH closed AS (
     UPDATE public.feed_gaps SET ended_at = greatest(started_at, %(at)s)
     WHERE feed = %(feed)s AND symbol IS NOT NULL AND ended_at IS NULL
 ), resumed AS (
