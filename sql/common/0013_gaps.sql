@@ -1,4 +1,4 @@
--- Gaps of the feeds, and what became of filling them from the vendor's one-minute bars; docs/gaps.md.
+-- Gaps of the feeds, and what became of filling them from the vendor's one-minute bars; docs/explanation/gaps.md.
 -- Locks: none, everything is new.
 
 CREATE TABLE public.feed_gaps (

@@ -1,4 +1,4 @@
--- What checks found, and what the checks of sql/checks/ share. docs/quality.md says how they run; docs/checks/ has a page
+-- What checks found, and what the checks of sql/checks/ share. docs/explanation/checks.md says how they run; docs/checks/ has a page
 -- for each.
 -- Locks: none, everything is new.
 

@@ -1,6 +1,6 @@
 -- The role that dashboards read with: it reads the public relations and what the dashboards need, and nothing else. It
 -- belongs to the whole server, so that it is made on request and not by a migration:
--- docs/decisions/0017-reader-on-request.md. docs/grafana.md says how it gets its password, which is in no file here.
+-- docs/decisions/0017-reader-on-request.md. docs/how-to/grafana.md says how it gets its password, which is in no file here.
 -- Locks: none, everything is new.
 
 -- What readers may read. A migration that adds a public relation adds its name here and calls
