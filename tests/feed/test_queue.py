@@ -231,7 +231,7 @@ def copied(directory: Path) -> Path:
 
 
 def test_the_feed_waits_while_memory_and_disk_are_full(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """It is said once; the room comes back with the disk's, and everything is there."""
+    """It is logged once; reading continues when the disk has space, and nothing is lost."""
 
     async def run() -> None:
         traffic = Traffic(tmp_path)
