@@ -35,6 +35,7 @@ lint: setup
 # Writes the pages of docs/reference/ that follow from the code.
 docs: setup
 	$(BIN)/python docs/generate.py
+	$(BIN)/python -m tests.contract.schema_page
 
 bench: setup
 	$(BIN)/python -m bench $(ARGS)

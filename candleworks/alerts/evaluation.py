@@ -13,12 +13,12 @@ from candleworks.settings import Settings
 from candleworks.storage.alerts import (
     Key,
     feeds_of_symbols,
-    lasting_mutes,
+    lasting_silences,
     lock_alerts,
+    notified_alerts,
     opened,
     save_alert,
     save_event,
-    told_alerts,
     unresolved_alerts,
 )
 
@@ -67,7 +67,7 @@ def _follow_all(connection: Connection, settings: Settings, results: dict[Key, R
     lock_alerts(connection)
     unresolved = unresolved_alerts(connection, results)
     fresh = [key for key, result in results.items() if key not in unresolved and result.status != "passed"]
-    mutes = lasting_mutes(connection, fresh, min(result.at for result in results.values()))
+    mutes = lasting_silences(connection, fresh, min(result.at for result in results.values()))
     speaking = _speaking(connection, results)
     events = []
     for key in speakers_first(results):
@@ -88,7 +88,7 @@ def _speaking(connection: Connection, results: dict[Key, Result]) -> Speaking:
     if not needs_speakers(results.values()):
         return Speaking((), (), {})
     moment = max(result.at for result in results.values())
-    told, ended = told_alerts(connection, SPEAKS_FOR, moment)
+    told, ended = notified_alerts(connection, SPEAKS_FOR, moment)
     return Speaking(told, ended, feeds_of_symbols(connection))
 
 

@@ -41,14 +41,14 @@ def _opened(result: Result, mute: Mute | None, speaker: str | None) -> Step:
         checked_at=result.at,
         observed=result.observed,
         expected=result.expected,
-        muted_until=mute.until if mute else None,
-        mute_reason=mute.reason if mute else None,
+        silenced_until=mute.until if mute else None,
+        silence_reason=mute.reason if mute else None,
     )
     if alert.muted(result.at):
         return _step("opened", alert, result, told=False)
     if speaker is not None:
         return _step("opened", alert, result, told=False, note=f"inhibited by {speaker}")
-    return _step("opened", replace(alert, announced_at=result.at), result)
+    return _step("opened", replace(alert, notified_at=result.at), result)
 
 
 def _failed_again(alert: Alert, result: Result, rules: Alerts, speaker: str | None) -> Step:
@@ -65,8 +65,8 @@ def _failed_again(alert: Alert, result: Result, rules: Alerts, speaker: str | No
     )
     if seen.muted(result.at) or speaker is not None:
         return Step(seen)
-    if seen.announced_at is None:  # it was not told when it opened, and outlived the reason
-        return _step("opened", replace(seen, announced_at=result.at), result)
+    if seen.notified_at is None:  # it was not told when it opened, and outlived the reason
+        return _step("opened", replace(seen, notified_at=result.at), result)
     if _escalates(alert, seen, rules):
         return _step("escalated", replace(seen, escalated_at=result.at), result)
     return Step(seen)
@@ -85,7 +85,7 @@ def _passed(alert: Alert, result: Result, rules: Alerts) -> Step:
     seen = replace(alert, checked_at=result.at, passes=alert.passes + 1)
     if seen.passes < rules.resolve_after_passes:
         return Step(seen)
-    told = seen.announced_at is not None and not seen.muted(result.at)
+    told = seen.notified_at is not None and not seen.muted(result.at)
     ended = replace(seen, status="resolved", resolved_at=result.at)
     now = replace(ended, observed=result.observed, expected=result.expected or ended.expected)
     return Step(ended, AlertEvent("resolved", now, result.at, told))

@@ -26,10 +26,15 @@ from candleworks.database.connection import connect, transient_errors
 from candleworks.database.profiles import READER
 from candleworks.runtime.database import migrated, prepared, reading
 from candleworks.settings import load_settings
-from candleworks.storage.alert_list import acknowledge, list_alerts, show_alert, unsent_notifications
-from candleworks.storage.alert_list import mute as mute_alert
+from candleworks.storage.alert_list import (
+    acknowledge,
+    list_alerts,
+    show_alert,
+    silence_alert,
+    unsent_notifications,
+    unsilence_alert,
+)
 from candleworks.storage.alert_list import resolve as resolve_alert
-from candleworks.storage.alert_list import unmute as unmute_alert
 from candleworks.storage.deliverers import list_deliverers
 
 SHOWN_ALERTS = 200
@@ -108,7 +113,7 @@ def mute(
     """Silence an alert, and the next ones of its check and subject, until that time."""
     moment = moment_of(until)
     with migrated(load_settings(), "alerts mute") as connection:
-        alert = mute_alert(connection, number, moment, reason)
+        alert = silence_alert(connection, number, moment, reason)
     typer.echo(f"alert {number} ({alert['check']}, {alert['subject']}) is silenced until {moment:%Y-%m-%d %H:%M} UTC")
 
 
@@ -116,7 +121,7 @@ def mute(
 def unmute(number: Number) -> None:
     """End the silence of an alert."""
     with migrated(load_settings(), "alerts unmute") as connection:
-        alert = unmute_alert(connection, number)
+        alert = unsilence_alert(connection, number)
     typer.echo(f"alert {number} ({alert['check']}, {alert['subject']}) is no longer silenced")
 
 
@@ -176,9 +181,9 @@ def _table(found: list[dict[str, Any]]) -> Table:
         table.add_column(name, no_wrap=name == "check", overflow="fold")
     for alert in found:
         marks = [alert["severity"], "firing" if alert["status"] == "open" else alert["status"]]
-        if alert["muted_until"] is not None and alert["muted_until"] > clock.now():
+        if alert["silenced_until"] is not None and alert["silenced_until"] > clock.now():
             marks.append("silenced")
-        elif alert["announced_at"] is None and alert["resolved_at"] is None:
+        elif alert["notified_at"] is None and alert["resolved_at"] is None:
             marks.append("inhibited")
         if alert["unsent"]:
             marks.append("unsent")

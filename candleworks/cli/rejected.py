@@ -138,14 +138,14 @@ def _told(replays: Iterator[Replay], total: int) -> Iterator[Replay]:
 
 def _report(done: list[Replay]) -> None:
     counts = Counter(each.result.outcome if each.result else "resolved before" for each in done)
-    refused = [each for each in done if each.result and each.result.outcome == "refused"]
+    refused = [each for each in done if each.result and each.result.outcome == "rejected"]
     for each in refused[:SHOWN_REFUSALS]:
-        typer.echo(f"{each.tick.id}: {each.result.refusal if each.result else ''}", err=True)
+        typer.echo(f"{each.tick.id}: {each.result.reason if each.result else ''}", err=True)
     words = {
         "stored": "stored",
         "duplicate": "stored already",
         "resolved before": "resolved before",
-        "refused": "refused",
+        "rejected": "rejected again",
     }
     typer.echo(
         ", ".join(f"{counts[name]:,} {word}" for name, word in words.items() if counts[name]) or "nothing to replay"

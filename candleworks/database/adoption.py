@@ -32,7 +32,7 @@ _COLUMNS = {
     COMPANIES: {"symbol": "text", "name": "text", "exchange": "text", "currency": "text", "type": "text"},
 }
 _OPTIONAL = {"exchange", "currency", "type"}
-_CREATED = re.compile(r"\bCREATE (?:TABLE|VIEW|MATERIALIZED VIEW) public\.(%?\w+)")
+_CREATED = re.compile(r"\bCREATE (?:TABLE|VIEW|MATERIALIZED VIEW) public\.(%?\w+)|\bcreate_ticks\('(\w+)'")
 _CREATED_BY_FORMAT = {
     f"{family}candles_{level}" for family in ("", "quote_") for level in ("1m", "5m", "15m", "1h", "4h", "1d")
 }
@@ -84,7 +84,7 @@ def adoptable(connection: Connection, pending: Iterable[str]) -> dict[str, str]:
 
     Raises AdoptionRefusedError for conflicting objects that cannot be adopted.
     """
-    names = set(_CREATED.findall("\n".join(pending)))
+    names = {name for names in _CREATED.findall("\n".join(pending)) for name in names if name}
     if any(name.startswith("%") for name in names):
         names |= _CREATED_BY_FORMAT
     aggregates = _aggregates(connection)

@@ -21,7 +21,6 @@ from candleworks.errors import TerminalError
 from candleworks.settings import Settings
 from candleworks.wording import counted
 
-NOTICE_SQLSTATE = "01C01"  # the SQLSTATE of warnings that a migration raises for whoever runs it
 SHOWN_NAMES = 5
 
 _log = logging.getLogger(__name__)
@@ -50,12 +49,9 @@ def migrate(dsn: str, settings: Settings, report: Callable[[str], None] = _log.i
 
     Tables that have the names of ours are adopted; `report` takes one sentence about each step of that. Raises
     TerminalError when they cannot be adopted, when the encoding is not UTF8, when an applied file was modified, or when
-    the database was migrated by a newer version.
+    the database was migrated by a newer version, or by one that cannot be upgraded.
     """
     with connect(dsn, "migrate", profile=ADMIN, autocommit=False) as connection:
-        connection.add_notice_handler(
-            lambda notice: report(notice.message_primary or "") if notice.sqlstate == NOTICE_SQLSTATE else None
-        )
         check_encoding(connection)
         lock_transaction(connection, Lock.MIGRATIONS)
         connection.execute(
@@ -176,11 +172,18 @@ def _count_rows(connection: Connection, table: str) -> int:
 
 def _check(connection: Connection, applied: dict[str, str], available: list[Migration]) -> None:
     known = {migration.name: migration.sha256 for migration in available}
+    unknown = sorted(applied.keys() - known)
+    database = describe(connection.info.dsn)
+    if unknown and known.keys() <= applied.keys():
+        raise TerminalError(
+            f"Database {database} was migrated by a newer version of candleworks, which added {unknown[0]}:"
+            " upgrade candleworks."
+        )
+    if unknown:
+        raise TerminalError(
+            f"Database {database} was migrated by an earlier version of candleworks, which cannot be upgraded: export"
+            " its ticks with that version's `candleworks export`, and import them into a new database."
+        )
     for name, sha256 in applied.items():
-        if name not in known:
-            raise TerminalError(
-                f"Database {describe(connection.info.dsn)} was migrated by a newer version of candleworks, which added"
-                f" {name}: upgrade candleworks."
-            )
         if known[name] != sha256:
             raise TerminalError(f"Migration {name} was modified after it was applied: restore sql/{name}.sql.")

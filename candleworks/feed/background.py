@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,7 +15,7 @@ from candleworks.database.connection import ConnectionPool, transient_errors
 from candleworks.errors import TransientError, UsageError
 from candleworks.feed.connection import FeedConnection
 from candleworks.feed.queue import FeedQueue
-from candleworks.feed.silence import SilenceMonitor
+from candleworks.feed.silence import Sessions, SilenceMonitor
 from candleworks.feed.subscriptions import Subscriptions
 from candleworks.feed.writer import FeedWriter
 from candleworks.model.trading_day import calendar_of, zone_of
@@ -63,15 +63,15 @@ class FeedBackground:
         ]
 
     async def _every(
-        self, interval_seconds: float, action: Callable[[ConnectionPool], None], pool: ConnectionPool, *,
+        self, interval_seconds: float, action: Callable[[ConnectionPool], Awaitable[None]], pool: ConnectionPool, *,
         at_once: bool = False,
     ) -> None:  # fmt: skip
-        """Repeat a blocking action until the stop, once the database is ready."""
+        """Repeat an action until the stop, once the database is ready."""
         while not await stopped_within(self.stop, 0.1 if at_once else interval_seconds):
             if self.writer.ready:
                 at_once = False
                 with contextlib.suppress(TransientError):
-                    await asyncio.to_thread(action, pool)
+                    await action(pool)
 
     async def _follow(self, pool: ConnectionPool, updates: SettingsUpdates) -> None:
         """Apply the symbols and silence limits of new configurations, until the stop."""
@@ -92,35 +92,45 @@ class FeedBackground:
         log.info("Feed %s: configuration reloaded, %d symbols added, %d removed.", feed, len(added), len(removed))
         await self.connection.unsubscribe(removed)
         await self.connection.subscribe(added)
-        await asyncio.to_thread(self._sync_calendars, pool, settings)
-
-    def _sync_calendars(self, pool: ConnectionPool, settings: Settings) -> None:
-        """Store the sessions of new calendars; without a database that happens at the next start."""
         try:
-            with transient_errors(self.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
-                sync_calendars(connection, settings)
-            self._load_sessions(pool)
-        except (TransientError, UsageError) as error:
+            await asyncio.to_thread(self._sync_calendars, pool, settings)
+            await self._load_sessions(pool)
+        except (TransientError, UsageError) as error:  # without a database that happens at the next start
             log.warning("%s", error)
 
-    def _load_sessions(self, pool: ConnectionPool) -> None:
+    def _sync_calendars(self, pool: ConnectionPool, settings: Settings) -> None:
         with transient_errors(self.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
-            self.silence.sessions = sessions_around(connection, self.silence.calendars, clock.now())
+            sync_calendars(connection, settings)
 
-    def refresh_candles(self, pool: ConnectionPool) -> None:
+    async def _load_sessions(self, pool: ConnectionPool) -> None:
+        self.silence.sessions = await asyncio.to_thread(self._read_sessions, pool, self.silence.calendars)
+
+    def _read_sessions(self, pool: ConnectionPool, calendars: set[str]) -> Sessions:
+        with transient_errors(self.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
+            return sessions_around(connection, calendars, clock.now())
+
+    async def refresh_candles(self, pool: ConnectionPool) -> None:
         """Bring stored candles up to date; raises TransientError."""
-        with transient_errors(self.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
-            self.writer.counters.count_candles(refresh(connection).total())
+        self.writer.counters.count_candles(await asyncio.to_thread(self._refresh, pool))
 
-    def save_statistics(self, pool: ConnectionPool) -> None:
-        """Store the state of the symbols, where it changed, and the counters; raises TransientError."""
+    def _refresh(self, pool: ConnectionPool) -> int:
+        with transient_errors(self.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
+            return refresh(connection).total()
+
+    async def save_statistics(self, pool: ConnectionPool) -> None:
+        """Store the counters, and the statuses of the symbols where they changed; raises TransientError."""
+        waiting, oldest_us = self.queue.waiting, self.queue.oldest_us
+        await asyncio.to_thread(self._store, pool, waiting, oldest_us, dict(self.subscriptions.statuses))
+
+    def _store(
+        self, pool: ConnectionPool, waiting: int, oldest_us: int | None, statuses: Mapping[str, SymbolStatus]
+    ) -> None:
         counters = self.writer.counters
-        statuses = dict(self.subscriptions.statuses)
         with transient_errors(self.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
             if statuses != self.saved_statuses:
                 save_symbols(connection, self.connection.feed, statuses)
                 self.saved_statuses = statuses
-            rows = counters.rows(self.queue.waiting, self.queue.oldest_us)
+            rows = counters.rows(waiting, oldest_us)
             for row in rows:
                 save_ingest_stats(connection, row)
             counters.saved(rows)

@@ -49,6 +49,7 @@ class FeedQueue(Backpressure):
         self._max_ticks = ingest.max_buffered_ticks
         self._max_rows = min(ingest.max_batch_rows, self._max_ticks // 2)
         self._kept_ticks = min(KEPT_TICKS, self._max_ticks // 2)  # or saving would never make room in memory
+        self._max_batch_age_ms = ingest.flush_interval_ms
         self._save_after_ms = ingest.flush_interval_ms + COMMIT_MS
         self._head: deque[QueueEntry] = deque()
         self._tail: deque[QueueEntry] = deque()
@@ -69,7 +70,7 @@ class FeedQueue(Backpressure):
     @property
     def unsaved(self) -> bool:
         """Whether anything is in memory only."""
-        return len(self._batcher) > 0 or any(entry.position is None for entry in self._in_memory())
+        return bool(self._batcher) or any(entry.position is None for entry in self._in_memory())
 
     @property
     def oldest_us(self) -> int | None:
@@ -85,7 +86,7 @@ class FeedQueue(Backpressure):
         """Add a frame to the current batch; before the next one the caller checks whether the queue is full."""
         rows = self._batcher.add(frame, received_us)
         if rows >= self._max_rows:
-            self._queue_full_batch()
+            self.flush()
         elif rows == 1:
             self._changed.set()
 
@@ -94,28 +95,25 @@ class FeedQueue(Backpressure):
         self._append(Batch(), (note,))
 
     def flush(self) -> None:
-        """Queue the current batch, however small."""
-        if len(self._batcher):
-            batch = self._batcher.take()
-            self._inspect(batch)
-            self._append(batch)
+        """Queue the current batch, however small; while the writer is behind, have the reader pause.
+
+        Reading costs the writer the interpreter lock: with pauses, 100,000 ticks/s are stored of an endless stream;
+        without, 230,000 are read, 16,000 of them stored, and the rest goes to disk.
+        """
+        if not self._batcher:
+            return
+        batch = self._batcher.take()
+        self._inspect(batch)
+        self._append(batch)
+        if self._writer_is_behind():
+            gathered_us = clock.now_us() - batch.received_us[0]
+            self._pause_reading(len(batch) / UNHURRIED_TICKS_PER_SECOND - gathered_us / MICROSECONDS)
 
     def _append(self, batch: Batch, notes: tuple[GapNote, ...] = ()) -> None:
         entry = QueueEntry(self._spool.run_id, next(self._sequences), batch, notes)
         (self._tail if self._behind else self._head).append(entry)
         self._count(len(batch))
         self._changed.set()
-
-    def _queue_full_batch(self) -> None:
-        """Queue the batch; while the writer is behind, have the reader pause.
-
-        Reading costs the writer the interpreter lock: with pauses, 100,000 ticks/s are stored of an endless stream;
-        without, 230,000 are read, 16,000 of them stored, and the rest goes to disk.
-        """
-        began_us, rows = self._batcher.oldest_us, len(self._batcher)
-        self.flush()
-        if began_us is not None and self._writer_is_behind():
-            self._pause_reading(rows / UNHURRIED_TICKS_PER_SECOND - (clock.now_us() - began_us) / MICROSECONDS)
 
     def _writer_is_behind(self) -> bool:
         return self._behind or len(self._head) > 1
@@ -155,7 +153,7 @@ class FeedQueue(Backpressure):
         while not self._head:
             if self._behind:
                 await self._load()
-            elif len(self._batcher):
+            elif self._batcher:
                 await self._finish_batch()
             elif self._closed:
                 return None
@@ -195,23 +193,20 @@ class FeedQueue(Backpressure):
         """Copy whatever waits too long to disk, until the end."""
         while not end.is_set():
             await asyncio.sleep(FULL_INTERVAL_SECONDS if self.spool_problem else SAVE_INTERVAL_SECONDS)
+            if _age_ms(self._batcher.oldest_us) >= self._max_batch_age_ms:
+                self.flush()
             if self._oldest_unsaved_ms() >= self._save_after_ms:
                 await self.save()
 
     def _oldest_unsaved_ms(self) -> float:
         entry = next((entry for entry in self._in_memory() if entry.position is None), None)
-        if entry is not None:
-            received_us = entry.batch.received_us[0] if entry.batch else 0  # notes do not wait
-        elif self._batcher.oldest_us is not None:
-            received_us = self._batcher.oldest_us
-        else:
+        if entry is None:
             return 0.0
-        return (clock.now_us() - received_us) / 1_000
+        return _age_ms(entry.batch.received_us[0] if entry.batch else 0)  # notes do not wait
 
     async def save(self) -> None:
-        """Copy whatever is in memory only to disk, and keep in memory only what fits."""
+        """Copy the entries that are in memory only to disk, and keep in memory only what fits."""
         async with self._disk:
-            self.flush()
             head, tail = [entry for entry in self._head if entry.position is None], list(self._tail)
             try:
                 if head:
@@ -258,3 +253,7 @@ class FeedQueue(Backpressure):
 
     def _in_memory(self) -> itertools.chain[QueueEntry]:
         return itertools.chain(self._head, self._tail)
+
+
+def _age_ms(received_us: int | None) -> float:
+    return 0.0 if received_us is None else (clock.now_us() - received_us) / 1_000

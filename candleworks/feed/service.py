@@ -196,8 +196,8 @@ class FeedService:
     async def _finish(self, pool: ConnectionPool) -> None:
         """Refresh the candles of the last ticks, and save the last statistics."""
         with contextlib.suppress(TransientError):
-            await asyncio.to_thread(self._background.refresh_candles, pool)
-            await asyncio.to_thread(self._background.save_statistics, pool)
+            await self._background.refresh_candles(pool)
+            await self._background.save_statistics(pool)
 
 
 def _raise_failures(*tasks: asyncio.Task[Any]) -> None:

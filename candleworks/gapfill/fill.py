@@ -25,9 +25,9 @@ from candleworks.storage.gaps import (
     FillRecord,
     Gap,
     Outcome,
-    close_gap,
     gap_spans,
     locked_symbol,
+    mark_filled,
     market_was_closed,
     save_fill_record,
 )
@@ -234,7 +234,7 @@ class _Run:
 
     def _close_gaps(self) -> None:
         for gap, symbols in self._plan.gaps.values():
-            if close_gap(self._connection, gap, symbols, clock.now()):
+            if mark_filled(self._connection, gap, symbols, clock.now()):
                 self._report.closed.append(gap)
                 self._notify(_notice(gap, [fill for fill in self._report.fills if fill.gap == gap]))
 

@@ -27,7 +27,7 @@ from candleworks.storage.imports import stage
 from candleworks.storage.quotes import QuoteStore
 from candleworks.storage.trades import Meeting
 
-STAGED = "arrival, known, stamp, symbol, bid, ask, bid_volume, ask_volume, received_at, origin"
+STAGED = "arrival, known, event_time, symbol, bid, ask, bid_volume, ask_volume, received_at, origin"
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,7 @@ def merge_keys(part: Staged, arrival: int, resolution_us: int) -> list[pl.Expr]:
     return [
         (place - pl.len() if part.known else place + arrival).alias("arrival"),
         pl.lit(part.known).alias("known"),
-        pl.from_epoch(pl.col("stamp_us") // resolution_us * resolution_us, time_unit="us").alias("stamp"),
+        pl.from_epoch(pl.col("stamp_us") // resolution_us * resolution_us, time_unit="us").alias("event_time"),
         pl.col("symbol"),
     ]
 

@@ -28,7 +28,9 @@ from candleworks.model.trading_day import trading_day, trading_day_us
 from candleworks.storage.imports import Footing, Span, stage, trade_footing
 from candleworks.storage.trades import Meeting, TradeStore
 
-STAGED = "arrival, known, stamp, symbol, price, day_volume, volume, bid, ask, received_at, origin, day_start, day_end"
+STAGED = (
+    "arrival, known, event_time, symbol, price, day_volume, volume, bid, ask, received_at, origin, day_start, day_end"
+)
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,7 @@ class _Undo:
     def _runs(self, record: ImportRecord) -> Runs:
         runs = read_runs(self.connection, self.sha256)
         if runs is None:
-            raise self._refusal("it was imported by an earlier version, which did not mark its ticks")
+            raise self._refusal("retention has dropped ticks of its time, and their candles stay")
         if runs.first is None and record.stored:
             raise self._refusal("a list of companies replaces entries without keeping them; import the former list")
         for table in (TRADES, QUOTES):

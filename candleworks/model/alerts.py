@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 Severity = Literal["info", "warning", "critical"]
-EventName = Literal["opened", "escalated", "acknowledged", "muted", "unmuted", "resolved"]
+EventName = Literal["opened", "escalated", "acknowledged", "silenced", "unsilenced", "resolved"]
 
 
 class Result(NamedTuple):
@@ -35,7 +35,7 @@ class Alert:
     """A row of `alerts`; `id` is None while it has none.
 
     `result` is the newest one that did not pass. `last_seen_at` is when that was, `checked_at` when any result came
-    last, `passes` how many passed since, `announced_at` when a notification that it fires was due.
+    last, `passes` how many passed since, `notified_at` when a notification that it fires was due.
     """
 
     check: str
@@ -54,13 +54,13 @@ class Alert:
     escalated_at: datetime | None = None
     acknowledged_at: datetime | None = None
     acknowledged_by: str | None = None
-    muted_until: datetime | None = None
-    mute_reason: str | None = None
+    silenced_until: datetime | None = None
+    silence_reason: str | None = None
     resolved_at: datetime | None = None
-    announced_at: datetime | None = None
+    notified_at: datetime | None = None
 
     def muted(self, moment: datetime) -> bool:
-        return self.muted_until is not None and self.muted_until > moment
+        return self.silenced_until is not None and self.silenced_until > moment
 
 
 @dataclass(frozen=True, slots=True)

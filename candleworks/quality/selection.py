@@ -18,9 +18,9 @@ from candleworks.storage.quality import (
     Objects,
     Trouble,
     checked_until,
+    failing_subjects,
     symbols_in_window,
     symbols_of_feeds,
-    troubled_subjects,
 )
 from candleworks.wording import counted
 
@@ -63,7 +63,7 @@ class Looks:
         self._facts = facts(connection, settings, until) | suite_limits(settings)
         self._batches: dict[Window, dict[str, int]] = {}
         self._troubles: dict[str, list[Trouble]] = defaultdict(list)
-        for trouble in troubled_subjects(connection, until):
+        for trouble in failing_subjects(connection, until):
             self._troubles[trouble.check].append(trouble)
 
     def troubles(self, check: Check) -> list[Trouble]:

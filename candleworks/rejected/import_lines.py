@@ -122,12 +122,12 @@ class ImportLines:
         """Store a line's tick behind what is stored of its stamp, unless it is stored already."""
         rows = self._read(tick, line)
         if refusal := self._refusal(rows):
-            return Replayed("refused", refusal)
+            return Replayed("rejected", refusal)
         frame, relation = rows.accepted(0, 1), rows.layout.relation
         sink = self._sink(tick, rows.layout)
         meeting = sink.merge(lambda: [*self._known(relation, frame), Staged(frame, known=False)])
         if meeting.refused:
-            return Replayed("refused", sink.crowded)
+            return Replayed("rejected", sink.crowded)
         if meeting.stored:
             self._stored.append((relation, frame))
         return Replayed("stored" if meeting.stored else "duplicate")

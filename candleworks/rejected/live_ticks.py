@@ -56,11 +56,11 @@ class LiveTicks:
         """Store a frame behind what is stored of its stamp, unless it is stored already."""
         trades, refusal = self._judged(tick, frame)
         if refusal is not None:
-            return Replayed("refused", refusal)
+            return Replayed("rejected", refusal)
         store = TradeStore(self.connection, ORIGIN, self._zone)
         meeting = store.merge(trades, self._recent.of_same_stamps(trades))
         if meeting.refused:
-            return Replayed("refused", store.crowded)
+            return Replayed("rejected", store.crowded)
         if meeting.stored:
             self._recent.remember(trades)
         return Replayed("stored" if meeting.stored else "duplicate")

@@ -79,7 +79,7 @@ class CompressAfterDays(Section):
 
 
 class RetentionDays(Section):
-    """Age in days from which rows are dropped. null: never. Candles are always kept."""
+    """Age in days from which rows are dropped. null: never. Candles, unresolved alerts and open gaps are kept."""
 
     stocks_real_time: StrictInt | None = Field(default=None, ge=7, le=36_500)
     """Trades."""
@@ -91,6 +91,10 @@ class RetentionDays(Section):
     """Statistics of the feeds."""
     quality_results: StrictInt | None = Field(default=90, ge=1, le=36_500)
     """Results of checks. The latest result of each check and subject is always kept."""
+    alerts: StrictInt | None = Field(default=365, ge=1, le=36_500)
+    """Resolved alerts, with their events and deliveries."""
+    feed_gaps: StrictInt | None = Field(default=730, ge=1, le=36_500)
+    """Closed gaps."""
 
 
 class Storage(Section):

@@ -43,15 +43,15 @@ def acknowledge(connection: Connection, number: int, person: str) -> Row:
     return _change(connection, number, "SELECT * FROM acknowledge_alert(%(id)s, %(person)s)", {"person": person})
 
 
-def mute(connection: Connection, number: int, until: datetime, reason: str) -> Row:
+def silence_alert(connection: Connection, number: int, until: datetime, reason: str) -> Row:
     """Silence an unresolved alert until then; UsageError when there is none, or the moment is past."""
     parameters = {"until": until, "reason": reason}
-    return _change(connection, number, "SELECT * FROM mute_alert(%(id)s, %(until)s, %(reason)s)", parameters)
+    return _change(connection, number, "SELECT * FROM silence_alert(%(id)s, %(until)s, %(reason)s)", parameters)
 
 
-def unmute(connection: Connection, number: int) -> Row:
+def unsilence_alert(connection: Connection, number: int) -> Row:
     """End the silence of an unresolved alert; UsageError when there is none."""
-    return _change(connection, number, "SELECT * FROM unmute_alert(%(id)s)", {})
+    return _change(connection, number, "SELECT * FROM unsilence_alert(%(id)s)", {})
 
 
 def resolve(connection: Connection, number: int, person: str) -> Row:

@@ -33,15 +33,15 @@ def unresolved_alerts(connection: Connection, keys: Iterable[Key]) -> dict[Key, 
     return {(row["check"], row["subject"]): Alert(**row) for row in found}
 
 
-def lasting_mutes(connection: Connection, keys: Iterable[Key], moment: datetime) -> dict[Key, Mute]:
+def lasting_silences(connection: Connection, keys: Iterable[Key], moment: datetime) -> dict[Key, Mute]:
     """Return the mutes of earlier alerts that last beyond `moment`."""
-    found = connection.execute(query("lasting_mutes"), _columns(keys) | {"moment": moment}).fetchall()
+    found = connection.execute(query("lasting_silences"), _columns(keys) | {"moment": moment}).fetchall()
     return {(check, subject): Mute(until, reason) for check, subject, until, reason in found}
 
 
-def told_alerts(connection: Connection, checks: Iterable[str], moment: datetime) -> tuple[list[Key], list[Key]]:
+def notified_alerts(connection: Connection, checks: Iterable[str], moment: datetime) -> tuple[list[Key], list[Key]]:
     """Return the alerts of those checks that were notified, or are silenced: firing ones, resolved ones."""
-    found = connection.execute(query("told_alerts"), {"checks": list(checks), "moment": moment}).fetchall()
+    found = connection.execute(query("notified_alerts"), {"checks": list(checks), "moment": moment}).fetchall()
     opened = [(check, subject) for check, subject, ended in found if not ended]
     return opened, [(check, subject) for check, subject, ended in found if ended]
 
@@ -75,7 +75,7 @@ def save_told(connection: Connection, event_id: int, deliveries: Mapping[str, Di
     """Put deliveries into the outbox that were made, or tried, while the database was away; keys are recipients."""
     for recipient, delivery in deliveries.items():
         parameters = asdict(delivery) | {"event_id": event_id, "recipient": recipient}
-        connection.execute(query("insert_told_deliveries"), parameters)
+        connection.execute(query("insert_direct_deliveries"), parameters)
 
 
 def _columns(keys: Iterable[Key]) -> dict[str, list[str]]:

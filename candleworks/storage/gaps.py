@@ -81,10 +81,10 @@ def save_fill_record(connection: Connection, record: FillRecord, at: datetime) -
     connection.execute(query("save_fill_record"), record._asdict() | {"at": at})
 
 
-def close_gap(connection: Connection, gap: Gap, symbols: Sequence[str], at: datetime) -> bool:
+def mark_filled(connection: Connection, gap: Gap, symbols: Sequence[str], at: datetime) -> bool:
     """Mark a gap as filled unless one of its symbols is missing or failed; return whether it was marked."""
     parameters = {"id": gap.id, "symbols": list(symbols), "at": at}
-    return bool(connection.execute(query("close_gap"), parameters).rowcount)
+    return bool(connection.execute(query("mark_filled"), parameters).rowcount)
 
 
 def locked_symbol(connection: Connection, symbol: str) -> AbstractContextManager[bool]:

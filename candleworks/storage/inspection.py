@@ -23,6 +23,7 @@ TABLES = (
     "import_files",
     "feed_gaps",
     "quality_results",
+    "alerts",
 )
 
 

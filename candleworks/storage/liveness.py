@@ -71,7 +71,7 @@ def feed_signs(
         "silence": silence,
     }
     with _looking("feeds"), connection.cursor(row_factory=class_row(FeedSigns)) as cursor:
-        return cursor.execute(query("feed_signs"), parameters).fetchall()
+        return cursor.execute(query("feed_liveness"), parameters).fetchall()
 
 
 def check_signs(connection: Connection, moment: datetime) -> CheckSigns | None:
@@ -80,7 +80,7 @@ def check_signs(connection: Connection, moment: datetime) -> CheckSigns | None:
     TerminalError when the question itself fails.
     """
     with _looking("checks"), connection.cursor(row_factory=class_row(CheckSigns)) as cursor:
-        return cursor.execute(query("check_signs"), {"moment": moment}).fetchone()
+        return cursor.execute(query("check_liveness"), {"moment": moment}).fetchone()
 
 
 @contextmanager

@@ -11,9 +11,10 @@ from candleworks.database.engine import Engine, engine_of
 from candleworks.database.queries import query
 from candleworks.model.progress import Progress, silent
 from candleworks.settings import Settings
-from candleworks.storage.aggregates import continuous_aggregates, refresh_lock
+from candleworks.storage.aggregates import continuous_aggregates
 from candleworks.storage.candles import refresh
 from candleworks.storage.inspection import RelationSize, relation_sizes
+from candleworks.storage.tick_retention import drop_ticks
 from candleworks.wording import counted
 
 
@@ -64,24 +65,25 @@ def _retention(connection: Connection, settings: Settings) -> Iterator[_Step]:
     unit = "chunk" if engine_of(connection) is Engine.TIMESCALE else "partition"
     for relation, days in (("stocks_real_time", keep.stocks_real_time), ("quotes", keep.quotes)):
         if days is not None:
-            yield _Step(relation, "dropped", unit, partial(_drop_ticks, connection, relation, days))
+            yield _Step(relation, "dropped", unit, partial(drop_ticks, connection, relation, _ago(days)))
     for relation, days in (
         ("rejected_ticks", keep.rejected_ticks),
         ("ingest_stats", keep.ingest_stats),
         ("quality_results", keep.quality_results),
+        ("alerts", keep.alerts),
+        ("feed_gaps", keep.feed_gaps),
     ):
         if days is not None:
             yield _Step(relation, "deleted", "row", partial(_forget, connection, relation, days))
-
-
-def _drop_ticks(connection: Connection, relation: str, days: int) -> int:
-    with refresh_lock(connection):
-        row = connection.execute(query("drop_ticks"), {"relation": relation, "older_than": _ago(days)}).fetchone()
-    return row[0] if row else 0
+    yield _Step("import_files", "deleted", "run", partial(_forget_import_runs, connection))
 
 
 def _forget(connection: Connection, relation: str, days: int) -> int:
     return connection.execute(query(f"forget_{relation}"), {"older_than": _ago(days)}).rowcount
+
+
+def _forget_import_runs(connection: Connection) -> int:
+    return connection.execute(query("forget_import_runs")).rowcount
 
 
 def _compression(connection: Connection, settings: Settings) -> Iterator[_Step]:

@@ -82,9 +82,9 @@ def symbols_of_feeds(connection: Connection) -> list[str]:
     return [symbol for (symbol,) in connection.execute(query("symbols_of_feeds")).fetchall()]
 
 
-def troubled_subjects(connection: Connection, until: datetime) -> list[Trouble]:
+def failing_subjects(connection: Connection, until: datetime) -> list[Trouble]:
     """Return what did not pass lately: its passes are worth a row."""
-    return [_trouble(*row) for row in connection.execute(query("troubled_subjects"), {"until": until}).fetchall()]
+    return [_trouble(*row) for row in connection.execute(query("failing_subjects"), {"until": until}).fetchall()]
 
 
 def _trouble(check: str, subject: str, failing: bool, times: Multirange[datetime] | None, *last: Any) -> Trouble:

@@ -13,13 +13,13 @@ from candleworks.database.queries import query
 from candleworks.errors import UsageError
 from candleworks.storage.live_trades import REFUSALS
 
-Outcome = Literal["stored", "duplicate", "refused"]
+Outcome = Literal["stored", "duplicate", "rejected"]
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedTick:
-    """A row of `rejected_ticks`. `outcome` is that of its last replay, `refusal` why that one failed."""
+    """A row of `rejected_ticks`. `outcome` is that of its last replay, `replay_reason` why it was rejected again."""
 
     id: int
     received_at: datetime
@@ -30,12 +30,12 @@ class RejectedTick:
     replayed_at: datetime | None
     resolved_at: datetime | None
     corrected: str | None
-    refusal: str | None
+    replay_reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which refused ticks are meant. `reason` is a part of the reason; `everything`: also those that are resolved."""
+    """Which rejected ticks are meant. `reason` is a part of the reason; `everything`: also those that are resolved."""
 
     feed: str | None = None
     reason: str | None = None
@@ -44,14 +44,14 @@ class Selection:
 
 
 class Replayed(NamedTuple):
-    """What became of a refused tick; `refusal` tells why it was refused again."""
+    """What became of a rejected tick; `reason` tells why it was rejected again."""
 
     outcome: Outcome
-    refusal: str | None = None
+    reason: str | None = None
 
 
 def list_rejected(connection: Connection, selection: Selection, limit: int | None) -> list[RejectedTick]:
-    """Return the refused ticks that are meant, newest first."""
+    """Return the rejected ticks that are meant, newest first."""
     names = ("feed", "reason", "since", "everything")
     parameters = {name: getattr(selection, name) for name in names} | {"limit": limit}
     with connection.cursor(row_factory=class_row(RejectedTick)) as cursor:
@@ -75,14 +75,14 @@ def read_rejected(connection: Connection, number: int) -> RejectedTick:
 def replay_one(
     connection: Connection, tick: RejectedTick, corrected: str | None, attempt: Callable[[], Replayed]
 ) -> Replayed | None:
-    """Store a refused tick and note what became of it, in one transaction; None when somebody else did it first."""
+    """Store a rejected tick and note what became of it, in one transaction; None when somebody else did it first."""
     with connection.transaction():
         if connection.execute(query("lock_rejected"), {"id": tick.id}).fetchone() is None:
             return None
         replayed = _attempted(connection, attempt)
         connection.execute(
             query("note_replay"),
-            {"id": tick.id, "outcome": replayed.outcome, "refusal": replayed.refusal, "corrected": corrected},
+            {"id": tick.id, "outcome": replayed.outcome, "reason": replayed.reason, "corrected": corrected},
         )
     return replayed
 
@@ -93,7 +93,7 @@ def replay_all(
     corrected: Sequence[str | None],
     attempt: Callable[[], bool],
 ) -> bool:
-    """Store refused ticks and note it, in one transaction; False, and nothing is done, unless `attempt` stores all."""
+    """Store rejected ticks and note it, in one transaction; False, and nothing is done, unless `attempt` stores all."""
     ids = [tick.id for tick in ticks]
     try:
         with connection.transaction():
@@ -112,4 +112,4 @@ def _attempted(connection: Connection, attempt: Callable[[], Replayed]) -> Repla
         with connection.transaction():
             return attempt()
     except REFUSALS as error:
-        return Replayed("refused", f"the database refused it: {error.diag.message_primary or error}")
+        return Replayed("rejected", f"the database refused it: {error.diag.message_primary or error}")

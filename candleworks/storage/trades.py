@@ -243,7 +243,7 @@ class TradeStore:
 
     def prices_around(self, symbol: str, stamp_us: int) -> list[float]:
         """Return the stored prices above 0 next to a stamp: the last one before it and the first one after it."""
-        parameters = {"symbol": symbol, "stamp": moment_of(stamp_us), "resolution": self._resolution}
+        parameters = {"symbol": symbol, "event_time": moment_of(stamp_us), "resolution": self._resolution}
         return [price for (price,) in self.connection.execute(query("prices_around"), parameters).fetchall()]
 
     @property

@@ -42,7 +42,7 @@ def find_imports(connection: Connection, path: str) -> list[str]:
 
 
 def read_runs(connection: Connection, sha256: str) -> Runs | None:
-    """Return the runs of an import; None when it was made before there were any."""
+    """Return the runs of an import; None when retention has dropped ticks of its time."""
     row = connection.execute(query("import_runs"), {"sha256": sha256}).fetchone()
     return Runs(*row) if row and row[0] is not None else None
 

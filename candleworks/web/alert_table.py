@@ -39,8 +39,8 @@ def _state(alert: Mapping[str, Any]) -> str:
     parts = ["firing" if alert["status"] == "open" else f"acknowledged by {alert['acknowledged_by']}"]
     if alert["result"] == "error":
         parts.append("check error")
-    if alert["muted_until"] and alert["muted_until"] > clock.now():
-        parts.append(f"silenced until {second(alert['muted_until'])}")
-    elif alert["announced_at"] is None:
+    if alert["silenced_until"] and alert["silenced_until"] > clock.now():
+        parts.append(f"silenced until {second(alert['silenced_until'])}")
+    elif alert["notified_at"] is None:
         parts.append("inhibited")
     return ", ".join(parts)

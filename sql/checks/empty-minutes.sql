@@ -1,5 +1,5 @@
 -- Streamed symbols with a row of minutes without a candle, longer than allowed and over now: what goes on is judged by
--- freshness. Only minutes count in which the market was open, the symbol asked for, and no hole of the feed known.
+-- freshness. Only minutes count in which the market was open, the symbol asked for, and no gap of the feed recorded.
 WITH candles AS (
     SELECT s.symbol, s.since, %(candles_from)s::timestamptz AS start, c.bucket
     FROM candleworks.subscribed_symbols() s
@@ -22,14 +22,14 @@ WITH candles AS (
     FROM candles c
     JOIN jsonb_to_recordset(%(limits)s) l(symbol text, calendar text, max_empty_minutes double precision)
         ON l.symbol = c.symbol
-), holes AS (
+), empty AS (
     SELECT DISTINCT b.symbol, b.calendar, b.max_empty_minutes, greatest(b.previous_end, b.since) AS start, b.bucket AS stop
     FROM buckets b
     WHERE b.bucket - greatest(b.previous_end, b.since) > b.max_empty_minutes * interval '1 minute'
 ), offending AS (
     SELECT h.symbol, h.start, h.stop, h.max_empty_minutes, o.minutes,
         row_number() OVER (PARTITION BY h.symbol ORDER BY h.start) AS n
-    FROM holes h
+    FROM empty h
     CROSS JOIN LATERAL (
         SELECT coalesce(sum(extract(epoch FROM upper(r.part) - lower(r.part))), 0) / 60 AS minutes
         FROM unnest(

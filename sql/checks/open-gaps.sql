@@ -1,4 +1,4 @@
--- Feeds that are down for longer than allowed though nobody has stopped them, and holes of the last 30 days that nobody
+-- Feeds that are down for longer than allowed though nobody has stopped them, and gaps of the last 30 days that nobody
 -- filled in the time allowed. A single silent symbol is judged by freshness.
 WITH offending AS (
     SELECT g.feed, g.symbol, g.started_at, g.ended_at, g.reason, g.ended_at IS NULL AS open,
@@ -13,7 +13,7 @@ WITH offending AS (
 SELECT 'feed/' || o.feed AS subject,
     concat_ws(', ',
         'down since ' || to_char(min(o.started_at) FILTER (WHERE o.open) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC'),
-        nullif(count(*) FILTER (WHERE NOT o.open), 0) || ' unfilled holes'
+        candleworks.counted(nullif(count(*) FILTER (WHERE NOT o.open), 0), 'unfilled gap')
     ) AS observed,
     format('open for at most %%s s, filled within %%s h', %(max_open_gap_seconds)s, %(max_unfilled_gap_hours)s) AS expected,
     jsonb_agg(to_jsonb(o) - 'n' - 'open' ORDER BY o.n) FILTER (WHERE o.n <= %(sample)s) AS sample

@@ -1,9 +1,9 @@
--- Feeds of which many ticks were refused; below 10 there are too few to tell. Refused lines of imported files are told by
--- the import.
+-- Feeds of which many ticks were rejected; below 10 there are too few to tell. Imports report the rejected lines of their
+-- files themselves.
 WITH feeds AS (
     SELECT s.feed, sum(s.ticks) AS ticks FROM public.ingest_stats s
     WHERE s.at >= %(stats_from)s AND s.at < %(until)s GROUP BY s.feed
-), refused AS (
+), rejected AS (
     SELECT r.feed, r.received_at, r.reason, left(r.payload, 200) AS payload,
         row_number() OVER (PARTITION BY r.feed ORDER BY r.received_at DESC) AS n
     FROM public.rejected_ticks r
@@ -11,9 +11,9 @@ WITH feeds AS (
         AND (r.feed IN (SELECT feed FROM feeds) OR r.feed IN (SELECT feed FROM public.feed_symbols))
 )
 SELECT 'feed/' || r.feed AS subject,
-    format('%%s refused, %%s stored', candleworks.counted(count(*), 'tick'), coalesce(min(f.ticks), 0)) AS observed,
-    format('at most %%s %%%% refused', %(max_rejected_percent)s) AS expected,
+    format('%%s rejected, %%s stored', candleworks.counted(count(*), 'tick'), coalesce(min(f.ticks), 0)) AS observed,
+    format('at most %%s %%%% rejected', %(max_rejected_percent)s) AS expected,
     jsonb_agg(to_jsonb(r) - 'n' - 'feed' ORDER BY r.n) FILTER (WHERE r.n <= %(sample)s) AS sample
-FROM refused r LEFT JOIN feeds f USING (feed)
+FROM rejected r LEFT JOIN feeds f USING (feed)
 GROUP BY r.feed
 HAVING count(*) >= 10 AND count(*) * 100 > (count(*) + coalesce(min(f.ticks), 0)) * %(max_rejected_percent)s

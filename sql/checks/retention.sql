@@ -12,6 +12,11 @@ WITH kept AS (
             SELECT r.received_at FROM public.rejected_ticks r WHERE r.received_at < k.limit_at ORDER BY 1 LIMIT 1)
         WHEN 'ingest_stats' THEN (SELECT s.at FROM public.ingest_stats s WHERE s.at < k.limit_at LIMIT 1)
         WHEN 'quality_results' THEN (SELECT r.at FROM public.quality_results r WHERE r.at < k.limit_at ORDER BY 1 LIMIT 1)
+        WHEN 'alerts' THEN (
+            SELECT a.resolved_at FROM public.alerts a
+            WHERE a.resolved_at < k.limit_at AND (a.silenced_until IS NULL OR a.silenced_until < k.limit_at) LIMIT 1)
+        WHEN 'feed_gaps' THEN (
+            SELECT g.ended_at FROM public.feed_gaps g WHERE g.started_at < k.limit_at AND g.ended_at < k.limit_at LIMIT 1)
     END AS moment
     FROM kept k
 )

@@ -1,4 +1,4 @@
--- Ticks whose stamp lies further ahead of their arrival than allowed.
+-- Ticks whose event time lies further ahead of their arrival than allowed.
 WITH offending AS (
     SELECT t.symbol, t.time, t.price, t.received_at, l.max_future_seconds,
         extract(epoch FROM t.time - t.received_at) AS ahead_seconds,
@@ -8,7 +8,7 @@ WITH offending AS (
     WHERE t.time > t.received_at + l.max_future_seconds * interval '1 second'
 )
 SELECT o.symbol AS subject,
-    format('%%s stamped up to %%s s ahead of arrival', candleworks.counted(count(*), 'tick'), round(max(o.ahead_seconds))) AS observed,
+    format('%%s up to %%s s ahead of arrival', candleworks.counted(count(*), 'tick'), round(max(o.ahead_seconds))) AS observed,
     format('at most %%s s ahead', min(o.max_future_seconds)) AS expected,
     jsonb_agg(to_jsonb(o) - 'n' - 'max_future_seconds' ORDER BY o.n) FILTER (WHERE o.n <= %(sample)s) AS sample,
     candleworks.failing_times(range_agg(tstzrange(o.time, o.time + interval '1 microsecond'))) AS failing

@@ -1,5 +1,5 @@
 -- Streamed symbols with far fewer ticks in the last whole hour than in the same hour of the last 14 days (their median, of
--- at least 5). Only hours count in which the market was open throughout, and no known hole of the feed.
+-- at least 5). Only hours count in which the market was open throughout, and no gap of the feed.
 WITH symbols AS MATERIALIZED (
     SELECT s.symbol, s.since, l.calendar, l.min_rate_percent
     FROM candleworks.subscribed_symbols() s

@@ -2,7 +2,7 @@
 -- long-running command fill the tables from the configuration; docs/reference/calendars.md.
 -- Locks: none, everything is new.
 
--- Which days a calendar's sessions are known for. `source` tells what computed them, so that a newer one is noticed.
+-- Which days a calendar's sessions are known for. `source` says what computed them, so that a newer one is noticed.
 CREATE TABLE candleworks.calendars (
     name text PRIMARY KEY,
     first_day date NOT NULL,
@@ -39,16 +39,26 @@ CREATE TABLE candleworks.calendar_rules (
 );
 
 -- Readers call the functions below as themselves.
-GRANT SELECT ON candleworks.calendars, candleworks.sessions, candleworks.calendar_rules, candleworks.candle_levels
-TO PUBLIC;
+GRANT SELECT ON candleworks.calendars, candleworks.sessions, candleworks.calendar_rules TO PUBLIC;
 
--- The calendar that a symbol follows: named in the configuration, else around the clock for pairs, else that of stocks.
+-- Whether both sides of a pair are money or precious metal, which trade from Sunday 17:00 to Friday 17:00 New York time.
+CREATE FUNCTION candleworks.is_currency_pair(wanted text) RETURNS boolean
+LANGUAGE sql IMMUTABLE STRICT AS $$
+    SELECT wanted ~ '^[A-Z]{3}/[A-Z]{3}$' AND string_to_array(wanted, '/') <@ ARRAY[
+        'AED', 'AUD', 'BRL', 'CAD', 'CHF', 'CLP', 'CNH', 'CNY', 'COP', 'CZK', 'DKK', 'EUR', 'GBP', 'HKD', 'HUF', 'IDR',
+        'ILS', 'INR', 'JPY', 'KRW', 'MXN', 'MYR', 'NOK', 'NZD', 'PEN', 'PHP', 'PLN', 'RON', 'RUB', 'SAR', 'SEK', 'SGD',
+        'THB', 'TRY', 'TWD', 'USD', 'XAG', 'XAU', 'XPD', 'XPT', 'ZAR'
+    ]
+$$;
+
+-- The calendar that a symbol follows: named in the configuration, else FX for currency pairs, around the clock for other
+-- pairs, and that of stocks for the rest.
 CREATE FUNCTION candleworks.calendar_of(wanted text) RETURNS text
 LANGUAGE plpgsql STABLE STRICT AS $$
 DECLARE
     found text := coalesce(
         (SELECT r.calendar FROM candleworks.calendar_rules r WHERE r.symbol = wanted),
-        CASE WHEN strpos(wanted, '/') > 0 THEN '24/7' END,
+        CASE WHEN candleworks.is_currency_pair(wanted) THEN 'FX' WHEN strpos(wanted, '/') > 0 THEN '24/7' END,
         (SELECT r.calendar FROM candleworks.calendar_rules r WHERE r.symbol = '*')
     );
 BEGIN
@@ -75,6 +85,26 @@ BEGIN
     END IF;
 END $$;
 
+-- The regular hours of a calendar that touch [start, stop), breaks left out.
+CREATE FUNCTION candleworks.open_times(wanted text, start timestamptz, stop timestamptz) RETURNS tstzmultirange
+LANGUAGE sql STABLE STRICT AS $$
+    SELECT CASE WHEN wanted = '24/7' THEN '{(,)}' ELSE
+        coalesce(range_agg(tstzrange(s.open_at, s.close_at)), '{}')
+        - coalesce(range_agg(tstzrange(s.break_start, s.break_end)) FILTER (WHERE s.break_start IS NOT NULL), '{}')
+    END
+    FROM candleworks.sessions s
+    WHERE s.calendar = wanted AND s.open_at < stop AND s.close_at > start
+$$;
+
+-- For how many seconds of [start, stop) a calendar was open.
+CREATE FUNCTION candleworks.open_seconds(wanted text, start timestamptz, stop timestamptz) RETURNS double precision
+LANGUAGE sql STABLE STRICT AS $$
+    SELECT coalesce(sum(extract(epoch FROM upper(r.part) - lower(r.part))), 0)::double precision
+    FROM unnest(CASE WHEN start < stop THEN
+        candleworks.open_times(wanted, start, stop) * tstzmultirange(tstzrange(start, stop))
+    END) r(part)
+$$;
+
 -- The coarsest level whose candles fill every session of the range exactly: 15m for New York, which is 15 times fewer
 -- rows to read than 1m.
 CREATE FUNCTION candleworks.level_for_sessions(wanted text, start timestamptz, stop timestamptz) RETURNS text
@@ -91,9 +121,6 @@ LANGUAGE sql STABLE STRICT AS $$
     ORDER BY l.width DESC LIMIT 1
 $$;
 
--- The regular-hours candle of each session that opens in ["from", "to") and has ticks, oldest first; null stands for no
--- bound. A tick belongs to a session from its open up to, not including, its close; ticks during a break belong to none.
--- volume and vwap are null where no tick had a volume.
 CREATE FUNCTION public.session_candles(symbol text, "from" timestamptz, "to" timestamptz) RETURNS TABLE (
     session date, open_at timestamptz, close_at timestamptz, open double precision, high double precision,
     low double precision, close double precision, volume double precision, vwap double precision, ticks bigint
@@ -151,3 +178,7 @@ BEGIN
     $sql$, 'candles_' || candleworks.level_for_sessions(calendar, start, stop))
     USING symbol, calendar, start, stop;
 END $$;
+COMMENT ON FUNCTION public.session_candles IS
+    'The regular-hours candle of each session that opens in ["from", "to") and has ticks, oldest first; null means no'
+    ' bound. A tick belongs to a session from its open up to, not including, its close; ticks during a break belong'
+    ' to none. volume and vwap are null where no tick has a volume.';

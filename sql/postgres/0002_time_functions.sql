@@ -23,6 +23,9 @@ BEGIN
             ) AT TIME ZONE 'UTC'
             ELSE date_bin(bucket_width, ts, timestamptz '2000-01-03 00:00:00+00')
         END;
+        COMMENT ON FUNCTION public.time_bucket IS
+            'Start of the bucket that holds ts, as TimescaleDB computes it: counted from Monday 2000-01-03 00:00 UTC, and for'
+            ' widths of months or years from 2000-01-01.';
     END IF;
 END $$;
 
@@ -65,5 +68,18 @@ BEGIN
         EXECUTE format(
             'CREATE AGGREGATE public.last(%2$s, timestamptz) (SFUNC = candleworks.keep_last, STYPE = %1$s,
              FINALFUNC = candleworks.value_of, COMBINEFUNC = candleworks.later, PARALLEL = SAFE)', state, value_type);
+        EXECUTE format('COMMENT ON AGGREGATE public.first(%s, timestamptz) IS %L', value_type,
+            'The value at the earliest time; rows without a time are ignored. TimescaleDB''s own where it is in use.');
+        EXECUTE format('COMMENT ON AGGREGATE public.last(%s, timestamptz) IS %L', value_type,
+            'The value at the latest time; rows without a time are ignored. TimescaleDB''s own where it is in use.');
     END LOOP;
 END $$;
+
+-- How candles select the first and the last of several values, as text: an ordered array_agg() is faster here than first()
+-- and last(). last_known_of() leaves out null values.
+CREATE FUNCTION candleworks.first_of(value text, at text) RETURNS text
+LANGUAGE sql IMMUTABLE RETURN format('(array_agg(%s ORDER BY %s))[1]', value, at);
+CREATE FUNCTION candleworks.last_of(value text, at text) RETURNS text
+LANGUAGE sql IMMUTABLE RETURN format('(array_agg(%s ORDER BY %s))[count(*)]', value, at);
+CREATE FUNCTION candleworks.last_known_of(value text, at text) RETURNS text
+LANGUAGE sql IMMUTABLE RETURN format('(array_agg(%1$s ORDER BY %2$s) FILTER (WHERE %1$s IS NOT NULL))[count(%1$s)]', value, at);

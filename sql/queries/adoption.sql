@@ -177,18 +177,18 @@ WITH judged AS (
     END AS reason
     FROM staged_adoption s
     CROSS JOIN LATERAL (SELECT s.time, s.symbol, s.price, s.day_volume) r
-), refused AS (
+), rejected AS (
     DELETE FROM staged_adoption s USING judged j WHERE s.ctid = j.at AND j.reason IS NOT NULL
     RETURNING j.reason, j.payload
 )
 INSERT INTO public.rejected_ticks (received_at, feed, reason, payload)
-SELECT now(), 'public.stocks_real_time_before_candleworks', reason, payload FROM refused
+SELECT now(), 'public.stocks_real_time_before_candleworks', reason, payload FROM rejected
 
 -- name: staged_symbols
 SELECT DISTINCT symbol FROM staged_adoption
 
 -- name: prepare_staged
--- Makes room for every week that has rows; the second more is for ordinals.
+-- Makes a partition for every week that has rows; the second more is for ordinals.
 SELECT candleworks.prepare_ticks(w.first, w.last)
 FROM (
     SELECT min(time) AS first, max(time) + interval '1 second' AS last
@@ -206,7 +206,7 @@ ON CONFLICT (symbol) DO NOTHING
 
 -- name: place_staged
 -- Inserts the staged rows of the range that begins at start. A time that is taken moves on by a microsecond, in arrival
--- order; with whole seconds that is the ordinal within the stamp. volume is the increase of the running maximum of
+-- order; with whole seconds that is the ordinal within the event time. volume is the increase of the running maximum of
 -- day_volume within the trading day of the symbol's zone: from what earlier ranges have of that day (total), from
 -- zero on later days than the symbol's first, else unknown. The bounds by start say nothing new, but let the planner
 -- leave out older chunks: without them the last of 3,000 days took 60 times as long as the first.

@@ -1,26 +1,26 @@
 -- name: unresolved_alerts
--- Those of the given checks and subjects, kept from being acknowledged or muted meanwhile.
+-- Those of the given checks and subjects, kept from being acknowledged or silenced meanwhile.
 SELECT a.*
 FROM public.alerts a
 JOIN unnest(%(checks)s::text[], %(subjects)s::text[]) w("check", subject) USING ("check", subject)
 WHERE a.resolved_at IS NULL
 FOR UPDATE OF a
 
--- name: lasting_mutes
--- Mutes of earlier alerts that last beyond the given moment.
-SELECT DISTINCT ON (a."check", a.subject) a."check", a.subject, a.muted_until, a.mute_reason
+-- name: lasting_silences
+-- Silences of earlier alerts that last beyond the given moment.
+SELECT DISTINCT ON (a."check", a.subject) a."check", a.subject, a.silenced_until, a.silence_reason
 FROM public.alerts a
 JOIN unnest(%(checks)s::text[], %(subjects)s::text[]) w("check", subject) USING ("check", subject)
-WHERE a.muted_until > %(moment)s
+WHERE a.silenced_until > %(moment)s
 ORDER BY a."check", a.subject, a.opened_at DESC
 
--- name: told_alerts
--- Those of the given checks that are open, or ended within 15 minutes, and were told or are muted: nobody wants to hear the
--- same from another. What was not looked at for a day is of a check that does not run any more.
-SELECT a."check", a.subject, a.resolved_at IS NOT NULL AS ended FROM public.alerts a
+-- name: notified_alerts
+-- Those of the given checks that are firing, or were resolved within 15 minutes, and were notified or are silenced: they
+-- inhibit others. What was not checked for a day is of a check that does not run any more.
+SELECT a."check", a.subject, a.resolved_at IS NOT NULL AS resolved FROM public.alerts a
 WHERE (a.resolved_at IS NULL OR a.resolved_at > %(moment)s::timestamptz - interval '15 minutes')
     AND a."check" = ANY(%(checks)s) AND a.checked_at > %(moment)s::timestamptz - interval '1 day'
-    AND (a.announced_at IS NOT NULL OR a.muted_until > %(moment)s)
+    AND (a.notified_at IS NOT NULL OR a.silenced_until > %(moment)s)
 
 -- name: feeds_of_symbols
 SELECT s.symbol, array_agg(s.feed ORDER BY s.feed) FROM public.feed_symbols s WHERE s.status <> 'removed' GROUP BY s.symbol
@@ -28,11 +28,11 @@ SELECT s.symbol, array_agg(s.feed ORDER BY s.feed) FROM public.feed_symbols s WH
 -- name: insert_alert
 INSERT INTO public.alerts (
     "check", subject, severity, status, result, opened_at, last_seen_at, count, observed, expected, escalated_at,
-    acknowledged_at, acknowledged_by, muted_until, mute_reason, resolved_at, announced_at, checked_at, passes
+    acknowledged_at, acknowledged_by, silenced_until, silence_reason, resolved_at, notified_at, checked_at, passes
 ) VALUES (
     %(check)s, %(subject)s, %(severity)s, %(status)s, %(result)s, %(opened_at)s, %(last_seen_at)s, %(count)s,
-    %(observed)s, %(expected)s, %(escalated_at)s, %(acknowledged_at)s, %(acknowledged_by)s, %(muted_until)s,
-    %(mute_reason)s, %(resolved_at)s, %(announced_at)s, %(checked_at)s, %(passes)s
+    %(observed)s, %(expected)s, %(escalated_at)s, %(acknowledged_at)s, %(acknowledged_by)s, %(silenced_until)s,
+    %(silence_reason)s, %(resolved_at)s, %(notified_at)s, %(checked_at)s, %(passes)s
 )
 RETURNING id
 
@@ -40,7 +40,7 @@ RETURNING id
 UPDATE public.alerts SET
     severity = %(severity)s, status = %(status)s, result = %(result)s, last_seen_at = %(last_seen_at)s,
     count = %(count)s, observed = %(observed)s, expected = %(expected)s, escalated_at = %(escalated_at)s,
-    resolved_at = %(resolved_at)s, announced_at = %(announced_at)s, checked_at = %(checked_at)s, passes = %(passes)s
+    resolved_at = %(resolved_at)s, notified_at = %(notified_at)s, checked_at = %(checked_at)s, passes = %(passes)s
 WHERE id = %(id)s
 
 -- name: insert_alert_event
@@ -55,7 +55,7 @@ RETURNING id
 -- Who holds the recipient is not sending yet: what is found in that state was cut off by the end of its sender.
 UPDATE public.alert_deliveries
 SET state = 'waiting', possible_repeat = true, reason = 'its sender was cut off', next_attempt_at = now()
-WHERE destination = %(recipient)s AND state = 'sending'
+WHERE recipient = %(recipient)s AND state = 'sending'
 
 -- name: claim_deliveries
 -- Everything that waits for a recipient becomes one notification, unless the recipient is left alone for a while after a
@@ -65,18 +65,18 @@ WITH due AS (
     FROM public.alert_deliveries d
     JOIN public.alert_events e ON e.id = d.event_id
     JOIN public.alerts a ON a.id = e.alert_id
-    WHERE d.destination = %(recipient)s AND d.state = 'waiting'
-        AND (a.muted_until IS NULL OR a.muted_until <= now())
+    WHERE d.recipient = %(recipient)s AND d.state = 'waiting'
+        AND (a.silenced_until IS NULL OR a.silenced_until <= now())
         AND NOT EXISTS (
             SELECT FROM public.alert_deliveries b
-            WHERE b.destination = %(recipient)s AND b.state = 'waiting' AND b.next_attempt_at > now()
+            WHERE b.recipient = %(recipient)s AND b.state = 'waiting' AND b.next_attempt_at > now()
         )
     ORDER BY d.event_id LIMIT 1000
     FOR UPDATE OF d SKIP LOCKED
 ), claimed AS (
     UPDATE public.alert_deliveries d
     SET state = 'sending', sending_since = clock_timestamp(), attempts = d.attempts + 1
-    FROM due WHERE d.event_id = due.event_id AND d.destination = %(recipient)s
+    FROM due WHERE d.event_id = due.event_id AND d.recipient = %(recipient)s
     RETURNING d.event_id, d.attempts, d.possible_repeat
 )
 SELECT e.event, a."check", a.subject, e.severity, e.result, e.count, e.observed, e.expected, a.opened_at, e.at, e.note,
@@ -88,13 +88,13 @@ ORDER BY c.event_id
 
 -- name: note_sent
 UPDATE public.alert_deliveries SET state = 'sent', sent_at = clock_timestamp(), reason = NULL
-WHERE destination = %(recipient)s AND event_id = ANY(%(events)s) AND state = 'sending'
+WHERE recipient = %(recipient)s AND event_id = ANY(%(events)s) AND state = 'sending'
 
 -- name: note_unsent
 UPDATE public.alert_deliveries
 SET state = 'waiting', next_attempt_at = now() + %(wait)s, reason = %(reason)s,
     possible_repeat = possible_repeat OR %(maybe_arrived)s
-WHERE destination = %(recipient)s AND event_id = ANY(%(events)s) AND state = 'sending'
+WHERE recipient = %(recipient)s AND event_id = ANY(%(events)s) AND state = 'sending'
 
 -- name: list_alerts
 -- Unresolved ones first, then those that were resolved last; unsent counts deliveries that were not sent yet, and events
@@ -120,20 +120,20 @@ SELECT * FROM public.alerts WHERE id = %(id)s
 SELECT event, at, count, observed, note FROM public.alert_events WHERE alert_id = %(id)s ORDER BY id
 
 -- name: alert_notifications
-SELECT e.event, d.destination AS recipient, d.state, d.attempts, d.sent_at, d.next_attempt_at, d.possible_repeat, d.reason
+SELECT e.event, d.recipient, d.state, d.attempts, d.sent_at, d.next_attempt_at, d.possible_repeat, d.reason
 FROM public.alert_events e JOIN public.alert_deliveries d ON d.event_id = e.id
 WHERE e.alert_id = %(id)s
-ORDER BY e.id, d.destination
+ORDER BY e.id, d.recipient
 
 -- name: count_unsent
 -- Notifications that were not sent yet, by recipient.
-SELECT destination AS recipient, count(*) AS notifications, min(reason) AS reason
-FROM public.alert_deliveries WHERE state <> 'sent' GROUP BY destination ORDER BY destination
+SELECT recipient, count(*) AS notifications, min(reason) AS reason
+FROM public.alert_deliveries WHERE state <> 'sent' GROUP BY recipient ORDER BY recipient
 
--- name: insert_told_deliveries
--- What became of messages that were sent while the database was away.
+-- name: insert_direct_deliveries
+-- What became of notifications that were sent while the database was away.
 INSERT INTO public.alert_deliveries (
-    event_id, destination, state, attempts, next_attempt_at, sent_at, possible_repeat, reason
+    event_id, recipient, state, attempts, next_attempt_at, sent_at, possible_repeat, reason
 ) VALUES (
     %(event_id)s, %(recipient)s, %(state)s, %(attempts)s, %(next_attempt_at)s, %(sent_at)s, %(possible_repeat)s,
     %(reason)s

@@ -17,7 +17,7 @@ FROM candleworks.alert_deliverers ORDER BY name
 WITH due AS (
     UPDATE public.alert_events SET pending = false WHERE pending RETURNING id
 )
-INSERT INTO public.alert_deliveries (event_id, destination)
+INSERT INTO public.alert_deliveries (event_id, recipient)
 SELECT due.id, recipient FROM due CROSS JOIN unnest(%(recipients)s::text[]) recipient
 
 -- name: count_pending
@@ -30,9 +30,9 @@ WITH forgotten AS (
     UPDATE candleworks.alert_deliverers SET recipients = array_remove(recipients, %(recipient)s)
     WHERE %(recipient)s = ANY(recipients) RETURNING name
 ), dropped AS (
-    DELETE FROM public.alert_deliveries WHERE destination = %(recipient)s AND state <> 'sent' RETURNING event_id
+    DELETE FROM public.alert_deliveries WHERE recipient = %(recipient)s AND state <> 'sent' RETURNING event_id
 )
 SELECT (SELECT count(*) FROM forgotten) AS deliverers, (SELECT count(*) FROM dropped) AS deliveries
 
 -- name: was_notified
-SELECT EXISTS (SELECT FROM public.alert_deliveries WHERE destination = %(recipient)s AND state = 'sent')
+SELECT EXISTS (SELECT FROM public.alert_deliveries WHERE recipient = %(recipient)s AND state = 'sent')

@@ -25,7 +25,7 @@ ON CONFLICT (feed, coalesce(symbol, '')) WHERE ended_at IS NULL DO NOTHING
 -- are written every second, by us too, and say which ten seconds they are about; two seconds allow for ticks that were on
 -- their way. What a symbol alone missed before is over, too: if it goes on, it is found anew. After a deliberate stop the
 -- symbols are asked for anew: their silence counts from here. After a crash it goes on, or crashes again and again hide it.
-WITH ended AS (
+WITH closed AS (
     UPDATE public.feed_gaps SET ended_at = greatest(started_at, %(at)s)
     WHERE feed = %(feed)s AND symbol IS NOT NULL AND ended_at IS NULL
 ), resumed AS (

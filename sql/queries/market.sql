@@ -68,8 +68,8 @@ SELECT bucket, open, high, low, close, volume, ticks, rebuilt
 FROM candleworks.candles_of(%(symbol)s, %(period)s::interval, %(start)s, %(stop)s, %(price)s)
 
 -- name: gaps_of_symbol
--- The newest holes that touch [start, stop) and concern the symbol, newest first; more than `most` only where several
--- began at the moment of the oldest. A hole without a symbol concerns those of its feed, or all where these are unknown.
+-- The newest gaps that touch [start, stop) and concern the symbol, newest first; more than `most` only where several
+-- began at the moment of the oldest. A gap without a symbol concerns those of its feed, or all where these are unknown.
 -- outcome is what filling came to for this symbol, null while it was not tried.
 SELECT g.feed, g.symbol, g.started_at, g.ended_at, g.reason, g.filled_at, f.outcome
 FROM public.feed_gaps g

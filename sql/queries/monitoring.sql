@@ -1,4 +1,4 @@
--- What `status` and /metrics tell. Nothing here scans ticks: a symbol's last tick is one index entry.
+-- What `status` and /metrics show. Nothing here scans ticks: a symbol's last tick is one index entry.
 
 -- name: feed_states
 -- Every feed that was ever seen: totals, its newest ten seconds, the lag of the last half minute that had ticks, its

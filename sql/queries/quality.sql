@@ -13,7 +13,7 @@ FROM candleworks.new_ticks(%(received_from)s, %(received_until)s, %(time_from)s)
 -- name: symbols_of_feeds
 SELECT DISTINCT symbol FROM public.feed_symbols WHERE status <> 'removed'
 
--- name: troubled_subjects
+-- name: failing_subjects
 -- What did not pass when it was last looked at, failed within a day, or has an alert: its passes are kept too. failing: the
 -- newest result did not pass. times: when the rows are that failed last; null when they were right again or were accepted,
 -- because the alert has ended since.

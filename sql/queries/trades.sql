@@ -1,10 +1,10 @@
 -- name: create_staging
 -- One per connection; arrival is negative for trades that this process stored before (known). volume is the size of a
--- trade, null where a running total tells it.
+-- trade, null where it follows from a running total.
 CREATE TEMP TABLE IF NOT EXISTS staged_trades (
     arrival bigint NOT NULL,
     known boolean NOT NULL,
-    stamp timestamptz NOT NULL,
+    event_time timestamptz NOT NULL,
     symbol text NOT NULL,
     price double precision NOT NULL,
     day_volume double precision,
@@ -18,38 +18,39 @@ CREATE TEMP TABLE IF NOT EXISTS staged_trades (
 ) ON COMMIT DELETE ROWS
 
 -- name: insert_surplus
--- Compares staged and stored trades of the same (symbol, stamp) as multisets of (price, day_volume), or (price, volume)
+-- Compares staged and stored trades of the same (symbol, event time) as multisets of (price, day_volume), or (price, volume)
 -- where there is no running total, and appends the surplus behind the stored ones; bars that stand among them are no
--- trades. A trade whose ordinal would reach into the next stamp is refused. Returns what was inserted per symbol and trading day; a last row without a symbol holds the arrivals of the refused trades.
+-- trades. A trade whose ordinal would reach into the next event time is rejected. Returns what was inserted per symbol and
+-- trading day; a last row without a symbol holds the arrivals of the rejected trades.
 WITH stored AS MATERIALIZED (
-    SELECT g.symbol, g.stamp, t.time, t.price, t.day_volume, t.size
-    FROM (SELECT DISTINCT symbol, stamp FROM staged_trades) g
+    SELECT g.symbol, g.event_time, t.time, t.price, t.day_volume, t.size
+    FROM (SELECT DISTINCT symbol, event_time FROM staged_trades) g
     CROSS JOIN LATERAL (
         SELECT time, price, day_volume, CASE WHEN day_volume IS NULL THEN volume END AS size
         FROM public.stocks_real_time t
-        WHERE t.symbol = g.symbol AND t.time >= g.stamp AND t.time < g.stamp + %(resolution)s::interval
+        WHERE t.symbol = g.symbol AND t.time >= g.event_time AND t.time < g.event_time + %(resolution)s::interval
             AND t.origin <> 'bar'
     ) t
 ), copies AS (
-    SELECT symbol, stamp, price, day_volume, size, count(*) AS stored FROM stored GROUP BY 1, 2, 3, 4, 5
+    SELECT symbol, event_time, price, day_volume, size, count(*) AS stored FROM stored GROUP BY 1, 2, 3, 4, 5
 ), ends AS (
-    SELECT symbol, stamp, max(time) + interval '1 microsecond' AS free FROM stored GROUP BY 1, 2
+    SELECT symbol, event_time, max(time) + interval '1 microsecond' AS free FROM stored GROUP BY 1, 2
 ), numbered AS (
-    SELECT *, row_number() OVER (PARTITION BY symbol, stamp, price, day_volume, volume ORDER BY arrival) AS nth
+    SELECT *, row_number() OVER (PARTITION BY symbol, event_time, price, day_volume, volume ORDER BY arrival) AS nth
     FROM staged_trades
 ), surplus AS (
-    SELECT n.*, row_number() OVER (PARTITION BY n.symbol, n.stamp ORDER BY n.arrival) - 1 AS behind
+    SELECT n.*, row_number() OVER (PARTITION BY n.symbol, n.event_time ORDER BY n.arrival) - 1 AS behind
     FROM numbered n
-    LEFT JOIN copies c ON c.symbol = n.symbol AND c.stamp = n.stamp AND c.price = n.price
+    LEFT JOIN copies c ON c.symbol = n.symbol AND c.event_time = n.event_time AND c.price = n.price
         AND c.day_volume IS NOT DISTINCT FROM n.day_volume AND c.size IS NOT DISTINCT FROM n.volume
     WHERE NOT n.known AND n.nth > coalesce(c.stored, 0)
 ), placed AS (
-    SELECT s.*, coalesce(e.free, s.stamp) + s.behind * interval '1 microsecond' AS time
-    FROM surplus s LEFT JOIN ends e ON e.symbol = s.symbol AND e.stamp = s.stamp
+    SELECT s.*, coalesce(e.free, s.event_time) + s.behind * interval '1 microsecond' AS time
+    FROM surplus s LEFT JOIN ends e ON e.symbol = s.symbol AND e.event_time = s.event_time
 ), inserted AS (
     INSERT INTO public.stocks_real_time (time, symbol, price, day_volume, volume, bid, ask, received_at, origin)
     SELECT time, symbol, price, day_volume, volume, bid, ask, received_at, origin
-    FROM placed WHERE time < stamp + %(resolution)s::interval
+    FROM placed WHERE time < event_time + %(resolution)s::interval
     RETURNING symbol, time, day_volume
 )
 SELECT d.symbol, d.day_start, d.day_end, min(i.time), max(i.time), max(i.day_volume), count(*), NULL::bigint[]
@@ -59,7 +60,7 @@ JOIN (SELECT DISTINCT symbol, day_start, day_end FROM staged_trades) d
 GROUP BY d.symbol, d.day_start, d.day_end
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, array_agg(arrival ORDER BY arrival)
-FROM placed WHERE time >= stamp + %(resolution)s::interval
+FROM placed WHERE time >= event_time + %(resolution)s::interval
 HAVING count(*) > 0
 
 -- name: recompute_volumes
@@ -76,8 +77,8 @@ CROSS JOIN LATERAL (
 ) t
 
 -- name: last_positions
--- Where each symbol stands: the newest trade, which no bar is, and how many share its stamp.
-SELECT s.symbol, date_bin(%(resolution)s::interval, t.time, timestamptz '2000-01-01 00:00:00+00') AS stamp,
+-- Where each symbol stands: the newest trade, which no bar is, and how many share its event time.
+SELECT s.symbol, date_bin(%(resolution)s::interval, t.time, timestamptz '2000-01-01 00:00:00+00') AS event_time,
     t.price, t.day_volume, (
         SELECT count(*) FROM public.stocks_real_time e
         WHERE e.symbol = s.symbol AND e.time <= t.time AND e.origin <> 'bar'
@@ -90,16 +91,16 @@ CROSS JOIN LATERAL (
 ) t
 
 -- name: prices_around
--- The nearest prices of trades, which bars are not, before and after a stamp; those that share it may be of either side.
+-- The nearest prices of trades, which bars are not, before and after a event time; those that share it may be of either side.
 (
     SELECT price FROM public.stocks_real_time
-    WHERE symbol = %(symbol)s AND origin <> 'bar' AND price > 0 AND time < %(stamp)s
+    WHERE symbol = %(symbol)s AND origin <> 'bar' AND price > 0 AND time < %(event_time)s
     ORDER BY time DESC LIMIT 1
 )
 UNION ALL
 (
     SELECT price FROM public.stocks_real_time
-    WHERE symbol = %(symbol)s AND origin <> 'bar' AND price > 0 AND time >= %(stamp)s + %(resolution)s::interval
+    WHERE symbol = %(symbol)s AND origin <> 'bar' AND price > 0 AND time >= %(event_time)s + %(resolution)s::interval
     ORDER BY time LIMIT 1
 )
 

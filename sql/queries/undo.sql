@@ -1,5 +1,5 @@
 -- name: import_runs
--- The moments that mark an import's ticks, and the stamps of what it has read.
+-- The received_at of an import's ticks, and the first and last event time that it has read.
 SELECT array_agg(received_at), min(first), max(last) FROM candleworks.import_runs WHERE sha256 = %(sha256)s
 
 -- name: imported_symbols
@@ -41,8 +41,8 @@ FROM (SELECT DISTINCT date_trunc('day', time AT TIME ZONE %(zone)s) AS start FRO
 CREATE TEMP TABLE IF NOT EXISTS {moved} ON COMMIT DELETE ROWS AS SELECT *, time AS place FROM {table} WITH NO DATA
 
 -- name: take_moved_ticks
--- Ticks that stand behind removed ones of their stamp, with the places that they move up to. A run of ticks that are a
--- microsecond apart is one stamp.
+-- Ticks that stand behind removed ones of their event time, with the places that they move up to. A run of ticks that are a
+-- microsecond apart is one event time.
 WITH second AS (
     SELECT DISTINCT date_trunc('second', time) AS start FROM removed_ticks
 ), tick AS (

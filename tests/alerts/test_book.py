@@ -122,16 +122,16 @@ def test_a_muted_alert_is_recorded_and_not_sent(dsn: str, connection: Connection
         deliver(settings, dsn)
 
     run("failed", "AAPL")
-    connection.execute("SELECT mute_alert(id, now() + interval '1 hour', 'known') FROM alerts")
+    connection.execute("SELECT silence_alert(id, now() + interval '1 hour', 'known') FROM alerts")
     for status in ("passed", "passed", "failed", "failed"):
         run(status, "AAPL", "MSFT")
     assert [message.title for message in web.messages] == [
         "WARNING firing: freshness AAPL [candleworks]",
         "WARNING firing: freshness MSFT [candleworks]",
     ]
-    rows = connection.execute("SELECT status, mute_reason FROM alerts WHERE subject = 'AAPL' ORDER BY id").fetchall()
+    rows = connection.execute("SELECT status, silence_reason FROM alerts WHERE subject = 'AAPL' ORDER BY id").fetchall()
     assert rows == [("resolved", "known"), ("open", "known")]
-    connection.execute("UPDATE alerts SET muted_until = now() WHERE muted_until IS NOT NULL")
+    connection.execute("UPDATE alerts SET silenced_until = now() WHERE silenced_until IS NOT NULL")
     run("failed", "AAPL", "MSFT")
     assert web.messages[-1].title == "WARNING firing: freshness AAPL [candleworks]"
     assert len(web.messages) == 3
@@ -142,10 +142,10 @@ def test_a_message_that_waits_when_its_alert_is_muted_waits_on(dsn: str, connect
     """Until the mute ends."""
     settings = told_to(dsn, web.url)
     update(connection, settings, results("failed", "AAPL"))
-    connection.execute("SELECT mute_alert(id, now() + interval '1 hour', 'known') FROM alerts")
+    connection.execute("SELECT silence_alert(id, now() + interval '1 hour', 'known') FROM alerts")
     deliver(settings, dsn)
     assert web.messages == []
-    connection.execute("SELECT unmute_alert(id) FROM alerts")
+    connection.execute("SELECT unsilence_alert(id) FROM alerts")
     deliver(settings, dsn)
     assert len(web.messages) == 1
 
@@ -153,8 +153,8 @@ def test_a_message_that_waits_when_its_alert_is_muted_waits_on(dsn: str, connect
 def test_what_is_over_cannot_be_answered(connection: Connection, settings: Settings) -> None:
     """The sentence says where to choose from; nor can a mute end in the past."""
     update(connection, settings, results("failed", "AAPL"))
-    for call in ("acknowledge_alert(7)", "mute_alert(7, now() + interval '1 day', 'x')", "unmute_alert(7)"):
+    for call in ("acknowledge_alert(7)", "silence_alert(7, now() + interval '1 day', 'x')", "unsilence_alert(7)"):
         with pytest.raises(errors.NoDataFound, match="There is no unresolved alert 7: choose one of SELECT"):
             connection.execute(f"SELECT {call}")
-    with pytest.raises(errors.InvalidParameterValue, match="which is past: give a later moment"):
-        connection.execute("SELECT mute_alert(id, now() - interval '1 second', 'x') FROM alerts")
+    with pytest.raises(errors.InvalidParameterValue, match="which is past: give a later time"):
+        connection.execute("SELECT silence_alert(id, now() - interval '1 second', 'x') FROM alerts")

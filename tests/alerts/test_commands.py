@@ -89,7 +89,7 @@ def test_an_alert_is_answered(invoke: Invoke, dsn: str, failing: Connection) -> 
     unmuted = invoke("alerts", "unmute", "1", CANDLEWORKS_DSN=dsn)
     assert unmuted == (0, "alert 1 (freshness, AAPL) is no longer silenced\n", "")
     told = json.loads(invoke("alerts", "show", "1", "--json", CANDLEWORKS_DSN=dsn).output)
-    assert [event["event"] for event in told["history"]] == ["opened", "acknowledged", "muted", "unmuted"]
+    assert [event["event"] for event in told["history"]] == ["opened", "acknowledged", "silenced", "unsilenced"]
 
 
 def test_resolving_by_hand_is_notified(invoke: Invoke, dsn: str, failing: Connection, web: Web) -> None:
@@ -114,12 +114,12 @@ def test_resolving_by_hand_what_nobody_was_notified_of_is_silent(
     settings = told_to(dsn, web.url)
     if silenced:
         deliver(settings, dsn)
-        failing.execute("SELECT mute_alert(1, now() + interval '1 hour', 'known')")
+        failing.execute("SELECT silence_alert(1, now() + interval '1 hour', 'known')")
     else:
         failing.execute("UPDATE alert_events SET pending = false")
-        failing.execute("UPDATE alerts SET announced_at = NULL")
+        failing.execute("UPDATE alerts SET notified_at = NULL")
     failing.execute("SELECT resolve_alert(1, 'ada')")
-    failing.execute("UPDATE alerts SET muted_until = NULL")
+    failing.execute("UPDATE alerts SET silenced_until = NULL")
     deliver(settings, dsn)
     assert len(web.messages) == silenced
 
@@ -135,7 +135,7 @@ def test_resolving_by_hand_what_nobody_was_notified_of_is_silent(
         ),
         (
             ("mute", "1", "--reason", "x", "--until", "2020-01-01"),
-            "An alert cannot be muted until 2020-01-01 00:00:00+00, which is past: give a later moment.",
+            "An alert cannot be silenced until 2020-01-01 00:00:00+00, which is past: give a later time.",
         ),
         (("list", "--resolved", "x"), "'x' is no length of time: write a number with m, h or d, such as 12h."),
     ],

@@ -49,7 +49,7 @@ def deliver_until(settings: Settings, dsn: str, happened: Callable[[], object]) 
 def deliveries(connection: Connection) -> list[tuple[str, str, int, bool]]:
     return connection.execute(
         "SELECT e.event, d.state, d.attempts, d.possible_repeat FROM alert_deliveries d"
-        " JOIN alert_events e ON e.id = d.event_id ORDER BY e.id, d.destination"
+        " JOIN alert_events e ON e.id = d.event_id ORDER BY e.id, d.recipient"
     ).fetchall()
 
 

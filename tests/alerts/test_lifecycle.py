@@ -118,7 +118,7 @@ def test_a_muted_alert_is_kept_and_not_told() -> None:
     alert, event = follow(None, result("failed", 0), RULES, mute)
     assert event is not None
     assert (event.name, event.told) == ("opened", False)
-    assert (present(alert).muted_until, present(alert).mute_reason) == mute
+    assert (present(alert).silenced_until, present(alert).silence_reason) == mute
     assert history(["failed"] * 5 + ["passed"] * 2, alert, 1)[1] == []
 
 
@@ -135,7 +135,7 @@ def test_what_outlives_its_mute_is_told() -> None:
 def test_an_escalation_waits_for_the_end_of_a_mute() -> None:
     """Who heard of the opening before it was muted hears then how long it lasts."""
     alert, _ = history(["failed"])
-    muted = replace(present(alert), muted_until=START + timedelta(minutes=22))
+    muted = replace(present(alert), silenced_until=START + timedelta(minutes=22))
     alert, told = history(["failed"] * 4, muted, 1)
     assert told == []
     assert history(["failed"], alert, 5)[1] == ["escalated"]

@@ -109,7 +109,7 @@ def test_without_the_checks_the_watchdog_tells(
         " SELECT 'twelvedata', now() - n * interval '10 seconds', 0, 0, 0, 0, 0, 0, 0 FROM generate_series(0, 30) n"
     )
     Watch(settings, dsn).round()
-    rows = connection.execute('SELECT "check", announced_at IS NULL FROM alerts WHERE status = %s', ["open"])
+    rows = connection.execute('SELECT "check", notified_at IS NULL FROM alerts WHERE status = %s', ["open"])
     assert rows.fetchall() == [("watch-feed", False)]
 
 
@@ -150,9 +150,9 @@ def test_another_feed_and_other_checks_are_told(heard: Heard, connection: Connec
 def test_who_is_muted_speaks_and_who_is_forgotten_does_not(heard: Heard, connection: Connection) -> None:
     """Nobody wants to hear a muted trouble from another; a watchdog that was given up keeps nobody quiet."""
     heard.report(1, "watch-feed")
-    connection.execute("SELECT mute_alert(id, '2100-01-01', 'moving') FROM alerts")
+    connection.execute("SELECT silence_alert(id, '2100-01-01', 'moving') FROM alerts")
     heard.report(5, "feed-silent")
-    connection.execute("SELECT unmute_alert(id) FROM alerts WHERE muted_until IS NOT NULL")
+    connection.execute("SELECT unsilence_alert(id) FROM alerts WHERE silenced_until IS NOT NULL")
     heard.report(24 * 60, "feed-silent")
     assert heard.told == [("opened", "watch-feed")]
     heard.report(24 * 60 + 5, "feed-silent")
@@ -164,4 +164,4 @@ def test_a_check_that_breaks_is_told_whoever_speaks(heard: Heard, settings: Sett
     heard.report(1, "watch-spool")
     at = NOW + timedelta(minutes=2)
     changed = update(connection, settings, [Result("spool", FEED, "critical", "error", "boom", None, at)])
-    assert [alert.announced_at for alert in changed.opened] == [at]
+    assert [alert.notified_at for alert in changed.opened] == [at]

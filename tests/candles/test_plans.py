@@ -120,6 +120,33 @@ def test_the_guard_sees_a_scan(busy: Connection, engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
+@pytest.mark.parametrize("analyzed", [False, True])
+def test_notes_are_taken_in_the_order_of_their_index(connection: Connection, analyzed: bool) -> None:
+    """A refresh in steps neither sorts all notes nor reads more of them than it takes, whatever the planner knows."""
+    connection.execute(
+        "INSERT INTO candleworks.candle_invalidations (symbol, bucket)"
+        " SELECT 'S' || n % 20, now() - n * interval '1 minute' FROM generate_series(1, 50000) n"
+    )
+    if analyzed:
+        connection.execute("ANALYZE candleworks.candle_invalidations")
+    row = connection.execute(
+        "SELECT candleworks.take_notes_query(f) FROM candleworks.candle_families f WHERE f.name = 'trade'"
+    ).fetchone()
+    assert row is not None
+    plan = connection.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + row[0].replace("$1", "1000")).fetchone()
+    assert plan is not None
+    scans = [
+        (node["Node Type"], node["Index Name"], node["Actual Rows"])
+        for node in _nodes(plan[0][0]["Plan"])
+        if node.get("Relation Name") == "candle_invalidations" and "Scan" in node["Node Type"]
+    ]
+    assert scans == [
+        ("Index Only Scan", "candle_invalidations_bucket_symbol", 1000),
+        ("Index Scan", "candle_invalidations_bucket_symbol", 1000),
+    ]
+
+
+@pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
 def test_many_noted_minutes_stay_readable_and_are_refreshed(connection: Connection) -> None:
     """History that was copied in without a refresh costs time in proportion; it once took minutes, then for ever."""
     connection.execute("SELECT candleworks.prepare_ticks(now() - interval '15 days', now())")

@@ -53,7 +53,7 @@ def old_tables(empty_dsn: str, engine: Engine) -> Iterator[Connection]:
 @pytest.fixture
 def older(dsn: str, connection: Connection) -> str:
     """A database that lacks the newest migration."""
-    connection.execute("DELETE FROM candleworks_migrations WHERE name = 'common/0045_alert_deliverers'")
+    connection.execute("DELETE FROM candleworks_migrations WHERE name = 'common/0026_dashboards_operations'")
     return dsn
 
 
@@ -85,7 +85,7 @@ def test_an_older_database_is_left_to_migrate(invoke: Invoke, older: str, connec
     """A newer client never migrates production unasked."""
     refusal = (
         f"The schema of database {describe(older)} is out of date, 1 migration is pending"
-        " (common/0045_alert_deliverers): run `candleworks migrate`.\n"
+        " (common/0026_dashboards_operations): run `candleworks migrate`.\n"
     )
     for command in (*READERS, *WRITERS):
         assert invoke(*command.split(), CANDLEWORKS_DSN=older) == (1, "", refusal), command
@@ -138,7 +138,7 @@ def test_migrating_can_be_left_to_migrate_alone(
     (tmp_path / "candleworks.yaml").write_text(MANUAL)
     ended = invoke(*command.split(), CANDLEWORKS_DSN=older, CANDLEWORKS_FEED_URL="ws://127.0.0.1:9", **unused_ports)
     assert ended.status == 1
-    assert "1 migration is pending (common/0045_alert_deliverers): run `candleworks migrate`.\n" in ended.errors
+    assert "1 migration is pending (common/0026_dashboards_operations): run `candleworks migrate`.\n" in ended.errors
 
 
 @pytest.fixture

@@ -121,7 +121,7 @@ def asked() -> Callable[[Vendor], list[str]]:
     """What a vendor was asked for, without heartbeats."""
 
     def asked(vendor: Vendor) -> list[str]:
-        events = [json.loads(message) for message in vendor.heard]
+        events = [json.loads(message) for message in vendor.received]
         return [f"{event['action']} {event['params']['symbols']}" for event in events if "params" in event]
 
     return asked
@@ -137,7 +137,7 @@ def test_a_hangup_signal_reads_the_configuration_again(
         coins = {"name": "coins", "symbols": ["BTC/USD"], "url": second.url}
         configure(tmp_path, stocks, coins)
         with ingesting(tmp_path, dsn) as running:
-            until(lambda: first.heard and second.heard)
+            until(lambda: first.received and second.received)
             (tmp_path / "candleworks.yaml").write_text("feeds: [{symbols: 7}]")
             running.process.send_signal(signal.SIGHUP)
             until(lambda: running.says("feeds.0.symbols is 7, expected a list. Everything goes on as it was."))
@@ -157,7 +157,7 @@ def test_a_hangup_signal_reads_the_configuration_again(
 def test_a_second_ingest_of_the_feed_is_refused(dsn: str, tmp_path: Path, invoke: Invoke) -> None:
     """With one line that names the first, and status 1."""
     with Vendor().listening() as vendor, ingesting(tmp_path, dsn, CANDLEWORKS_FEED_URL=vendor.url) as running:
-        until(lambda: vendor.heard)
+        until(lambda: vendor.received)
         second = invoke("ingest", CANDLEWORKS_DSN=dsn, CANDLEWORKS_FEED_URL=vendor.url)
         sentence = (
             f"Feed twelvedata is already being streamed (process {running.process.pid} uses"

@@ -91,7 +91,7 @@ TABLES = {
         "replayed_at timestamptz",
         "resolved_at timestamptz",
         "corrected text",
-        "refusal text",
+        "replay_reason text",
     ],
     "ingest_stats": [
         "feed text NOT NULL",
@@ -177,10 +177,10 @@ TABLES = {
         "escalated_at timestamptz",
         "acknowledged_at timestamptz",
         "acknowledged_by text",
-        "muted_until timestamptz",
-        "mute_reason text",
+        "silenced_until timestamptz",
+        "silence_reason text",
         "resolved_at timestamptz",
-        "announced_at timestamptz",
+        "notified_at timestamptz",
         "checked_at timestamptz NOT NULL",
         "passes int4 NOT NULL DEFAULT 0",
     ],
@@ -199,7 +199,7 @@ TABLES = {
     ],
     "alert_deliveries": [
         "event_id int8 NOT NULL",
-        "destination text NOT NULL",
+        "recipient text NOT NULL",
         "state text NOT NULL DEFAULT 'waiting'::text",
         "attempts int4 NOT NULL DEFAULT 0",
         "next_attempt_at timestamptz NOT NULL DEFAULT now()",
@@ -242,7 +242,7 @@ KEYS = {
     "feed_stops": ["feed"],
     "alerts": ["id"],
     "alert_events": ["id"],
-    "alert_deliveries": ["event_id, destination"],
+    "alert_deliveries": ["event_id, recipient"],
     "quality_results": ["id"],
     "candleworks_migrations": ["name"],
 }
@@ -260,8 +260,8 @@ FUNCTIONS = {
         " status text) STABLE"
     ),
     "acknowledge_alert(alert int8, by text DEFAULT SESSION_USER)": "alerts VOLATILE",
-    "mute_alert(alert int8, until timestamptz, reason text)": "alerts VOLATILE",
-    "unmute_alert(alert int8)": "alerts VOLATILE",
+    "silence_alert(alert int8, until timestamptz, reason text)": "alerts VOLATILE",
+    "unsilence_alert(alert int8)": "alerts VOLATILE",
     "resolve_alert(alert int8, by text DEFAULT SESSION_USER)": "alerts VOLATILE",
 }
 VALUE_TYPES = ("double precision", "numeric", "bigint", "integer", "text", "timestamp with time zone")

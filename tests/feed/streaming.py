@@ -27,7 +27,7 @@ class Trade(NamedTuple):
 
 
 class Ingest:
-    """The service of one feed in a thread of its own; `notices` are what it told."""
+    """The service of one feed in a thread of its own; `notices` are those it sent."""
 
     def __init__(self, settings: Settings, dsn: str) -> None:
         self._settings = settings

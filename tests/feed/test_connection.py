@@ -1,4 +1,4 @@
-"""The connection to the vendor: asked, kept alive, lost and taken up again."""
+"""The connection to the vendor: subscribed, kept alive, lost and made again."""
 
 import json
 import logging
@@ -53,7 +53,7 @@ def free_port() -> int:
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What the feed says, its gap book left out."""
+    """The log of the feed, without that of gaps."""
     return [
         record.getMessage()
         for record in caplog.records
@@ -62,11 +62,11 @@ def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_one_message_subscribes_to_everything(settings: Settings, vendor: Vendor) -> None:
-    """The key stands in the address, and all symbols in one message."""
+    """The key is in the URL, and all symbols are in one message."""
     with streaming(settings, vendor.url, "AAPL", "BTC/USD"):
-        until(lambda: vendor.heard)
+        until(lambda: vendor.received)
     assert vendor.paths == ["/v1/quotes/price?apikey=demo"]
-    assert [json.loads(message) for message in vendor.heard] == [
+    assert [json.loads(message) for message in vendor.received] == [
         {"action": "subscribe", "params": {"symbols": "AAPL,BTC/USD"}}
     ]
 
@@ -78,7 +78,7 @@ def test_heartbeats_keep_the_connection_alive(
     assert protocol.HEARTBEAT_INTERVAL_SECONDS == 10
     monkeypatch.setattr(protocol, "HEARTBEAT_INTERVAL_SECONDS", 0.05)
     with streaming(settings, vendor.url, "AAPL"):
-        until(lambda: vendor.heard.count('{"action":"heartbeat"}') >= 3)
+        until(lambda: vendor.received.count('{"action":"heartbeat"}') >= 3)
         vendor.send(b'{"event":"heartbeat","status":"ok"}', b'{ "status": "ok", "event": "heartbeat" }')
     assert (count(connection), rejected(connection)) == (0, [])
 
@@ -111,10 +111,10 @@ def test_a_symbol_can_be_asked_for_by_its_exchange(settings: Settings, connectio
     assert rejected(connection) == []
 
 
-def test_what_the_vendor_says_is_passed_on(
+def test_messages_of_the_vendor_are_logged(
     settings: Settings, vendor: Vendor, connection: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Complaints are logged, whatever frame they come in, and prices are taken all the same."""
+    """They are logged, whatever frame they come in, and prices are taken all the same."""
     caplog.set_level(logging.INFO)
     vendor.answers = (
         b'{"event":"subscribe-status","status":"error","success":null,"fails":null,"messages":["No such plan"]}',
@@ -122,7 +122,7 @@ def test_what_the_vendor_says_is_passed_on(
         b'{"event":"subscribe-status","status":"warning","success":[],"fails":[{"symbol":"AAPL"}]}',
     )
     with streaming(settings, vendor.url, "AAPL"):
-        until(lambda: vendor.heard)
+        until(lambda: vendor.received)
         vendor.send(price(NOW))
         until(lambda: count(connection) == 1)
     assert messages(caplog) == [
@@ -136,14 +136,14 @@ def test_what_the_vendor_says_is_passed_on(
 
 
 def test_frames_of_unknown_shape_are_kept(settings: Settings, vendor: Vendor, connection: Connection) -> None:
-    """A known event with undocumented contents lands in the quarantine like an unknown one."""
+    """A known event with undocumented contents is kept in `rejected_ticks` like an unknown one."""
     odd = [
         b'{"event":"subscribe-status","fails":"all"}',
         b'{"event":"error","messages":{"code":1}}',
         b'{"code":418,"message":"teapot"}',
     ]
     with streaming(settings, vendor.url, "AAPL"):
-        until(lambda: vendor.heard)
+        until(lambda: vendor.received)
         vendor.send(*odd)
         until(lambda: len(rejected(connection)) == len(odd))
     reasons = [
@@ -158,14 +158,14 @@ def test_the_spelling_of_a_frame_does_not_matter(settings: Settings, vendor: Ven
     """Other key orders and whitespace are prices like any other, in the order of their arrival."""
     spelled = b'{\n "price": 2.5, "timestamp": %d, "symbol": "AAPL", "event": "price" }' % NOW
     with streaming(settings, vendor.url, "AAPL"):
-        until(lambda: vendor.heard)
+        until(lambda: vendor.received)
         vendor.send(price(NOW, 1.0), spelled, price(NOW, 3.0))
         until(lambda: count(connection) == 3)
     found = connection.execute("SELECT price FROM stocks_real_time ORDER BY time").fetchall()
     assert found == [(1.0,), (2.5,), (3.0,)]
 
 
-def test_a_refused_key_ends_the_feed(settings: Settings) -> None:
+def test_a_rejected_key_ends_the_feed(settings: Settings) -> None:
     """Trying again cannot help; the sentence names the setting, and not the key."""
     keyed = settings.model_copy(update={"api_key": SecretStr("s3cret")})
     with (
@@ -180,7 +180,7 @@ def test_a_refused_key_ends_the_feed(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1/", "ws://", "ws://127.0.0.1:99999/", "example.com/feed"])
-def test_an_address_that_is_none_ends_the_feed(settings: Settings, url: str) -> None:
+def test_an_invalid_url_ends_the_feed(settings: Settings, url: str) -> None:
     """Trying again cannot help."""
     with pytest.raises(TerminalError) as caught, streaming(settings, url, "AAPL") as running:
         running.wait()
@@ -205,7 +205,7 @@ def test_the_feed_waits_for_a_server_that_is_not_there_yet(
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_vendor_in_trouble_is_tried_again(
+def test_a_failing_vendor_is_tried_again(
     settings: Settings, connection: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An HTTP status that says nothing about the key is no reason to end."""
@@ -216,7 +216,7 @@ def test_a_vendor_in_trouble_is_tried_again(
         return None if status is None else Response(status, status.phrase, Headers())
 
     with Vendor().listening(answer) as vendor, streaming(settings, vendor.url, "AAPL"):
-        until(lambda: vendor.heard)
+        until(lambda: vendor.received)
         vendor.send(price(NOW))
         until(lambda: count(connection) == 1)
     refusals = [message.split(" Retrying")[0] for message in messages(caplog) if "Retrying" in message]
@@ -227,7 +227,7 @@ def test_a_vendor_in_trouble_is_tried_again(
 
 
 @pytest.mark.usefixtures("impatient")
-def test_after_a_clean_close_the_feed_goes_on(
+def test_after_a_clean_close_the_feed_continues(
     settings: Settings, connection: Connection, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The vendor's 1001 costs nothing: everything it sent is stored once."""
@@ -256,7 +256,7 @@ def test_the_vendors_repetition_after_a_reconnect_is_dropped(
 ) -> None:
     """Even when the database was away from before the connection ended until after the next one began."""
     with streaming(settings, vendor.url, "AAPL"):
-        until(lambda: vendor.heard)
+        until(lambda: vendor.received)
         vendor.send(price(NOW - 1), price(NOW))
         until(lambda: count(connection) == 2)
         with connection.transaction():
@@ -264,7 +264,7 @@ def test_the_vendors_repetition_after_a_reconnect_is_dropped(
             vendor.send(price(NOW + 1), price(NOW + 2))
             vendor.answers = (ACCEPTED, price(NOW + 2))
             vendor.close()
-            until(lambda: len(vendor.heard) == 2)
+            until(lambda: len(vendor.received) == 2)
             vendor.send(price(NOW + 2), price(NOW + 3))
         until(lambda: count(connection) == 6)
     assert stored(connection) == Counter(Trade("AAPL", NOW + second, 1.0, None) for second in (-1, 0, 1, 2, 2, 3))
@@ -272,7 +272,7 @@ def test_the_vendors_repetition_after_a_reconnect_is_dropped(
 
 
 @pytest.mark.usefixtures("impatient")
-def test_after_an_abrupt_end_the_feed_goes_on(settings: Settings, connection: Connection, tmp_path: Path) -> None:
+def test_after_an_abrupt_end_the_feed_continues(settings: Settings, connection: Connection, tmp_path: Path) -> None:
     """Nothing is doubled, and of each connection everything that was received is stored."""
     journal = tmp_path / "journal"
     with (
@@ -296,9 +296,9 @@ def test_a_frame_above_the_vendors_limit_costs_a_reconnect(
 ) -> None:
     """Memory stays bounded: the connection is closed, and the next one streams."""
     with streaming(settings, vendor.url, "AAPL"):
-        until(lambda: len(vendor.paths) == 1 and vendor.heard)
+        until(lambda: len(vendor.paths) == 1 and vendor.received)
         vendor.send(b"x" * 2**20 + b"x")
-        until(lambda: len(vendor.heard) == 2)
+        until(lambda: len(vendor.received) == 2)
         vendor.send(price(NOW))
         until(lambda: count(connection) == 1)
 
@@ -312,7 +312,7 @@ def test_a_vendor_behind_tls_is_read(
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate)
     with Vendor().listening(tls=tls) as vendor, streaming(settings, vendor.url, "AAPL"):
-        until(lambda: vendor.heard)
+        until(lambda: vendor.received)
         vendor.send(*(price(NOW, 1.0 + number) for number in range(1_000)))
         until(lambda: count(connection) == 1_000)
 
@@ -321,18 +321,18 @@ def test_a_message_in_pieces_is_read(settings: Settings, vendor: Vendor, connect
     """The websocket protocol lets a sender split a message; the next ones come whole."""
     frame = price(NOW)
     with streaming(settings, vendor.url, "AAPL"):
-        until(lambda: vendor.heard)
+        until(lambda: vendor.received)
         vendor.send_in_pieces(frame[:20], frame[20:50], frame[50:])
         vendor.send(price(NOW, 2.0))
         until(lambda: count(connection) == 2)
     assert not rejected(connection)
 
 
-def test_a_short_rest_is_no_gap(settings: Settings, vendor: Vendor, connection: Connection) -> None:
-    """What the socket's buffers hold for a moment is not lost, so nothing is booked."""
+def test_a_short_pause_is_not_a_gap(settings: Settings, vendor: Vendor, connection: Connection) -> None:
+    """What the socket's buffers hold for a short time is not lost, so no gap is recorded."""
     total = 5_000
     with streaming(settings, vendor.url, "AAPL", max_buffered_ticks=1_000, max_batch_rows=100, max_spool_bytes=1):
-        until(lambda: vendor.heard)
+        until(lambda: vendor.received)
         vendor.send(*(price(NOW, 1.0 + number) for number in range(total)))
         until(lambda: count(connection) == total)
     assert connection.execute("SELECT count(*) FROM feed_gaps WHERE reason = 'overflow'").fetchone() == (0,)
@@ -345,19 +345,19 @@ def most_waiting(connection: Connection) -> int:
 
 
 @pytest.mark.parametrize("opening", [b'{"event":"price"', b'{ "event":"price"'], ids=["usual", "unusual"])
-def test_the_feed_is_slowed_while_the_database_does_not_take_more(
+def test_reading_pauses_while_the_database_accepts_no_more(
     settings: Settings, vendor: Vendor, connection: Connection, monkeypatch: pytest.MonkeyPatch, opening: bytes
 ) -> None:
-    """With no room on disk no more than the limit gathers in memory, however a frame is spelled; nothing is lost.
+    """With a full disk no more than the limit gathers in memory, however a frame is spelled; nothing is lost.
 
-    The slowness is booked: the vendor may have dropped what it could not send.
+    The pause is recorded as a gap: the vendor may have dropped what it could not send.
     """
     monkeypatch.setattr(connection_module, "SHORT_PAUSE_SECONDS", 0.1)
     limit, total = 1_000, 10_000
     overflow = "SELECT count(*), count(ended_at) FROM feed_gaps WHERE reason = 'overflow' AND started_at <= now()"
     frames = [price(NOW, 1.0 + number).replace(b'{"event":"price"', opening) for number in range(total)]
     with streaming(settings, vendor.url, "AAPL", max_buffered_ticks=limit, max_batch_rows=100, max_spool_bytes=1):
-        until(lambda: vendor.heard)
+        until(lambda: vendor.received)
         with ThreadPoolExecutor() as threads:
             with connection.transaction():
                 connection.execute("LOCK TABLE stocks_real_time")
@@ -378,10 +378,10 @@ def test_an_oversized_message_is_one_line_that_blames_the_right_side(
     """We close the connection and the vendor only confirms it, whether the message comes whole or in pieces."""
     piece = b"x" * (2**21 // pieces)
     with streaming(settings, vendor.url, "AAPL"):
-        until(lambda: vendor.heard)
+        until(lambda: vendor.received)
         with suppress(ConnectionClosed):  # it may be closed before the last piece is sent
             vendor.send_in_pieces(*[piece] * pieces)
-        until(lambda: len(vendor.heard) == 2)
+        until(lambda: len(vendor.received) == 2)
     complaints = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(complaints) == 1, complaints
     assert re.search(r"ended \(candleworks closed it with code 1009, .+\)\. Retrying in", complaints[0])

@@ -58,7 +58,7 @@ def only_row(connection: Connection, question: str) -> tuple[Any, ...]:
 def test_a_feed_is_ingested_once_per_home(settings: Settings, vendor: Vendor) -> None:
     """The second one does not even ask the database; the first goes on."""
     with streaming(settings, vendor.url, "AAPL"):
-        until(lambda: vendor.heard)
+        until(lambda: vendor.received)
         with pytest.raises(TerminalError) as caught, streaming(settings, vendor.url, "AAPL") as second:
             second.wait()
     assert str(caught.value) == (
@@ -69,9 +69,9 @@ def test_a_feed_is_ingested_once_per_home(settings: Settings, vendor: Vendor) ->
 
 
 def test_a_feed_is_ingested_once_per_database(settings: Settings, vendor: Vendor, tmp_path: Path) -> None:
-    """The second one does not ask the vendor, and says who has the feed since when; it may when that one ends."""
+    """The second one does not ask the vendor, and names the lock owner; it may stream when that one ends."""
     with streaming(settings, vendor.url, "AAPL"):
-        until(lambda: vendor.heard)
+        until(lambda: vendor.received)
         other = elsewhere(settings, tmp_path / "other")
         with pytest.raises(TerminalError) as caught, streaming(other, vendor.url, "AAPL") as second:
             second.wait()
@@ -81,7 +81,7 @@ def test_a_feed_is_ingested_once_per_database(settings: Settings, vendor: Vendor
     assert str(caught.value).endswith(" UTC): stop that one first.")
     assert len(vendor.paths) == 1
     with streaming(other, vendor.url, "AAPL"):
-        until(lambda: len(vendor.heard) == 2)
+        until(lambda: len(vendor.received) == 2)
 
 
 def test_after_a_lost_connection_the_feed_is_held_again(
@@ -89,7 +89,7 @@ def test_after_a_lost_connection_the_feed_is_held_again(
 ) -> None:
     """Its ticks are stored, and others are refused as before."""
     with streaming(settings, vendor.url, "AAPL"):
-        until(lambda: vendor.heard)
+        until(lambda: vendor.received)
         connection.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM ({WRITER}) w")
         vendor.send(price(NOW))
         until(lambda: count(connection) == 1)
@@ -111,7 +111,7 @@ def test_a_feed_that_somebody_else_took_is_let_go(
         ThreadPoolExecutor(1) as threads,
         streaming(settings, vendor.url, "AAPL") as running,
     ):
-        until(lambda: vendor.heard)
+        until(lambda: vendor.received)
         taking = threads.submit(take_lock, somebody, Lock.FEED, "twelvedata")
         until(lambda: only_row(connection, waiting) == (1,))
         connection.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM ({WRITER}) w")
@@ -166,7 +166,7 @@ def test_a_commit_of_which_no_word_came_is_not_repeated(
     """The connection ends after the commit and before the answer: what was committed is known by its mark."""
     stuck = f"{WRITER} AND wait_event = 'SyncRep'"
     with streaming(settings, vendor.url, "AAPL"):
-        until(lambda: vendor.heard)
+        until(lambda: vendor.received)
         vendor.send(price(NOW, 1.0))
         until(lambda: count(connection) == 1)
         with commits_that_are_not_answered(connection):
@@ -188,7 +188,7 @@ def test_a_commit_of_which_no_word_came_is_not_repeated(
 def test_what_is_on_disk_already_stored_is_skipped(settings: Settings, vendor: Vendor, connection: Connection) -> None:
     """A crash after the commit and before the file was removed leaves it there: the marks tell."""
     with streaming(settings, vendor.url, "AAPL"):
-        until(lambda: vendor.heard)
+        until(lambda: vendor.received)
         with connection.transaction():
             connection.execute("LOCK TABLE stocks_real_time")
             vendor.send(price(NOW, 1.0), price(NOW, 2.0))
@@ -199,7 +199,7 @@ def test_what_is_on_disk_already_stored_is_skipped(settings: Settings, vendor: V
     for path, contents in kept.items():
         path.write_bytes(contents)
     with streaming(settings, vendor.url, "AAPL"):
-        until(lambda: len(vendor.heard) == 2)
+        until(lambda: len(vendor.received) == 2)
         vendor.send(price(NOW, 3.0))
         until(lambda: count(connection) == 3)
     assert not spooled(settings)

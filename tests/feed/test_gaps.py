@@ -12,14 +12,14 @@ from candleworks.feed.gaps import GapRecorder
 from candleworks.model.gaps import GapNote, Reason, Stop
 from candleworks.model.notices import Notice
 from candleworks.model.trades import MICROSECONDS
-from candleworks.storage.feeds import save_gap_note as write
+from candleworks.storage.feeds import save_gap_note as write_note
 
 T = 1_800_000_000 * MICROSECONDS  # 2027-01-15T08:00:00Z
 NOW = int(time.time()) - 100
 
 
 class Recording:
-    """A book that began, was heard at T, and what it noted and told since."""
+    """A recorder that started, received a tick at T, and its notes and notices since then."""
 
     def __init__(self) -> None:
         self.notes: list[GapNote] = []
@@ -171,7 +171,7 @@ def booked(connection: Connection) -> Callable[..., list[Gap]]:
 
     def write_down(*notes: GapNote) -> list[Gap]:
         for note in notes:
-            write(connection, "twelvedata", ["AAPL", "BTC/USD"], note)
+            write_note(connection, "twelvedata", ["AAPL", "BTC/USD"], note)
         return connection.execute(
             "SELECT symbol, (extract(epoch FROM started_at) - %(t)s)::int, (extract(epoch FROM ended_at) - %(t)s)::int,"
             " reason FROM feed_gaps WHERE feed = 'twelvedata' ORDER BY id",
@@ -238,7 +238,7 @@ class TestTheStoredBook:
     ) -> None:
         """Its time, its reason, and whether a person wanted it; the newest one counts, and another feed's stays."""
         ended, cancelled = Stop("its worker ended", deliberate=False), Stop("cancelled", deliberate=True)
-        write(connection, "other", [], GapNote("stopped", at(5), stop=ended))
+        write_note(connection, "other", [], GapNote("stopped", at(5), stop=ended))
         for second, stop in ((10, ended), (20, cancelled)):
             booked(GapNote("stopped", at(second), stop=stop))
         stops = "SELECT feed, stopped_at = to_timestamp(%s), reason, deliberate FROM feed_stops ORDER BY 1"
@@ -267,7 +267,7 @@ class TestTheStoredBook:
     ) -> None:
         """The new run knows nothing of it, so nobody else would; another feed's stays."""
         mark(connection)
-        write(connection, "other", ["BTC/USD"], GapNote("opened", at(5), "BTC/USD", "silent"))
+        write_note(connection, "other", ["BTC/USD"], GapNote("opened", at(5), "BTC/USD", "silent"))
         assert booked(
             GapNote("opened", at(5), "BTC/USD", "silent"), GapNote("opened", at(10), None, "stopped"),
             GapNote("started", at(60)),

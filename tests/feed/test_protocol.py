@@ -170,7 +170,7 @@ def test_one_message_asks_for_all_symbols() -> None:
 
 
 def test_an_acknowledgement_is_decoded() -> None:
-    """Accepted and refused symbols are told apart; empty lists may come as null, or not at all."""
+    """Accepted and refused symbols are distinguished; empty lists may come as null, or not at all."""
     status = subscribe_status(
         b'{"event":"subscribe-status","status":"warning","success":[{"symbol":"AAPL","exchange":"NASDAQ"}],'
         b'"fails":[{"symbol":"700","message":"You are not authorized to access XHKG data."},{"symbol":"X"}]}'
@@ -207,7 +207,7 @@ def test_the_vendors_complaints_are_decoded() -> None:
         assert found.about_key
 
 
-def test_the_event_type_is_told_without_decoding_the_rest() -> None:
+def test_the_event_type_is_read_without_decoding_the_rest() -> None:
     """None stands for frames that have none."""
     assert event_of(b'{"status":"ok","event":"heartbeat"}') == "heartbeat"
     assert [event_of(text) for text in (b"", b"[]", b'{"event":null}', b'{"event":"x","y":' + b"[" * 99_999)] == [

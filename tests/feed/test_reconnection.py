@@ -1,4 +1,4 @@
-"""A feed that stays up: after every end it connects anew, unless that is useless."""
+"""A feed that stays connected: it reconnects after every end, unless that cannot succeed."""
 
 import asyncio
 import ssl
@@ -61,9 +61,9 @@ def connect_until(settings: Settings, url: str, waits: list[float], tries: int) 
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What it said about connections, without the waits."""
-    spoken = [record.getMessage() for record in caplog.records if record.name.startswith("candleworks")]
-    return [sentence.split(" Retrying")[0] for sentence in spoken if "gap" not in sentence]
+    """What it logged about connections, without the waits."""
+    logged = [record.getMessage() for record in caplog.records if record.name.startswith("candleworks")]
+    return [sentence.split(" Retrying")[0] for sentence in logged if "gap" not in sentence]
 
 
 class Leaving(Vendor):
@@ -102,7 +102,7 @@ def test_a_stable_connection_starts_over(
     assert not [sentence for sentence in said(caplog) if "in a row" in sentence]
 
 
-def test_a_vendor_that_closes_connection_after_connection_is_said(
+def test_a_vendor_that_closes_connection_after_connection_is_reported(
     settings: Settings, waits: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     """From the third short life on, with what usually is the cause."""
@@ -145,7 +145,7 @@ def test_an_address_that_does_not_answer_is_tried_again(
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
-def test_a_vendor_in_trouble_is_tried_again(
+def test_a_failing_vendor_is_tried_again(
     settings: Settings, waits: list[float], caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
     """A status that says nothing about the key."""
@@ -155,7 +155,7 @@ def test_a_vendor_in_trouble_is_tried_again(
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403])
-def test_a_handshake_that_refuses_the_key_ends_the_feed(settings: Settings, waits: list[float], status: int) -> None:
+def test_a_handshake_that_rejects_the_key_ends_the_feed(settings: Settings, waits: list[float], status: int) -> None:
     """Twelve Data answers a wrong key with a plain 200 at times."""
     with answering(status) as vendor, pytest.raises(TerminalError) as caught:
         connect_until(settings, vendor.url, waits, 1)
@@ -174,10 +174,8 @@ def test_a_handshake_that_refuses_the_key_ends_the_feed(settings: Settings, wait
         (b'{"status":"error","message":"**apikey** parameter is incorrect"}', "**apikey** parameter is incorrect"),
     ],
 )
-def test_a_complaint_about_the_key_ends_the_feed(
-    settings: Settings, waits: list[float], frame: bytes, words: str
-) -> None:
-    """The connection stood, and the vendor says why it is of no use."""
+def test_an_error_about_the_key_ends_the_feed(settings: Settings, waits: list[float], frame: bytes, words: str) -> None:
+    """The connection is made, and the vendor says why it is useless."""
     with Vendor().listening() as vendor:
         vendor.answers = (frame,)
         with pytest.raises(TerminalError) as caught:

@@ -1,4 +1,4 @@
-"""Who may be silent, for how long, and when."""
+"""Which symbols may be silent, for how long, and when."""
 
 from datetime import UTC, datetime
 
@@ -29,7 +29,7 @@ SESSIONS = {
 
 
 def monitor_of(*symbols: str, since: str = "Mon 00:00", silence: Silence | None = None) -> SilenceMonitor:
-    """Listening to the symbols since then, with a stock of Hong Kong among those that can be."""
+    """Subscribed to the symbols since then, with a stock of Hong Kong among those that can be."""
     settings = Settings(silence=silence or Silence(), calendars=Calendars(symbols={"0700": "XHKG"}))
     monitor = SilenceMonitor(settings, symbols)
     monitor.sessions = SESSIONS
@@ -60,7 +60,7 @@ def test_bitcoin_may_be_silent_for_a_minute() -> None:
 
 
 def test_silence_is_counted_from_the_open() -> None:
-    """What was not said before does not matter."""
+    """Silence before does not count."""
     monitor = monitor_of("AAPL")
     monitor.received(["AAPL"], us("Mon 20:59"))
     assert silent(monitor, "Tue 14:40:00") == []
@@ -103,8 +103,8 @@ def test_limits_have_exceptions() -> None:
     }
 
 
-def test_all_are_silent_when_nobody_speaks() -> None:
-    """One that speaks is enough, even one that need not; silence begins with the last word of any."""
+def test_a_feed_is_silent_when_no_symbol_ticks() -> None:
+    """One tick is enough, even of a symbol that need not tick; silence starts with the last tick of any."""
     monitor = monitor_of("BTC/USD", "ETH/USD", "AAPL", since="Sun 03:00:00")
     monitor.received(["BTC/USD"], us("Sun 03:00:10"))
     monitor.received(["AAPL"], us("Sun 03:00:40"))
@@ -128,7 +128,7 @@ def test_silence_before_listening_says_nothing() -> None:
 
 
 def test_before_sessions_are_known_only_pairs_are_expected() -> None:
-    """While the database is away nobody can say whether New York is open."""
+    """While the database is away it is not known whether New York is open."""
     monitor = monitor_of("AAPL", "BTC/USD", "EUR/USD")
     monitor.sessions = {}
     assert monitor.calendars == {"XNYS", "FX"}

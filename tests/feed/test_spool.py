@@ -1,4 +1,4 @@
-"""Batches on disk: whole, in their order, whatever happened to the process, the disk or the bytes."""
+"""Entries on disk: complete and in order, whatever happens to the process, the disk or the bytes."""
 
 import itertools
 import logging
@@ -19,12 +19,12 @@ from candleworks.feed.spool_file import QueueEntry
 from candleworks.model.gaps import GapNote
 
 NOTE = GapNote("opened", 7, "AAPL", "silent")
-ROOM = 10_000_000
+LIMIT_BYTES = 10_000_000
 
 Content = tuple[int, list[bytes], list[int], list[int], tuple[GapNote, ...]]
 
 
-def opened(directory: Path, max_bytes: int = ROOM) -> Spool:
+def opened(directory: Path, max_bytes: int = LIMIT_BYTES) -> Spool:
     return Spool(directory, "twelvedata", max_bytes)
 
 
@@ -170,7 +170,7 @@ def test_a_file_without_a_whole_record_is_removed(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small_files")
 def test_changed_bytes_cost_no_more_than_their_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Whichever byte it is: what precedes it is read, the rest of the file is kept aside and booked, and others follow.
+    """Whichever byte it is: what precedes it is read, the rest of the file is recorded as a gap, and others follow.
 
     The note is in its place between the entries, with the number of what it stands for.
     """
@@ -191,14 +191,14 @@ def test_changed_bytes_cost_no_more_than_their_file(tmp_path: Path, caplog: pyte
         damaged = opened(directory)
         found = drain(damaged)
         damaged.close()
-        holes = [one for one in found if one.notes[:1] == (GapNote("opened", None, None, "damaged"),)]
-        assert len(holes) == 1
-        before = [content(one) for one in found[: found.index(holes[0])]]
+        gaps = [one for one in found if one.notes[:1] == (GapNote("opened", None, None, "damaged"),)]
+        assert len(gaps) == 1
+        before = [content(one) for one in found[: found.index(gaps[0])]]
         assert before == put[: len(before)]
         assert first - 1 <= len(before) < last
-        assert len(before) < holes[0].sequence <= last
+        assert len(before) < gaps[0].sequence <= last
         assert [content(one) for one in found[len(before) + 1 :]] == put[last:]
-        assert holes[0].notes[1].kind == "closed"
+        assert gaps[0].notes[1].kind == "closed"
         assert (names(directory), names(directory, "damaged")) == ([], [victim.replace(".spool", ".damaged")])
     assert any("is damaged from byte" in record.getMessage() for record in caplog.records)
 
@@ -230,8 +230,8 @@ def test_a_damaged_file_stays_until_what_was_read_of_it_is_stored(tmp_path: Path
     assert len(names(tmp_path, "damaged")) == 1
 
 
-def test_the_spool_keeps_to_its_share_of_the_disk(tmp_path: Path) -> None:
-    """What would exceed it is refused whole; there is room again when something is stored."""
+def test_the_spool_keeps_to_its_limit(tmp_path: Path) -> None:
+    """Entries that would exceed it are rejected together; space is free again when something is stored."""
     spool = opened(tmp_path)
     spool.append([entry(spool, 1)], keep_unread=True)
     size = spool.size_bytes
@@ -270,7 +270,7 @@ print([(one.sequence, len(one.batch)) for one in drain(spool)], len(list(spool.d
 
 @pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_FSIZE)[1] != resource.RLIM_INFINITY, reason="files are limited")
 def test_a_full_disk_is_survived(tmp_path: Path) -> None:
-    """Nothing half written stays, everything written before can be read, and it goes on when there is room."""
+    """Nothing half written stays, everything written before can be read, and writing continues when space is free."""
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(tmp_path), "1000"],
         cwd=Path(__file__).parents[2],
@@ -286,7 +286,7 @@ def test_a_full_disk_is_survived(tmp_path: Path) -> None:
 
 
 def test_one_process_has_the_spool(tmp_path: Path) -> None:
-    """The second one is told which one has it; it is free when that one closes it, or dies."""
+    """The error names the process that owns the lock, which ends when that one closes the spool, or dies."""
     holding = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
     )
@@ -314,8 +314,8 @@ time.sleep(60)
 """
 
 
-def test_a_spool_that_cannot_be_used_is_a_sentence(tmp_path: Path) -> None:
-    """For example where a file stands in the way."""
+def test_a_spool_directory_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
+    """For example because a file has its name."""
     (tmp_path / "spool").write_text("")
     with pytest.raises(TerminalError) as caught:
         opened(tmp_path / "spool")
@@ -325,7 +325,7 @@ def test_a_spool_that_cannot_be_used_is_a_sentence(tmp_path: Path) -> None:
     )
 
 
-def test_foreign_files_are_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_foreign_files_are_ignored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever they are called; a spool file by name alone is named."""
     caplog.set_level(logging.WARNING)
     foreign = {"notes.txt": b"mine", "backup.spool": b"mine too", "0-no-run.1.spool": b"\x00" * 40, "x.damaged": b"old"}

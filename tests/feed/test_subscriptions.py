@@ -1,4 +1,4 @@
-"""The symbols of a feed: as they are subscribed for, as the vendor answers, and as they are stored."""
+"""The symbols of a feed: as they are requested, as the vendor responds, and as they are stored."""
 
 import pytest
 
@@ -74,7 +74,7 @@ def test_listings_of_one_ticker_are_told_apart() -> None:
 
 
 def test_ticks_may_name_the_exchange_where_its_code_was_asked_for() -> None:
-    """The answer to the subscription told both."""
+    """The response to the subscription named both."""
     subscribed = subscriptions(TORONTO)
     assert subscribed.name_of(event("RY", exchange="TSX")) == "RY"
     subscribed.accept(SubscriptionResult("RY", "TSX", "XTSE"))
@@ -92,7 +92,7 @@ def test_frames_get_the_names_under_which_their_ticks_are_stored() -> None:
 
 
 def test_a_refusal_is_news_once() -> None:
-    """Until the vendor says something else; its words are kept."""
+    """Until the vendor gives another reason; the reason is kept."""
     subscribed = subscriptions("NOPE", "AAPL")
     refusal = SubscriptionResult("NOPE", message="not found")
     assert subscribed.refuse(refusal) == "NOPE"

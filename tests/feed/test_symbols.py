@@ -1,4 +1,4 @@
-"""What a running feed does about its symbols: refused, singled out, silent, come and gone."""
+"""The symbols of a running feed: refused, listed elsewhere, silent, added and removed."""
 
 import json
 import logging
@@ -40,7 +40,7 @@ def symbols(connection: Connection) -> dict[str, tuple[str, str | None]]:
 
 
 @contextmanager
-def speaking(vendor: Vendor, symbol: str) -> Iterator[None]:
+def ticking(vendor: Vendor, symbol: str) -> Iterator[None]:
     """A tick of this symbol every tenth of a second."""
     enough = threading.Event()
 
@@ -80,17 +80,17 @@ def test_refused_symbols_are_remembered_and_asked_for_again(
     with streaming(settings, vendor.url, "AAPL", "NOPE") as running:
         until(lambda: symbols(connection).get("NOPE") == ("refused", "not in your plan"))
         vendor.answers = (answer(NOPE="not in your plan"),)
-        until(lambda: len(vendor.heard) >= 4)
+        until(lambda: len(vendor.received) >= 4)
         assert notices_of(running) == [("feed.refused", "twelvedata/NOPE")]
         assert running.notices[0].facts == {"feed": "twelvedata", "symbol": "NOPE", "reason": "not in your plan"}
         vendor.answers = (answer("NOPE"),)
         until(lambda: symbols(connection)["NOPE"] == ("streaming", None))
-        asked = len(vendor.heard)
+        asked = len(vendor.received)
         vendor.send(price(NOW, symbol="NOPE"))
         until(lambda: count(connection) == 1)
-        assert len(vendor.heard) <= asked + 1
+        assert len(vendor.received) <= asked + 1
     retry = '{"action":"subscribe","params":{"symbols":"NOPE"}}'
-    assert set(vendor.heard[1:]) == {retry}
+    assert set(vendor.received[1:]) == {retry}
     assert len(vendor.paths) == 1
     assert symbols(connection)["AAPL"] == ("streaming", None)
     said = [record.getMessage() for record in caplog.records]
@@ -124,23 +124,23 @@ def test_listings_are_singled_out(settings: Settings, connection: Connection) ->
 def test_symbols_come_and_go_on_the_running_connection(
     settings: Settings, vendor: Vendor, connection: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The vendor is told of no more than the difference; what comes back is asked for again."""
+    """The vendor receives no more than the difference; what comes back is asked for again."""
     caplog.set_level(logging.INFO)
     vendor.answers = (answer("AAPL", "MSFT"),)
     with streaming(settings, vendor.url, "AAPL", "MSFT") as running:
         until(lambda: symbols(connection).get("MSFT") == ("streaming", None))
         vendor.answers = (answer("BTC/USD"),)
         running.follow("AAPL", "BTC/USD")
-        until(lambda: len(vendor.heard) == 3)
+        until(lambda: len(vendor.received) == 3)
         vendor.send(price(NOW, symbol="AAPL"), price(NOW, symbol="BTC/USD"), price(NOW, symbol="MSFT"))
         until(lambda: count(connection) == 3)
         until(lambda: symbols(connection).get("MSFT") == ("removed", None))
         until(lambda: symbols(connection).get("BTC/USD") == ("streaming", None))
         vendor.answers = (answer("MSFT"),)
         running.follow("AAPL", "BTC/USD", "MSFT")
-        until(lambda: len(vendor.heard) == 4)
+        until(lambda: len(vendor.received) == 4)
         until(lambda: symbols(connection)["MSFT"] == ("streaming", None))
-    assert [json.loads(message) for message in vendor.heard[1:]] == [
+    assert [json.loads(message) for message in vendor.received[1:]] == [
         {"action": "unsubscribe", "params": {"symbols": "MSFT"}},
         {"action": "subscribe", "params": {"symbols": "BTC/USD"}},
         {"action": "subscribe", "params": {"symbols": "MSFT"}},
@@ -161,7 +161,7 @@ def test_a_vendor_that_says_nothing_is_connected_anew(
     vendor.answers = (answer("BTC/USD"),)
     gaps = "SELECT symbol, reason, extract(epoch FROM started_at)::int, ended_at IS NULL FROM feed_gaps ORDER BY id"
     with streaming(watchful, vendor.url, "BTC/USD") as running:
-        until(lambda: vendor.heard)
+        until(lambda: vendor.received)
         last = int(time.time())
         vendor.send(price(last, symbol="BTC/USD"))
         until(lambda: count(connection) == 1)
@@ -173,7 +173,7 @@ def test_a_vendor_that_says_nothing_is_connected_anew(
         [(symbol, reason, started, is_open)] = connection.execute(gaps).fetchall()
         assert (symbol, reason, is_open) == (None, "silent", True)
         assert last <= started <= after
-        until(lambda: len(vendor.heard) >= 2)
+        until(lambda: len(vendor.received) >= 2)
         vendor.send(price(int(time.time()), symbol="BTC/USD"))
         until(lambda: not connection.execute(gaps).fetchall()[0][3])
         assert notices_of(running)[:2] == [("feed.gap-opened", "twelvedata"), ("feed.gap-closed", "twelvedata")]
@@ -185,7 +185,7 @@ def test_one_silent_symbol_among_others_has_a_gap_of_its_own(
     """The others stream on over the same connection; it ends when the symbol ticks."""
     vendor.answers = (answer("BTC/USD", "ETH/USD"),)
     gaps = "SELECT symbol, reason, ended_at IS NULL FROM feed_gaps ORDER BY id"
-    with streaming(watchful, vendor.url, "BTC/USD", "ETH/USD") as running, speaking(vendor, "BTC/USD"):
+    with streaming(watchful, vendor.url, "BTC/USD", "ETH/USD") as running, ticking(vendor, "BTC/USD"):
         until(lambda: connection.execute(gaps).fetchall())
         assert connection.execute(gaps).fetchall() == [("ETH/USD", "silent", True)]
         until(lambda: vendor.send(price(int(time.time()), symbol="ETH/USD")))
@@ -203,7 +203,7 @@ def test_the_silence_of_a_symbol_does_not_outlive_a_restart(
     """Its gap ends with the next start, which would know nothing of it."""
     vendor.answers = (answer("BTC/USD", "ETH/USD"),)
     open_gaps = "SELECT symbol, reason FROM feed_gaps WHERE ended_at IS NULL ORDER BY id"
-    with streaming(watchful, vendor.url, "BTC/USD", "ETH/USD"), speaking(vendor, "BTC/USD"):
+    with streaming(watchful, vendor.url, "BTC/USD", "ETH/USD"), ticking(vendor, "BTC/USD"):
         until(lambda: connection.execute(open_gaps).fetchall() == [("ETH/USD", "silent")])
     assert connection.execute(open_gaps).fetchall() == [("ETH/USD", "silent"), (None, "stopped")]
     with streaming(watchful, vendor.url, "BTC/USD", "ETH/USD"):

@@ -108,7 +108,7 @@ def test_frames_that_no_simulator_sends_are_survived(
 ) -> None:
     """Ticks before and after them in the same batch are stored; what text in the database cannot hold is replaced."""
     with streaming(settings, vendor.url, "AAPL"):
-        until(lambda: vendor.heard)
+        until(lambda: vendor.received)
         vendor.send(price(NOW), frame, price(NOW + 1))
         until(lambda: count(connection) == 2)
     assert rejected(connection) == [(reason, frame.decode(errors="replace").replace("\x00", "\ufffd"))]

@@ -19,6 +19,7 @@ from candleworks.database.migrations import migrate
 from candleworks.errors import TransientError
 from candleworks.feed import service
 from candleworks.feed.batcher import FlushInterval
+from candleworks.feed.queue import FeedQueue
 from candleworks.imports.importer import import_file
 from candleworks.settings import Settings, load_settings
 from candleworks.simulate import running_simulator
@@ -67,7 +68,7 @@ def start(server: EmbeddedServer) -> None:
 def test_batches_are_written_by_size(settings: Settings, vendor: Vendor, connection: Connection) -> None:
     """Full ones at once; what is left waits for its age, here ten seconds, or for the stop."""
     with streaming(settings, vendor.url, "AAPL", max_batch_rows=500, flush_interval_ms=10_000):
-        until(lambda: vendor.heard)
+        until(lambda: vendor.received)
         vendor.send(*(price(NOW, 1.0 + number) for number in range(1_200)))
         until(lambda: count(connection) == 1_000)
     assert count(connection) == 1_200
@@ -78,11 +79,27 @@ def test_batches_are_written_by_size(settings: Settings, vendor: Vendor, connect
 def test_batches_are_written_by_age(settings: Settings, vendor: Vendor, connection: Connection) -> None:
     """A single tick does not wait for others."""
     with streaming(settings, vendor.url, "AAPL", max_batch_rows=500, flush_interval_ms=20):
-        until(lambda: vendor.heard)
+        until(lambda: vendor.received)
         for number in (1, 2, 3):
             vendor.send(price(NOW, 1.0 + number))
             until(lambda number=number: count(connection) == number)
         until(lambda: counted(connection, "batches") == 3)
+
+
+@on_one_engine
+def test_statistics_read_the_queue_on_its_event_loop(
+    settings: Settings, vendor: Vendor, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread would fail now and then, when an entry is added or removed while it looks for the oldest tick."""
+    readers: set[str] = set()
+
+    def oldest_us(_: FeedQueue) -> None:
+        readers.add(threading.current_thread().name)
+
+    monkeypatch.setattr(FeedQueue, "oldest_us", property(oldest_us))
+    with streaming(settings, vendor.url, "AAPL"):
+        until(lambda: counted(connection, "batches") == 0 and readers)
+    assert readers == {"ingest"}
 
 
 def test_a_fast_stream_is_stored_to_the_last_tick(settings: Settings, connection: Connection, journal: Path) -> None:
@@ -106,7 +123,7 @@ def test_a_stop_leaves_nothing_unread(settings: Settings, vendor: Vendor, connec
             sent += 1
 
     with streaming(settings, vendor.url, "AAPL"):
-        until(lambda: vendor.heard)
+        until(lambda: vendor.received)
         sender = threading.Thread(target=send_without_pause)
         sender.start()
         until(lambda: count(connection) > 1_000)
@@ -198,7 +215,7 @@ def test_a_stop_does_not_wait_for_a_database_that_is_away(
     """It ends within the seconds that a stop may take, and leaves on disk what the next start stores."""
     server, settings = own_server
     with streaming(settings, vendor.url, "AAPL") as running:
-        until(lambda: vendor.heard)
+        until(lambda: vendor.received)
         server.stop()
         vendor.send(price(NOW))
         began = time.monotonic()

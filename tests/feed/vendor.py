@@ -14,12 +14,12 @@ ACCEPTED = b'{"event":"subscribe-status","status":"ok","success":[{"symbol":"AAP
 
 
 class Vendor:
-    """Keeps what it was told, and answers each subscription with `answers`."""
+    """Keeps what it received, and responds to each subscription with `answers`."""
 
     def __init__(self) -> None:
         self.answers: tuple[bytes, ...] = (ACCEPTED,)
         self.paths: list[str] = []
-        self.heard: list[str] = []
+        self.received: list[str] = []
         self.url = ""
         self._clients: set[ServerConnection] = set()
 
@@ -57,7 +57,7 @@ class Vendor:
                     for answer in self.answers:
                         connection.send(answer, text=True)
                     self._clients.add(connection)
-                self.heard.append(message)  # last, so that who has seen it can send
+                self.received.append(message)  # last, so that who has seen it can send
         except ConnectionClosed:
             pass
         finally:

@@ -276,7 +276,7 @@ def test_what_cannot_be_taken_back(desk: Desk) -> None:
     import_file(desk.connection, desk.settings, exported)
     assert "none of its 1 tick has the mark" in refusal(desk, exported)
     desk.connection.execute("DELETE FROM candleworks.import_runs")
-    assert "by an earlier version" in refusal(desk, exported)
+    assert "retention has dropped ticks of its time" in refusal(desk, exported)
 
 
 def test_after_retention_it_is_refused(desk: Desk) -> None:

@@ -114,11 +114,11 @@ FAULTS: dict[str, list[Fault]] = {
     ],
     "stamp-future": [
         Fault(lambda w: w.tick("MSFT", NOW + 10 * MINUTE, received_at=NOW - MINUTE), "MSFT",
-            "1 tick stamped up to 660 s ahead of arrival", {"symbol": "MSFT"}),
+            "1 tick up to 660 s ahead of arrival", {"symbol": "MSFT"}),
     ],
     "stamp-old": [
         Fault(lambda w: w.tick("MSFT", NOW - timedelta(days=40), received_at=NOW - MINUTE), "MSFT",
-            "1 tick stamped up to 3455940 s before arrival", {"symbol": "MSFT", "price": 410.0}),
+            "1 tick up to 3455940 s older than arrival", {"symbol": "MSFT", "price": 410.0}),
     ],
     "price-jump": [
         Fault(split, "MSFT", "as after a 4:1 split", {}),
@@ -137,7 +137,7 @@ FAULTS: dict[str, list[Fault]] = {
             "1 quote with a spread of up to 18.18 %", {"bid": 1.0, "ask": 1.2}),
     ],
     "ordinal-holes": [
-        Fault(one_ordinal_deleted, "AAPL", "1 stamp with a hole in the numbers of the ticks", {"ordinals": [1]}),
+        Fault(one_ordinal_deleted, "AAPL", "1 event time with missing ordinals", {"ordinals": [1]}),
     ],
     "duplicates": [
         Fault(repetitions, "feed/twelvedata", "4000 of 6892 ticks were duplicates (58.0 %)", {"duplicates": 4_000}),

@@ -63,7 +63,7 @@ def test_what_is_refused_again_is_told(invoke: Invoke, dsn: str, refused: Connec
     """With its number and reason, and status 1; the others are stored."""
     options = ("--feed", "twelvedata", "--set", "price=3")
     done = invoke("rejected", "replay", *options, "--set", "symbol=AAPL", CANDLEWORKS_DSN=dsn)
-    assert (done.status, done.output) == (1, "1 stored, 1 refused\n")
+    assert (done.status, done.output) == (1, "1 stored, 1 rejected again\n")
     assert done.errors == "2: timestamp is missing\n"
 
 

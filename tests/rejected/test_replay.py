@@ -50,7 +50,7 @@ class Quarantine:
         """Replay everything that is refused, oldest first."""
         ticks = list_rejected(self.connection, Selection(everything=True), None)[::-1]
         done = replay(self.connection, self.settings, ticks, dict(assignments), payload, form or LineForm())
-        return [None if each.result is None else (each.result.outcome, each.result.refusal) for each in done]
+        return [None if each.result is None else (each.result.outcome, each.result.reason) for each in done]
 
     def trades(self) -> list[tuple[object, ...]]:
         return self.connection.execute(
@@ -59,7 +59,7 @@ class Quarantine:
 
     def record(self) -> list[tuple[object, ...]]:
         return self.connection.execute(
-            "SELECT outcome, resolved_at IS NOT NULL, corrected, refusal FROM rejected_ticks ORDER BY id"
+            "SELECT outcome, resolved_at IS NOT NULL, corrected, replay_reason FROM rejected_ticks ORDER BY id"
         ).fetchall()
 
 
@@ -128,7 +128,7 @@ def test_each_of_many_is_judged_by_itself(quarantined: Quarantine, connection: C
     prices = [2, 1, -1, 3]
     refuse(connection, *(frame(price=price) for price in prices))
     connection.execute("DELETE FROM rejected_ticks WHERE id = 1")
-    assert quarantined.replay() == [STORED, ("duplicate", None), ("refused", "price -1.0 is negative"), STORED]
+    assert quarantined.replay() == [STORED, ("duplicate", None), ("rejected", "price -1.0 is negative"), STORED]
     assert [row[2] for row in quarantined.trades()] == [1.0, 2.0, 3.0]
 
 
@@ -170,10 +170,10 @@ def test_what_is_still_wrong_is_refused_again(
     refuse(connection, payload)
     for _ in range(2):
         ((outcome, reason),) = [each for each in quarantined.replay() if each]
-        assert outcome == "refused"
+        assert outcome == "rejected"
         assert reason is not None
         assert reason.startswith(refusal)
-    assert quarantined.record() == [("refused", False, None, reason)]
+    assert quarantined.record() == [("rejected", False, None, reason)]
     assert quarantined.replay(payload=frame()) == [STORED]
     assert quarantined.record() == [("stored", True, frame(), None)]
 
@@ -191,7 +191,7 @@ def test_what_is_far_from_the_stored_prices_is_refused_again(quarantined: Quaran
     assert quarantined.replay() == [
         STORED,
         STORED,
-        ("refused", "price 1e+29 is more than 10 times the last known price 15.1"),
+        ("rejected", "price 1e+29 is more than 10 times the last known price 15.1"),
     ]
 
 
@@ -202,7 +202,7 @@ def test_the_age_of_a_replayed_tick_counts_from_its_first_arrival(
     """However long it waited to be replayed."""
     refuse(connection, frame(), frame(timestamp=int(NOON.timestamp()) - 40 * 86_400))
     stamp = int(NOON.timestamp()) - 40 * 86_400
-    assert quarantined.replay() == [STORED, ("refused", f"stamp {stamp} is 40 days older than its arrival")]
+    assert quarantined.replay() == [STORED, ("rejected", f"stamp {stamp} is 40 days older than its arrival")]
 
 
 def test_what_the_database_refused_is_replayed(quarantined: Quarantine, connection: Connection) -> None:
@@ -215,7 +215,7 @@ def test_what_the_database_refused_is_replayed(quarantined: Quarantine, connecti
     live = LiveTrades(TradeStore(connection, "twelvedata", lambda _: NEW_YORK), "twelvedata", RecentTrades())
     assert live.write(trades, Trades(), []).rejected == 1
     ((outcome, reason),) = [each for each in quarantined.replay() if each]
-    assert outcome == "refused"
+    assert outcome == "rejected"
     assert reason is not None
     assert reason.startswith("the database refused it: ")
     connection.execute("ALTER TABLE stocks_real_time DROP CONSTRAINT no_tens")
@@ -228,7 +228,7 @@ def test_what_the_database_refused_is_replayed(quarantined: Quarantine, connecti
 def test_a_feed_that_is_gone_is_named(quarantined: Quarantine, connection: Connection) -> None:
     """Its rules are not known."""
     refuse(connection, frame(), feed="elsewhere")
-    assert quarantined.replay() == [("refused", "no feed named 'elsewhere' is configured")]
+    assert quarantined.replay() == [("rejected", "no feed named 'elsewhere' is configured")]
     elsewhere = (Feed(name="elsewhere", symbols=("AAPL",)),)
     again = Quarantine(connection, quarantined.settings.model_copy(update={"feeds": elsewhere}))
     assert again.replay() == [STORED]
@@ -246,7 +246,7 @@ def test_zero_prices_are_replayed_once_they_are_accepted(
     path = tmp_path / "ticks.csv"
     path.write_text(f"{HEADER}\nAAPL,140,2022-10-19 16:00:01+00,710\nAAPL,0,2022-10-19 16:00:02+00,720\n")
     assert import_file(connection, quarantined.settings, path).record.rejected == 1
-    assert [each and each[0] for each in quarantined.replay()] == ["refused"] * 3
+    assert [each and each[0] for each in quarantined.replay()] == ["rejected"] * 3
     ingest = quarantined.settings.ingest.model_copy(update={"accept_zero_prices": True})
     quarantined.settings = quarantined.settings.model_copy(update={"ingest": ingest})
     assert quarantined.replay() == [STORED] * 3
@@ -258,7 +258,7 @@ def test_refused_lines_of_a_file_are_corrected(quarantined: Quarantine, connecti
     path = tmp_path / "ticks.csv"
     path.write_text(f"{HEADER}\nAAPL,143.5,2022-10-19 15:59:59+00,10\nAAPL,-1,2022-10-19 16:00:00+00,20\n")
     assert import_file(connection, quarantined.settings, path).record.rejected == 1
-    assert quarantined.replay() == [("refused", "price '-1' is negative")]
+    assert quarantined.replay() == [("rejected", "price '-1' is negative")]
     assert quarantined.replay(("price", "144")) == [STORED]
     assert [row[0] for row in quarantined.trades()] == [NOON - timedelta(seconds=1), NOON]
     assert quarantined.trades()[1][2:] == (144.0, 20.0, 10.0)

@@ -137,14 +137,65 @@ def test_old_rejections_and_statistics_go(connection: Connection, settings: Sett
     assert done == [("rejected_ticks", "deleted", 1, "row"), ("ingest_stats", "deleted", 1, "row")]
 
 
-@pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
-def test_a_tick_that_comes_while_ticks_are_dropped_still_counts(five_weeks: Connection) -> None:
-    """Between the last refresh and the drop a tick may come: its candle is stored before the partition goes."""
-    refresh(five_weeks)
-    five_weeks.execute(
-        "INSERT INTO stocks_real_time (time, symbol, price) VALUES (now() - interval '30 days', 'S1', 5)"
+ALERT = (
+    "INSERT INTO alerts"
+    ' ("check", subject, severity, status, opened_at, last_seen_at, checked_at, resolved_at, silenced_until)'
+    " SELECT 'check', %(subject)s, 'info', CASE WHEN %(resolved)s::int IS NULL THEN 'open' ELSE 'resolved' END,"
+    " now() - interval '800 days', now(), now(), now() - %(resolved)s * interval '1 day',"
+    " now() - %(silenced)s * interval '1 day'"
+)
+
+
+def test_resolved_alerts_go_with_their_events_and_deliveries(connection: Connection, settings: Settings) -> None:
+    """After a year, unless a silence that outlives its alert is not over; unresolved ones never go."""
+    connection.execute(ALERT, {"subject": "old", "resolved": 366, "silenced": None})
+    connection.execute(ALERT, {"subject": "newer", "resolved": 364, "silenced": None})
+    connection.execute(ALERT, {"subject": "unresolved", "resolved": None, "silenced": None})
+    connection.execute(ALERT, {"subject": "silenced", "resolved": 366, "silenced": -1})
+    connection.execute(
+        "INSERT INTO alert_events (alert_id, event, at, severity, result, count)"
+        " SELECT id, 'opened', opened_at, severity, result, 1 FROM alerts"
     )
-    five_weeks.execute("SELECT candleworks.drop_ticks('stocks_real_time', now() - interval '14 days')")
-    refresh(five_weeks)
-    assert five_weeks.execute("SELECT count(*) FROM candles_1d WHERE low = 5").fetchone() == (1,)
-    assert _candle_ticks(five_weeks) == TICKS + 1
+    connection.execute("INSERT INTO alert_deliveries (event_id, recipient) SELECT id, 'log' FROM alert_events")
+    done = [(work.relation, work.action, work.units) for work in maintain(connection, settings)]
+    assert done == [("alerts", "deleted", 1)]
+    kept = connection.execute(
+        "SELECT a.subject FROM alerts a JOIN alert_events e ON e.alert_id = a.id"
+        " JOIN alert_deliveries d ON d.event_id = e.id ORDER BY a.id"
+    ).fetchall()
+    assert kept == [("newer",), ("unresolved",), ("silenced",)]
+    assert connection.execute("SELECT count(*) FROM alert_deliveries").fetchone() == (3,)
+
+
+def test_closed_gaps_go_and_open_ones_stay(connection: Connection, settings: Settings) -> None:
+    """After two years, with what became of filling them."""
+    connection.execute(
+        "INSERT INTO feed_gaps (feed, symbol, started_at, ended_at, reason)"
+        " SELECT 'f', s, now() - interval '800 days', now() - d * interval '1 day', 'lost'"
+        " FROM (VALUES ('old', 731), ('newer', 729), ('open', NULL)) g(s, d)"
+    )
+    connection.execute("INSERT INTO gap_fills SELECT id, 'X', 'filled', 1, NULL, 1, NULL, now() FROM feed_gaps")
+    done = [(work.relation, work.action, work.units) for work in maintain(connection, settings)]
+    assert done == [("feed_gaps", "deleted", 1)]
+    assert connection.execute(
+        "SELECT g.symbol FROM feed_gaps g JOIN gap_fills f ON f.gap_id = g.id ORDER BY g.id"
+    ).fetchall() == [("newer",), ("open",)]
+    assert connection.execute("SELECT count(*) FROM gap_fills").fetchone() == (2,)
+
+
+def test_what_undoing_an_import_takes_goes_with_its_ticks(five_weeks: Connection, keeping_two_weeks: Settings) -> None:
+    """An import of a time whose ticks were dropped cannot be undone; one of a later time can."""
+    five_weeks.execute(
+        "INSERT INTO candleworks.import_runs"
+        " SELECT now() - n * interval '1 second', s, now() - d * interval '1 day', now() - interval '5 days'"
+        " FROM (VALUES (1, 'old', 30), (2, 'old', 6), (3, 'newer', 6), (4, 'begun', NULL)) r(n, s, d)"
+    )
+    five_weeks.execute(
+        "INSERT INTO candleworks.replaced_bars (sha256, relation, bar, ticks)"
+        " SELECT s, 'vendor_bars', '{}', '[]' FROM unnest(ARRAY['old', 'newer']) s"
+    )
+    done = {(work.relation, work.action): work for work in maintain(five_weeks, keeping_two_weeks)}
+    assert str(done["import_files", "deleted"]) == "deleted 2 runs"
+    runs = five_weeks.execute("SELECT sha256 FROM candleworks.import_runs ORDER BY received_at DESC").fetchall()
+    assert runs == [("newer",), ("begun",)]
+    assert five_weeks.execute("SELECT sha256 FROM candleworks.replaced_bars").fetchall() == [("newer",)]

@@ -165,11 +165,11 @@ def test_a_file_that_fails_takes_all_others_back(empty_dsn: str) -> None:
 
 def test_a_file_that_was_changed_afterwards_is_refused(dsn: str, connection: Connection) -> None:
     """The database was made by another text than the one that lies there now."""
-    connection.execute("UPDATE candleworks_migrations SET sha256 = 'other' WHERE name = 'common/0007_company'")
+    connection.execute("UPDATE candleworks_migrations SET sha256 = 'other' WHERE name = 'common/0010_company'")
     with pytest.raises(TerminalError) as caught:
         migrate(dsn, load_settings({}))
     assert str(caught.value) == (
-        "Migration common/0007_company was modified after it was applied: restore sql/common/0007_company.sql."
+        "Migration common/0010_company was modified after it was applied: restore sql/common/0010_company.sql."
     )
 
 
@@ -182,6 +182,28 @@ def test_a_database_of_a_newer_version_is_refused(dsn: str, connection: Connecti
         f"Database {describe(connection.info.dsn)} was migrated by a newer version of candleworks, which added"
         " common/9999_future: upgrade candleworks."
     )
+
+
+def test_a_database_of_an_earlier_baseline_is_refused(dsn: str, connection: Connection) -> None:
+    """Its migrations were replaced, so that nothing leads from its schema to this one."""
+    connection.execute("UPDATE candleworks_migrations SET sha256 = 'other' WHERE name = 'common/0001_schema'")
+    connection.execute("DELETE FROM candleworks_migrations WHERE name = 'common/0009_candle_views'")
+    connection.execute("INSERT INTO candleworks_migrations (name, sha256) VALUES ('common/0006_candle_views', 'x')")
+    with pytest.raises(TerminalError) as caught:
+        migrate(dsn, load_settings({}))
+    assert str(caught.value) == (
+        f"Database {describe(connection.info.dsn)} was made by an earlier candleworks, whose schema this one cannot"
+        " upgrade: save its ticks with `candleworks export` of that version, and import them into a new database."
+    )
+
+
+def test_files_are_numbered_without_holes(engine: Engine) -> None:
+    """Of each number there is one file, or one for each engine."""
+    numbers = [int(migration.name.split("/")[1][:4]) for migration in read_migrations(engine)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert [name.split("/")[1] for name, _ in read_migrations(Engine.POSTGRES)] == [
+        name.split("/")[1] for name, _ in read_migrations(Engine.TIMESCALE)
+    ]
 
 
 @only_postgres

@@ -1,3 +1,0 @@
--- TimescaleDB brings time_bucket, first and last itself.
--- Locks: none worth naming.
-CREATE EXTENSION IF NOT EXISTS timescaledb;
