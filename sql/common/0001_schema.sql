@@ -7,8 +7,8 @@ CREATE SCHEMA dashboards;
 -- Readers call the functions behind ohlc() as themselves; the tables stay private.
 GRANT USAGE ON SCHEMA candleworks TO PUBLIC;
 
--- The class of an advisory lock, the first of its two keys. The list is that of candleworks/database/locks.py, of which a test
--- compares the numbers; another name is an error.
+-- The class of an advisory lock, the first of its two keys. The numbers are those of candleworks/database/locks.py, which a
+-- test compares; any other name is an error.
 CREATE FUNCTION candleworks.lock_class(name text) RETURNS integer
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 BEGIN
