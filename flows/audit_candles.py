@@ -9,7 +9,7 @@ from pydantic import Field
 
 from candleworks import clock
 from candleworks.candles.audit import audit
-from candleworks.runtime.database import migrated
+from candleworks.runtime.database import writing
 from candleworks.settings import load_settings
 from flows.support.events import tell_repairs
 from flows.support.reports import Progress, table
@@ -29,7 +29,7 @@ def audit_candles(days: Annotated[int, Field(ge=0, le=3660)] = 2, repair: bool =
     today = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
     found, repaired = [], 0
     progress = Progress("audit-candles", "days audited")
-    with migrated(load_settings(), "audit-candles") as connection:
+    with writing(load_settings(), "audit-candles") as connection:
         for done in range(days + 1):
             day = today - timedelta(days=days - done)
             report = audit(connection, day, day + timedelta(days=1), repair=repair)

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime
 from candleworks.errors import UsageError
 from candleworks.exports.exporter import export
 from candleworks.exports.request import Format, wanted_export
-from candleworks.runtime.database import migrated
+from candleworks.runtime.database import writing
 from candleworks.settings import load_settings
 from candleworks.storage.export import Relation, Selection
 from flows.support.reports import Progress
@@ -47,6 +47,6 @@ def export_data(
     selection = Selection(relation, tuple(symbols or ()), start, stop)
     wanted = wanted_export(selection, Path(output), format, zstd=False, by_day=by_day, overwrite=overwrite)
     progress = Progress("export", "rows written")
-    with migrated(load_settings(), "export") as connection:
+    with writing(load_settings(), "export") as connection:
         result = export(connection, wanted, lambda at: progress(at.rows, at.total))
     return completed(export_sentence(wanted, result))

@@ -10,7 +10,7 @@ from candleworks.imports.columns import column_mapping
 from candleworks.imports.formats import FORMATS, Reading
 from candleworks.imports.importer import import_paths
 from candleworks.imports.undo import check_undo, undo_paths
-from candleworks.runtime.database import migrated
+from candleworks.runtime.database import writing
 from candleworks.settings import load_settings
 from flows.support.events import tell
 from flows.support.imports import import_state, undo_state
@@ -54,10 +54,10 @@ def import_ticks(
     reading = Reading(None if format == ANY else format, symbol, timezone, column_mapping(columns), digits)
     if undo:
         check_undo(reading, again=again)
-        with migrated(settings, "import-ticks undo") as connection:
+        with writing(settings, "import-ticks undo") as connection:
             return undo_state(list(undo_paths(connection, settings, paths, dry_run=dry_run)), dry_run=dry_run)
     progress = Progress("import-ticks", "percent of the file")
-    with migrated(settings, "import-ticks", create="embedded") as connection:
+    with writing(settings, "import-ticks", create="embedded") as connection:
         reports = list(
             import_paths(
                 connection,

@@ -4,7 +4,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from candleworks.feed.connection import check_key
-from candleworks.runtime.database import prepared_or_later
+from candleworks.runtime.database import migrated_or_later
 from candleworks.settings import load_settings
 from flows.support.streaming import refusal, stream
 
@@ -20,6 +20,6 @@ async def stream_ticks(feed: str) -> State:
         settings = load_settings()
         chosen = settings.feed(feed)
         check_key(settings, [chosen])
-        with prepared_or_later(settings) as (dsn, prepare_later):
+        with migrated_or_later(settings) as (dsn, prepare_later):
             return await stream(settings, chosen, dsn, prepare_later)
     return refused.state

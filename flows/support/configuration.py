@@ -6,7 +6,7 @@ import logging
 from candleworks.errors import ConfigurationError
 from candleworks.feed.background import SettingsUpdates
 from candleworks.settings import Settings, load_settings
-from candleworks.signals import stopped_within
+from candleworks.processes import stopped_within
 
 LOOK_SECONDS = 5
 

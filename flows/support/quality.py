@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import State
 from candleworks.alerts.message import check_address
 from candleworks.model.quality import QualityResult
 from candleworks.quality import Report
-from candleworks.runtime.grafana import address_of_page
+from candleworks.runtime.grafana import grafana_address
 from candleworks.settings import Settings
 from flows.support.reports import SHOWN_ROWS, markdown
 from flows.support.run_states import completed
@@ -32,7 +32,7 @@ def page(report: Report, settings: Settings) -> str:
     """Return Markdown: where to look, then every result, failures first."""
     order = {"error": 0, "failed": 1}
     rows = sorted(report.results, key=lambda each: (order.get(each.status, 2), each.check, each.subject))
-    grafana = settings.alerts.dashboard_url or address_of_page(settings)
+    grafana = settings.alerts.dashboard_url or grafana_address(settings)
     lines = [
         f"**{report.sentence}**",
         f"[Checks and alerts]({settings.page_url}/quality) · [Chart]({settings.page_url}/) · [Grafana]({grafana})",

@@ -7,9 +7,8 @@ after the first start), because the command line of Prefect is not loaded.
 import sys
 
 import uvicorn
-from prefect.server.api.server import create_app
-
 from candleworks.runtime.processes import stop_with_parent
+from prefect.server.api.server import create_app
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from prefect.exceptions import PrefectException
 
 from candleworks.database.connection import connect, transient_errors
 from candleworks.errors import TransientError
-from candleworks.signals import stopped_within
+from candleworks.processes import stopped_within
 from candleworks.storage.monitoring import FeedState, read_monitoring
 
 INTERVAL_SECONDS = 60

@@ -25,8 +25,8 @@ from candleworks.database.connection import connect, transient_errors
 from candleworks.errors import FeedHeldError, TerminalError, TransientError
 from candleworks.feed.background import SettingsUpdates
 from candleworks.feed.service import ingest
+from candleworks.processes import on_stop_signal
 from candleworks.settings import Feed, Settings
-from candleworks.signals import on_stop_signal
 from candleworks.storage.lock_owners import read_holders
 from flows.support.cancellation import RunGuard
 from flows.support.configuration import follow_configuration

@@ -19,6 +19,7 @@ import anyio.to_thread
 import httpx
 import psutil
 from anyio.abc import TaskStatus
+from candleworks.runtime.processes import stop_with_parent
 from prefect.client.schemas.objects import FlowRun
 from prefect.flow_engine import run_flow
 from prefect.flows import load_flow_from_flow_run
@@ -26,10 +27,9 @@ from prefect.settings import PREFECT_API_URL, get_current_settings
 from prefect.utilities.processutils import command_to_string
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
+from candleworks.processes import on_stop_signal
 from candleworks.runtime.prefect import RUN_MODULE, runs_left_behind
-from candleworks.runtime.processes import stop_with_parent
 from candleworks.settings import load_settings
-from candleworks.signals import on_stop_signal
 from flows.support.deploy import POOL, deploy_if_changed
 from flows.support.names import IN_WORKER_TAG, WITH_PARENT
 from flows.support.offline_workers import remove_offline_workers, worker_name
