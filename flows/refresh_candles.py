@@ -1,4 +1,4 @@
-"""Brings candles up to date, also where no feed runs."""
+"""Refreshes candles, even where no feed runs."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from flows.support.run_states import completed, explained
 @flow(name="refresh-candles", flow_run_name="refresh candles", timeout_seconds=600)
 @explained
 def refresh_candles() -> State[Any]:
-    """Bring every candle level up to date with the ticks that changed since the last time."""
+    """Update all candle levels with changed ticks."""
     with writing(load_settings(), "refresh-candles") as connection:
         changed = {level: count for level, count in refresh(connection).items() if count}
     counts = ", ".join(f"{count:,} of {level}" for level, count in changed.items())
