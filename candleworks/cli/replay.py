@@ -11,8 +11,8 @@ from candleworks.cli.console import TIME_EXAMPLES, lasting_console, log_to_stder
 from candleworks.cli.progress import ProgressDisplay
 from candleworks.database.connection import describe
 from candleworks.runtime.replay import (
-    Replay,
     ReplayOutcome,
+    ReplayRun,
     open_replay,
     read_source,
     replay_feed,
@@ -72,12 +72,12 @@ def replay(
     outcome.require_complete()
 
 
-def _show(progress: ProgressDisplay, opened: Replay, sent: int, received: Received) -> None:
+def _show(progress: ProgressDisplay, opened: ReplayRun, sent: int, received: Received) -> None:
     detail = f"{received.stored:,} stored, {received.duplicates:,} duplicates, {received.rejected:,} rejected"
     progress.show("replay", sent, sent / len(opened.recording), detail)
 
 
-def _announce(opened: Replay, into: str | None) -> None:
+def _announce(opened: ReplayRun, into: str | None) -> None:
     ticks, symbols = counted(opened.ticks, "tick"), counted(len(opened.recording.symbols), "symbol")
     typer.echo(f"source  {opened.source}: {ticks} of {symbols}")
     if opened.recording:

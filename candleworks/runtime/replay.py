@@ -78,7 +78,7 @@ class ReplayOutcome:
 
 
 @dataclass(frozen=True)
-class Replay:
+class ReplayRun:
     """A recording that is ready to be replayed.
 
     `settings` are those of the target, with one feed; `connection` leads to its database, as `dsn` does. `ticks` counts
@@ -222,7 +222,7 @@ def replay_feed(name: str, symbols: Sequence[str]) -> Feed:
 @contextlib.contextmanager
 def open_replay(
     target: Settings, source: ReplaySource, *, shift_speed: float | None, fresh: bool, report: Report
-) -> Iterator[Replay]:
+) -> Iterator[ReplayRun]:
     """Prepare the target's database and yield the replay; UsageError when it holds more than replays.
 
     With `shift_speed` event times are moved so that the last tick, sent at that speed, comes now; without it ticks that
@@ -240,13 +240,15 @@ def open_replay(
             seconds = recording.shift_seconds(shift_speed, clock.now_us())
             recording = recording.shifted(seconds)
             _check_order(connection, recording)
-            yield Replay(target, dsn, connection, recording, source.name, timedelta(seconds=seconds), len(recording), 0)
+            yield ReplayRun(
+                target, dsn, connection, recording, source.name, timedelta(seconds=seconds), len(recording), 0
+            )
             return
         stored = newest_second(connection, recording.symbols)
         known = Counter((trade.symbol, trade.time_us // SECOND_US, trade.price, trade.day_volume) for trade in stored)
         rest = recording.without(known)
         skipped = len(recording) - len(rest)
-        yield Replay(target, dsn, connection, rest, source.name, timedelta(), len(recording), skipped)
+        yield ReplayRun(target, dsn, connection, rest, source.name, timedelta(), len(recording), skipped)
 
 
 def _delete_replays(target: Settings, report: Report) -> None:
