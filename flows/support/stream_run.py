@@ -29,7 +29,7 @@ from prefect.states import Cancelled, Failed
 from prefect.utilities.urls import url_for
 
 from candleworks.database.connection import connect, transient_errors
-from candleworks.errors import FeedHeldError, TerminalError, TransientError
+from candleworks.errors import FeedLockedError, TerminalError, TransientError
 from candleworks.feed.background import SettingsUpdates
 from candleworks.feed.service import ingest
 from candleworks.processes import on_stop_signal, wait_until
@@ -64,7 +64,7 @@ async def refusal(feed: str) -> AsyncIterator[Refusal]:
     refused = Refusal()
     try:
         yield refused
-    except FeedHeldError as error:
+    except FeedLockedError as error:
         message = await _already_streaming(feed, error)
         log.warning("%s", message)
         refused.state = Cancelled(name=ALREADY_STREAMING, message=message)
@@ -161,7 +161,7 @@ async def _final(run_id: UUID, state: State) -> State:
     return state
 
 
-async def _already_streaming(feed: str, error: FeedHeldError) -> str:
+async def _already_streaming(feed: str, error: FeedLockedError) -> str:
     """Return a sentence that names the run that streams the feed; for another process it is the error's."""
     try:
         owner = await _running_stream(feed)
