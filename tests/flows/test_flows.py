@@ -241,7 +241,7 @@ def test_artifacts_are_not_worth_a_failed_run(
     monkeypatch.setattr("flows.support.artifacts.create_progress_artifact", away)
     table("a-table", [{"a": 1}], "Rows")
     ProgressArtifact("progress", "done")(1, 2)
-    assert [record.getMessage() for record in caplog.records] == ["Prefect did not take an artifact: refused"] * 2
+    assert [record.getMessage() for record in caplog.records] == ["An artifact could not be saved: refused"] * 2
 
 
 @only_postgres
