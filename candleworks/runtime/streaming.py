@@ -35,7 +35,9 @@ async def stream_feeds(
     updates = {feed.name: SettingsUpdates() for feed in feeds}
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, updates)
     streams = [
-        ingest(settings, feed, dsn, stop=stop, stop_reason=_stop_reason, updates=updates[feed.name], prepare=prepare_later)
+        ingest(
+            settings, feed, dsn, stop=stop, stop_reason=_stop_reason, updates=updates[feed.name], prepare=prepare_later
+        )
         for feed in feeds
     ]
     outcomes = await asyncio.gather(*(_outcome(stream, alone=len(streams) == 1) for stream in streams))
