@@ -13,8 +13,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool as _ConnectionPool
 
 from candleworks.errors import ConfigurationError, TerminalError, TransientError
+from candleworks.processes import stop_signals
 from candleworks.settings import Settings
-from candleworks.signals import stop_signals
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 ConnectionPool = _ConnectionPool[Connection]

@@ -26,6 +26,7 @@ import psycopg
 
 from candleworks import clock
 from candleworks.errors import ConfigurationError, TerminalError, TransientError
+from candleworks.processes import find_process, wait_until
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the package complains about XDG_RUNTIME_DIR, which is not used here
@@ -148,14 +149,11 @@ class EmbeddedServer:
             self._initialise()
         self._configure()
         self._launch()
-        deadline = clock.monotonic() + START_TIMEOUT_SECONDS
-        while not self._answers():
-            if clock.monotonic() > deadline:
-                raise TransientError(
-                    f"The embedded PostgreSQL in {self.data} did not answer within {START_TIMEOUT_SECONDS} s:"
-                    f" read the newest file in {self.data / 'log'}."
-                )
-            time.sleep(0.05)
+        if not wait_until(self._answers, START_TIMEOUT_SECONDS):
+            raise TransientError(
+                f"The embedded PostgreSQL in {self.data} did not answer within {START_TIMEOUT_SECONDS} s:"
+                f" read the newest file in {self.data / 'log'}."
+            )
         self._create_database()
 
     def _launch(self) -> None:
@@ -186,9 +184,8 @@ class EmbeddedServer:
     def _noted_process(self) -> psutil.Process | None:
         """Return the living process that has the number noted in the data directory, be it ours or not."""
         try:
-            process = psutil.Process(int((self.data / "postmaster.pid").read_text().partition("\n")[0]))
-            return None if process.status() == psutil.STATUS_ZOMBIE else process
-        except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
+            return find_process(int((self.data / "postmaster.pid").read_text().partition("\n")[0]))
+        except (FileNotFoundError, ValueError):
             return None
 
     def _lives(self) -> bool:

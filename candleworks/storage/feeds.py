@@ -8,7 +8,7 @@ from psycopg import errors
 
 from candleworks.database.connection import Connection
 from candleworks.database.queries import query
-from candleworks.errors import FeedHeldError
+from candleworks.errors import FeedLockedError
 from candleworks.model.gaps import GapNote
 from candleworks.model.trades import moment_of
 
@@ -28,7 +28,7 @@ def lock_feed(connection: Connection, feed: str, former_backend: int | None) -> 
     """Take the feed for as long as this connection lives; return the number of the connection's backend.
 
     `former_backend` is the one that held it before our connection was lost, which the server may not have noticed; it
-    is ended. Raises FeedHeldError when somebody else has the feed and keeps it.
+    is ended. Raises FeedLockedError when somebody else has the feed and keeps it.
     """
     if former_backend is not None:
         connection.execute(query("end_backend"), {"backend": former_backend, "feed": feed})
@@ -39,7 +39,7 @@ def lock_feed(connection: Connection, feed: str, former_backend: int | None) -> 
             connection.execute(query("lock_feed"), {"feed": feed})
     except errors.LockNotAvailable:
         holder = connection.execute(query("feed_lock_owner"), {"feed": feed}).fetchone()
-        raise FeedHeldError(
+        raise FeedLockedError(
             f"Feed {feed} is already being streamed ({holder[0] if holder else 'by another process'}): stop that one"
             " first."
         ) from None

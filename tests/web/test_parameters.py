@@ -81,7 +81,7 @@ def test_times_are_iso_or_epoch_seconds(text: str, moment: datetime) -> None:
             [("symbol", "A"), ("from", "2022")],
             (
                 "The parameter from is '2022', allowed is an ISO 8601 date or time such as 2026-11-20 or"
-                " 2026-11-20T14:30:00Z (UTC unless it says otherwise) or seconds since 1970 with 9 or 10 digits."
+                " 2026-11-20T14:30:00Z (UTC unless it has an offset) or seconds since 1970 with 9 or 10 digits."
             ),
         ),
         (
