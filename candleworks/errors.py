@@ -1,29 +1,29 @@
-"""What can go wrong, sorted by what the caller should do about it.
+"""Expected errors, by what the caller can do about them.
 
 Every message is one sentence: what failed, the value, and what to do.
 """
 
 
 class CandleworksError(Exception):
-    """Base of every expected failure; the command line prints its text as one line."""
+    """Base of all expected errors; the command line prints the message as one line."""
 
     exit_code = 1
 
 
 class TransientError(CandleworksError):
-    """Trying again later may succeed."""
+    """A retry may succeed."""
 
 
 class TerminalError(CandleworksError):
-    """Trying again cannot succeed until somebody changes something."""
+    """A retry cannot succeed until a person changes something."""
 
 
-class FeedHeldError(TerminalError):
+class FeedLockedError(TerminalError):
     """Another process streams the feed."""
 
 
 class UsageError(TerminalError):
-    """The command was called wrongly, or cannot run in this situation."""
+    """The arguments are invalid, or the command cannot run in this situation."""
 
     exit_code = 2
 

@@ -1,15 +1,15 @@
-"""How numbers of things are said."""
+"""Counts in messages."""
 
 from collections.abc import Mapping
 
 
-def counted(count: int, noun: str) -> str:
-    """Return 1 tick, 2 ticks, 1,234 ticks; `noun` is the singular, whose first word gets the s of the plural.
+def counted(count: int, singular: str, plural: str | None = None) -> str:
+    """Return 1 tick, 2 ticks, 1,234 ticks.
 
-    So `counted(2, "bar restored")` is 2 bars restored.
+    Without a `plural` the first word gets an s: `counted(2, "bar restored")` is 2 bars restored.
     """
-    first, *others = noun.split(" ")
-    return " ".join([f"{count:,}", first if count == 1 else f"{first}s", *others])
+    first, *others = singular.split(" ")
+    return f"{count:,} {singular if count == 1 else plural or ' '.join([f'{first}s', *others])}"
 
 
 def counted_levels(changed: Mapping[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""Holds stored candles against their ticks."""
+"""Audits stored candles against their ticks."""
 
 from datetime import timedelta
 from typing import Annotated, Any
@@ -9,10 +9,9 @@ from pydantic import Field
 
 from candleworks import clock
 from candleworks.candles.audit import audit
-from candleworks.runtime.database import migrated
+from candleworks.runtime.database import writing
 from candleworks.settings import load_settings
-from flows.support.events import tell_repairs
-from flows.support.reports import Progress, table
+from flows.support.artifacts import ProgressArtifact, emit_repairs, table
 from flows.support.results import difference_row
 from flows.support.run_states import completed, explained
 
@@ -20,16 +19,16 @@ from flows.support.run_states import completed, explained
 @flow(name="audit-candles", flow_run_name="audit candles", retries=2, retry_delay_seconds=300, timeout_seconds=6 * 3600)
 @explained
 def audit_candles(days: Annotated[int, Field(ge=0, le=3660)] = 2, repair: bool = True) -> State[Any]:
-    """Compare the candles of the last days with their ticks, keep each difference, and compute wrong candles anew.
+    """Compare the candles of the last days with their ticks, record differences, and repair wrong candles.
 
     Args:
-        days: How many UTC days before today, which is audited too: 0 to 3660.
-        repair: Compute wrong candles anew from their ticks.
+        days: Number of UTC days before today, 0 to 3660; today is audited too.
+        repair: Recompute wrong candles from their ticks.
     """
     today = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
     found, repaired = [], 0
-    progress = Progress("audit-candles", "days audited")
-    with migrated(load_settings(), "audit-candles") as connection:
+    progress = ProgressArtifact("audit-candles", "days audited")
+    with writing(load_settings(), "audit-candles") as connection:
         for done in range(days + 1):
             day = today - timedelta(days=days - done)
             report = audit(connection, day, day + timedelta(days=1), repair=repair)
@@ -38,5 +37,5 @@ def audit_candles(days: Annotated[int, Field(ge=0, le=3660)] = 2, repair: bool =
             progress(done + 1, days + 1)
     message = f"{len(found):,} wrong candles in {days + 1} days, {repaired:,} repaired"
     table("audit-candles", [difference_row(each) for each in found], message)
-    tell_repairs(repaired, len(found))
+    emit_repairs(repaired, len(found))
     return completed(message, None if repaired == len(found) else "WrongCandles")

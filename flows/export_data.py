@@ -1,4 +1,4 @@
-"""Ticks and candles out, as files where the worker runs."""
+"""Exports ticks and candles to files on the worker's machine."""
 
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,10 @@ from pydantic import AwareDatetime
 from candleworks.errors import UsageError
 from candleworks.exports.exporter import export
 from candleworks.exports.request import Format, wanted_export
-from candleworks.runtime.database import migrated
+from candleworks.runtime.database import writing
 from candleworks.settings import load_settings
 from candleworks.storage.export import Relation, Selection
-from flows.support.reports import Progress
+from flows.support.artifacts import ProgressArtifact
 from flows.support.results import export_sentence
 from flows.support.run_states import completed, explained
 
@@ -30,23 +30,23 @@ def export_data(
     by_day: bool = False,
     overwrite: bool = False,
 ) -> State[Any]:
-    """Write ticks or candles to Parquet, Arrow or CSV files on the worker's machine, as they are at one moment.
+    """Export ticks or candles to Parquet, Arrow or CSV files on the worker's machine, from one snapshot.
 
     Args:
         output: File or directory on the worker's machine, such as /data/candles.parquet or /data/ticks.csv.zst.
-        relation: What to export; stocks_real_time and quotes are ticks.
-        symbols: Only these, such as AAPL; all without any.
+        relation: Relation to export; stocks_real_time and quotes are ticks.
+        symbols: Only these symbols, such as AAPL; all if empty.
         start: First time.
-        stop: End, not included.
-        format: Only where the name of the output does not tell it.
-        by_day: One file per day of UTC, in a directory.
-        overwrite: Replace files that exist.
+        stop: End, exclusive.
+        format: File format, if not clear from the name of the output.
+        by_day: Write one file per UTC day into a directory.
+        overwrite: Replace existing files.
     """
     if start and stop and start >= stop:
-        raise UsageError(f"start {start} is not before stop {stop}: name a time before it.")
+        raise UsageError(f"start {start} is not before stop {stop}: swap them.")
     selection = Selection(relation, tuple(symbols or ()), start, stop)
     wanted = wanted_export(selection, Path(output), format, zstd=False, by_day=by_day, overwrite=overwrite)
-    progress = Progress("export", "rows written")
-    with migrated(load_settings(), "export") as connection:
+    progress = ProgressArtifact("export", "rows written")
+    with writing(load_settings(), "export") as connection:
         result = export(connection, wanted, lambda at: progress(at.rows, at.total))
     return completed(export_sentence(wanted, result))

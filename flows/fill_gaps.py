@@ -1,4 +1,4 @@
-"""Fills what feeds have missed."""
+"""Fills gaps of the feeds."""
 
 from typing import Any
 
@@ -9,8 +9,7 @@ from pydantic import AwareDatetime
 from candleworks.gapfill.fill import fill_gaps as fill
 from candleworks.runtime.database import prepared
 from candleworks.settings import load_settings
-from flows.support.events import tell
-from flows.support.reports import Progress, table
+from flows.support.artifacts import ProgressArtifact, emit, table
 from flows.support.results import fill_row, fill_sentence
 from flows.support.run_states import completed, explained, failed
 
@@ -18,15 +17,15 @@ from flows.support.run_states import completed, explained, failed
 @flow(name="fill-gaps", flow_run_name="fill gaps", timeout_seconds=6 * 3600)
 @explained
 def fill_gaps(feed: str | None = None, symbol: str | None = None, since: AwareDatetime | None = None) -> State[Any]:
-    """Fetch the minutes of closed gaps from the vendor, within the budget of credits, and store them as bars.
+    """Fill closed gaps with one-minute bars from the vendor, within the limits on API credits.
 
     Args:
         feed: Only the gaps of this feed.
         symbol: Only the gaps of this symbol.
-        since: Only gaps that ended later.
+        since: Only gaps that ended after this time.
     """
     settings = load_settings()
-    progress = Progress("fill-gaps", "symbols of gaps")
+    progress = ProgressArtifact("fill-gaps", "symbols of gaps")
     with prepared(settings) as dsn:
         report = fill(
             settings,
@@ -34,7 +33,7 @@ def fill_gaps(feed: str | None = None, symbol: str | None = None, since: AwareDa
             feed=feed,
             symbol=symbol,
             since=since,
-            notify=tell,
+            notify=emit,
             progress=lambda at: progress(at.done, at.symbols, f"({at.now})"),
         )
     message = fill_sentence(report)

@@ -1,4 +1,4 @@
-"""Brings candles up to date, also where no feed runs."""
+"""Refreshes candles, even where no feed runs."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from candleworks.candles.refresh import refresh
-from candleworks.runtime.database import migrated
+from candleworks.runtime.database import writing
 from candleworks.settings import load_settings
 from flows.support.run_states import completed, explained
 
@@ -14,8 +14,8 @@ from flows.support.run_states import completed, explained
 @flow(name="refresh-candles", flow_run_name="refresh candles", timeout_seconds=600)
 @explained
 def refresh_candles() -> State[Any]:
-    """Bring every candle level up to date with the ticks that changed since the last time."""
-    with migrated(load_settings(), "refresh-candles") as connection:
+    """Update all candle levels with changed ticks."""
+    with writing(load_settings(), "refresh-candles") as connection:
         changed = {level: count for level, count in refresh(connection).items() if count}
     counts = ", ".join(f"{count:,} of {level}" for level, count in changed.items())
     return completed(f"Candles changed: {counts or 'none'}")

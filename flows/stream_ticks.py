@@ -1,25 +1,25 @@
-"""Streams one feed until somebody stops it."""
+"""Streams a feed until it is stopped."""
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 
 from candleworks.feed.connection import check_key
-from candleworks.runtime.database import prepared_or_later
+from candleworks.runtime.database import migrated_or_later
 from candleworks.settings import load_settings
-from flows.support.streaming import refusal, stream
+from flows.support.stream_run import refusal, stream
 
 
 @flow(name="stream-ticks", flow_run_name="stream {feed}")
 async def stream_ticks(feed: str) -> State:
-    """Stream a feed's ticks into the database and keep its candles up to date, until the run is cancelled or suspended.
+    """Stream a feed's ticks and keep its candles up to date, until the run is cancelled or suspended.
 
     Args:
-        feed: Name of a feed of candleworks.yaml. Each feed is streamed once, wherever it is started.
+        feed: Name of a feed in candleworks.yaml. A feed is streamed by one process at a time.
     """
     async with refusal(feed) as refused:
         settings = load_settings()
         chosen = settings.feed(feed)
         check_key(settings, [chosen])
-        with prepared_or_later(settings) as (dsn, prepare_later):
+        with migrated_or_later(settings) as (dsn, prepare_later):
             return await stream(settings, chosen, dsn, prepare_later)
     return refused.state

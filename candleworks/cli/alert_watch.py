@@ -5,8 +5,9 @@ import contextlib
 import logging
 
 from candleworks.alerts.watch_loop import Watch
-from candleworks.cli.running import Duration, log_to_stderr, only_one, stop_on_signal
+from candleworks.cli.console import Duration, log_to_stderr
 from candleworks.database.server import database
+from candleworks.processes import single_instance, stop_event
 from candleworks.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -21,12 +22,12 @@ def watch(duration: Duration = None) -> None:
     settings = load_settings()
     log_to_stderr(settings)
     refusal = f"candleworks alerts watch is already running in {settings.home}: one is enough."
-    with only_one(settings.home / "alerts-watch.lock", refusal), database(settings) as dsn:
+    with single_instance(settings.home / "alerts-watch.lock", refusal), database(settings) as dsn:
         asyncio.run(_watch(settings, dsn, duration))
 
 
 async def _watch(settings: Settings, dsn: str, duration: float | None) -> None:
-    stop = stop_on_signal(duration)
+    stop = stop_event(duration)
     watchdog = Watch(settings, dsn)
     while not stop.is_set():
         try:

@@ -18,13 +18,10 @@ from candleworks.alerts.recipients import recipients
 from candleworks.alerts.routing import conflict, sent_elsewhere, waiting
 from candleworks.cli.alert_recipients import list_recipients
 from candleworks.cli.alert_watch import watch
-from candleworks.cli.console import wide_console
-from candleworks.cli.running import log_to_stderr
-from candleworks.cli.times import moment as moment_of
-from candleworks.cli.times import span
+from candleworks.cli.console import AsJson, log_to_stderr, wide_console
 from candleworks.database.connection import connect, transient_errors
 from candleworks.database.profiles import READER
-from candleworks.runtime.database import migrated, prepared, reading
+from candleworks.runtime.database import prepared, reading, writing
 from candleworks.settings import load_settings
 from candleworks.storage.alert_list import (
     acknowledge,
@@ -36,6 +33,7 @@ from candleworks.storage.alert_list import (
 )
 from candleworks.storage.alert_list import resolve as resolve_alert
 from candleworks.storage.deliverers import list_deliverers
+from candleworks.times import future_time, past_time
 
 SHOWN_ALERTS = 200
 
@@ -47,20 +45,23 @@ Number = Annotated[int, typer.Argument(metavar="ALERT", help="Its number in `ale
 alerts.command()(watch)
 alerts.command("recipients")(list_recipients)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-
 
 @alerts.command("list")
 def list_(
     resolved: Annotated[
-        str | None, typer.Option("--resolved", metavar="TIME", help="Also those resolved within 30m, 12h, 7d ...")
+        datetime | None,
+        typer.Option(
+            "--resolved",
+            parser=past_time,
+            metavar="TIME",
+            help="Include alerts resolved since then, or within 12h, 7d.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the alerts that are not resolved, and the notifications that were not delivered yet."""
-    since = clock.now() - span(resolved) if resolved else None
     with reading(load_settings(), "alerts list") as connection:
-        found = list_alerts(connection, since, SHOWN_ALERTS)
+        found = list_alerts(connection, resolved, SHOWN_ALERTS)
         unsent = unsent_notifications(connection)
         remarks = [waiting(connection), conflict(list_deliverers(connection))]
     if as_json:
@@ -99,7 +100,7 @@ def ack(
 ) -> None:
     """Say that somebody looks after an alert: it no longer escalates. That it is resolved is still notified."""
     person = by or getpass.getuser()
-    with migrated(load_settings(), "alerts ack") as connection:
+    with writing(load_settings(), "alerts ack") as connection:
         alert = acknowledge(connection, number, person)
     typer.echo(f"alert {number} ({alert['check']}, {alert['subject']}) is acknowledged by {person}")
 
@@ -107,20 +108,22 @@ def ack(
 @alerts.command()
 def mute(
     number: Number,
-    until: Annotated[str, typer.Option(metavar="TIME", help="30m, 12h, 7d, or a time such as 2026-01-31T08:00 (UTC).")],
+    until: Annotated[
+        datetime,
+        typer.Option(parser=future_time, metavar="TIME", help="30m, 12h, 7d, or a time such as 2026-01-31T08:00."),
+    ],
     reason: Annotated[str, typer.Option(help="Why; it is shown with the alert.")],
 ) -> None:
     """Silence an alert, and the next ones of its check and subject, until that time."""
-    moment = moment_of(until)
-    with migrated(load_settings(), "alerts mute") as connection:
-        alert = silence_alert(connection, number, moment, reason)
-    typer.echo(f"alert {number} ({alert['check']}, {alert['subject']}) is silenced until {moment:%Y-%m-%d %H:%M} UTC")
+    with writing(load_settings(), "alerts mute") as connection:
+        alert = silence_alert(connection, number, until, reason)
+    typer.echo(f"alert {number} ({alert['check']}, {alert['subject']}) is silenced until {until:%Y-%m-%d %H:%M} UTC")
 
 
 @alerts.command()
 def unmute(number: Number) -> None:
     """End the silence of an alert."""
-    with migrated(load_settings(), "alerts unmute") as connection:
+    with writing(load_settings(), "alerts unmute") as connection:
         alert = unsilence_alert(connection, number)
     typer.echo(f"alert {number} ({alert['check']}, {alert['subject']}) is no longer silenced")
 
@@ -131,7 +134,7 @@ def resolve(number: Number) -> None:
 
     Whoever was notified that it is firing is notified that you resolved it.
     """
-    with migrated(load_settings(), "alerts resolve") as connection:
+    with writing(load_settings(), "alerts resolve") as connection:
         alert = resolve_alert(connection, number, getpass.getuser())
     typer.echo(f"alert {number} ({alert['check']}, {alert['subject']}) is resolved")
 

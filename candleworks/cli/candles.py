@@ -1,6 +1,6 @@
 """`candleworks candles refresh` and `candles audit`."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -10,45 +10,44 @@ from rich.table import Table
 from candleworks.candles.audit import AuditReport
 from candleworks.candles.audit import audit as audit_candles
 from candleworks.candles.refresh import refresh as refresh_candles
-from candleworks.runtime.database import migrated
+from candleworks.cli.console import TIME_EXAMPLES
+from candleworks.runtime.database import writing
 from candleworks.settings import load_settings
+from candleworks.times import past_time
 from candleworks.wording import counted, counted_levels
 
 SHOWN_DIFFERENCES = 50
-FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]
 
-candles = typer.Typer(no_args_is_help=True, help="Look after stored candles.")
+candles = typer.Typer(no_args_is_help=True, help="Refresh and audit stored candles.")
 
 
 @candles.command()
 def refresh() -> None:
-    """Bring every candle level up to date with the ticks that changed since the last time."""
-    with migrated(load_settings(), "candles refresh") as connection:
+    """Update all candle levels with changed ticks."""
+    with writing(load_settings(), "candles refresh") as connection:
         changed = refresh_candles(connection)
     typer.echo(f"candles changed: {counted_levels(changed) or 'none'}")
 
 
 @candles.command()
 def audit(
-    start: Annotated[datetime | None, typer.Option("--from", formats=FORMATS, help="First day, UTC.")] = None,
-    stop: Annotated[
-        datetime | None, typer.Option("--to", formats=FORMATS, help="End, UTC; the day is included.")
+    start: Annotated[
+        datetime | None, typer.Option("--from", parser=past_time, metavar="TIME", help=f"First day, {TIME_EXAMPLES}.")
     ] = None,
-    repair: Annotated[bool, typer.Option("--repair", help="Compute wrong candles anew from their ticks.")] = False,
+    stop: Annotated[
+        datetime | None, typer.Option("--to", parser=past_time, metavar="TIME", help="Last day, inclusive.")
+    ] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Recompute wrong candles from their ticks.")] = False,
 ) -> None:
-    """Compare stored candles with their ticks, day by day; each difference is printed and kept in candle_differences.
+    """Compare stored candles with their ticks.
 
-    Ends with exit status 1 when differences remain.
+    Differences are printed and recorded in candle_differences. Exits with status 1 if any remain.
     """
-    with migrated(load_settings(), "candles audit") as connection:
-        report = audit_candles(connection, _utc(start), _utc(stop), repair=repair)
+    with writing(load_settings(), "candles audit") as connection:
+        report = audit_candles(connection, start, stop, repair=repair)
     _print(report)
     if report.repaired < len(report.differences):
         raise typer.Exit(1)
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    return moment.replace(tzinfo=UTC) if moment else None
 
 
 def _print(report: AuditReport) -> None:
@@ -70,7 +69,7 @@ def _print(report: AuditReport) -> None:
             )
         Console().print(table)
     if len(report.differences) > SHOWN_DIFFERENCES:
-        typer.echo(f"and {len(report.differences) - SHOWN_DIFFERENCES:,} more, all in candle_differences")
+        typer.echo(f"and {len(report.differences) - SHOWN_DIFFERENCES:,} more: see candle_differences")
     typer.echo(
         f"audited {report.start:%Y-%m-%d} to {report.stop:%Y-%m-%d} UTC:"
         f" {counted(len(report.differences), 'difference')}, {report.repaired:,} repaired"

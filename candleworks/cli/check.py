@@ -10,7 +10,6 @@ from rich.table import Table
 from candleworks import clock
 from candleworks.alerts.routing import waiting
 from candleworks.cli.console import wide_console
-from candleworks.cli.times import moment, span
 from candleworks.database.connection import connect, transient_errors
 from candleworks.database.profiles import READER
 from candleworks.errors import UsageError
@@ -19,13 +18,15 @@ from candleworks.quality import Report, run_checks
 from candleworks.quality.registry import ALL, chosen
 from candleworks.runtime.database import prepared
 from candleworks.settings import load_settings
+from candleworks.times import past_time
 
 
 def check(
     suite: Annotated[str, typer.Argument(help="ticks, candles, system, or all of them.")] = ALL,
     since: Annotated[
-        str | None,
+        datetime | None,
         typer.Option(
+            parser=past_time,
             metavar="TIME",
             help="Look at all ticks from this time on (2h, 1d, 2026-01-31T08:00, UTC) instead of those that are new.",
         ),
@@ -38,24 +39,16 @@ def check(
     error; docs/checks/ has a page for each check.
     """
     settings = load_settings()
-    start = _start(since)
+    if since is not None and since >= clock.now():
+        raise UsageError(f"--since is {since:%Y-%m-%dT%H:%M:%SZ}, which is in the future: give a past time.")
     chosen(settings, suite)  # a wrong name is told before anything is started
     with prepared(settings) as dsn:
-        report = run_checks(settings, dsn, suite, start)
+        report = run_checks(settings, dsn, suite, since)
         with transient_errors(dsn), connect(dsn, "check", profile=READER) as connection:
             pending = waiting(connection)
     _print(report, pending)
     if not report.passed:
         raise typer.Exit(1)
-
-
-def _start(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    start = clock.now() - span(text) if text[-1:] in "mhd" and text[:-1].isdigit() else moment(text)
-    if start >= clock.now():
-        raise UsageError(f"--since is {text!r}, which has not come yet: name a time that is over.")
-    return start
 
 
 def _print(report: Report, pending: str | None) -> None:

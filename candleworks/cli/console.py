@@ -1,21 +1,32 @@
-"""Where commands print."""
+"""What commands share: options, output that survives a closed terminal, errors as one line, and logs."""
 
 import contextlib
 import io
+import logging
 import os
 import sys
 import traceback
 from collections.abc import Callable
-from typing import TextIO, cast
+from datetime import UTC, datetime
+from typing import Annotated, TextIO, cast
 
+import typer
 from rich.console import Console
+
+from candleworks.settings import Settings
 
 DEBUG = "--debug"
 WIDE = 200
 
+Duration = Annotated[
+    float | None, typer.Option(min=0, metavar="SECONDS", help="Stop after this many seconds instead of on a signal.")
+]
+TIME_EXAMPLES = "such as 2026-11-20T14:30 (UTC) or 12h (ago)"
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
 
 def wide_console() -> Console:
-    """Return standard output; what goes to a file or a pipe is not squeezed into the width of a terminal."""
+    """Return standard output; 200 columns wide where it is no terminal, so that files and pipes get whole lines."""
     console = Console()
     return console if console.is_terminal else Console(width=WIDE)
 
@@ -29,18 +40,41 @@ def explain(error: BaseException, sentence: str | None = None) -> None:
             sys.stderr.write(f"{sentence or error}\n")
 
 
-def lasting_console() -> Console:
-    """Return standard output for a command that goes on, or ends in order, after its terminal or reader is gone."""
-    return Console(file=cast("TextIO", _LastingOutput()))
+def report_to_stderr(line: str) -> None:
+    """Print a line about what the command does besides its purpose, such as migrating a new database."""
+    typer.echo(line, err=True)
+
+
+def log_to_stderr(settings: Settings) -> None:
+    """Log as plain lines that start with the UTC time."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_UtcFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=settings.log_level, handlers=[handler])
+    for name in ("httpx", "websockets"):  # one line for every request and connection
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class _UtcFormatter(logging.Formatter):
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802 - overrides
+        return datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def lasting_console(*, stderr: bool = False) -> Console:
+    """Return an output for a command that keeps running, or stops in order, after its terminal or reader is gone."""
+    return Console(file=cast("TextIO", _LastingOutput("stderr" if stderr else "stdout")))
 
 
 class _LastingOutput(io.TextIOBase):
-    """Text that cannot be written is lost, and so is all that follows it."""
+    """Discards text from the first write that fails on."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
 
     @property
     def _stream(self) -> TextIO:
-        stream: TextIO = getattr(sys.stdout, "rich_proxied_file", sys.stdout)  # a live table puts a proxy in its place
-        return stream
+        stream = getattr(sys, self._name)
+        found: TextIO = getattr(stream, "rich_proxied_file", stream)  # a live table puts a proxy in its place
+        return found
 
     @property
     def encoding(self) -> str:  # type: ignore[override]

@@ -1,26 +1,34 @@
-"""`candleworks migrate` and `dsn`: the database itself."""
+"""Commands about the database itself: `migrate`, `maintain`, `dsn` and `reader`."""
 
 import logging
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
+from candleworks.cli.status import size
 from candleworks.database.connection import describe
 from candleworks.database.migrations import plan_migration
+from candleworks.database.reader_role import READER, set_up_reader
 from candleworks.database.server import database, has_database
-from candleworks.runtime.database import create_if_empty, prepare
+from candleworks.runtime.database import create_if_empty, prepare, writing
 from candleworks.settings import Settings, load_settings
+from candleworks.storage.maintenance import maintain as maintain_database
 from candleworks.wording import counted
 
 log = logging.getLogger(__name__)
 
 
 def migrate(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be applied, without changing anything.")
+    ] = False,
 ) -> None:
-    """Bring the database's tables, views and calendars up to date; harmless to repeat.
+    """Apply pending migrations and update calendars.
 
-    No other command changes tables but `up` and `ingest`, unless storage.migrate in the configuration is manual.
+    It is safe to repeat. Besides this command only `up` and `ingest` change the schema, unless storage.migrate is
+    manual.
     """
     settings = load_settings()
     if dry_run:
@@ -29,32 +37,66 @@ def migrate(
     with database(settings) as connection_string:
         done = prepare(connection_string, settings, typer.echo)
     if done.calendars:
-        typer.echo(f"Computed the sessions of {', '.join(done.calendars)}.")
+        typer.echo(f"Computed trading sessions: {', '.join(done.calendars)}.")
     if not any(done):
-        typer.echo("nothing to apply")
+        typer.echo("Nothing to apply: the database is up to date.")
 
 
 def _show_plan(settings: Settings) -> None:
     if not has_database(settings):
-        typer.echo(f"There is no database in {settings.home} yet: migrate would make one there.")
+        typer.echo(f"There is no database in {settings.home} yet: `candleworks migrate` would create one.")
         return
     with database(settings) as connection_string:
         found = plan_migration(connection_string)
     for name in found.pending:
         typer.echo(f"would apply {name}")
     for table, rows in found.adopted.items():
-        typer.echo(
-            f"would adopt {counted(rows, 'row')} of {table} and keep the old table as {table}_before_candleworks"
-        )
-    typer.echo(f"nothing was changed in {describe(connection_string)}" if found.pending else "nothing to apply")
+        typer.echo(f"would adopt {counted(rows, 'row')} of {table} and rename it to {table}_before_candleworks")
+    if found.pending:
+        typer.echo(f"Nothing was changed in {describe(connection_string)}.")
+    else:
+        typer.echo("Nothing to apply: the database is up to date.")
+
+
+def maintain() -> None:
+    """Apply retention and compress old data.
+
+    Candles are refreshed first and never dropped; only TimescaleDB compresses. Schedule it once a night.
+    """
+    settings = load_settings()
+    with writing(settings, "maintain") as connection:
+        done = maintain_database(connection, settings)
+    if not done:
+        typer.echo("Nothing to do.")
+        return
+    table = Table("relation", "work", "before", "after", "ratio", "compressed part")
+    for work in done:
+        smaller = f"{work.before.bytes / work.after.bytes:.1f} x" if work.after.bytes else "-"
+        ratio = f"{work.after.ratio:.1f} x" if work.after.ratio else "-"
+        table.add_row(work.relation, str(work), size(work.before.bytes), size(work.after.bytes), smaller, ratio)
+    Console().print(table)
 
 
 def dsn() -> None:
-    """Print the connection string in use, and start the embedded server if it is not running.
+    """Print the connection string of the database.
 
-    For example: psql "$(candleworks dsn)". An embedded database that is new gets its tables.
+    For example: psql "$(candleworks dsn)". The embedded server is started if it is not running, and an empty database
+    on it is set up first.
     """
     settings = load_settings()
     with database(settings, keep_running=True) as connection_string:
         create_if_empty(connection_string, settings, "embedded", log.info)
         typer.echo(connection_string)
+
+
+def reader() -> None:
+    """Set up the read-only role for dashboards.
+
+    The role is candleworks_reader; its password is CANDLEWORKS_READER_PASSWORD.
+    """
+    settings = load_settings()
+    password = settings.reader_password.get_secret_value() if settings.reader_password else None
+    with writing(settings, "reader") as connection:
+        set_up_reader(connection, password)
+    outcome = "its password is that of CANDLEWORKS_READER_PASSWORD" if password else "its password was not changed"
+    typer.echo(f"{READER} can read the public relations; {outcome}")

@@ -1,107 +1,63 @@
-"""`candleworks export`: ticks and candles out."""
+"""`candleworks export`: ticks and candles as files."""
 
-import contextlib
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from candleworks import clock
+from candleworks.cli.console import TIME_EXAMPLES
+from candleworks.cli.progress import ProgressDisplay
 from candleworks.errors import UsageError
-from candleworks.exports.request import Export, ExportProgress, ExportResult, Format, wanted_export
+from candleworks.exports.request import Export, ExportResult, Format, wanted_export
 from candleworks.runtime.database import reading
 from candleworks.settings import load_settings
 from candleworks.storage.export import Relation, Selection
+from candleworks.times import past_time
 from candleworks.wording import counted
 
-QUIET_SECONDS = 2.0
-SECONDS_PER_LINE = 5.0
-_TIME = "such as 2026-11-20 or 2026-11-20T14:30:00, UTC unless it says otherwise"
+LINE_SECONDS = 5.0
 
 
 def export(
-    relation: Annotated[Relation, typer.Argument(help="What to export.")],
-    symbols: Annotated[
-        list[str] | None, typer.Option("--symbol", help="Only this symbol; may be given several times.")
+    relation: Annotated[Relation, typer.Argument(help="Relation to export.")],
+    symbols: Annotated[list[str] | None, typer.Option("--symbol", help="Only this symbol; repeatable.")] = None,
+    start: Annotated[
+        datetime | None, typer.Option("--from", parser=past_time, metavar="TIME", help=f"First time, {TIME_EXAMPLES}.")
     ] = None,
-    start: Annotated[str | None, typer.Option("--from", help=f"First time, {_TIME}.")] = None,
-    stop: Annotated[str | None, typer.Option("--to", help="End, not included.")] = None,
+    stop: Annotated[
+        datetime | None, typer.Option("--to", parser=past_time, metavar="TIME", help="End, exclusive.")
+    ] = None,
     kind: Annotated[
-        Format | None, typer.Option("--format", help="Default: what the name of the output ends with, else parquet.")
+        Format | None, typer.Option("--format", help="File format. [default: from the file name, or parquet]")
     ] = None,
     zstd: Annotated[
-        bool, typer.Option("--zstd", help="Compress CSV; Parquet and Arrow files are compressed always.")
+        bool, typer.Option("--zstd", help="Compress CSV; Parquet and Arrow are always compressed.")
     ] = False,
-    by: Annotated[Literal["day"] | None, typer.Option("--partition-by", help="One file per day of UTC.")] = None,
+    by: Annotated[Literal["day"] | None, typer.Option("--partition-by", help="Write one file per UTC day.")] = None,
     output: Annotated[
         Path,
-        typer.Option(
-            "--output", "-o", help="File to write, or a directory to put it into; with --partition-by a directory."
-        ),
+        typer.Option("--output", "-o", help="File or directory to write to; with --partition-by a directory."),
     ] = Path(),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
-    """Write ticks or candles to Parquet, Arrow or CSV files, as they are at one moment.
+    """Export ticks or candles to files.
 
-    Files appear under their names when all of them are whole. With --partition-by day they are called
-    OUTPUT/RELATION/date=YYYY-MM-DD/part.parquet.
+    Parquet, Arrow or CSV files are written from one snapshot of the database. They get their names once all of them are
+    complete. With --partition-by day they are OUTPUT/RELATION/date=YYYY-MM-DD/part.parquet.
     """
-    selection = Selection(relation, tuple(dict.fromkeys(symbols or ())), _time("--from", start), _time("--to", stop))
-    if selection.start and selection.stop and selection.start >= selection.stop:
-        raise UsageError(f"--from {start} is not before --to {stop}: name a time before it.")
+    selection = Selection(relation, tuple(dict.fromkeys(symbols or ())), start, stop)
+    if start and stop and start >= stop:
+        raise UsageError(f"--from {start:%Y-%m-%dT%H:%M:%SZ} is not before --to {stop:%Y-%m-%dT%H:%M:%SZ}: swap them.")
     wanted = wanted_export(selection, output, kind, zstd=zstd, by_day=by is not None, overwrite=overwrite)
-    # Not at the top: it loads pyarrow, 0.2 to 0.3 s that every other command would wait.
+    # Not at the top: it imports pyarrow, which would cost every other command 0.2 to 0.3 s.
     from candleworks.exports.exporter import export as export_rows  # noqa: PLC0415
 
-    with reading(load_settings(), "export") as connection, _shown() as progress:
-        result = export_rows(connection, wanted, progress)
+    with reading(load_settings(), "export") as connection, ProgressDisplay("rows", line_seconds=LINE_SECONDS) as shown:
+        result = export_rows(
+            connection, wanted, lambda at: shown.show(relation, at.rows, at.rows / at.total if at.total else 1.0)
+        )
     _print(wanted, result)
-
-
-def _time(name: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise UsageError(f"{name} is {text!r}, which is no time: write one {_TIME}.") from None
-
-
-@contextlib.contextmanager
-def _shown() -> Iterator[Callable[[ExportProgress], None]]:
-    """Show a bar on a terminal and a line every five seconds elsewhere, once it takes over two seconds."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _Lines()
-        return
-    columns = (BarColumn(), TextColumn("{task.completed:,.0f} of {task.total:,.0f} rows"), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("export", total=None, visible=False)
-        began = clock.monotonic()
-
-        def show(progress: ExportProgress) -> None:
-            visible = clock.monotonic() - began >= QUIET_SECONDS
-            bar.update(task, completed=progress.rows, total=progress.total, visible=visible)
-
-        yield show
-
-
-class _Lines:
-    def __init__(self) -> None:
-        self._began = clock.monotonic()
-        self._next = self._began + QUIET_SECONDS
-
-    def __call__(self, progress: ExportProgress) -> None:
-        now = clock.monotonic()
-        if now >= self._next:
-            self._next = now + SECONDS_PER_LINE
-            rate = progress.rows / (now - self._began)
-            typer.echo(f"{progress.rows:,} of {progress.total:,} rows, {rate:,.0f} rows/s", err=True)
 
 
 def _print(wanted: Export, result: ExportResult) -> None:

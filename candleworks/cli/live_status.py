@@ -1,4 +1,4 @@
-"""What `up` shows while it runs: a table that renews itself, or plain lines where the output is no terminal."""
+"""What `up` shows while it runs: a table that is updated in place on a terminal, otherwise plain lines."""
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
@@ -16,19 +16,19 @@ from candleworks import clock
 from candleworks.cli.console import lasting_console
 
 PLAIN_INTERVAL_SECONDS = 10
-QUIET_INTERVAL_SECONDS = 60  # while no feed streams
+QUIET_INTERVAL_SECONDS = 60  # while no feed is streaming
 RATE_SECONDS = 10
-SILENT_DATABASE = "The database does not answer."
+DATABASE_UNAVAILABLE = "The database is not responding."
 
 
 class LiveStatus:
-    """Shows states as returned by `read_status`; a context manager."""
+    """Shows what read_status() returns; a context manager."""
 
     def __init__(self, heading: Sequence[str]) -> None:
         self._heading = heading
         self._console = lasting_console()
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
-        self._feeds: defaultdict[str, _Feed] = defaultdict(_Feed)
+        self._feeds: defaultdict[str, _FeedLine] = defaultdict(_FeedLine)
         self._unprinted: list[str] = []
         self._totals: list[str] = []
         self._notes: list[str] = []
@@ -54,13 +54,13 @@ class LiveStatus:
         self._console.print(Text(line), soft_wrap=True)
 
     def show(self, status: dict[str, Any] | None, notes: Sequence[str]) -> None:
-        """Renew the table, or print lines: at once when the notes change, else when the last lines are old enough.
+        """Update the table, or print lines: at once when the notes change, otherwise at intervals.
 
-        `status` is None while the database does not answer.
+        `status` is None while the database is unavailable.
         """
         now = clock.monotonic()
         if status is None:
-            notes = [*notes, SILENT_DATABASE]
+            notes = [*notes, DATABASE_UNAVAILABLE]
         else:
             self._totals = [_totals(status)]
             for state in status["feeds"]:
@@ -88,8 +88,8 @@ class LiveStatus:
 
 
 @dataclass
-class _Feed:
-    """One feed's state as it is shown: what the ten seconds that have just begun do not tell yet is remembered."""
+class _FeedLine:
+    """One feed's state as shown; what the current ten seconds do not contain yet is kept from the previous ones."""
 
     state: dict[str, Any] = field(default_factory=dict)
     _points: deque[tuple[float, int]] = field(default_factory=deque)
@@ -115,7 +115,7 @@ class _Feed:
 
     @property
     def rate(self) -> float | None:
-        """Ticks per second; None until the first ones come."""
+        """Ticks per second; None until the first ones arrive."""
         (began, before), (now, total) = self._points[0], self._points[-1]
         return (total - before) / (now - began) if now > began else None
 
@@ -127,29 +127,29 @@ class _Feed:
     def last_tick(self) -> str:
         if self.state["last_time"] is None:
             return "none yet"
-        moment: datetime = self.state["last_time"]
-        return f"{self.state['last_symbol']} {self.state['last_price']:.10g} at {moment:%H:%M:%S}"
+        time: datetime = self.state["last_time"]
+        return f"{self.state['last_symbol']} {self.state['last_price']:.10g} at {time:%H:%M:%S}"
 
     def lag(self, name: str) -> str:
         value = self.state[f"lag_ms_{name}"]
         return "-" if value is None else f"{value:,.0f} ms"
 
 
-def _table(feeds: Iterable[_Feed]) -> Table:
-    """Lay out one line per feed; 80 columns hold it with an ordinary symbol."""
+def _table(feeds: Iterable[_FeedLine]) -> Table:
+    """Lay out one line per feed; it fits into 80 columns with an ordinary symbol."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("feed", no_wrap=True, max_width=16)
     table.add_column("ticks/s", justify="right", no_wrap=True)
     table.add_column("last tick", no_wrap=True, min_width=28)
-    for name in ("lag p50", "lag p99", "waiting"):
+    for name in ("lag p50", "lag p99", "queued"):
         table.add_column(name, justify="right", no_wrap=True, min_width=7)
     for feed in feeds:
-        waiting = f"{feed.state['spool_depth']:,}"
-        table.add_row(feed.name, feed.rate_text, feed.last_tick, feed.lag("p50"), feed.lag("p99"), waiting)
+        queued = f"{feed.state['spool_depth']:,}"
+        table.add_row(feed.name, feed.rate_text, feed.last_tick, feed.lag("p50"), feed.lag("p99"), queued)
     return table
 
 
-def _plain(feed: _Feed) -> str:
+def _plain(feed: _FeedLine) -> str:
     return (
         f"{feed.name}: {feed.rate_text} ticks/s, last {feed.last_tick}, lag p50 {feed.lag('p50')} p99 {feed.lag('p99')}"
     )
@@ -158,5 +158,5 @@ def _plain(feed: _Feed) -> str:
 def _totals(status: dict[str, Any]) -> str:
     return (
         f"{status['ticks_stored']:,} ticks stored, {status['rejected_ticks']:,} rejected;"
-        f" {status['candles_refreshed']:,} candles refreshed in a minute"
+        f" {status['candles_refreshed']:,} candles refreshed in the last minute"
     )

@@ -27,6 +27,7 @@ from candleworks import clock
 from candleworks.database.connection import connect
 from candleworks.database.profiles import ADMIN
 from candleworks.errors import ConfigurationError, TerminalError, TransientError
+from candleworks.processes import find_process, wait_until
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the package complains about XDG_RUNTIME_DIR, which is not used here
@@ -146,14 +147,11 @@ class EmbeddedServer:
             self._initialise()
         self._configure()
         self._launch()
-        deadline = clock.monotonic() + START_TIMEOUT_SECONDS
-        while not self._accepts_connections():
-            if clock.monotonic() > deadline:
-                raise TransientError(
-                    f"The embedded PostgreSQL in {self.data} did not accept connections within"
-                    f" {START_TIMEOUT_SECONDS} s: see the newest file in {self.data / 'log'}."
-                )
-            time.sleep(0.05)
+        if not wait_until(self._accepts_connections, START_TIMEOUT_SECONDS):
+            raise TransientError(
+                f"The embedded PostgreSQL in {self.data} did not accept connections within"
+                f" {START_TIMEOUT_SECONDS} s: see the newest file in {self.data / 'log'}."
+            )
         self._create_database()
 
     def _launch(self) -> None:
@@ -184,9 +182,8 @@ class EmbeddedServer:
     def _process_of_pid_file(self) -> psutil.Process | None:
         """Return the process whose id is in postmaster.pid, whether it is the server or not; None when it is gone."""
         try:
-            process = psutil.Process(int((self.data / "postmaster.pid").read_text().partition("\n")[0]))
-            return None if process.status() == psutil.STATUS_ZOMBIE else process
-        except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
+            return find_process(int((self.data / "postmaster.pid").read_text().partition("\n")[0]))
+        except (FileNotFoundError, ValueError):
             return None
 
     def _is_running(self) -> bool:

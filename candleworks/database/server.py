@@ -13,8 +13,8 @@ from candleworks.database.connection import Connection, connect, describe, one_l
 from candleworks.database.profiles import ADMIN
 from candleworks.database.queries import query
 from candleworks.errors import TerminalError
+from candleworks.processes import stop_signals
 from candleworks.settings import Settings
-from candleworks.signals import stop_signals
 
 PREFECT_SUFFIX = "_prefect"
 

@@ -19,8 +19,8 @@ from candleworks.feed.silence import Sessions, SilenceMonitor
 from candleworks.feed.subscriptions import Subscriptions
 from candleworks.feed.writer import FeedWriter
 from candleworks.model.trading_day import calendar_of, zone_of
+from candleworks.processes import stopped_within
 from candleworks.settings import Calendars, Settings
-from candleworks.signals import stopped_within
 from candleworks.storage.calendars import sessions_around
 from candleworks.storage.feeds import SymbolStatus, save_ingest_stats, save_symbols
 

@@ -10,7 +10,7 @@ from candleworks.feed.silence import SilenceMonitor
 from candleworks.feed.subscriptions import Subscriptions
 from candleworks.model.gaps import Reason
 from candleworks.model.trades import MICROSECONDS
-from candleworks.signals import stopped_within
+from candleworks.processes import stopped_within
 
 CHECK_INTERVAL_SECONDS = 1
 

@@ -10,7 +10,7 @@ from candleworks.feed.connection import ConnectionEndedError, FeedConnection
 from candleworks.feed.liveness import LivenessMonitor
 from candleworks.feed.queue import FeedQueue
 from candleworks.feed.stats import FeedCounters
-from candleworks.signals import stopped_within
+from candleworks.processes import stopped_within
 
 FIRST_WAIT_SECONDS = 1
 MAX_WAIT_SECONDS = 60

@@ -12,7 +12,7 @@ from typing import IO
 from uuid import UUID, uuid4
 
 from candleworks import clock
-from candleworks.errors import FeedHeldError, TerminalError
+from candleworks.errors import FeedLockedError, TerminalError
 from candleworks.feed.batcher import Batch
 from candleworks.feed.spool_file import QueueEntry, RecordPosition, SpoolFile, encode, read_record, scan
 from candleworks.model.gaps import GapNote
@@ -31,7 +31,7 @@ class Spool:
     """The spool of one feed; thread-safe, and locked for one process at a time.
 
     `unread` is the number of records that this process has yet to read back, `unread_ticks` that of the ticks in them.
-    Raises FeedHeldError when another process owns the lock, TerminalError when the directory cannot be used.
+    Raises FeedLockedError when another process owns the lock, TerminalError when the directory cannot be used.
     """
 
     directory: Path
@@ -67,7 +67,7 @@ class Spool:
             lock_file.seek(0)
             owner = lock_file.read().strip()
             lock_file.close()
-            raise FeedHeldError(
+            raise FeedLockedError(
                 f"Feed {self.feed} is already being streamed (process {owner} uses {self.directory}): stop that one"
                 " first."
             ) from None

@@ -1,11 +1,10 @@
-"""How commands come to a database that is ready for them, and which of them may change its schema.
+"""Opening the database for a command or a flow, and which of them may change its schema.
 
-`migrate`, `up` and `ingest` do, the latter two unless storage.migrate is manual. All others refuse a database that does
-not have the schema of this program; docs/decisions/0016-who-migrates.md.
+`migrate`, `up` and `ingest` may, the latter two unless storage.migrate is manual. All others refuse a database without
+this program's schema; docs/decisions/0016-who-migrates.md.
 """
 
 import logging
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -22,13 +21,15 @@ from candleworks.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# Where a command may set up a database in which there is nothing yet: nowhere, on the embedded server, anywhere.
+# Where an empty database may be set up: nowhere, on the embedded server only, on any server.
 Create = Literal["never", "embedded", "anywhere"]
+# Takes one line about a change of the schema.
+Report = Callable[[str], None]
 
 
 @contextmanager
 def reading(settings: Settings, purpose: str) -> Iterator[Connection]:
-    """Yield a connection for what only reads: the right to read suffices, and nothing is made or written."""
+    """Yield a connection that only reads: no right to write is needed, and nothing is created."""
     require_database(settings)
     with database(settings) as dsn, transient_errors(dsn), connect(dsn, purpose, profile=READER) as connection:
         require_schema(connection)
@@ -36,21 +37,23 @@ def reading(settings: Settings, purpose: str) -> Iterator[Connection]:
 
 
 @contextmanager
-def prepared(settings: Settings, *, create: Create = "never") -> Iterator[str]:
-    """Yield the connection string of the database in use for what writes; its calendars follow the configuration."""
+def prepared(settings: Settings, *, create: Create = "never", report: Report = log.info) -> Iterator[str]:
+    """Yield the connection string of a database with the current schema and the configured calendars."""
     if create == "never":
         require_database(settings)
     with database(settings) as dsn:
-        create_if_empty(dsn, settings, create, _to_stderr)
+        create_if_empty(dsn, settings, create, report)
         _require_and_sync(dsn, settings)
         yield dsn
 
 
 @contextmanager
-def migrated(settings: Settings, purpose: str, *, create: Create = "never") -> Iterator[Connection]:
-    """Yield a connection to the prepared database; it is lost with one clear sentence."""
+def writing(
+    settings: Settings, purpose: str, *, create: Create = "never", report: Report = log.info
+) -> Iterator[Connection]:
+    """Yield a connection to a prepared database; TransientError when it is lost."""
     with (
-        prepared(settings, create=create) as dsn,
+        prepared(settings, create=create, report=report) as dsn,
         transient_errors(dsn),
         connect(dsn, purpose, profile=WRITER) as connection,
     ):
@@ -58,43 +61,39 @@ def migrated(settings: Settings, purpose: str, *, create: Create = "never") -> I
 
 
 @contextmanager
-def migrating(settings: Settings) -> Iterator[str]:
-    """Yield the connection string; the schema is brought up to date, or required where storage.migrate is manual."""
+def migrated(settings: Settings, report: Report = log.info) -> Iterator[str]:
+    """Yield the connection string of a migrated database; with storage.migrate manual the schema is only checked."""
     with database(settings) as dsn:
-        _follow(dsn, settings, print)
+        _migrate_or_require(dsn, settings, report)
         yield dsn
 
 
 @contextmanager
-def prepared_or_later(settings: Settings) -> Iterator[tuple[str, Callable[[], object] | None]]:
-    """Do as migrating(); yield besides what prepares the database later when it is away now: ticks need not wait."""
+def migrated_or_later(settings: Settings) -> Iterator[tuple[str, Callable[[], object] | None]]:
+    """Do as migrated(); also yield a function that migrates later when the database is unavailable now, else None."""
     with database(settings) as dsn:
         try:
-            _follow(dsn, settings)
+            _migrate_or_require(dsn, settings, log.info)
         except TransientError as error:
             log.warning("%s Ticks are kept on disk until then.", error)
-            yield dsn, partial(_follow, dsn, settings)
+            yield dsn, partial(_migrate_or_require, dsn, settings, log.info)
         else:
             yield dsn, None
 
 
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr)  # noqa: T201
-
-
-def create_if_empty(dsn: str, settings: Settings, create: Create, tell: Callable[[str], None]) -> None:
-    """Set the database up where there is nothing in it yet, and `create` and storage.migrate let us."""
+def create_if_empty(dsn: str, settings: Settings, create: Create, report: Report) -> None:
+    """Set up an empty database where `create` and storage.migrate allow it."""
     allowed = create == "anywhere" or (create == "embedded" and settings.dsn is None)
     if not allowed or settings.storage.migrate == "manual":
         return
     with transient_errors(dsn), connect(dsn, "schema", profile=READER) as connection:
         new = is_empty(connection)
     if new:
-        prepare(dsn, settings, tell)
+        prepare(dsn, settings, report)
 
 
 def check_schema(dsn: str) -> None:
-    """Raise TerminalError unless the database has the schema of this program, TransientError when it is away."""
+    """Raise TerminalError unless the database has this program's schema, TransientError when it is unavailable."""
     with transient_errors(dsn), connect(dsn, "schema", profile=READER) as connection:
         require_schema(connection)
 
@@ -106,15 +105,11 @@ class Prepared(NamedTuple):
     calendars: list[str]
 
 
-def prepare(dsn: str, settings: Settings, tell: Callable[[str], None] = log.info) -> Prepared:
-    """Bring tables, views and calendars up to date.
-
-    `tell` takes a line about changes of the schema, and what is worth knowing while they go on: tables that are
-    adopted take a while. On the embedded server, which is ours, the role of dashboards is made as well.
-    """
-    applied = migrate(dsn, settings, tell)
+def prepare(dsn: str, settings: Settings, report: Report = log.info) -> Prepared:
+    """Apply pending migrations and compute calendars; on the embedded server also create the dashboards' role."""
+    applied = migrate(dsn, settings, report)
     if applied:
-        tell(f"Applied {count_migrations(applied)} to {describe(dsn)}: {listed(applied)}.")
+        report(f"Applied {count_migrations(applied)} to {describe(dsn)}: {listed(applied)}.")
     with transient_errors(dsn), connect(dsn, "calendars", profile=ADMIN) as connection:
         if applied and settings.dsn is None:
             set_up_reader(connection)
@@ -122,9 +117,9 @@ def prepare(dsn: str, settings: Settings, tell: Callable[[str], None] = log.info
     return Prepared(applied, computed)
 
 
-def _follow(dsn: str, settings: Settings, tell: Callable[[str], None] = log.info) -> None:
+def _migrate_or_require(dsn: str, settings: Settings, report: Report) -> None:
     if settings.storage.migrate == "auto":
-        prepare(dsn, settings, tell)
+        prepare(dsn, settings, report)
     else:
         _require_and_sync(dsn, settings)
 
@@ -136,6 +131,7 @@ def _require_and_sync(dsn: str, settings: Settings) -> None:
 
 
 def require_database(settings: Settings) -> None:
+    """Raise TerminalError where an embedded database would have to be created first."""
     if not has_database(settings):
         raise TerminalError(
             f"There is no database in {settings.home} yet: run `candleworks up` or `candleworks import FILE`, or set"

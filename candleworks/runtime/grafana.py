@@ -1,23 +1,21 @@
-"""An installed Grafana, shown our database and our dashboards."""
+"""An installed Grafana server, configured with the dashboards and the database of candleworks."""
 
 import os
 import secrets
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import candleworks
-from candleworks.database.reader_role import DataSourceAddress
-from candleworks.errors import ConfigurationError, TerminalError
+from candleworks.database.connection import connect
+from candleworks.database.profiles import ADMIN
+from candleworks.database.reader_role import DataSourceAddress, address_of, set_up_reader
+from candleworks.errors import ConfigurationError, TerminalError, UsageError
+from candleworks.processes import Child, stop_all
 from candleworks.settings import Settings
 
 GRAFANA = "Grafana"
-
-
 STOP_SECONDS = 2.0
-
-
 PACKAGED_HOMES = (
     "/usr/share/grafana",
     "/opt/homebrew/opt/grafana/share/grafana",
@@ -33,7 +31,7 @@ def find_grafana(settings: Settings) -> list[str] | None:
             if (named / "bin" / name).is_file():
                 return _command(named / "bin" / name, named)
         raise ConfigurationError(
-            f"CANDLEWORKS_GRAFANA_HOME is {named}, which has no bin/grafana: name the directory that Grafana was"
+            f"CANDLEWORKS_GRAFANA_HOME is {named}, which has no bin/grafana: set it to the directory that Grafana was"
             " unpacked into, or unset it."
         )
     for name in ("grafana", "grafana-server"):
@@ -48,19 +46,44 @@ def _command(binary: Path, home: Path | None) -> list[str]:
 
 
 def _home_of(binary: Path) -> Path | None:
-    """Return where the files of a Grafana on PATH are: beside it when it was unpacked, else where packages put them."""
+    """Return the home of a Grafana on PATH: its archive's directory, or where packages install it."""
     homes = (binary.resolve().parent.parent, *map(Path, PACKAGED_HOMES))
     return next((home for home in homes if (home / "conf" / "defaults.ini").is_file()), None)
 
 
-def address_of_page(settings: Settings) -> str:
+def require_grafana(settings: Settings) -> list[str]:
+    """Return what find_grafana() does; UsageError when there is none."""
+    command = find_grafana(settings)
+    if command is None:
+        raise UsageError(
+            "No Grafana was found: put grafana or grafana-server on PATH, or set CANDLEWORKS_GRAFANA_HOME to the"
+            " directory that holds its bin/ and conf/."
+        )
+    return command
+
+
+def grafana_address(settings: Settings) -> str:
     return f"http://127.0.0.1:{settings.grafana_port}/"
 
 
-def environment(settings: Settings, address: DataSourceAddress, password: str) -> Mapping[str, str]:
-    """Return what Grafana and the files in grafana/provisioning read from the environment.
+def set_up_grafana(settings: Settings, dsn: str) -> Mapping[str, str]:
+    """Create or update the role that dashboards read with, and return the environment for Grafana."""
+    address = address_of(dsn)
+    password = settings.reader_password.get_secret_value() if settings.reader_password else ""
+    if not (password or address.is_socket):
+        raise ConfigurationError(
+            "CANDLEWORKS_READER_PASSWORD is not set, and Grafana cannot sign in without it: set it, it becomes the"
+            " password of candleworks_reader."
+        )
+    with connect(dsn, "grafana", profile=ADMIN) as connection:
+        set_up_reader(connection, password or None)
+    return _environment(settings, address, password)
 
-    Everybody on this machine may look; the administrator's password is made up at the first start.
+
+def _environment(settings: Settings, address: DataSourceAddress, password: str) -> Mapping[str, str]:
+    """Return the variables that Grafana and the files in grafana/provisioning read.
+
+    Anonymous users of this machine may view; the administrator's password is generated at the first start.
     """
     files, data = _files(), settings.home / "grafana"
     return {
@@ -92,7 +115,7 @@ def environment(settings: Settings, address: DataSourceAddress, password: str) -
 
 
 def _files() -> Path:
-    """Where the dashboards are: beside the package in a checkout, inside it when installed from a wheel."""
+    """Return the directory of dashboards: beside the package in a checkout, inside it when installed from a wheel."""
     package = Path(candleworks.__file__).parent
     installed = package / "_grafana"
     return installed if installed.is_dir() else package.parent / "grafana"
@@ -108,21 +131,12 @@ def _administrator_password(data: Path) -> str:
 
 
 def run_grafana(command: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Run until it ends or we are told to stop; it never outlives us."""
-    process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
+    """Run it in the foreground until it exits or a signal stops us; TerminalError when it fails."""
+    grafana = Child(GRAFANA, command, environment)
+    grafana.start()
     try:
-        status = process.wait()
+        status = grafana.wait()
     finally:
-        _stop(process)
+        stop_all([grafana], STOP_SECONDS)
     if status:
-        raise TerminalError(f"Grafana has ended with exit status {status}: what it said stands above.")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        raise TerminalError(f"Grafana exited with status {status}: see its output above.")

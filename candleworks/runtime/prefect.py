@@ -1,4 +1,4 @@
-"""Prefect's processes beside `up`: what they are called with. candleworks itself never imports Prefect."""
+"""The Prefect server and worker of `candleworks up`. This module starts them and never imports Prefect."""
 
 import contextlib
 import importlib.util
@@ -10,23 +10,23 @@ from pathlib import Path
 import psutil
 
 from candleworks.database.server import prefect_database
-from candleworks.runtime.processes import Child
+from candleworks.processes import Child, end_processes, python_module
 from candleworks.settings import Settings
 
 PREFECT_FILE = "prefect.yaml"
 DATABASE_VARIABLE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
-WORKER = "Prefect's worker"
+WORKER = "Prefect worker"
 WORKER_MODULE = "flows.support.worker"
 RUN_MODULE = "prefect.engine"
 RUN_STOP_SECONDS = 2.0
-# A run leaves 80 kB in Prefect's database, most of them events; there are 1,900 runs a day.
+# A run leaves 80 kB in Prefect's database, most of it events; there are 1,900 runs a day.
 KEPT_RUNS_SECONDS = 3 * 86_400
 KEPT_EVENTS = "PT12H"
 VACUUM_SECONDS = 3_600
 
 
-def orchestrated() -> bool:
-    """Whether the flows can be run from here: they are installed, and prefect.yaml is in this directory."""
+def prefect_available() -> bool:
+    """Whether flows can run from here: they are installed, and prefect.yaml is in this directory."""
     return importlib.util.find_spec("flows") is not None and Path(PREFECT_FILE).is_file()
 
 
@@ -39,32 +39,21 @@ def status_file(settings: Settings) -> Path:
 
 
 def prefect_server(settings: Settings, logs: Path) -> Child:
-    """Its state is in a file below our home; beside our database where that is somebody's own server."""
+    """Return the server; its state is in a file below our home, or beside our database where CANDLEWORKS_DSN is set."""
     environment = prefect_environment(settings)
     if settings.dsn and DATABASE_VARIABLE not in os.environ:
         environment[DATABASE_VARIABLE] = prefect_database(settings.dsn.get_secret_value())
-    return Child(
-        "Prefect's server",
-        [str(settings.prefect_port)],
-        environment,
-        logs / "prefect-server.log",
-        "flows.support.server",
-        needs_database=False,
-    )
+    command = python_module("flows.support.server", str(settings.prefect_port))
+    return Child("Prefect server", command, environment, logs / "prefect-server.log", needs_database=False)
 
 
 def prefect_worker(settings: Settings, environment: Mapping[str, str | None], logs: Path) -> Child:
-    return Child(
-        WORKER,
-        ["--deploy", "--status", str(status_file(settings))],
-        {**prefect_environment(settings), **environment},
-        logs / "prefect-worker.log",
-        WORKER_MODULE,
-    )
+    command = python_module(WORKER_MODULE, "--deploy", "--status", str(status_file(settings)))
+    return Child(WORKER, command, {**prefect_environment(settings), **environment}, logs / "prefect-worker.log")
 
 
 def prefect_environment(settings: Settings) -> dict[str, str | None]:
-    """Return the settings of our own server and worker; a profile or key of another server must not leak into them."""
+    """Return the settings of our server and worker; a profile or API key of another server must not leak into them."""
     return {
         "PREFECT_HOME": str(settings.home / "prefect"),
         "PREFECT_API_URL": f"{server_address(settings)}api",
@@ -76,7 +65,7 @@ def prefect_environment(settings: Settings) -> dict[str, str | None]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "DO_NOT_TRACK": "1",
-        # Leases kept in memory end with the server, and the runs that hold them with the leases.
+        # Leases kept in memory would be lost when the server restarts, and the runs that hold them would be cancelled.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(KEPT_RUNS_SECONDS),
@@ -86,13 +75,13 @@ def prefect_environment(settings: Settings) -> dict[str, str | None]:
         "PREFECT_LOGGING_COLORS": "false",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "candleworks",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
-        "PYTHONDONTWRITEBYTECODE": None,  # compiled once, runs start three seconds sooner
+        "PYTHONDONTWRITEBYTECODE": None,  # bytecode lets runs start three seconds sooner
         "CANDLEWORKS_HOME": str(settings.home),
     }
 
 
 def runs_left_behind(home: str | None) -> list[psutil.Process]:
-    """Return the processes of a home's runs whose worker was killed; they report to Prefect as long as it takes."""
+    """Return the flow run processes of a home whose worker was killed; without it they may run for ever."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -104,28 +93,22 @@ def runs_left_behind(home: str | None) -> list[psutil.Process]:
 
 
 def end_left_behind(settings: Settings) -> None:
-    """End the processes of runs whose worker was killed, by force after two seconds."""
-    runs = runs_left_behind(str(settings.home))
-    for run in runs:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            run.terminate()
-    for run in psutil.wait_procs(runs, RUN_STOP_SECONDS)[1]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            run.kill()
+    """End the processes of flow runs whose worker was killed."""
+    end_processes(runs_left_behind(str(settings.home)), RUN_STOP_SECONDS)
 
 
-def forget_feeds(settings: Settings) -> None:
-    """Remove what an earlier worker said about the feeds."""
+def clear_feed_status(settings: Settings) -> None:
+    """Remove the feed status that an earlier worker wrote."""
     status_file(settings).unlink(missing_ok=True)
 
 
 def stopped_feeds(settings: Settings) -> dict[str, str]:
-    """Return the feeds that are not streamed, each with the reason, as the worker sees it."""
+    """Return the feeds that are not streaming, each with the reason, as reported by the worker."""
     return {feed: state["note"] for feed, state in _feeds(settings).items() if state["note"]}
 
 
-def refused_feeds(settings: Settings) -> dict[str, str]:
-    """Return the feeds that cannot be streamed before somebody has changed something, each with the reason."""
+def failed_feeds(settings: Settings) -> dict[str, str]:
+    """Return the feeds that cannot stream until a person changes something, each with the reason."""
     return {feed: why for feed, why in stopped_feeds(settings).items() if _feeds(settings)[feed]["state"] == "Refused"}
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from candleworks.errors import CandleworksError, TransientError
-from candleworks.signals import on_stop_signal
+from candleworks.processes import on_stop_signal
 from candleworks.simulate.options import SimulatorOptions
 from candleworks.simulate.server import CONTROL_PREFIX, FEED_PATH, run_simulator
 

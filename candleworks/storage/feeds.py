@@ -11,7 +11,7 @@ from psycopg.rows import args_row
 from candleworks.database.connection import Connection
 from candleworks.database.locks import Lock, LockTimeoutError, end_lock_owner, lock_owner, locked_keys, take_lock
 from candleworks.database.queries import query
-from candleworks.errors import FeedHeldError
+from candleworks.errors import FeedLockedError
 from candleworks.model.gaps import GapNote
 from candleworks.model.trades import moment_of
 
@@ -72,7 +72,7 @@ def lock_feed(connection: Connection, feed: str, former_backend: int | None) -> 
     """Lock the feed for as long as this connection lives; return the process id of the connection's backend.
 
     `former_backend` owned the lock before our connection was lost, which the server may not have noticed; it is
-    terminated. Raises FeedHeldError when another process keeps the lock.
+    terminated. Raises FeedLockedError when another process keeps the lock.
     """
     if former_backend is not None:
         end_lock_owner(connection, Lock.FEED, feed, former_backend)
@@ -80,7 +80,7 @@ def lock_feed(connection: Connection, feed: str, former_backend: int | None) -> 
         take_lock(connection, Lock.FEED, feed, wait_ms=LOCK_WAIT_MS)
     except LockTimeoutError:
         owner = lock_owner(connection, Lock.FEED, feed)
-        raise FeedHeldError(
+        raise FeedLockedError(
             f"Feed {feed} is already being streamed ({owner.description if owner else 'by another process'}): stop that"
             " one first."
         ) from None

@@ -41,7 +41,7 @@ class FeedState:
 
 
 @dataclass(frozen=True, slots=True)
-class SymbolState:
+class LatestTrade:
     """A symbol's newest trade."""
 
     symbol: str
@@ -66,7 +66,7 @@ class Monitoring:
     now: datetime
     database_bytes: int
     feeds: list[FeedState]
-    symbols: list[SymbolState]
+    symbols: list[LatestTrade]
     refused: list[RefusedSymbol]
     levels: list[LevelState]
 
@@ -79,7 +79,7 @@ def read_monitoring(connection: Connection) -> Monitoring:
         now=now,
         database_bytes=database_bytes,
         feeds=_rows(connection, FeedState, "feed_states"),
-        symbols=_rows(connection, SymbolState, "symbol_states"),
+        symbols=_rows(connection, LatestTrade, "symbol_states"),
         refused=_rows(connection, RefusedSymbol, "refused_symbols"),
         levels=candle_levels(connection),
     )

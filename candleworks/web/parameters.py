@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
 from candleworks.storage.candle_reads import SIDES, CandleRange, GapRange, Period
+from candleworks.times import TIME_FORMS, parse_time
 
 CANDLE_NAMES = ("symbol", "period", "from", "to", "price", "limit")
 GAP_NAMES = ("symbol", "from", "to", "limit")
@@ -18,10 +19,6 @@ MAX_PERIOD_MINUTES = 3_660 * 1_440
 MAX_PERIOD_MONTHS = 120
 
 _PERIOD_ALLOWED = "a number and a unit of m, h, d, w or mo, such as 1m, 90m, 1h, 1d, 1w or 1mo, up to 10 years"
-_TIME_ALLOWED = (
-    "an ISO 8601 date or time such as 2026-11-20 or 2026-11-20T14:30:00Z (UTC unless it has an offset)"
-    " or seconds since 1970 with 9 or 10 digits"
-)
 _PERIOD = re.compile(
     r"(?P<count>[0-9]{1,7}) ?(?:(?P<minute>m|min|minutes?)|(?P<hour>h|hours?)|(?P<day>d|days?)|(?P<week>w|weeks?)"
     r"|(?P<month>mo|months?))"
@@ -112,16 +109,12 @@ def _read_time(name: str, given: Mapping[str, str]) -> datetime | None:
     if text is None:
         return None
     try:
-        if re.fullmatch(r"[0-9]{9,10}", text):
-            moment = datetime.fromtimestamp(int(text), UTC)
-        else:
-            moment = datetime.fromisoformat(_UNESCAPED_OFFSET.sub(r"\1+\2", text))
-        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise BadParameterError(name, text, _TIME_ALLOWED) from None
-    if not _EARLIEST <= moment < _LATEST:
+        time = parse_time(_UNESCAPED_OFFSET.sub(r"\1+\2", text))
+    except ValueError:
+        raise BadParameterError(name, text, TIME_FORMS) from None
+    if not _EARLIEST <= time < _LATEST:
         raise BadParameterError(name, text, "a time from 1900 to 2199")
-    return moment
+    return time
 
 
 def _one_of(allowed: tuple[str, ...], name: str, given: Mapping[str, str]) -> str | None:

@@ -1,1 +1,1 @@
-"""What carries the flows: the worker, the keeper of feeds, the embedded Prefect server, deployment, events, reports."""
+"""What flows share: the worker, restarts, deployment, run states and artifacts."""

@@ -1,4 +1,4 @@
-"""The blocks and automations of candleworks, as code: those that are there are changed, so that their history stays."""
+"""The blocks and automations of candleworks, as code; existing ones are updated and keep their history."""
 
 import os
 from collections.abc import Sequence
@@ -25,9 +25,9 @@ EVENTS = {
 
 
 def automate() -> None:
-    """Have one automation for each of `EVENTS`: to the webhook in CANDLEWORKS_EVENT_WEBHOOK, or with no action yet.
+    """Create or update one automation for each of `EVENTS`, which posts to CANDLEWORKS_EVENT_WEBHOOK if that is set.
 
-    Whether it is enabled, and the actions that a person added, stay as they are.
+    Whether it is enabled, and actions that were added in Prefect, are kept.
     """
     address = os.environ.get(WEBHOOK)
     with get_client(sync_client=True) as client:
@@ -42,26 +42,26 @@ def _save(client: SyncPrefectClient, wanted: AutomationCore, action: ActionTypes
     if not found:
         client.create_automation(wanted.model_copy(update={"actions": [action]}))
         return
-    actions = _with_theirs(action, found[0].actions, block)
+    actions = _with_added(action, found[0].actions, block)
     wanted = wanted.model_copy(update={"actions": actions, "enabled": found[0].enabled})
     if _facts(wanted) != _facts(found[0]):
         Automation(**wanted.model_dump(), id=found[0].id).update()
 
 
-def _with_theirs(action: ActionTypes, found: Sequence[ActionTypes], block: UUID | None) -> list[ActionTypes]:
-    """Return our action and those of a person; nothing needs to be done where they do something."""
-    theirs = [
+def _with_added(action: ActionTypes, found: Sequence[ActionTypes], block: UUID | None) -> list[ActionTypes]:
+    """Return our action and those added in Prefect; without a webhook ours is left out if there are others."""
+    added = [
         each
         for each in found
         if not isinstance(each, DoNothing)
         and not (isinstance(each, SendNotification) and each.block_document_id == block)
     ]
-    ours = [] if theirs and isinstance(action, DoNothing) else [action]
-    return [*ours, *theirs]
+    ours = [] if added and isinstance(action, DoNothing) else [action]
+    return [*ours, *added]
 
 
 def _facts(automation: AutomationCore) -> object:
-    """What is compared: Prefect gives each saved trigger an id, and fills in what was left out."""
+    """Return what is compared: Prefect adds ids and defaults to a saved trigger."""
     trigger = automation.trigger.model_dump(include={"expect", "match", "posture", "threshold", "within"})
     return automation.description, trigger, automation.actions
 
@@ -108,7 +108,7 @@ def _description(event: str) -> str:
     does = (
         f"Posts {event} to the webhook block {BLOCK}."
         if os.environ.get(WEBHOOK)
-        else f"Sees {event} and does nothing yet: add an action to it, or set {WEBHOOK} and deploy again."
+        else f"Triggered by {event}, without an action yet: add one, or set {WEBHOOK} and deploy again."
     )
     page = load_settings().page_url
-    return f"{does} Alerts, their history and who is notified do not depend on this: {page}/quality"
+    return f"{does} Alerts and their notifications do not depend on this: {page}/quality"

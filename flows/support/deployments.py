@@ -1,7 +1,8 @@
-"""Deployments as trees of what a person may change: read from prefect.yaml, read from Prefect, and sent to Prefect."""
+"""Deployments as trees of editable fields: read from prefect.yaml and from Prefect, merged, and sent to Prefect."""
 
 import importlib
 import json
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -13,9 +14,8 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
 
 from candleworks.errors import TerminalError
-from flows.support.merge import Tree
-from flows.support.names import DEPLOYED_LABEL
 
+DEPLOYED_LABEL = "candleworks.deployed"  # the files' tree at the last deployment, as JSON
 SCHEDULE_KEYS = {"interval", "cron", "rrule", "timezone", "active", "parameters", "slug"}
 KEYS = {"name", "description", "entrypoint", "parameters", "tags", "work_pool"} | {
     "concurrency_limit",
@@ -23,6 +23,8 @@ KEYS = {"name", "description", "entrypoint", "parameters", "tags", "work_pool"} 
     "paused",
 }
 _UTC = "UTC"
+
+Tree = dict[str, Any]
 
 
 def flow_of(entry: Tree) -> Flow[Any, Any]:
@@ -32,7 +34,7 @@ def flow_of(entry: Tree) -> Flow[Any, Any]:
 
 
 def from_file(entry: Tree) -> Tree:
-    """Return the tree of an entry of prefect.yaml; schedules are known by their slug."""
+    """Return the tree of an entry of prefect.yaml; schedules are identified by their slug."""
     _refuse_unknown(entry["name"], entry, KEYS)
     limit = entry.get("concurrency_limit") or {}
     limit = limit if isinstance(limit, dict) else {"limit": limit}
@@ -63,13 +65,13 @@ def _schedule_tree(name: str, schedule: Tree) -> Tree:
 def _refuse_unknown(where: str, entry: Tree, known: set[str]) -> None:
     if unknown := sorted(set(entry) - known):
         raise TerminalError(
-            f"prefect.yaml: {where} has {', '.join(unknown)}, but only {', '.join(sorted(known))} are deployed from"
-            " here: remove it, or deploy this entry with `prefect deploy`."
+            f"prefect.yaml: {where} has {', '.join(unknown)}, but only {', '.join(sorted(known))} are supported here:"
+            " remove it, or deploy this entry with `prefect deploy`."
         )
 
 
 def from_server(found: DeploymentResponse) -> Tree:
-    """Return the tree that Prefect holds; `paused` is only there where it is."""
+    """Return the tree in Prefect; the key `paused` is present only where it is paused."""
     limit = found.global_concurrency_limit
     options = found.concurrency_options
     tree: Tree = {
@@ -90,14 +92,14 @@ def from_server(found: DeploymentResponse) -> Tree:
 
 
 def last_deployed(found: DeploymentResponse) -> Tree | None:
-    """Return the tree that the files had when they were deployed last; none where Prefect's own command did it."""
+    """Return the files' tree at the last deployment; None where `prefect deploy` did it."""
     text = found.labels.get(DEPLOYED_LABEL)
     tree: Tree | None = json.loads(text) if isinstance(text, str) else None
     return tree
 
 
 def payload(entry: Tree, flow_id: UUID, tree: Tree, found: DeploymentResponse | None) -> dict[str, Any]:
-    """Return what makes Prefect hold the tree, and remember what the files say."""
+    """Return the request that saves the tree in Prefect, with the files' tree as a label."""
     flow = flow_of(entry)
     strategy = tree["collision_strategy"]
     made = DeploymentCreate(
@@ -124,13 +126,13 @@ def payload(entry: Tree, flow_id: UUID, tree: Tree, found: DeploymentResponse | 
 
 
 def is_current(found: DeploymentResponse, tree: Tree, wanted: dict[str, Any]) -> bool:
-    """Whether Prefect holds the tree and the flow's code as they are wanted."""
+    """Whether Prefect already has this tree and this version of the flow."""
     same = all(getattr(found, name) == wanted[name] for name in ("entrypoint", "parameter_openapi_schema"))
     return same and tree == from_server(found) and found.labels.get(DEPLOYED_LABEL) == wanted["labels"][DEPLOYED_LABEL]
 
 
 def _schedules(entry: Tree, wanted: Tree, found: DeploymentResponse | None) -> list[Tree]:
-    """Return Prefect's own schedules where they run as wanted, so that they keep their beginning; else the files'."""
+    """Return the schedules to save: Prefect's own where the times are unchanged, so that they keep their anchor."""
     own = {_slug(each): each for each in found.schedules} if found else {}
     files = {each["slug"]: _schedule(each) for each in entry.get("schedules") or []}
     return [
@@ -165,3 +167,50 @@ def _when(schedule: Any) -> str:
     if isinstance(schedule, CronSchedule):
         return f"cron {schedule.cron} ({schedule.timezone or _UTC})"
     return f"rrule {schedule.rrule} ({schedule.timezone or _UTC})"
+
+
+class _Missing:
+    """Stands for a key that is absent."""
+
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+MISSING = _Missing()
+
+
+@dataclass(frozen=True)
+class FieldDifference:
+    """A field whose value in Prefect differs from the files and is kept.
+
+    In a `conflict` both have changed since the last deployment, otherwise only the one in Prefect.
+    """
+
+    path: str
+    files: Any
+    prefect: Any
+    conflict: bool
+
+
+def merge(base: Tree, files: Tree, prefect: Tree) -> tuple[Tree, list[FieldDifference]]:
+    """Merge three ways: take what the files changed since `base`, but keep all that was changed in Prefect."""
+    return _merge_trees("", base, files, prefect)
+
+
+def _merge_trees(path: str, base: Tree, files: Tree, prefect: Tree) -> tuple[Tree, list[FieldDifference]]:
+    merged: Tree = {}
+    differences: list[FieldDifference] = []
+    for key in {**prefect, **files}:
+        value, found = _merge(f"{path}{key}", *(each.get(key, MISSING) for each in (base, files, prefect)))
+        differences += found
+        if value is not MISSING:
+            merged[key] = value
+    return merged, differences
+
+
+def _merge(path: str, base: Any, files: Any, prefect: Any) -> tuple[Any, list[FieldDifference]]:
+    if isinstance(files, dict) and isinstance(prefect, dict):
+        return _merge_trees(f"{path}.", base if isinstance(base, dict) else {}, files, prefect)
+    if prefect in (base, files):
+        return files, []
+    return prefect, [FieldDifference(path, files, prefect, conflict=files != base)]

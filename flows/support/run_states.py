@@ -1,4 +1,4 @@
-"""How a run ends: with a sentence as its state's message, also where a person has to mend something first."""
+"""Final states of runs: every run ends with a sentence as its state's message."""
 
 import functools
 import logging
@@ -14,12 +14,17 @@ from prefect.states import Completed, Failed
 
 from candleworks.errors import CandleworksError, TerminalError
 
+ALREADY_STREAMING = "AlreadyStreaming"  # cancelled: another run or process streams the feed
+REFUSED = "Refused"  # failed: the run cannot succeed until a person changes something
+WITH_WORKER = "Stopped together with its worker."
+LIMIT_REACHED = "Deployment concurrency limit reached."  # Prefect's message
+
 log = logging.getLogger("candleworks.flows")
 P = ParamSpec("P")
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a record is no traceback of a state that a flow returned: its message is in the log and in the state."""
+    """Whether a record is no traceback of a state that a flow returned: its message is logged and in the state."""
     return not (record.exc_info and isinstance(record.exc_info[1], FailedRun))
 
 
@@ -28,9 +33,9 @@ for _name in ("prefect.flow_runs", "prefect.engine"):
 
 
 def explained(function: Callable[P, State[Any]]) -> Callable[P, State[Any]]:
-    """Let the run fail with the sentence of an error of ours, without its traceback.
+    """Let the run fail with the message of a CandleworksError, without a traceback.
 
-    Errors that pass by themselves are raised where Prefect repeats the run; a TerminalError is not repeated.
+    TransientErrors are raised where Prefect retries the flow; after a TerminalError it is not retried.
     """
 
     @functools.wraps(function)
@@ -38,7 +43,7 @@ def explained(function: Callable[P, State[Any]]) -> Callable[P, State[Any]]:
         try:
             return function(*arguments, **named)
         except TerminalError as error:
-            _repeat_no_more()
+            _disable_retries()
             return failed(str(error))
         except CandleworksError as error:
             if _retries():
@@ -49,13 +54,13 @@ def explained(function: Callable[P, State[Any]]) -> Callable[P, State[Any]]:
 
 
 def completed(message: str, name: str | None = None, level: int = logging.INFO) -> State[Any]:
-    """Return the state of a run that did its work; a `name` tells those apart that did not end as one hopes."""
+    """Return a completed state; a `name` distinguishes outcomes that need attention."""
     log.log(level, "%s", message)
     return Completed(message=message, name=name)
 
 
 def failed(message: str, name: str | None = None) -> State[Any]:
-    """Return the state of a run whose work a person has to look at."""
+    """Return a failed state, which a person has to look at."""
     log.error("%s", message)
     return Failed(message=message, name=name)
 
@@ -65,7 +70,7 @@ def _retries() -> int:
     return (context.flow.retries or 0) if context and context.flow else 0
 
 
-def _repeat_no_more() -> None:
+def _disable_retries() -> None:
     context = FlowRunContext.get()
     if context is None or context.flow_run is None or not _retries():
         return
@@ -73,4 +78,4 @@ def _repeat_no_more() -> None:
         with get_client(sync_client=True) as client:
             client.update_flow_run(context.flow_run.id, empirical_policy=FlowRunPolicy(retries=0))
     except (httpx.HTTPError, PrefectException) as error:
-        log.warning("Prefect may repeat the run, which cannot help: %s", error)
+        log.warning("Prefect may retry the run, which cannot succeed: %s", error)

@@ -1,7 +1,7 @@
 """Prefect's server for `candleworks up`: `python -m flows.support.server PORT`.
 
-Like `prefect server start`, but it ends together with its parent and answers a second earlier (2.7 s instead of 3.7 s
-after the first start), because the command line of Prefect is not loaded.
+Unlike `prefect server start` it stops with its parent, and it responds after 2.7 s instead of 3.7 s, because Prefect's
+command line is not imported.
 """
 
 import sys
@@ -9,7 +9,7 @@ import sys
 import uvicorn
 from prefect.server.api.server import create_app
 
-from candleworks.runtime.processes import stop_with_parent
+from candleworks.processes import stop_with_parent
 
 
 def main() -> None:

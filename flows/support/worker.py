@@ -1,6 +1,6 @@
-"""The worker of candleworks: `python -m flows.support.worker`. A process worker that can be stopped without harm.
+"""The worker of candleworks, a process worker that stops its runs in order: `python -m flows.support.worker`.
 
-docs/decisions/0011-worker.md tells what `prefect worker start` does differently, and what that costs.
+docs/decisions/0011-worker.md describes the differences to `prefect worker start`.
 """
 
 import argparse
@@ -8,9 +8,12 @@ import asyncio
 import contextlib
 import logging
 import os
+import platform
 import sys
 import tempfile
 import threading
+from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -19,27 +22,31 @@ import anyio.to_thread
 import httpx
 import psutil
 from anyio.abc import TaskStatus
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun, Worker
+from prefect.exceptions import PrefectException
 from prefect.flow_engine import run_flow
 from prefect.flows import load_flow_from_flow_run
 from prefect.settings import PREFECT_API_URL, get_current_settings
 from prefect.utilities.processutils import command_to_string
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
+from candleworks import clock
+from candleworks.processes import end_processes, on_stop_signal, stop_with_parent
 from candleworks.runtime.prefect import RUN_MODULE, runs_left_behind
-from candleworks.runtime.processes import stop_with_parent
 from candleworks.settings import load_settings
-from candleworks.signals import on_stop_signal
+from candleworks.wording import counted
+from flows.support.cancellation import STOP_WITH_PARENT
 from flows.support.deploy import POOL, deploy_if_changed
-from flows.support.names import IN_WORKER_TAG, WITH_PARENT
-from flows.support.offline_workers import remove_offline_workers, worker_name
-from flows.support.restarts import Keeper
+from flows.support.restarts import FeedRestarter
+from flows.support.run_labels import IN_WORKER_TAG
 
 STOP_SECONDS = 8.0
-LEAVE_SECONDS = 2.0
+EXIT_SECONDS = 2.0
+DEFAULT_HEARTBEAT_SECONDS = 30
 RUN_ENVIRONMENT = {
-    WITH_PARENT: "1",
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "candleworks",  # the library's log lines are the run's
+    STOP_WITH_PARENT: "1",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "candleworks",  # the run's log includes the library's
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
 }
 
@@ -47,10 +54,10 @@ log = logging.getLogger("candleworks.worker")
 
 
 class PlatformJobConfiguration(ProcessJobConfiguration):
-    """Runs start where the worker runs, and without a process before theirs that only prepares a directory.
+    """Starts runs in the worker's directory, without the process that Prefect starts first to prepare one.
 
-    That one costs a second import of Prefect: 2.7 s of a core and 5.5 s to the first line of a flow instead of 1.75 s
-    and 3.5 s.
+    That process costs a second import of Prefect: 2.7 s of a core instead of 1.75 s, and 5.5 s to the first line of a
+    flow instead of 3.5 s.
     """
 
     def prepare_for_flow_run(self, *arguments: Any, **named: Any) -> None:
@@ -61,18 +68,18 @@ class PlatformJobConfiguration(ProcessJobConfiguration):
 
 
 class PlatformWorker(ProcessWorker):
-    """Takes no more runs once `stopping` is set; `keeper` is told which runs are alive because they are here."""
+    """Takes no more runs once `stopping` is set; `restarter` learns which runs this worker executes."""
 
     job_configuration = PlatformJobConfiguration
     stopping = False
-    keeper: Keeper | None = None
+    restarter: FeedRestarter | None = None
 
     @classmethod
     def __dispatch_key__(cls) -> str:
         return "candleworks-process"  # beside Prefect's own process worker
 
     async def __aenter__(self) -> Self:
-        """Keep files in Prefect's home: its runner's directory in /tmp belongs to whoever came first."""
+        """Keep files in Prefect's home: the runner's directory in /tmp belongs to the user who created it first."""
         home, shared = get_current_settings().home, tempfile.tempdir
         home.mkdir(parents=True, exist_ok=True)
         tempfile.tempdir = str(home)
@@ -91,7 +98,7 @@ class PlatformWorker(ProcessWorker):
         configuration: ProcessJobConfiguration,
         task_status: TaskStatus[int] | None = None,
     ) -> ProcessWorkerResult:
-        here = self.keeper.local if self.keeper else set()
+        here = self.restarter.local if self.restarter else set()
         here.add(flow_run.id)
         try:
             if IN_WORKER_TAG in flow_run.tags:
@@ -99,11 +106,11 @@ class PlatformWorker(ProcessWorker):
             return await super().run(flow_run, configuration, task_status)
         finally:
             here.discard(flow_run.id)
-            if self.keeper:
-                self.keeper.look_now()
+            if self.restarter:
+                self.restarter.check_now()
 
     async def _run_here(self, flow_run: FlowRun, task_status: TaskStatus[int]) -> ProcessWorkerResult:
-        """Execute a short run in a thread: a process for it costs 1.75 s of a core, every minute."""
+        """Execute a short run in a thread: a process would cost 1.75 s of a core, every minute."""
         task_status.started(os.getpid())
         fresh = await self.client.read_flow_run(flow_run.id)
         flow = await load_flow_from_flow_run(flow_run=fresh)
@@ -116,10 +123,10 @@ class PlatformWorker(ProcessWorker):
 async def work(
     pool: str, queues: list[str] | None, status: Path | None, *, deploy: bool, with_healthcheck: bool
 ) -> None:
-    """Work until a stop signal comes; the runs are then told to end, and have some seconds to do so."""
+    """Execute runs until a stop signal; the runs then have STOP_SECONDS to stop."""
     stop = asyncio.Event()
     on_stop_signal(stop.set)
-    await _server_answers(stop)
+    await _wait_for_server(stop)
     if deploy and not stop.is_set():
         await asyncio.to_thread(deploy_if_changed, pool)
     if stop.is_set():
@@ -128,14 +135,14 @@ async def work(
     await remove_offline_workers(pool)
     name = worker_name(queues)
     worker = PlatformWorker(name=name, work_pool_name=pool, work_queues=queues, create_pool_if_not_found=True)
-    worker.keeper = Keeper(pool, load_settings(), status)
+    worker.restarter = FeedRestarter(pool, load_settings(), status)
     starting = worker.start(with_healthcheck=with_healthcheck, printer=log.info)
-    tasks = {asyncio.create_task(starting), asyncio.create_task(worker.keeper.keep())}
+    tasks = {asyncio.create_task(starting), asyncio.create_task(worker.restarter.run())}
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
     worker.stopping = True
     await _end_runs()
-    _leave_soon()
+    _exit_soon()
     for task in (*tasks, stopped):
         task.cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -144,8 +151,31 @@ async def work(
             raise error
 
 
-async def _server_answers(stop: asyncio.Event) -> None:
-    """Wait for Prefect's server, more eagerly than the worker would."""
+def worker_name(queues: Sequence[str] | None) -> str:
+    """Return the same name at each start, so that a restarted worker replaces its entry in Prefect's list."""
+    return " ".join(["candleworks on", platform.node() or "localhost", *sorted(queues or ())])
+
+
+async def remove_offline_workers(pool: str) -> None:
+    """Delete the pool's offline workers, which Prefect would list for ever; one that comes back is listed again."""
+    with contextlib.suppress(httpx.HTTPError, PrefectException):  # the next start deletes them
+        async with get_client() as client:
+            for each in await client.read_workers_for_work_pool(pool):
+                if _is_offline(each):
+                    path = {"work_pool_name": pool, "name": each.name}
+                    await client.request("DELETE", "/work_pools/{work_pool_name}/workers/{name}", path_params=path)
+                    log.info("Deleted the offline worker %s.", each.name)
+
+
+def _is_offline(worker: Worker) -> bool:
+    """Whether three heartbeats in a row are missing."""
+    interval = worker.heartbeat_interval_seconds
+    tolerance = timedelta(seconds=3 * (DEFAULT_HEARTBEAT_SECONDS if interval is None else interval))
+    return worker.last_heartbeat_time is None or clock.now() - worker.last_heartbeat_time > tolerance
+
+
+async def _wait_for_server(stop: asyncio.Event) -> None:
+    """Wait for Prefect's server, polling more often than the worker would."""
     address = f"{PREFECT_API_URL.value()}/health"
     async with httpx.AsyncClient() as client:
         while not stop.is_set():
@@ -156,27 +186,20 @@ async def _server_answers(stop: asyncio.Event) -> None:
 
 
 async def _end_runs() -> None:
-    runs = _runs_to_end()
-    for run in runs:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            run.terminate()
-    deadline = asyncio.get_running_loop().time() + STOP_SECONDS
-    while any(run.is_running() and run.status() != psutil.STATUS_ZOMBIE for run in runs):
-        if asyncio.get_running_loop().time() > deadline:
-            log.warning("%d runs did not end within %s s and are killed.", len(_runs_to_end()), STOP_SECONDS)
-            return
-        await asyncio.sleep(0.05)
+    killed = await asyncio.to_thread(end_processes, _runs_to_end(), STOP_SECONDS)
+    if killed:
+        log.warning("%s did not stop within %s s and had to be killed.", counted(len(killed), "run"), STOP_SECONDS)
 
 
-def _leave_soon() -> None:
-    """Leave in any case: without its server, as after a kill of `up`, Prefect repeats its farewells for a minute."""
-    leaving = threading.Timer(LEAVE_SECONDS, os._exit, [0])
+def _exit_soon() -> None:
+    """Exit in any case: without its server, as after a kill of `up`, Prefect retries requests for a minute."""
+    leaving = threading.Timer(EXIT_SECONDS, os._exit, [0])
     leaving.daemon = True
     leaving.start()
 
 
 def _runs_to_end() -> list[psutil.Process]:
-    """Return the processes of our runs, and of those whose worker was killed: they would outlive everything."""
+    """Return the processes of our runs, and of runs whose worker was killed, which nothing else would end."""
     runs = runs_left_behind(os.environ.get("CANDLEWORKS_HOME"))
     for child in psutil.Process().children():
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -186,16 +209,16 @@ def _runs_to_end() -> list[psutil.Process]:
 
 
 def main() -> None:
-    """Read the command line and work."""
+    """Run the worker."""
     parser = argparse.ArgumentParser(prog="python -m flows.support.worker", description=__doc__)
     parser.add_argument("--pool", default=POOL, help="work pool (default: %(default)s)")
-    parser.add_argument("--queue", action="append", help="take runs of this queue only; may be repeated")
-    parser.add_argument("--status", type=Path, help="file in which to say how the feeds do")
-    parser.add_argument("--deploy", action="store_true", help="deploy prefect.yaml first, if anything has changed")
+    parser.add_argument("--queue", action="append", help="only runs of this work queue; repeatable")
+    parser.add_argument("--status", type=Path, help="file to write the status of the feeds to, as JSON")
+    parser.add_argument("--deploy", action="store_true", help="deploy prefect.yaml first if it has changed")
     parser.add_argument(
         "--with-healthcheck",
         action="store_true",
-        help="answer /health on PREFECT_WORKER_WEBSERVER_HOST and PREFECT_WORKER_WEBSERVER_PORT",
+        help="serve /health on PREFECT_WORKER_WEBSERVER_HOST and PREFECT_WORKER_WEBSERVER_PORT",
     )
     options = parser.parse_args()
     stop_with_parent()

@@ -67,7 +67,7 @@ class Stage:
         until(lambda: self.ticks() > before, seconds)
 
     def begin(self) -> Run:
-        """Wait until it streams, after starting it if a test before has cancelled it: else the keeper does."""
+        """Wait until it streams, after starting it if a test before has cancelled it: otherwise the worker does."""
         runs = [run for run in self.prefect.runs(self.deployment) if run.state != "AlreadyStreaming"]
         if runs and (runs[0].state, runs[0].message) == ("Cancelled", CANCELLED):
             self.prefect.create(self.deployment)
@@ -140,7 +140,7 @@ def test_a_cancelled_run_ends_with_every_tick_committed(stage: Stage) -> None:
         assert stage.prefect.ends(run.id, 10).state == "Cancelled"
         stage.everything_is_stored()
         until(lambda: not alive(run.pid or 0), 10)
-        time.sleep(6)  # the keeper has looked
+        time.sleep(6)  # the worker has checked
         assert stage.prefect.runs(stage.deployment)[0].id in {run.id, second.id}
 
 

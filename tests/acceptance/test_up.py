@@ -53,14 +53,14 @@ def test_it_says_where_everything_is(running: Platform) -> None:
         f"Database    candleworks on {running.home}/postgres:5432",
         '            psql "$(.venv/bin/candleworks dsn)"',
         "Feed        simulated (set TWELVEDATA_API_KEY for live data)",
-        "            Made-up prices: its market never closes, not even on weekends.",
+        "            Prices are made up; the simulated market never closes.",
         f"Logs        {running.home}/logs   Ctrl-C stops everything.",
     ]
     assert re.fullmatch(
         r"twelvedata: [\d.,]+ ticks/s, last [A-Z/]+ [\d.]+ at \d\d:\d\d:\d\d, lag p50 (\d+ ms|-) p99 (\d+ ms|-)",
         lines[6],
     )
-    assert re.fullmatch(r"[\d,]+ ticks stored, 0 rejected; [\d,]+ candles refreshed in a minute", lines[7])
+    assert re.fullmatch(r"[\d,]+ ticks stored, 0 rejected; [\d,]+ candles refreshed in the last minute", lines[7])
     assert "\x1b" not in running.output
 
 
@@ -86,7 +86,7 @@ def test_the_page_and_its_health_are_there(running: Platform) -> None:
 def test_a_second_one_in_the_same_home_is_refused(running: Platform) -> None:
     """With status 2 and the process that is up."""
     sentence = (
-        f"candleworks is already up in {running.home} (process {running.process.pid}):"
+        f"candleworks is already running in {running.home} (process {running.process.pid}):"
         " stop it first, or set CANDLEWORKS_HOME to another directory.\n"
     )
     assert candleworks("up", "--no-prefect", directory=running.home.parent) == (2, "", sentence)
@@ -100,25 +100,25 @@ def test_other_commands_share_its_server(running: Platform) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "name"), [("ingest", "ingest twelvedata"), ("simulate", "simulated feed"), ("serve", "chart page")]
+    ("command", "name"), [("ingest", "ingest of twelvedata"), ("simulate", "simulated feed"), ("serve", "chart page")]
 )
 def test_a_part_that_was_killed_is_started_again(running: Platform, command: str, name: str) -> None:
     """The platform says so, and candles go on."""
     killed = running.child(command)
     killed.kill()
-    until(lambda: f"{name} had died and was started again.\n" in running.output, PATIENCE_SECONDS)
+    until(lambda: f"The {name} was killed by signal 9 and was restarted.\n" in running.output, PATIENCE_SECONDS)
     running.flows()
     assert running.child(command).pid != killed.pid
 
 
 def test_a_part_that_a_person_ended_is_started_again_alone(running: Platform) -> None:
     """Whichever it is, none takes another along."""
-    parts = {"watch": "alerts", "simulate": "simulated feed", "serve": "chart page"}
+    parts = {"watch": "alert watch", "simulate": "simulated feed", "serve": "chart page"}
     others = running.child("ingest").pid
     for command in parts:
         running.child(command).terminate()
     for name in parts.values():
-        until(lambda name=name: f"{name} had ended and was started again.\n" in running.output, PATIENCE_SECONDS)
+        until(lambda name=name: f"The {name} exited and was restarted.\n" in running.output, PATIENCE_SECONDS)
     running.flows()
     assert running.child("ingest").pid == others
 
@@ -128,7 +128,7 @@ def test_a_database_that_was_killed_is_started_again(running: Platform) -> None:
     postmaster = psutil.Process(int((running.home / "postgres" / "postmaster.pid").read_text().split()[0]))
     for process in (postmaster, *postmaster.children()):
         process.kill()
-    until(lambda: "The database had died and was started again.\n" in running.output, PATIENCE_SECONDS)
+    until(lambda: "The database server died and was restarted.\n" in running.output, PATIENCE_SECONDS)
     running.flows()
     logs = "".join(path.read_text() for path in (running.home / "logs").iterdir())
     assert "Traceback" not in logs
@@ -162,9 +162,11 @@ def test_a_signal_stops_everything_and_the_next_one_continues(tmp_path: Path) ->
         assert "Fatal" not in logs
         with platform(tmp_path, "--duration", "6", CANDLEWORKS_FEED_URL=simulator.feed_url) as up:
             assert (up.wait(), processes_of(up.home)) == (0, [])
-        assert re.search(r"\n[\d,]+ ticks stored, 0 rejected; [\d,]+ candles refreshed in a minute\n$", up.output)
+        assert re.search(
+            r"\n[\d,]+ ticks stored, 0 rejected; [\d,]+ candles refreshed in the last minute\n$", up.output
+        )
         assert simulator.stats()["accepted_connections"] == 2
     with database_of(tmp_path / "home") as connection:
         assert stored(connection) == trades_of(read_journal(journal))
-        stops = "SELECT feed, reason LIKE 'candleworks up was ended on %', deliberate FROM feed_stops"
+        stops = "SELECT feed, reason LIKE 'candleworks up was stopped on %', deliberate FROM feed_stops"
         assert connection.execute(stops).fetchall() == [("twelvedata", True, True)]

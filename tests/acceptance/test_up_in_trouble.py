@@ -19,7 +19,9 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
         ended = candleworks("up", "--no-prefect", directory=tmp_path, CANDLEWORKS_WEB_PORT=port)
-    sentence = f"Port {port} for the chart page is in use: stop what listens there, or set CANDLEWORKS_WEB_PORT.\n"
+    sentence = (
+        f"Port {port} for the chart page is in use: stop the process that listens on it, or set CANDLEWORKS_WEB_PORT.\n"
+    )
     assert ended == (1, "", sentence)
     assert processes_of(tmp_path / "home") == []
 
@@ -30,14 +32,16 @@ def test_a_port_in_use_by_prefect_is_named_too(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
         ended = candleworks("up", directory=tmp_path, CANDLEWORKS_WEB_PORT=free_port(), CANDLEWORKS_PREFECT_PORT=port)
-    sentence = f"Port {port} for Prefect is in use: stop what listens there, or set CANDLEWORKS_PREFECT_PORT.\n"
+    sentence = (
+        f"Port {port} for Prefect is in use: stop the process that listens on it, or set CANDLEWORKS_PREFECT_PORT.\n"
+    )
     assert ended == (1, "", sentence)
     assert processes_of(tmp_path / "home") == []
 
 
 def test_outside_of_the_clone_it_says_what_to_do(tmp_path: Path) -> None:
     """There is nothing to deploy."""
-    sentence = f"There is no prefect.yaml in {tmp_path}: start in the directory that was cloned, or use --no-prefect.\n"
+    sentence = f"There is no prefect.yaml in {tmp_path}: change to the cloned directory, or use --no-prefect.\n"
     assert candleworks("up", directory=tmp_path) == (2, "", sentence)
 
 
@@ -53,7 +57,7 @@ def test_a_refused_key_ends_it_with_one_line(dsn: str, tmp_path: Path) -> None:
         assert up.wait() == 1
         assert processes_of(up.home) == []
     assert up.output.splitlines()[-1] == (
-        f"ingest twelvedata has stopped: Feed twelvedata: {simulator.feed_url} rejected the API key (HTTP 401):"
+        f"The ingest of twelvedata has stopped: Feed twelvedata: {simulator.feed_url} rejected the API key (HTTP 401):"
         f" correct TWELVEDATA_API_KEY. (log: {up.home}/logs/ingest-twelvedata.log)"
     )
     assert "s3cret" not in up.output

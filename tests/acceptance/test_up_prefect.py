@@ -54,7 +54,10 @@ def test_ingest_is_a_run_that_comes_back_with_its_worker(up: Platform) -> None:
     assert len(ask(up, "/deployments/filter")) >= 9
     for part, name in (("flows.support.worker", "worker"), ("flows.support.server", "server")):
         up.child(part).kill()
-        until(lambda name=name: f"Prefect's {name} had died and was started again.\n" in up.output, PATIENCE_SECONDS)
+        until(
+            lambda name=name: f"The Prefect {name} was killed by signal 9 and was restarted.\n" in up.output,
+            PATIENCE_SECONDS,
+        )
     flows(up)
     assert up.stop(signal.SIGTERM) < STOP_SECONDS
     assert (up.process.returncode, processes_of(up.home)) == (0, [])
@@ -84,7 +87,7 @@ def test_a_refused_key_ends_it_with_one_line(directory: Path) -> None:
         assert up.wait() == 1
         assert processes_of(up.home) == []
     assert up.output.splitlines()[-1] == (
-        f"ingest twelvedata has stopped: Feed twelvedata: {simulator.feed_url} rejected the API key (HTTP 401):"
+        f"The ingest of twelvedata has stopped: Feed twelvedata: {simulator.feed_url} rejected the API key (HTTP 401):"
         f" correct TWELVEDATA_API_KEY. (log: {up.home}/logs/prefect-worker.log)"
     )
     with sqlite3.connect(up.home / "prefect" / "prefect.db") as state:

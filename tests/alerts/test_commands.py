@@ -19,6 +19,7 @@ from tests.alerts.conftest import NOW, results, told_to
 from tests.alerts.receivers import Web
 from tests.cli.commands import ended, started
 from tests.cli.conftest import Invoke
+from tests.test_times import INVALID_TIME
 
 pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
 PATIENCE_SECONDS = 60
@@ -131,13 +132,13 @@ def test_resolving_by_hand_what_nobody_was_notified_of_is_silent(
         (("show", "7"), "There is no alert 7: choose one of `candleworks alerts list`."),
         (
             ("mute", "1", "--reason", "x", "--until", "soon"),
-            "'soon' is no time: write 30m, 12h, 7d, or a time such as 2026-01-31T08:00 (UTC).",
+            INVALID_TIME.format("soon"),
         ),
         (
             ("mute", "1", "--reason", "x", "--until", "2020-01-01"),
             "An alert cannot be silenced until 2020-01-01 00:00:00+00, which is past: give a later time.",
         ),
-        (("list", "--resolved", "x"), "'x' is no length of time: write a number with m, h or d, such as 12h."),
+        (("list", "--resolved", "x"), INVALID_TIME.format("x")),
     ],
 )
 def test_mistakes_are_explained(

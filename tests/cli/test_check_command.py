@@ -9,6 +9,7 @@ import pytest
 from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine
 from tests.cli.commands import Ended
+from tests.test_times import INVALID_TIME
 
 Invoke = Callable[..., Ended]
 pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
@@ -43,8 +44,8 @@ def test_a_failure_ends_with_status_one(invoke: Invoke, dsn: str, connection: Co
     ("arguments", "sentence"),
     [
         (["tick"], "There is no suite 'tick': choose one of ticks, candles, system, all.\n"),
-        (["--since", "soon"], "'soon' is no time: write 30m, 12h, 7d, or a time such as 2026-01-31T08:00 (UTC).\n"),
-        (["--since", "2200-01-01"], "--since is '2200-01-01', which has not come yet: name a time that is over.\n"),
+        (["--since", "soon"], f"{INVALID_TIME.format('soon')}\n"),
+        (["--since", "2200-01-01"], "--since is 2200-01-01T00:00:00Z, which is in the future: give a past time.\n"),
     ],
 )
 def test_wrong_calls_are_refused_in_one_line(invoke: Invoke, dsn: str, arguments: list[str], sentence: str) -> None:

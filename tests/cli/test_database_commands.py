@@ -35,7 +35,7 @@ def test_migrating_twice_is_harmless(invoke: Invoke, empty_dsn: str) -> None:
     first = invoke("migrate", CANDLEWORKS_DSN=empty_dsn)
     assert (first.status, first.errors) == (0, "")
     assert re.match(r"Applied \d\d migrations to test_\S+ on \S+: common/0001_schema to \w+/\w+\.\n", first.output)
-    assert invoke("migrate", CANDLEWORKS_DSN=empty_dsn) == (0, "nothing to apply\n", "")
+    assert invoke("migrate", CANDLEWORKS_DSN=empty_dsn) == (0, "Nothing to apply: the database is up to date.\n", "")
 
 
 def test_candles_can_be_refreshed_by_hand(invoke: Invoke, dsn: str, connection: Connection) -> None:
@@ -88,7 +88,7 @@ def test_the_connection_string_works_and_its_server_stays(tmp_path: Path) -> Non
             with psycopg.connect(ended.output.strip()) as connection:
                 assert connection.execute("SELECT count(*) FROM candles_1m").fetchone() == (0,)
         assert candleworks("dsn", directory=tmp_path).output == ended.output
-        assert candleworks("migrate", directory=tmp_path).output == "nothing to apply\n"
+        assert candleworks("migrate", directory=tmp_path).output == "Nothing to apply: the database is up to date.\n"
         with pytest.raises(psycopg.OperationalError):
             psycopg.connect(ended.output.strip())
     finally:

@@ -105,5 +105,5 @@ def test_a_home_that_cannot_be_used_is_named(invoke: Invoke, tmp_path: Path, com
     """Here it is a file."""
     home = tmp_path / "home"
     home.touch()
-    sentence = f"{home} cannot be used (File exists): correct its permissions, or name another place.\n"
+    sentence = f"{home} cannot be used (File exists): correct its permissions, or use another path.\n"
     assert invoke(*command.split()) == (1, "", sentence)

@@ -8,6 +8,7 @@ import pytest
 from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine
 from tests.cli.conftest import Invoke
+from tests.test_times import INVALID_TIME
 
 only_postgres = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
 
@@ -75,14 +76,11 @@ def test_the_format_follows_the_name_or_the_option(
     [
         (
             ["--from", "yesterday"],
-            (
-                "--from is 'yesterday', which is no time: write one such as 2026-11-20 or 2026-11-20T14:30:00, UTC"
-                " unless it says otherwise."
-            ),
+            INVALID_TIME.format("yesterday"),
         ),
         (
             ["--from", "2024-03-05", "--to", "2024-03-05"],
-            "--from 2024-03-05 is not before --to 2024-03-05: name a time before it.",
+            "--from 2024-03-05T00:00:00Z is not before --to 2024-03-05T00:00:00Z: swap them.",
         ),
         (
             ["-o", "a.csv", "--format", "parquet"],

@@ -29,14 +29,14 @@ def test_gaps_are_filled_and_reported(invoke: Invoke, dsn: str, connection: Conn
         filled = invoke("fill-gaps", "--symbol", "ETH/USD", "--since", "2020-01-01", **variables)
         assert simulated.running.stats()["bar_requests"] == 3
     assert (planned.status, planned.errors) == (0, "")
-    assert "gap 3 is of the feed gone, whose symbols are unknown" in planned.output
+    assert "gap 3 is of feed gone, which is not configured" in planned.output
     assert planned.output.endswith("2 to fetch for 2 API credits\n")
     assert (failed.status, failed.errors) == (1, "")
     assert "0 of 2 symbols: BTC/USD" in failed.output
     assert "not in your plan" in re.sub(r"[│\s]+", " ", failed.output)
-    assert failed.output.endswith("1 filled, 1 failed; 1 gap settled, 2 API credits spent\n")
+    assert failed.output.endswith("1 filled, 1 failed; 1 gap settled, 2 API credits used\n")
     assert (filled.status, filled.errors) == (0, "")
-    assert filled.output.endswith("1 filled; 1 gap settled, 1 API credits spent\n")
+    assert filled.output.endswith("1 filled; 1 gap settled, 1 API credit used\n")
 
 
 def test_a_key_is_wanted_for_the_vendor(invoke: Invoke, dsn: str) -> None:

@@ -8,10 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from candleworks.cli.import_report import ImportProgress
+from candleworks.cli.progress import ProgressDisplay
 from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine
-from candleworks.imports.report import Progress
 from tests.cli.conftest import Invoke
 
 on_postgres = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
@@ -43,10 +42,10 @@ def test_one_file_is_told_in_full(invoke: Invoke, dsn: str, tmp_path: Path) -> N
     }
     assert ended.output.splitlines()[-6:] == [
         *(f"ticks.csv: line {line}: 1 fields instead of 4" for line in range(4, 9)),
-        "ticks.csv: and 2 more, all in rejected_ticks",
+        "ticks.csv: and 2 more rejected rows: see `candleworks rejected list`",
     ]
     assert invoke("import", "ticks.csv", CANDLEWORKS_DSN=dsn) == (
-        *(0, "ticks.csv: imported before as ticks.csv, nothing to do (--again imports it once more)\n"),
+        *(0, "ticks.csv: imported before as ticks.csv, nothing to do (--again imports it again)\n"),
         "",
     )
 
@@ -81,8 +80,8 @@ def test_bars_are_reported_as_bars(invoke: Invoke, dsn: str, tmp_path: Path) -> 
         for side in ("bid", "ask")
     ]
     assert reported == [
-        "eurusd-m1-bid-2024.csv: 2 bars of 1m wait for those of the other side, bid or ask",
-        "eurusd-m1-ask-2024.csv: 2 bars of 1m stored, marked as rebuilt in the candles",
+        "eurusd-m1-bid-2024.csv: 2 bars of 1m wait for the other side, bid or ask",
+        "eurusd-m1-ask-2024.csv: 2 bars of 1m stored, their candles are marked as rebuilt",
     ]
 
 
@@ -164,7 +163,7 @@ def test_a_dry_run_stores_nothing(invoke: Invoke, dsn: str, connection: Connecti
     """The same figures, and a title that says so."""
     (tmp_path / "ticks.csv").write_text(TICKS)
     ended = invoke("import", "--dry-run", "ticks.csv", CANDLEWORKS_DSN=dsn)
-    assert ended.output.splitlines()[0] == "ticks.csv: read, but not stored (--dry-run)"
+    assert ended.output.splitlines()[0] == "ticks.csv: not stored (--dry-run)"
     assert ["stored", "2"] in cells(ended.output)
     assert connection.execute("SELECT 1 FROM stocks_real_time UNION ALL SELECT 1 FROM import_files").fetchall() == []
 
@@ -213,10 +212,10 @@ def test_progress_is_plain_lines_without_a_terminal(
     """None in the first two seconds, then one every two seconds with rows, speed and the time that is left."""
     now = [0.0]
     monkeypatch.setattr("candleworks.clock.monotonic", lambda: now[0])
-    with ImportProgress() as progress:
+    with ProgressDisplay("rows") as progress:
         for second in range(6):
             now[0] = float(second)
-            progress.tell(Progress("ticks.csv", 100_000 * second, second / 10))
+            progress.show("ticks.csv", 100_000 * second, second / 10)
     assert capfd.readouterr().err.splitlines() == [
         "ticks.csv: 200,000 rows, 100,000 rows/s, 20%, about 8 s left",
         "ticks.csv: 400,000 rows, 100,000 rows/s, 40%, about 6 s left",

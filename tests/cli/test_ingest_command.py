@@ -57,7 +57,7 @@ def test_an_interrupt_is_a_normal_end(dsn: str, connection: Connection, tmp_path
     assert "Traceback" not in result.errors
 
 
-STOPS = "SELECT reason LIKE 'candleworks ingest was ended on %', deliberate FROM feed_stops"
+STOPS = "SELECT reason LIKE 'candleworks ingest was stopped on %', deliberate FROM feed_stops"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

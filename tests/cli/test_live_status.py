@@ -9,7 +9,7 @@ from candleworks import clock
 from candleworks.cli.live_status import LiveStatus
 
 START = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
-TOTALS = "1,234 ticks stored, 5 rejected; 67 candles refreshed in a minute"
+TOTALS = "1,234 ticks stored, 5 rejected; 67 candles refreshed in the last minute"
 
 
 class Screen:
@@ -133,6 +133,6 @@ def test_a_database_that_does_not_answer_is_said(screen: Screen) -> None:
     with screen.status:
         screen.lines()
         screen.status.show(None, [])
-        assert screen.lines() == ["The database does not answer."]
+        assert screen.lines() == ["The database is not responding."]
         screen.status.show(None, [])
         assert screen.lines() == []

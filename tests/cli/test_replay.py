@@ -66,7 +66,7 @@ def replay(invoke: Invoke, source: str, dsn: str) -> Replay:
 
 def counts(ended: Ended) -> dict[str, str]:
     """The summary's lines."""
-    return dict(re.findall(r"^(sent|known before|stored|duplicates|rejected) +(.*?) *$", ended.output, re.MULTILINE))
+    return dict(re.findall(r"^(sent|skipped|stored|duplicates|rejected) +(.*?) *$", ended.output, re.MULTILINE))
 
 
 def keep(dsn: str) -> None:
@@ -87,8 +87,8 @@ def test_a_recording_is_lived_again(replay: Replay, recording: Path, connection:
     """Every tick once and in order, with the digits and symbols it was recorded with; candles are there."""
     first = replay(recording, "--speed", "0")
     assert (first.status, first.errors) == (0, "")
-    assert "6 ticks of 4 symbols from " in first.output
-    assert "stamps 2026-03-02 14:59:59 to 2026-03-02 15:00:02 UTC, as recorded" in first.output
+    assert "day.csv: 6 ticks of 4 symbols\n" in first.output
+    assert "times   2026-03-02 14:59:59 to 2026-03-02 15:00:02 UTC, as recorded" in first.output
     assert counts(first) == {"sent": "6 of 6", "stored": "6", "duplicates": "0", "rejected": "0"}
     assert stored(connection) == TICKS
     quoted = "SELECT count(*) FROM stocks_real_time WHERE bid IS NOT NULL OR ask IS NOT NULL"
@@ -102,9 +102,9 @@ def test_repeating_it_adds_nothing(replay: Replay, recording: Path, connection: 
     part = replay(recording, "--speed", "0", "--symbol", "AAPL", "--from", "2026-03-02T15:00:00")
     assert counts(part) == {"sent": "2 of 2", "stored": "2", "duplicates": "0", "rejected": "0"}
     rest = replay(recording, "--speed", "0")
-    assert counts(rest) == {"sent": "4 of 6", "known before": "2", "stored": "4", "duplicates": "0", "rejected": "0"}
+    assert counts(rest) == {"sent": "4 of 6", "skipped": "2", "stored": "4", "duplicates": "0", "rejected": "0"}
     again = replay(recording, "--speed", "0")
-    assert counts(again) == {"sent": "1 of 6", "known before": "5", "stored": "0", "duplicates": "1", "rejected": "0"}
+    assert counts(again) == {"sent": "1 of 6", "skipped": "5", "stored": "0", "duplicates": "1", "rejected": "0"}
     assert stored(connection) == TICKS
     kept = connection.execute("SELECT sent, stored, duplicates FROM candleworks.feed_replays ORDER BY id").fetchall()
     assert kept == [(2, 2, 0), (4, 4, 0), (1, 0, 1)]
@@ -156,13 +156,13 @@ def test_shifted_ticks_end_now(replay: Replay, recording: Path, connection: Conn
     """They never stand among those of an earlier replay; --fresh begins anew."""
     done = replay(recording, "--speed", "0", "--shift-stamps")
     assert counts(done)["stored"] == "6"
-    assert "UTC, moved by " in done.output
+    assert "UTC, shifted by " in done.output
     ages = connection.execute("SELECT max(now() - time) < interval '2 minutes' FROM stocks_real_time").fetchone()
     assert ages == (True,)
     connection.execute("UPDATE stocks_real_time SET time = time + interval '1 hour'")
     mixed = replay(recording, "--speed", "0", "--shift-stamps")
     assert mixed.status == 2
-    assert "Shifted to now the replay would begin at " in mixed.errors
+    assert "The shifted replay would begin at " in mixed.errors
     assert mixed.errors.endswith("): give --fresh, or another --into.\n")
     assert counts(replay(recording, "--speed", "0", "--shift-stamps", "--fresh"))["stored"] == "6"
 
@@ -172,11 +172,11 @@ def test_shifted_ticks_end_now(replay: Replay, recording: Path, connection: Conn
     [
         ((), "A replay needs one source: name a recorded file, or give --from-db.\n"),
         (("day.csv", "--from-db"), "A replay needs one source: name a recorded file, or give --from-db.\n"),
-        (("day.csv", "--feed", "No name"), "--feed 'No name' is no name of a feed, allowed is up to 40 of a-z, 0-9"),
+        (("day.csv", "--feed", "No name"), "--feed 'No name' is not a valid feed name, allowed is up to 40"),
         (("day.csv", "--symbol", "NOPE"), "day.csv holds no such ticks: give a CSV with rows below time,symbol,"),
         (("day.csv", "--speed", "-1"), "--speed -1 is out of range: give 1 for real pace, 0 for as fast as possible"),
         (("none.csv",), "none.csv cannot be read: No such file or directory; give a recorded file\n"),
-        (("--from-db", "--symbol", "NOPE"), "holds no such trades: see `candleworks status` for what it holds.\n"),
+        (("--from-db", "--symbol", "NOPE"), "has no such trades: run `candleworks status` to see what it has.\n"),
     ],
 )
 def test_what_cannot_be_replayed_is_one_line(
@@ -215,7 +215,7 @@ def test_by_default_it_goes_into_a_directory_of_its_own(invoke: Invoke, recordin
     home = tmp_path / "home" / "replay"
     assert done.status == 0
     assert done.errors.startswith("Applied ")
-    assert f"watch it by: CANDLEWORKS_HOME={home} candleworks serve --port 8051" in done.output
+    assert f"chart   CANDLEWORKS_HOME={home} candleworks serve --port 8051" in done.output
     assert not (tmp_path / "home" / "postgres").exists()
     with EmbeddedServer(home).use() as dsn, connect(dsn) as connection:
         assert stored(connection) == TICKS

@@ -125,7 +125,7 @@ def test_reading_a_fresh_home_makes_no_database(invoke: Invoke, tmp_path: Path) 
     for command in (*READERS, "check", "candles refresh", "serve", "maintain"):
         assert invoke(*command.split()) == (1, "", refusal), command
     dry = invoke("migrate", "--dry-run")
-    assert dry == (0, f"There is no database in {tmp_path / 'home'} yet: migrate would make one there.\n", "")
+    assert dry == (0, f"There is no database in {tmp_path / 'home'} yet: `candleworks migrate` would create one.\n", "")
     assert not (tmp_path / "home").exists()
 
 
@@ -154,8 +154,8 @@ def test_a_dry_run_tells_and_changes_nothing(invoke: Invoke, old_tables: Connect
     lines = ended.output.splitlines()
     assert lines[0] == "would apply common/0001_schema"
     assert lines[-2:] == [
-        "would adopt 1 row of stocks_real_time and keep the old table as stocks_real_time_before_candleworks",
-        f"nothing was changed in {describe(empty_dsn)}",
+        "would adopt 1 row of stocks_real_time and rename it to stocks_real_time_before_candleworks",
+        f"Nothing was changed in {describe(empty_dsn)}.",
     ]
     assert old_tables.execute(RELATIONS).fetchall() == before
     pending = [line.removeprefix("would apply ") for line in lines[:-2]]

@@ -88,7 +88,7 @@ def test_each_feed_has_a_connection_of_its_own(dsn: str, connection: Connection,
         )
         with ingesting(tmp_path, dsn, TWELVEDATA_API_KEY="s3cret") as running:
             sentence = f"Feed stocks: {refusing.feed_url} rejected the API key (HTTP 401): correct TWELVEDATA_API_KEY."
-            until(lambda: running.says(f"ERROR {sentence} The other feeds go on."))
+            until(lambda: running.says(f"ERROR {sentence} The other feeds keep streaming."))
             before = count(connection)
             until(lambda: count(connection) > before + 50)
             assert running.stop() == 1
@@ -140,7 +140,7 @@ def test_a_hangup_signal_reads_the_configuration_again(
             until(lambda: first.received and second.received)
             (tmp_path / "candleworks.yaml").write_text("feeds: [{symbols: 7}]")
             running.process.send_signal(signal.SIGHUP)
-            until(lambda: running.says("feeds.0.symbols is 7, expected a list. Everything goes on as it was."))
+            until(lambda: running.says("is 7, expected a list. The previous configuration stays in use."))
             configure(tmp_path, stocks)
             running.process.send_signal(signal.SIGHUP)
             until(lambda: running.says("'coins' in the configuration: choose one of stocks. The feed keeps its"))

@@ -82,7 +82,7 @@ def test_people_see_it_as_tables(invoke: Invoke, dsn: str) -> None:
         "gaps open 0 1",
         "gaps unfilled 1 0",
         "refused symbols 0 1",
-        "waiting - 12",
+        "queued - 12",
     ):
         assert line in lines
     symbols = [line for line in lines if line.startswith(("AAPL", "BTC/USD"))]

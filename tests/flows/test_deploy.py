@@ -25,10 +25,9 @@ from prefect.settings import get_current_settings
 from prefect.states import Running
 
 from flows.support import deploy as deploying
-from flows.support import removal
 from flows.support.automations import EVENTS, automate
 from flows.support.deploy import FILE, deploy
-from flows.support.offline_workers import remove_offline_workers, worker_name
+from flows.support.worker import remove_offline_workers, worker_name
 
 ROOT = Path(__file__).parents[2]
 REFRESH, GAPS, CHECK = (
@@ -173,7 +172,7 @@ def test_a_feed_that_was_renamed_leaves_no_deployment(
     stage: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its run is asked to end in order; what a person deployed stays."""
-    monkeypatch.setattr(removal, "END_SECONDS", 0)  # nobody is there to end it
+    monkeypatch.setattr(deploying, "END_SECONDS", 0)  # nobody is there to end it
     old = stage[f"{STREAM}one"]
     run = stage.client.create_flow_run_from_deployment(old.id)
     stage.client.set_flow_run_state(run.id, Running(), force=True)

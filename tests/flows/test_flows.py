@@ -30,11 +30,11 @@ from flows.import_ticks import import_ticks
 from flows.maintain_storage import maintain_storage
 from flows.refresh_candles import refresh_candles
 from flows.stream_ticks import stream_ticks
-from flows.support import events
-from flows.support.names import REFUSED
-from flows.support.reports import Progress, table
+from flows.support import artifacts as shown_in_prefect
+from flows.support.artifacts import ProgressArtifact, emit, emit_repairs, table
 from flows.support.results import fill_sentence
-from flows.support.streaming import Refusal, refusal
+from flows.support.run_states import REFUSED
+from flows.support.stream_run import Refusal, refusal
 
 TICKS = "time,symbol,price,day_volume\n2026-01-05 15:00:00+00,AAPL,10,100\n2026-01-05 15:00:30+00,AAPL,11,200\n"
 MISSING = "nothere.csv does not exist: check the path."
@@ -78,9 +78,9 @@ def test_an_import_says_what_it_stored(here: Path, connection: Connection) -> No
 
     assert done("ticks.csv", dry_run=True) == ("COMPLETED", "DryRun", "ticks.csv: 2 of 2 rows would be stored")
     assert done("ticks.csv") == ("COMPLETED", "Completed", "ticks.csv: 2 of 2 rows stored")
-    known = "ticks.csv: imported before as ticks.csv; nothing was stored (again imports it once more)"
+    known = "ticks.csv: imported before as ticks.csv; nothing was stored (set `again` to import it again)"
     assert done("ticks.csv") == ("COMPLETED", "NothingNew", known)
-    again = ("COMPLETED", "NothingNew", "ticks.csv: 0 of 2 rows stored, 2 stored before")
+    again = ("COMPLETED", "NothingNew", "ticks.csv: 0 of 2 rows stored, 2 duplicates")
     assert done("ticks.csv", again=True) == again
     assert done("partly.csv")[:2] == ("COMPLETED", "PartlyRejected")
     kind, name, message = done("local.csv")
@@ -107,12 +107,12 @@ def test_an_import_says_what_it_stored(here: Path, connection: Connection) -> No
 @pytest.mark.usefixtures("harness", "here")
 def test_long_runs_show_what_they_are_doing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Checks and maintenance tell how far they are; short runs leave nothing behind."""
-    monkeypatch.setattr("flows.support.reports.UPDATE_SECONDS", 60)
+    monkeypatch.setattr("flows.support.artifacts.UPDATE_SECONDS", 60)
     check_quality(suite="system", return_state=True)
     maintain_storage(return_state=True)
     keys = ("check-quality-progress", "maintain-storage-progress")
     assert [artifacts(key) for key in keys] == [[], []]
-    monkeypatch.setattr("flows.support.reports.UPDATE_SECONDS", 0)
+    monkeypatch.setattr("flows.support.artifacts.UPDATE_SECONDS", 0)
     check_quality(suite="system", return_state=True)
     maintain_storage(return_state=True)
     for key in keys:
@@ -132,11 +132,11 @@ def test_an_import_is_taken_back_from_the_form(here: Path, connection: Connectio
     state = import_ticks(["ticks.csv"], undo=True, dry_run=True, return_state=True)
     assert (state.name, state.message) == ("DryRun", "ticks.csv: would be taken back, 2 ticks removed")
     state = import_ticks(["ticks.csv"], undo=True, return_state=True)
-    assert (state.name, state.message) == ("TakenBack", "ticks.csv: taken back, 2 ticks removed")
+    assert (state.name, state.message) == ("Undone", "ticks.csv: taken back, 2 ticks removed")
     state = import_ticks(["ticks.csv", "nothere.csv"], undo=True, return_state=True)
     assert (state.name, state.message) == (
         "Failed",
-        "2 of 2 files were not taken back: ticks.csv was taken back already: there is nothing left of its import.",
+        "2 of 2 files could not be undone: ticks.csv was taken back already: there is nothing left of its import.",
     )
     assert connection.execute("SELECT count(*) FROM stocks_real_time").fetchone() == (0,)
 
@@ -180,17 +180,17 @@ def test_an_audit_shows_progress_and_differences(here: Path, settings: Settings,
 def test_maintenance_shows_what_it_did() -> None:
     """On an empty database nothing."""
     state = maintain_storage(return_state=True)
-    assert (state.name, state.message) == ("Completed", "Nothing is old enough to be dropped or compressed")
+    assert (state.name, state.message) == ("Completed", "Nothing to drop or compress")
     assert json.loads(artifacts("maintain-storage")[-1].data) == []
 
 
 def test_a_notice_becomes_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a stable name, and a resource that automations can match."""
     emitted: list[Event] = []
-    monkeypatch.setattr(events, "emit_event", lambda **parts: emitted.append(parts))  # type: ignore[arg-type]
-    events.tell(Notice("feed.gap-opened", "stocks/AAPL", {"reason": "dropped"}))
-    events.tell_repairs(0, 3)
-    events.tell_repairs(2, 3)
+    monkeypatch.setattr(shown_in_prefect, "emit_event", lambda **parts: emitted.append(parts))  # type: ignore[arg-type]
+    emit(Notice("feed.gap-opened", "stocks/AAPL", {"reason": "dropped"}))
+    emit_repairs(0, 3)
+    emit_repairs(2, 3)
     resource = {"prefect.resource.id": "candleworks.feed.stocks/AAPL", "prefect.resource.name": "stocks/AAPL"}
     assert emitted == [
         {"event": "candleworks.feed.gap-opened", "resource": resource, "payload": {"reason": "dropped"}},
@@ -237,11 +237,11 @@ def test_artifacts_are_not_worth_a_failed_run(
     def away(*_: object, **__: object) -> None:
         raise httpx.ConnectError("refused")
 
-    monkeypatch.setattr("flows.support.reports.create_table_artifact", away)
-    monkeypatch.setattr("flows.support.reports.create_progress_artifact", away)
+    monkeypatch.setattr("flows.support.artifacts.create_table_artifact", away)
+    monkeypatch.setattr("flows.support.artifacts.create_progress_artifact", away)
     table("a-table", [{"a": 1}], "Rows")
-    Progress("progress", "done")(1, 2)
-    assert [record.getMessage() for record in caplog.records] == ["Prefect did not take an artifact: refused"] * 2
+    ProgressArtifact("progress", "done")(1, 2)
+    assert [record.getMessage() for record in caplog.records] == ["An artifact could not be saved: refused"] * 2
 
 
 @only_postgres
@@ -290,4 +290,4 @@ def test_gaps_that_were_filled_are_told_from_those_that_were_not() -> None:
     outcomes: list[Any] = ["filled", "filled", "empty", "failed"]
     report = FillReport([GapFill(gap, "AAPL", each, 1, None) for each in outcomes], credits=3)
     assert fill_sentence(report) == "2 of 4 gaps filled (3 API credits), 1 without trades at the vendor, 1 failed"
-    assert fill_sentence(FillReport()) == "No gap is to be filled"
+    assert fill_sentence(FillReport()) == "No gaps to fill"

@@ -13,7 +13,7 @@ from prefect.utilities.schema_tools.validation import ValidationError, validate
 
 from candleworks.settings import load_settings
 from flows.support.deploy import rendered
-from flows.support.names import IN_WORKER_TAG, STREAM_FLOW
+from flows.support.run_labels import IN_WORKER_TAG, STREAM_FLOW
 
 CONTENT: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "prefect.yaml").read_text())
 DEPLOYMENTS = {each["name"]: each for each in CONTENT["deployments"]}
@@ -115,7 +115,7 @@ def test_every_configured_feed_gets_a_stream(tmp_path: Path) -> None:
         ("stream-ticks-stocks", {"feed": "stocks"}),
         ("stream-ticks-own", {"feed": "twelvedata"}),
     ]
-    assert streams[0]["description"] == "Streams the feed stocks for as long as nobody cancels it."
+    assert streams[0]["description"] == "Streams the feed stocks until its run is cancelled."
     assert streams[1]["tags"] == ["mine"]
     assert {each["work_pool"]["name"] for each in found} == {"elsewhere"}
     assert streams[0]["work_pool"]["work_queue_name"] == "default"

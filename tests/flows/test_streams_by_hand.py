@@ -118,7 +118,7 @@ class Hand:
         known = f"flow run '{streaming.name}' (process {streaming.pid}, since "
         message = refused.message or ""
         assert message.startswith(f"Feed {self.feed} is already being streamed by {known}")
-        assert message.endswith(f"cancel that first, at {self.prefect.address}/runs/flow-run/{streaming.id}")
+        assert message.endswith(f"cancel that run first, at {self.prefect.address}/runs/flow-run/{streaming.id}")
         self.settles("refused", 1)
 
     def settles(self, action: str, expected: int) -> None:

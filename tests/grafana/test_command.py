@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,18 +59,24 @@ def running(dsn: str, home: Path, tmp_path: Path) -> Iterator[subprocess.Popen[s
     process.communicate()
 
 
+def told(directory: Path, starting: subprocess.Popen[str]) -> dict[str, Any]:
+    """What the program was given, as soon as it runs; `starting` is the process that starts it."""
+    file = directory / "told.json"
+    deadline = time.monotonic() + SECONDS
+    while not file.exists():
+        assert starting.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    found: dict[str, Any] = json.loads(file.read_text())
+    return found
+
+
 @pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
 def test_grafana_is_told_everything_and_stopped_with_us(
     running: subprocess.Popen[str], dsn: str, home: Path, tmp_path: Path
 ) -> None:
     """Database, dashboards, loopback and a password of its own; nothing stays behind, and everybody may look."""
-    told = tmp_path / "told.json"
-    deadline = time.monotonic() + SECONDS
-    while not told.exists():
-        assert running.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    seen = json.loads(told.read_text())
+    seen = told(tmp_path, running)
     assert seen["arguments"] == ["server", "--homepath", str(home)]
     given = seen["environment"]
     socket = dict(part.split("=", 1) for part in dsn.split())["host"]
@@ -114,7 +121,7 @@ def test_a_wrong_home_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as refused:
         find_grafana(load_settings({"CANDLEWORKS_GRAFANA_HOME": str(tmp_path)}))
     assert str(refused.value) == (
-        f"CANDLEWORKS_GRAFANA_HOME is {tmp_path}, which has no bin/grafana: name the directory that Grafana was"
+        f"CANDLEWORKS_GRAFANA_HOME is {tmp_path}, which has no bin/grafana: set it to the directory that Grafana was"
         " unpacked into, or unset it."
     )
 
@@ -140,12 +147,13 @@ def test_up_shows_where_an_installed_grafana_is(dsn: str, home: Path, tmp_path: 
         "CANDLEWORKS_GRAFANA_HOME": str(home), "CANDLEWORKS_GRAFANA_PORT": "3457",
         "CANDLEWORKS_WEB_PORT": str(free_port()),
     }  # fmt: skip
-    command = [sys.executable, "-m", "candleworks", "up", "--no-prefect", "--duration"]
-    result = subprocess.run(
-        [*command, "6"], env=environment, capture_output=True, text=True, check=True, timeout=SECONDS
-    )
-    assert "Grafana     http://127.0.0.1:3457/" in result.stdout
-    seen = json.loads((tmp_path / "told.json").read_text())
+    command = [sys.executable, "-m", "candleworks", "up", "--no-prefect"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as up:
+        seen = told(tmp_path, up)
+        up.send_signal(signal.SIGTERM)
+        output, _ = up.communicate(timeout=SECONDS)
+    assert up.returncode == 0
+    assert "Grafana     http://127.0.0.1:3457/" in output
     with pytest.raises(ProcessLookupError):
         os.kill(seen["pid"], 0)
 

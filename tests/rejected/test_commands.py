@@ -1,4 +1,4 @@
-"""`rejected list`, `show` and `replay`."""
+"""`rejected list`, `show` and `retry`."""
 
 import json
 
@@ -42,19 +42,19 @@ def test_refused_ticks_are_listed(invoke: Invoke, dsn: str, refused: Connection)
     text = invoke("rejected", "list", CANDLEWORKS_DSN=dsn).output
     assert "price -1.0 is negative" in text
     assert "[/bold] hello" in text
-    assert text.endswith("refused and not stored: 1 of /data/old.csv, 2 of twelvedata\n")
+    assert text.endswith("rejected and not stored: 1 of /data/old.csv, 2 of twelvedata\n")
 
 
-def test_a_refused_tick_is_shown_and_replayed(invoke: Invoke, dsn: str, refused: Connection) -> None:
+def test_a_refused_tick_is_shown_and_retried(invoke: Invoke, dsn: str, refused: Connection) -> None:
     """Corrected, it is stored, its candles follow, and it leaves the list."""
-    done = invoke("rejected", "replay", "1", "--set", "price=2.5", CANDLEWORKS_DSN=dsn)
+    done = invoke("rejected", "retry", "1", "--set", "price=2.5", CANDLEWORKS_DSN=dsn)
     assert done == (0, "1 stored\n", "")
     assert refused.execute("SELECT close, ticks FROM candles_1m").fetchall() == [(2.5, 1)]
     shown = invoke("rejected", "show", "1", CANDLEWORKS_DSN=dsn).output
     assert '"price":-1}' in shown
     assert "outcome      stored\n" in shown
     assert '"price":2.5}' in shown
-    assert invoke("rejected", "replay", "1", CANDLEWORKS_DSN=dsn) == (0, "1 resolved before\n", "")
+    assert invoke("rejected", "retry", "1", CANDLEWORKS_DSN=dsn) == (0, "1 resolved before\n", "")
     found = json.loads(invoke("rejected", "list", "--json", "--feed", "twelvedata", CANDLEWORKS_DSN=dsn).output)
     assert [tick["id"] for tick in found] == [2]
 
@@ -62,7 +62,7 @@ def test_a_refused_tick_is_shown_and_replayed(invoke: Invoke, dsn: str, refused:
 def test_what_is_refused_again_is_told(invoke: Invoke, dsn: str, refused: Connection) -> None:  # noqa: ARG001
     """With its number and reason, and status 1; the others are stored."""
     options = ("--feed", "twelvedata", "--set", "price=3")
-    done = invoke("rejected", "replay", *options, "--set", "symbol=AAPL", CANDLEWORKS_DSN=dsn)
+    done = invoke("rejected", "retry", *options, "--set", "symbol=AAPL", CANDLEWORKS_DSN=dsn)
     assert (done.status, done.output) == (1, "1 stored, 1 rejected again\n")
     assert done.errors == "2: timestamp is missing\n"
 
@@ -70,10 +70,10 @@ def test_what_is_refused_again_is_told(invoke: Invoke, dsn: str, refused: Connec
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ((), "Which refused ticks? Give numbers, or --feed, --reason or --since."),
+        ((), "No ticks were chosen: give numbers, or --feed, --reason or --since."),
         (("9",), "There is no rejected tick 9: choose one of `candleworks rejected list`."),
         (("1", "--set", "price"), "'price' sets nothing: write a field and its value, such as price=12.5."),
-        (("1", "2", "--payload", "x"), "--payload stands for one refused tick: give its number."),
+        (("1", "2", "--payload", "x"), "--payload applies to a single rejected tick: give its number."),
     ],
 )
 def test_mistakes_are_explained(
@@ -84,4 +84,4 @@ def test_mistakes_are_explained(
     sentence: str,
 ) -> None:
     """In one line, with status 2."""
-    assert invoke("rejected", "replay", *arguments, CANDLEWORKS_DSN=dsn) == (2, "", f"{sentence}\n")
+    assert invoke("rejected", "retry", *arguments, CANDLEWORKS_DSN=dsn) == (2, "", f"{sentence}\n")

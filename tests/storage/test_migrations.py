@@ -192,8 +192,8 @@ def test_a_database_of_an_earlier_baseline_is_refused(dsn: str, connection: Conn
     with pytest.raises(TerminalError) as caught:
         migrate(dsn, load_settings({}))
     assert str(caught.value) == (
-        f"Database {describe(connection.info.dsn)} was made by an earlier candleworks, whose schema this one cannot"
-        " upgrade: save its ticks with `candleworks export` of that version, and import them into a new database."
+        f"Database {describe(connection.info.dsn)} was migrated by an earlier version of candleworks, which cannot be"
+        " upgraded: export its ticks with that version's `candleworks export`, and import them into a new database."
     )
 
 

@@ -112,7 +112,7 @@ def test_a_long_reader_neither_waits_nor_makes_writers_wait(
     assert drop_ticks(ticks, "stocks_real_time", two_weeks_ago()) >= 2
     refresh(ticks)
     assert audit(ticks, None, None).differences == []
-    assert ticks.execute("SHOW lock_timeout").fetchone() == ("0",)
+    assert ticks.execute("SHOW lock_timeout").fetchone() == ("5min",)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -6,10 +6,10 @@ import pytest
 
 from candleworks.database.engine import Engine
 from candleworks.runtime.prefect import (
-    forget_feeds,
+    clear_feed_status,
+    failed_feeds,
     prefect_environment,
     prefect_server,
-    refused_feeds,
     status_file,
     stopped_feeds,
 )
@@ -40,7 +40,7 @@ def test_a_server_without_pg_trgm_is_not_for_prefect(settings: Settings, tmp_pat
 
 def test_what_the_worker_says_of_feeds_is_shown(at_home: Settings) -> None:
     """Those that are streamed need no words; nothing is known before the worker has looked."""
-    assert (stopped_feeds(at_home), refused_feeds(at_home)) == ({}, {})
+    assert (stopped_feeds(at_home), failed_feeds(at_home)) == ({}, {})
     status_file(at_home).parent.mkdir()
     status_file(at_home).write_text(
         '{"a": {"state": "Running", "message": null, "note": null},'
@@ -48,6 +48,6 @@ def test_what_the_worker_says_of_feeds_is_shown(at_home: Settings) -> None:
         ' "c": {"state": "Refused", "message": "m", "note": "The key is wrong."}}'
     )
     assert stopped_feeds(at_home) == {"b": "cancelled in Prefect", "c": "The key is wrong."}
-    assert refused_feeds(at_home) == {"c": "The key is wrong."}
-    forget_feeds(at_home)
+    assert failed_feeds(at_home) == {"c": "The key is wrong."}
+    clear_feed_status(at_home)
     assert stopped_feeds(at_home) == {}

@@ -8,7 +8,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, StateType
 from prefect.states import AwaitingRetry, Cancelled, Cancelling, Pending, Running, Scheduled
 
-from flows.support.cancellation import RunGuard
+from flows.support.cancellation import CancellationMonitor
 
 START = [Scheduled(), Pending()]
 
@@ -19,18 +19,18 @@ def nothing() -> None:
 
 
 async def reason_after(states: list[State]) -> str | None:
-    """What a guard says, which begins when a run has gone through these states; None when the run goes on."""
+    """What a monitor says, which starts when a run has gone through these states; None when the run continues."""
     stop = asyncio.Event()
     async with get_client() as client:
         run = await client.create_flow_run(nothing)
         for state in states:
             await client.set_flow_run_state(run.id, state, force=True)
-        guard = RunGuard(run.id, stop)
-        watching = asyncio.create_task(guard.watch())
+        monitor = CancellationMonitor(run.id, stop)
+        watching = asyncio.create_task(monitor.watch())
         try:
             async with asyncio.timeout(3):
                 await stop.wait()
-            return (await guard.why()).reason
+            return (await monitor.why()).reason
         except TimeoutError:
             return None
         finally:

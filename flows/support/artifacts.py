@@ -1,4 +1,7 @@
-"""Artifacts: what a run shows of its progress and its result. None of them is worth a failed run."""
+"""What a run shows in Prefect besides its state: progress, tables, Markdown, and events.
+
+A run does not fail when Prefect cannot take them.
+"""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -12,20 +15,23 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
+from prefect.events import emit_event
 from prefect.exceptions import PrefectException
 
 from candleworks import clock
+from candleworks.model.notices import Notice
 
 SHOWN_ROWS = 200
 UPDATE_SECONDS = 2
+EVENT_PREFIX = "candleworks."
 
 log = logging.getLogger(__name__)
 
 
-class Progress:
-    """Call it with how much is done of how much, and what that is about; Prefect sees it every two seconds.
+class ProgressArtifact:
+    """Call it with how much is done, of how much, and of what; the artifact is updated every two seconds.
 
-    With `long_only` nothing is shown of a run that is over within the first two.
+    With `long_only` a run of less than two seconds gets none.
     """
 
     def __init__(self, key: str, description: str, *, long_only: bool = False) -> None:
@@ -40,7 +46,7 @@ class Progress:
             return
         self._next_at = clock.monotonic() + UPDATE_SECONDS
         percent = 100.0 * done / total if total else 100.0
-        _unless_away(lambda: self._save(percent, f"{self._description}: {done:,} of {total:,} {about}".rstrip()))
+        _if_available(lambda: self._save(percent, f"{self._description}: {done:,} of {total:,} {about}".rstrip()))
 
     def _save(self, percent: float, text: str) -> None:
         if self._id is None:
@@ -51,18 +57,36 @@ class Progress:
 
 
 def table(key: str, rows: Sequence[dict[str, Any]], title: str) -> None:
-    """Show the rows, under a title that says what they are and how many."""
+    """Create a table artifact; the title says what the rows are and how many."""
     left = f"\n\nand {len(rows) - SHOWN_ROWS:,} more" if len(rows) > SHOWN_ROWS else ""
     shown = list(rows[:SHOWN_ROWS])
-    _unless_away(lambda: create_table_artifact(shown, key=key, description=f"# {title}{left}"))
+    _if_available(lambda: create_table_artifact(shown, key=key, description=f"# {title}{left}"))
 
 
 def markdown(key: str, text: str, title: str) -> None:
-    _unless_away(lambda: create_markdown_artifact(text, key=key, description=title))
+    _if_available(lambda: create_markdown_artifact(text, key=key, description=title))
 
 
-def _unless_away(action: Callable[[], object]) -> None:
+def _if_available(action: Callable[[], object]) -> None:
     try:
         action()
     except (httpx.HTTPError, PrefectException) as error:
-        log.warning("Prefect did not take an artifact: %s", error)
+        log.warning("An artifact could not be saved: %s", error)
+
+
+def emit(notice: Notice) -> None:
+    """Emit the notice as a Prefect event (docs/reference/events.md); never blocks, even without a server."""
+    kind = notice.name.partition(".")[0]
+    emit_event(
+        event=EVENT_PREFIX + notice.name,
+        resource={
+            "prefect.resource.id": f"{EVENT_PREFIX}{kind}.{notice.subject}",
+            "prefect.resource.name": notice.subject,
+        },
+        payload=dict(notice.facts),
+    )
+
+
+def emit_repairs(repaired: int, found: int) -> None:
+    if repaired:
+        emit(Notice("candles.repaired", "audit", {"repaired": repaired, "differences": found}))

@@ -8,9 +8,9 @@ from typing import Self
 import pytest
 
 from candleworks.feed.background import SettingsUpdates
+from candleworks.runtime import streaming
+from candleworks.runtime.streaming import follow_configuration
 from candleworks.settings import Settings, load_settings
-from flows.support import configuration
-from flows.support.configuration import follow_configuration
 
 PATIENCE_SECONDS = 10
 
@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 10
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The configuration of the feed that is streamed."""
-    monkeypatch.setattr(configuration, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(streaming, "POLL_SECONDS", 0.02)
     monkeypatch.delenv("CANDLEWORKS_CONFIG", raising=False)
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "candleworks.yaml"
@@ -52,8 +52,8 @@ class Following:
     async def next(self) -> list[str]:
         return symbols(await asyncio.wait_for(self.updates.get(), PATIENCE_SECONDS))
 
-    async def looks(self, count: int) -> None:
-        await asyncio.sleep(count * configuration.LOOK_SECONDS)
+    async def polls(self, count: int) -> None:
+        await asyncio.sleep(count * streaming.POLL_SECONDS)
 
 
 def test_a_changed_configuration_is_handed_on_once(file: Path) -> None:
@@ -61,13 +61,13 @@ def test_a_changed_configuration_is_handed_on_once(file: Path) -> None:
 
     async def run() -> None:
         async with Following() as following:
-            await following.looks(5)
+            await following.polls(5)
             write(file, "AAPL")
-            await following.looks(5)
+            await following.polls(5)
             assert following.updates.empty()
             write(file, "AAPL", "MSFT")
             assert await following.next() == ["AAPL", "MSFT"]
-            await following.looks(5)
+            await following.polls(5)
             assert following.updates.empty()
             write(file, "AAPL")
             assert await following.next() == ["AAPL"]
@@ -84,7 +84,7 @@ def test_a_wrong_configuration_is_told_once_and_changes_nothing(file: Path, capl
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while not caplog.messages:  # noqa: ASYNC110 - nobody tells
                     await asyncio.sleep(0.01)
-            await following.looks(5)
+            await following.polls(5)
             assert following.updates.empty()
             write(file, "MSFT")
             assert await following.next() == ["MSFT"]
@@ -92,7 +92,7 @@ def test_a_wrong_configuration_is_told_once_and_changes_nothing(file: Path, capl
     with caplog.at_level(logging.ERROR, "candleworks.flows"):
         asyncio.run(run())
     [message] = caplog.messages
-    assert message.endswith(" Everything goes on as it was.")
+    assert message.endswith(" The previous configuration stays in use.")
 
 
 @pytest.mark.usefixtures("file")
@@ -107,7 +107,7 @@ def test_what_is_being_written_waits_until_it_rests(monkeypatch: pytest.MonkeyPa
         last.append(next(versions, last[-1] if last else ""))
         return last[-1]
 
-    monkeypatch.setattr(configuration, "_read", read)
+    monkeypatch.setattr(streaming, "load_settings", read)
 
     async def run() -> int:
         async with Following() as following:

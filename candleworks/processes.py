@@ -1,0 +1,250 @@
+"""Processes: signals that stop them, child processes that are restarted, and ending others within a deadline."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from candleworks import clock
+from candleworks.errors import UsageError
+
+STOP_WITH_STDIN = "CANDLEWORKS_STOP_WITH_STDIN"
+MAX_LOG_BYTES = 10_000_000
+MAX_BACKOFF_SECONDS = 30
+HEALTHY_SECONDS = 60  # a child that ran for this long is restarted without back-off
+POLL_SECONDS = 0.05
+
+
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """Return SIGINT, SIGTERM and SIGHUP (the terminal was closed), the last one unless `nohup` made it ignored."""
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return (signal.SIGINT, signal.SIGTERM, *(() if ignored else (signal.SIGHUP,)))
+
+
+def on_stop_signal(callback: Callable[[], object]) -> None:
+    """Call `callback` at each stop signal; only in the main thread, inside the running event loop."""
+    loop = asyncio.get_running_loop()
+    for number in stop_signals():
+        loop.add_signal_handler(number, callback)
+
+
+def stop_event(duration_seconds: float | None = None) -> asyncio.Event:
+    """Return an event that a stop signal or the end of the duration sets; call it inside the running loop."""
+    stop = asyncio.Event()
+    on_stop_signal(stop.set)
+    if duration_seconds is not None:
+        asyncio.get_running_loop().call_later(duration_seconds, stop.set)
+    return stop
+
+
+async def stopped_within(stop: asyncio.Event, seconds: float) -> bool:
+    """Wait until `stop` is set, but no longer than `seconds`; return whether it is set."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
+    return stop.is_set()
+
+
+def stop_with_parent() -> None:
+    """In a child process of ours: treat the end of standard input as a SIGTERM."""
+    if STOP_WITH_STDIN not in os.environ:
+        return
+
+    def watch() -> None:
+        while os.read(0, 1024):  # sys.stdin's lock, held by a waiting thread, would abort the interpreter's shutdown
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent watch", daemon=True).start()
+
+
+@contextlib.contextmanager
+def single_instance(lock: Path, refusal: str) -> Iterator[None]:
+    """Hold a lock file; UsageError with `refusal`, its {pid} filled in, when another process holds it."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise UsageError(refusal.replace("{pid}", file.read().strip())) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, poll_seconds: float = POLL_SECONDS) -> bool:
+    """Block until the condition holds, at most so many seconds; return whether it does."""
+    deadline = clock.monotonic() + seconds
+    while not condition():
+        if clock.monotonic() > deadline:
+            return False
+        time.sleep(poll_seconds)
+    return True
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether the process runs; a zombie does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def find_process(pid: int) -> psutil.Process | None:
+    """Return the process with this number if it is alive."""
+    try:
+        process = psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return None
+    return process if is_alive(process) else None
+
+
+def end_processes(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Terminate the processes and kill those that are alive after so many seconds; return the killed ones.
+
+    None of them is waited for as a child, so that whoever started it still gets its exit status.
+    """
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    wait_until(lambda: not any(map(is_alive, processes)), seconds)
+    left = [process for process in processes if is_alive(process)]
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    return left
+
+
+def python_module(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs a module with this interpreter."""
+    return [sys.executable, "-m", module, *arguments]
+
+
+@dataclass
+class Child:
+    """A child process: started, restarted with back-off when it exits, stopped within a deadline.
+
+    Its standard input is a pipe of ours, so that stop_with_parent() notices our end even when we are killed.
+    `environment` is added to ours; None removes a variable. Output is appended to `log`, or is ours where it is None.
+    `terminal_exit` says that an exit status above 0 means that it cannot run until a person changes something.
+    `restarts` counts those since it last ran for HEALTHY_SECONDS.
+    """
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str | None] = field(default_factory=dict)
+    log: Path | None = None
+    needs_database: bool = True
+    terminal_exit: bool = False
+    restarts: int = 0
+    ending: str = ""
+    _process: subprocess.Popen[bytes] | None = None
+    _started_at: float = 0.0
+    _start_at: float | None = None
+
+    def start(self) -> None:
+        self._started_at, self._start_at = clock.monotonic(), None
+        environment = {**os.environ, **self.environment, STOP_WITH_STDIN: "1"}
+        with _open_log(self.log) if self.log else contextlib.nullcontext() as log:
+            self._process = subprocess.Popen(
+                self.command,
+                env={name: value for name, value in environment.items() if value is not None},
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT if log else None,
+                start_new_session=True,  # a Ctrl-C in the terminal reaches us alone; we pass it on
+            )
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it exited for good: it is not restarted."""
+        status = self._process.poll() if self._process else None
+        return self.terminal_exit and status is not None and status > 0
+
+    @property
+    def note(self) -> str | None:
+        """What a person should know: that it has stopped, or keeps exiting; None while it runs normally."""
+        if self.failed:
+            return f"{self.name} has stopped: {self.last_line}"
+        if self._start_at is not None:
+            return f"{self.name} {self.ending} and will be restarted (log: {self.log})"
+        if self.restarts > 1 and clock.monotonic() - self._started_at < HEALTHY_SECONDS:
+            return f"{self.name} {self.ending} and has been restarted {self.restarts} times in a row (log: {self.log})"
+        return None
+
+    def restart_if_ended(self) -> bool:
+        """Restart it when it has exited, with back-off while it keeps exiting; return whether that happened now."""
+        status = self._process.poll() if self._process else None
+        if status is None or self.failed:
+            return False
+        if self._start_at is None:
+            self._start_at = clock.monotonic() + self._backoff_seconds()
+            self.ending = self._ending(status)
+        if clock.monotonic() < self._start_at:
+            return False
+        self.restarts += 1
+        self.start()
+        return True
+
+    def _ending(self, status: int) -> str:
+        if status > 0:
+            return f"exited with status {status} ({self.last_line})"
+        return f"was killed by signal {-status}" if status else "exited"
+
+    def _backoff_seconds(self) -> float:
+        if clock.monotonic() - self._started_at >= HEALTHY_SECONDS:
+            self.restarts = 0
+        return min(MAX_BACKOFF_SECONDS, 2 ** (self.restarts - 1)) if self.restarts else 0
+
+    def terminate(self) -> None:
+        if self._process and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        """Wait until it has exited and return its exit status; after so many seconds it is killed."""
+        if self._process is None:
+            return None
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+    @property
+    def last_line(self) -> str:
+        """The last line of its log."""
+        lines = self.log.read_text(errors="replace").strip().splitlines() if self.log and self.log.exists() else []
+        return lines[-1] if lines else "its log is empty"
+
+
+def stop_all(children: Sequence[Child], seconds: float) -> None:
+    """Terminate all children at the same time; those that are alive after so many seconds are killed."""
+    deadline = clock.monotonic() + seconds
+    for child in children:
+        child.terminate()
+    for child in children:
+        child.wait(max(0.0, deadline - clock.monotonic()))
+
+
+def _open_log(path: Path) -> IO[bytes]:
+    """Open a log to append to; one that has grown too large is renamed to .log.1 first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
+        path.replace(path.with_suffix(".log.1"))
+    return path.open("ab")

@@ -1,0 +1,103 @@
+"""Streaming several feeds in one process, and reloading the configuration while they run."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+from candleworks.errors import CandleworksError, ConfigurationError
+from candleworks.feed.background import SettingsUpdates
+from candleworks.feed.service import ingest
+from candleworks.model.gaps import Stop
+from candleworks.processes import STOP_WITH_STDIN, stop_event, stopped_within
+from candleworks.settings import Feed, Settings, load_settings
+
+POLL_SECONDS = 5
+
+log = logging.getLogger(__name__)
+
+
+async def stream_feeds(
+    settings: Settings,
+    feeds: Sequence[Feed],
+    dsn: str,
+    duration_seconds: float | None,
+    prepare_later: Callable[[], object] | None,
+) -> None:
+    """Stream every feed until a stop signal or the end of the duration; SIGHUP reloads the configuration.
+
+    A feed that fails for good leaves the others running; its error is raised at the end.
+    """
+    stop = stop_event(duration_seconds)
+    updates = {feed.name: SettingsUpdates() for feed in feeds}
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, updates)
+    streams = [
+        ingest(
+            settings, feed, dsn, stop=stop, stop_reason=_stop_reason, updates=updates[feed.name], prepare=prepare_later
+        )
+        for feed in feeds
+    ]
+    outcomes = await asyncio.gather(*(_outcome(stream, alone=len(streams) == 1) for stream in streams))
+    failures = [outcome for outcome in outcomes if outcome is not None]
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        raise CandleworksError(" ".join(map(str, failures)))
+
+
+async def _stop_reason() -> Stop:
+    """Return why we were stopped: below `up` only that process knows whether a person wanted it."""
+    if STOP_WITH_STDIN in os.environ:
+        return Stop("candleworks up was stopped", deliberate=False)
+    return Stop(f"candleworks ingest was stopped on {socket.gethostname()}", deliberate=True)
+
+
+async def _outcome(stream: Coroutine[Any, Any, None], *, alone: bool) -> CandleworksError | None:
+    try:
+        await stream
+    except CandleworksError as error:
+        if not alone:
+            log.error("%s The other feeds keep streaming.", error)  # noqa: TRY400 - a sentence, not a traceback
+        return error
+    return None
+
+
+def _reload(updates: Mapping[str, SettingsUpdates]) -> None:
+    settings = _load()
+    if isinstance(settings, str):
+        log.error("%s The previous configuration stays in use.", settings)
+        return
+    for queue in updates.values():
+        queue.put_nowait(settings)
+    for feed in settings.feeds:
+        if feed.name not in updates:
+            log.info("Feed %s is not streamed here: start `candleworks ingest --feed %s`.", feed.name, feed.name)
+
+
+async def follow_configuration(settings: Settings, updates: SettingsUpdates, stop: asyncio.Event) -> None:
+    """Poll the configuration until the stop, and queue each one that differs from the last, `settings` at first.
+
+    It must be the same in two polls, since a person may be writing it. An error in it is logged once.
+    """
+    known: Settings | str = settings
+    seen = known
+    while not await stopped_within(stop, POLL_SECONDS):
+        seen, before = _load(), seen
+        if seen != before or seen == known:
+            continue
+        known = seen
+        if isinstance(seen, str):
+            log.error("%s The previous configuration stays in use.", seen)
+        else:
+            updates.put_nowait(seen)
+
+
+def _load() -> Settings | str:
+    """Return the configuration, or what is wrong with it."""
+    try:
+        return load_settings()
+    except ConfigurationError as error:
+        return str(error)
