@@ -19,7 +19,7 @@ from candleworks.database.connection import describe
 from candleworks.runtime.database import reading
 from candleworks.settings import load_settings
 from candleworks.storage.inspection import Inspection, inspect
-from candleworks.storage.monitoring import Monitoring, RefusedSymbol, SymbolState, read_monitoring, read_status
+from candleworks.storage.monitoring import LatestTrade, Monitoring, RefusedSymbol, read_monitoring, read_status
 from candleworks.wording import counted
 
 SHOWN_SYMBOLS = 40
@@ -177,7 +177,7 @@ def _feeds(feeds: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
-def _symbols(symbols: Sequence[SymbolState]) -> Table:
+def _symbols(symbols: Sequence[LatestTrade]) -> Table:
     """Show the symbols that have been silent longest first."""
     table = Table("symbol", "last tick (UTC)", "age")
     for symbol in sorted(symbols, key=lambda symbol: -symbol.age_seconds)[:SHOWN_SYMBOLS]:
