@@ -13,7 +13,7 @@ from candleworks.database.reader_role import READER, set_up_reader
 from candleworks.database.schema import plan
 from candleworks.runtime.database import create_if_empty, prepare, writing
 from candleworks.settings import Settings, load_settings
-from candleworks.storage.maintenance import maintain as maintain_database
+from candleworks.candles.maintenance import maintain as maintain_database
 from candleworks.wording import counted
 
 log = logging.getLogger(__name__)

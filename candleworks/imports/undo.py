@@ -16,7 +16,7 @@ from candleworks.imports.formats import Reading
 from candleworks.model.trades import microseconds_of
 from candleworks.model.trading_day import calendar_of, trading_day, zone_of
 from candleworks.settings import Settings
-from candleworks.storage.aggregates import retention_horizon
+from candleworks.storage.candles import retention_horizon
 from candleworks.storage.imports import UNDONE, ImportRecord, locked_import, read_import
 from candleworks.storage.trades import Day, TradeStore
 from candleworks.storage.undo import (

@@ -3,8 +3,8 @@
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
+from candleworks.candles.reads import CandleReader
 from candleworks.errors import CandleworksError
-from candleworks.storage.candle_reads import Market
 from candleworks.web.gaps import gap_routes
 from candleworks.web.health import health_routes
 from candleworks.web.metrics import metric_routes
@@ -18,7 +18,7 @@ from candleworks.web.security import Guard
 _STATUS = {BadParameterError: 400, UnknownSymbolError: 404, CandleworksError: 503}
 
 
-def create_app(market: Market, *, simulated: bool = False) -> FastAPI:
+def create_app(market: CandleReader, *, simulated: bool = False) -> FastAPI:
     """Build the application; `simulated` has the page say that its prices are.
 
     FastAPI's own documentation pages are off because they load scripts from elsewhere.

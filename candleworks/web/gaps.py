@@ -7,12 +7,13 @@ header and the field `next` name the page before this one.
 
 from fastapi import APIRouter, Request, Response
 
-from candleworks.storage.candle_reads import Gap, GapRange, Market
+from candleworks.candles.reads import CandleReader, GapRange
+from candleworks.storage.candle_reads import SymbolGap
 from candleworks.web.parameters import read_gap_range
 from candleworks.web.responses import iso, json_answer, link, page_address, require_known
 
 
-def gap_routes(market: Market) -> APIRouter:
+def gap_routes(market: CandleReader) -> APIRouter:
     router = APIRouter()
 
     @router.api_route("/gaps.json", methods=["GET", "HEAD"])
@@ -28,7 +29,7 @@ def gap_routes(market: Market) -> APIRouter:
     return router
 
 
-def _json_gap(gap: Gap) -> dict[str, str | None]:
+def _json_gap(gap: SymbolGap) -> dict[str, str | None]:
     return {
         "feed": gap.feed,
         "symbol": gap.symbol,
@@ -40,7 +41,7 @@ def _json_gap(gap: Gap) -> dict[str, str | None]:
     }
 
 
-def _older_page(request: Request, wanted: GapRange, gaps: list[Gap]) -> str:
+def _older_page(request: Request, wanted: GapRange, gaps: list[SymbolGap]) -> str:
     parameters = {
         "symbol": wanted.symbol,
         "from": iso(wanted.start),

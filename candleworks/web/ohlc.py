@@ -13,7 +13,8 @@ from datetime import datetime
 
 from fastapi import APIRouter, Request, Response
 
-from candleworks.storage.candle_reads import Candle, CandleRange, Market
+from candleworks.candles.reads import CandleRange, CandleReader
+from candleworks.storage.candle_reads import Candle
 from candleworks.web.parameters import TIME_FORMAT, read_range, read_time_format
 from candleworks.web.responses import iso, json_answer, link, page_address, require_known
 
@@ -28,12 +29,12 @@ _TIMES: dict[str, Callable[[datetime], str]] = {
 _DIGITS = 15
 
 
-def ohlc_routes(market: Market) -> APIRouter:
+def ohlc_routes(market: CandleReader) -> APIRouter:
     router = APIRouter()
 
     @router.api_route("/ohlc.csv", methods=["GET", "HEAD"])
     def ohlc_csv(request: Request) -> Response:
-        wanted = read_range(request.query_params.multi_items(), market.usual_side, (TIME_FORMAT,))
+        wanted = read_range(request.query_params.multi_items(), market.default_side, (TIME_FORMAT,))
         time_format = read_time_format(request.query_params)
         candles, older = _candles(market, wanted)
         following = _older_page(request, wanted, candles, {TIME_FORMAT: time_format}) if older else None
@@ -42,7 +43,7 @@ def ohlc_routes(market: Market) -> APIRouter:
 
     @router.api_route("/ohlc.json", methods=["GET", "HEAD"])
     def ohlc_json(request: Request) -> Response:
-        wanted = read_range(request.query_params.multi_items(), market.usual_side)
+        wanted = read_range(request.query_params.multi_items(), market.default_side)
         candles, older = _candles(market, wanted)
         following = _older_page(request, wanted, candles, {}) if older else None
         body = {
@@ -58,7 +59,7 @@ def ohlc_routes(market: Market) -> APIRouter:
     return router
 
 
-def _candles(market: Market, wanted: CandleRange) -> tuple[list[Candle], bool]:
+def _candles(market: CandleReader, wanted: CandleRange) -> tuple[list[Candle], bool]:
     candles, older = market.candles(wanted)
     if not candles:
         require_known(market, wanted.symbol)

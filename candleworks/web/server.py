@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import uvicorn
 from anyio.to_thread import current_default_thread_limiter
 
+from candleworks.candles.reads import open_reader
 from candleworks.errors import TerminalError
-from candleworks.storage.candle_reads import MAX_CONNECTIONS, open_market
+from candleworks.storage.read_pool import MAX_CONNECTIONS
 from candleworks.web.app import create_app
 
 HOST = "127.0.0.1"
@@ -45,7 +46,7 @@ async def run_server(dsn: str, listener: socket.socket, stop: asyncio.Event, *, 
     """
     # Requests wait for a free thread, not for a connection: waiting for a connection means that the database is away.
     current_default_thread_limiter().total_tokens = MAX_CONNECTIONS
-    with open_market(dsn) as market:
+    with open_reader(dsn) as market:
         config = uvicorn.Config(
             create_app(market, simulated=simulated),
             log_config=None,
