@@ -7,13 +7,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from candleworks.candles.maintenance import maintain as maintain_database
 from candleworks.cli.status import size
 from candleworks.database.connection import database, describe, has_database
 from candleworks.database.reader_role import READER, set_up_reader
 from candleworks.database.schema import plan
 from candleworks.runtime.database import create_if_empty, prepare, writing
 from candleworks.settings import Settings, load_settings
-from candleworks.candles.maintenance import maintain as maintain_database
 from candleworks.wording import counted
 
 log = logging.getLogger(__name__)

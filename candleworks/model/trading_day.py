@@ -1,14 +1,17 @@
-"""Which trading day a moment belongs to, by the local date of the symbol's exchange.
+"""The trading day of a time, by the local date of the symbol's exchange.
 
 `day_volume` runs from one local midnight to the next; a regular session is shorter, but pre-market and after-hours
 trades count too (US stocks trade until 20:00 New York time, which is 01:00 UTC of the next date in winter).
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
 from candleworks.settings import Calendars
+
+ZoneOf = Callable[[str], ZoneInfo]
 
 AROUND_THE_CLOCK = "24/7"
 CURRENCIES = "FX"
@@ -25,7 +28,7 @@ _ZONES = {"XNYS": "America/New_York", AROUND_THE_CLOCK: "UTC", CURRENCIES: "UTC"
 
 
 def calendar_of(symbol: str, calendars: Calendars) -> str:
-    """Name the calendar of `symbol`: configured, else FX for currencies, around the clock for pairs, that of stocks."""
+    """Return the calendar of `symbol`: the configured one, else FX for currencies, 24/7 for other pairs, or stocks'."""
     if symbol in calendars.symbols:
         return calendars.symbols[symbol]
     if "/" in symbol and set(symbol.split("/")) <= MONEY:
@@ -43,9 +46,19 @@ def zone_of(calendar: str) -> ZoneInfo:
     return ZoneInfo(_ZONES[calendar])
 
 
-def trading_day(moment: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """Return the day's first moment and the first moment after it, both UTC."""
-    date = moment.astimezone(zone).date()
+def zone_lookup(calendars: Calendars) -> ZoneOf:
+    """Return a function that gives a symbol's zone: that of its calendar."""
+
+    @cache
+    def zone_of_symbol(symbol: str) -> ZoneInfo:
+        return zone_of(calendar_of(symbol, calendars))
+
+    return zone_of_symbol
+
+
+def trading_day(time_: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """Return the start and the end of the trading day of a time, both UTC; the end is the start of the next day."""
+    date = time_.astimezone(zone).date()
     first = datetime.combine(date, time(), zone)
     after = datetime.combine(date + timedelta(days=1), time(), zone)
     return first.astimezone(UTC), after.astimezone(UTC)

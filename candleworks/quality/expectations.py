@@ -27,6 +27,7 @@ from great_expectations.expectations.core import (
 from great_expectations.expectations.row_conditions import Column
 
 from candleworks.errors import TerminalError, TransientError
+from candleworks.model.bars import OHLC_ORDER
 from candleworks.quality.first_error import Guard
 from candleworks.storage.quality import sqlalchemy_url
 
@@ -190,7 +191,7 @@ def candle_shape() -> dict[str, Any]:
         f"{upper} is below {lower}": ExpectColumnPairValuesAToBeGreaterThanB(
             column_A=upper, column_B=lower, or_equal=True
         )
-        for upper, lower in (("high", "open"), ("high", "close"), ("open", "low"), ("close", "low"))
+        for lower, upper in OHLC_ORDER
     }
 
 

@@ -29,7 +29,7 @@ class _Params(msgspec.Struct):
     symbols: str | list[SymbolObject] = ""
 
 
-class _Message(msgspec.Struct):
+class _RequestMessage(msgspec.Struct):
     action: RequestName
     params: _Params = msgspec.field(default_factory=_Params)
 
@@ -43,7 +43,7 @@ class ClientRequest:
 def parse_request(text: str | bytes) -> ClientRequest | None:
     """Return a client's request; None where the vendor would answer that it cannot parse the message."""
     try:
-        message = msgspec.json.decode(text, type=_Message)
+        message = msgspec.json.decode(text, type=_RequestMessage)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     asked = message.params.symbols

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from candleworks.model.trades import volume_increase
 from candleworks.simulate.bars import MINUTE, Bars
 from candleworks.simulate.catalogue import day_start
 from candleworks.simulate.market import NEVER_US
@@ -73,14 +74,14 @@ class RecordedMarket:
         return bars[inside].grouped(stamps[inside] - stamps[inside] % MINUTE)
 
     def _increases(self, row: int, ticks: Ticks) -> Integers:
-        """What each tick added to the highest total of its recorded day; 0 for the first day's first total."""
+        """Return the volume of each tick by its recorded day; 0 for the first running total of all."""
         zone = self.catalogue.instruments[row].exchange.timezone
-        highest: dict[int, int] = {}
+        highest: dict[int, float] = {}
         increases = []
         for stamp, volume in zip(ticks.stamps.tolist(), ticks.volumes.tolist(), strict=True):
             day = day_start(zone, stamp)
             known = highest.setdefault(day, 0 if highest else volume)
-            increases.append(max(0, volume - known) if known != NO_VOLUME else 0)
+            increases.append((volume_increase(volume, known) or 0) if known != NO_VOLUME else 0)
             highest[day] = max(known, volume)
         return np.array(increases, dtype=np.int64)
 

@@ -1,4 +1,4 @@
-"""Recorded ticks, as the tutorial's `time,symbol,price,day_volume` files hold them or as they come from a database."""
+"""Recorded ticks, as the tutorial's `time,symbol,price,day_volume` files have them or as they come from a database."""
 
 import csv
 import math
@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from candleworks.errors import TerminalError, UsageError
+from candleworks.model.tick_validation import VOLUME_FAULTS, number_fault
 from candleworks.simulate.catalogue import Catalogue
 from candleworks.simulate.ticks import NO_VOLUME, Integers, Ticks
 
@@ -73,7 +74,7 @@ class RecordingSelection:
     start_us: float = -math.inf
     stop_us: float = math.inf
 
-    def holds(self, stamp_us: int, symbol: str) -> bool:
+    def contains(self, stamp_us: int, symbol: str) -> bool:
         return self.start_us <= stamp_us < self.stop_us and (not self.symbols or symbol in self.symbols)
 
 
@@ -144,7 +145,7 @@ def read_recording(
     try:
         with path.open(newline="", encoding="utf-8") as file:
             for stamp_us, symbol, price, volume in _parsed(file, f"{named}{path}"):
-                if part.holds(stamp_us, symbol):
+                if part.contains(stamp_us, symbol):
                     builder.add(stamp_us, symbol, price, volume)
     except OSError as error:
         raise UsageError(f"{named}{path} cannot be read: {error.strerror}; give a recorded file") from error
@@ -166,7 +167,7 @@ def _parsed(file: Iterator[str], name: str) -> Iterator[tuple[int, str, float, f
             time, symbol, price, volume = row
             if time not in stamps:
                 stamps[time] = _epoch_us(time)
-            yield stamps[time], symbol, _finite("price", price), _finite("day_volume", volume) if volume else None
+            yield stamps[time], symbol, _number("price", price), _number("day_volume", volume) if volume else None
         except ValueError as error:
             raise TerminalError(f"{name} line {reader.line_num} is not a tick ({error}): {','.join(row)}") from error
 
@@ -178,10 +179,8 @@ def _epoch_us(text: str) -> int:
     return round(time.timestamp() * SECOND_US)
 
 
-def _finite(name: str, text: str) -> float:
+def _number(name: str, text: str) -> float:
     value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"the {name} {text} is not a number")
-    if value < 0:
-        raise ValueError(f"the {name} {text} is negative")
+    if fault := number_fault(value, VOLUME_FAULTS):
+        raise ValueError(f"the {name} {text} {fault}")
     return value

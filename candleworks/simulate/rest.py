@@ -56,7 +56,7 @@ class Fault:
         )
 
     @property
-    def answer(self) -> RestResponse:
+    def response(self) -> RestResponse:
         if self.status == HTTPStatus.OK:
             return RestResponse(HTTPStatus.OK, self.message.encode())
         body = VendorError(self.status, self.message).body
@@ -83,7 +83,7 @@ class RestApi:
         if path == "/time_series":
             self.bar_requests += 1
             if fault := self._next_fault(query.get("symbol", "")):
-                return fault.answer
+                return fault.response
         try:
             return self._route(path, query, now_us)
         except VendorError as error:
