@@ -84,11 +84,11 @@ def test_the_format_follows_the_name_or_the_option(
         ),
         (
             ["-o", "a.csv", "--format", "parquet"],
-            "The name a.csv ends with .csv, but parquet was asked for: let it end with .parquet.",
+            "The name a.csv ends with .csv, but the format is parquet: use the suffix .parquet.",
         ),
         (
             ["-o", "a.csv", "--zstd"],
-            "The name a.csv ends with .csv, but csv with --zstd was asked for: let it end with .csv.zst.",
+            "The name a.csv ends with .csv, but the format is csv with --zstd: use the suffix .csv.zst.",
         ),
         (["--zstd"], "--zstd is for CSV, parquet files are always compressed: leave it out."),
     ],
