@@ -243,11 +243,7 @@ WITH symbols AS MATERIALIZED (
 )
 INSERT INTO public.stocks_real_time (time, symbol, price, day_volume, volume, received_at, origin)
 SELECT moment, symbol, price, day_volume,
-    CASE
-        WHEN day_volume IS NULL THEN NULL
-        WHEN highest IS NOT NULL THEN greatest(day_volume - highest, 0)
-        WHEN trading_day > first_day THEN day_volume
-    END,
+    candleworks.volume_increase(day_volume, highest, trading_day > first_day),
     now(), 'adopted'
 FROM placed
 

@@ -72,16 +72,7 @@ FROM candleworks.candles_of(%(symbol)s, %(period)s::interval, %(start)s, %(stop)
 -- began at the moment of the oldest. A gap without a symbol concerns those of its feed, or all where these are unknown.
 -- outcome is what filling came to for this symbol, null while it was not tried.
 SELECT g.feed, g.symbol, g.started_at, g.ended_at, g.reason, g.filled_at, f.outcome
-FROM public.feed_gaps g
+FROM candleworks.gaps_of(%(symbol)s, %(start)s, %(stop)s) g
 LEFT JOIN public.gap_fills f ON f.gap_id = g.id AND f.symbol = %(symbol)s
-WHERE (g.started_at < %(stop)s OR %(stop)s::timestamptz IS NULL)
-    AND (g.ended_at > %(start)s OR g.ended_at IS NULL OR %(start)s::timestamptz IS NULL)
-    AND (
-        g.symbol = %(symbol)s
-        OR g.symbol IS NULL AND (
-            EXISTS (SELECT FROM public.feed_symbols s WHERE s.feed = g.feed AND s.symbol = %(symbol)s)
-            OR NOT EXISTS (SELECT FROM public.feed_symbols s WHERE s.feed = g.feed)
-        )
-    )
 ORDER BY g.started_at DESC
 FETCH FIRST %(most)s ROWS WITH TIES

@@ -161,7 +161,11 @@ def test_bars_are_never_taken_for_ticks(desk: Desk) -> None:
         (text, {"columns": {"time": "timestamp", "price": "close"}}, "contains bars: map bars, not ticks."),
         (text, {"format": "trades"}, "which is not the format trades"),
         ("time,symbol,price\n2024-01-15T00:00:00Z,A,1\n", {"format": "bars"}, "which is not the format bars"),
-        (text_of(bars_of(1), MINUTE), {}, "does not tell how long its bars are: at least two are needed."),
+        (
+            text_of(bars_of(1), MINUTE),
+            {},
+            "has only one bar of each symbol",
+        ),
         (text_of(bars_of(9), MINUTE / 2), {}, "has bars every 30 s"),
         (text_of(bars_of(9), 7 * MINUTE), {}, "has bars every 420 s"),
         (text_of(bars_of(9), 7 * 24 * HOUR), {}, "has bars every 604800 s"),

@@ -91,7 +91,7 @@ def test_columns_that_are_not_there_are_named(desk: Desk) -> None:
         "trades.csv has the columns a,b,c: there is no d, which --columns names."
     )
     assert desk.refusal("a,b,c\n1,2,3\n", columns={"time": "a", "bid": "b", "ask": "c"}, symbol="X") == (
-        "trades.csv has no times such as '1' that can be read: write them as ISO 8601, as DD.MM.YYYY HH:MM:SS.mmm,"
+        "trades.csv has times such as '1' in an unknown format: write them as ISO 8601, as DD.MM.YYYY HH:MM:SS.mmm,"
         " as YYYYMMDD HH:MM:SS.mmm with or without its separators,"
         " or as seconds, milliseconds or microseconds since 1970."
     )

@@ -274,7 +274,7 @@ def test_what_cannot_be_taken_back(desk: Desk) -> None:
         "exported.csv",
     )
     import_file(desk.connection, desk.settings, exported)
-    assert "none of its 1 tick has the mark" in refusal(desk, exported)
+    assert "none of its 1 tick has the received_at" in refusal(desk, exported)
     desk.connection.execute("DELETE FROM candleworks.import_runs")
     assert "retention has dropped ticks of its time" in refusal(desk, exported)
 
