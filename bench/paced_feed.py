@@ -11,7 +11,7 @@ import sys
 from websockets.asyncio.server import ServerConnection, serve
 
 from candleworks import clock
-from candleworks.simulate.frames import joined_frames, text_frame
+from candleworks.simulate.ticks import joined_frames, text_frame
 
 SYMBOLS = ("AAPL", "MSFT", "TSLA", "AMZN")
 BURST_SECONDS = 0.002

@@ -12,7 +12,7 @@ from candleworks.exports.exporter import export
 from candleworks.exports.request import Format, wanted_export
 from candleworks.runtime.database import writing
 from candleworks.settings import load_settings
-from candleworks.storage.export import Relation, Selection
+from candleworks.storage.exports import ExportRelation, ExportSelection
 from flows.support.artifacts import ProgressArtifact
 from flows.support.results import export_sentence
 from flows.support.run_states import completed, explained
@@ -22,7 +22,7 @@ from flows.support.run_states import completed, explained
 @explained
 def export_data(
     output: str,
-    relation: Relation = Relation.CANDLES_1M,
+    relation: ExportRelation = ExportRelation.CANDLES_1M,
     symbols: list[str] | None = None,
     start: AwareDatetime | None = None,
     stop: AwareDatetime | None = None,
@@ -34,7 +34,7 @@ def export_data(
 
     Args:
         output: File or directory on the worker's machine, such as /data/candles.parquet or /data/ticks.csv.zst.
-        relation: Relation to export; stocks_real_time and quotes are ticks.
+        relation: ExportRelation to export; stocks_real_time and quotes are ticks.
         symbols: Only these symbols, such as AAPL; all if empty.
         start: First time.
         stop: End, exclusive.
@@ -44,7 +44,7 @@ def export_data(
     """
     if start and stop and start >= stop:
         raise UsageError(f"start {start} is not before stop {stop}: swap them.")
-    selection = Selection(relation, tuple(symbols or ()), start, stop)
+    selection = ExportSelection(relation, tuple(symbols or ()), start, stop)
     wanted = wanted_export(selection, Path(output), format, zstd=False, by_day=by_day, overwrite=overwrite)
     progress = ProgressArtifact("export", "rows written")
     with writing(load_settings(), "export") as connection:

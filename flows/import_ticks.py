@@ -6,9 +6,8 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import Field, WithJsonSchema
 
-from candleworks.imports.columns import column_mapping
-from candleworks.imports.formats import FORMATS, Reading
 from candleworks.imports.importer import import_paths
+from candleworks.imports.reading import FORMATS, Reading, column_mapping
 from candleworks.imports.undo import check_undo, undo_paths
 from candleworks.runtime.database import writing
 from candleworks.settings import Settings, load_settings

@@ -5,9 +5,9 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
+from candleworks.candles.maintenance import maintain
 from candleworks.runtime.database import writing
 from candleworks.settings import load_settings
-from candleworks.storage.maintenance import maintain
 from flows.support.artifacts import ProgressArtifact, table
 from flows.support.results import work_row, work_sentence
 from flows.support.run_states import completed, explained

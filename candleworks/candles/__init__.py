@@ -1,0 +1,1 @@
+"""Candles: refreshed from ticks, audited and read; bars of a vendor or a file written as ticks; calendars."""

@@ -1,19 +1,12 @@
-"""The audit: recomputes candles from their ticks, reports each difference, and repairs them on request."""
+"""The audit: recomputes candles from their ticks, reports every difference, and repairs them on request."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from candleworks import clock
+from candleworks.candles.refresh import rebuild, refresh
 from candleworks.database.connection import Connection
-from candleworks.storage.candles import (
-    Difference,
-    audit_days,
-    audit_level,
-    audited_levels,
-    rebuild,
-    refresh,
-    save_differences,
-)
+from candleworks.storage.candles import CandleDifference, audit_days, audit_level, audited_levels, save_differences
 
 DAY = timedelta(days=1)
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -21,14 +14,14 @@ BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(slots=True)
 class AuditReport:
-    """What an audit looked at and found; `repaired` counts the differences that are gone afterwards.
+    """The result of an audit; `repaired` counts the differences that were repaired.
 
-    [start, stop) are the days that had anything to look at.
+    [start, stop) are the days that had ticks or candles.
     """
 
     start: datetime
     stop: datetime
-    differences: list[Difference] = field(default_factory=list)
+    differences: list[CandleDifference] = field(default_factory=list)
     repaired: int = 0
 
 
@@ -37,8 +30,8 @@ def audit(
 ) -> AuditReport:
     """Compare every candle of [start, stop), widened to whole UTC days, with its ticks.
 
-    Without bounds everything is audited. Days whose ticks went to retention are left out: there is nothing to compare.
-    A difference that a refresh removes was no difference but a candle that was due.
+    Without bounds everything is audited. Days whose ticks retention has dropped are skipped: there is nothing to
+    compare. A candle that a refresh corrects was due, and is not a difference.
     """
     report = AuditReport(*_bounds(start, stop))
     refresh(connection)
@@ -49,7 +42,7 @@ def audit(
         after = first + DAY
         found = _differences(connection, first, after)
         if found:
-            # A tick may have come between the refresh and the look.
+            # A tick may have arrived between the refresh and the comparison.
             refresh(connection)
             found = _differences(connection, first, after)
         if found:
@@ -60,7 +53,7 @@ def audit(
 def _handle(
     connection: Connection,
     report: AuditReport,
-    found: list[Difference],
+    found: list[CandleDifference],
     day: tuple[datetime, datetime],
     *,
     repair: bool,
@@ -78,7 +71,7 @@ def _handle(
     save_differences(connection, [d for d in found if d not in gone], found_at, None)
 
 
-def _differences(connection: Connection, first: datetime, after: datetime) -> list[Difference]:
+def _differences(connection: Connection, first: datetime, after: datetime) -> list[CandleDifference]:
     return [
         found for level in audited_levels(connection) for found in audit_level(connection, level.label, first, after)
     ]
@@ -90,5 +83,5 @@ def _bounds(start: datetime | None, stop: datetime | None) -> tuple[datetime, da
     return first, max(first, after)
 
 
-def _midnight(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+def _midnight(time: datetime) -> datetime:
+    return time.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -1,19 +1,19 @@
-"""Turns a bar into ticks: those that the minute's candle lacks, at moments of which no tick is stored.
+"""Converts a bar to the ticks that the minute's candle lacks, at times at which no tick is stored.
 
-They stand 0.9 ms behind whole seconds. The vendor's own ticks stand there only when 900 of them share a second, and an
-export of the table keeps its whole seconds.
+These times are 0.9 ms after full seconds. The vendor's own ticks are there only when 900 of them share a second, and an
+export of the table keeps its full seconds.
 """
 
 from candleworks.model.bars import MINUTE_US, Bar, BarTick, MinuteSummary, Spans, within
 from candleworks.model.trades import MICROSECONDS
 
-BEHIND_THE_SECOND_US = 900
+OFFSET_US = 900
 
 
 def ticks_of(bar: Bar, parts: Spans, stored: MinuteSummary | None) -> list[BarTick]:
     """Return ticks inside `parts`, in order of time, that make the minute's candle equal the bar as far as possible.
 
-    An open or close is left out where a stored tick has to stand first or last, a high or low where a stored one
+    The open or close is left out where a stored tick has to be the first or last, the high or low where a stored tick
     reaches it. A minute without stored ticks gets all four.
     """
     before = within(parts, bar.minute_us, stored.first_us) if stored else parts
@@ -27,7 +27,7 @@ def ticks_of(bar: Bar, parts: Spans, stored: MinuteSummary | None) -> list[BarTi
         bar.minute_us + MINUTE_US if close_us is None else close_us,
     )
     extremes = _extremes(bar, stored, opened=open_us is not None, closed=close_us is not None)
-    ticks = [BarTick(moment, price) for moment, price in zip(_between(inside, len(extremes)), extremes, strict=False)]
+    ticks = [BarTick(time_us, price) for time_us, price in zip(_between(inside, len(extremes)), extremes, strict=False)]
     if open_us is not None:
         ticks.insert(0, BarTick(open_us, bar.open))
     if close_us is not None:
@@ -36,44 +36,44 @@ def ticks_of(bar: Bar, parts: Spans, stored: MinuteSummary | None) -> list[BarTi
 
 
 def _extremes(bar: Bar, stored: MinuteSummary | None, *, opened: bool, closed: bool) -> list[float]:
-    """Return the low and the high that are to be shown, a rising bar's low first."""
+    """Return the low and the high that are missing, the low of a rising bar first."""
     extremes = [bar.low, bar.high] if bar.close > bar.open else [bar.high, bar.low]
     if stored is None:
         return extremes
-    shown = [stored.low, stored.high, *([bar.open] if opened else ()), *([bar.close] if closed else ())]
-    return [price for price in extremes if not min(shown) <= price <= max(shown)]
+    present = [stored.low, stored.high, *([bar.open] if opened else ()), *([bar.close] if closed else ())]
+    return [price for price in extremes if not min(present) <= price <= max(present)]
 
 
 def _earliest(spans: Spans) -> int:
     start, stop = spans[0]
-    moment = start - start % MICROSECONDS + BEHIND_THE_SECOND_US
-    moment += MICROSECONDS if moment < start else 0
-    return moment if moment < stop else start
+    time_us = start - start % MICROSECONDS + OFFSET_US
+    time_us += MICROSECONDS if time_us < start else 0
+    return time_us if time_us < stop else start
 
 
 def _latest(spans: Spans) -> int:
     start, stop = spans[-1]
-    moment = (stop - 1) - (stop - 1) % MICROSECONDS + BEHIND_THE_SECOND_US + 3
-    moment -= MICROSECONDS if moment >= stop else 0
-    return moment if moment >= start else stop - 1
+    time_us = (stop - 1) - (stop - 1) % MICROSECONDS + OFFSET_US + 3
+    time_us -= MICROSECONDS if time_us >= stop else 0
+    return time_us if time_us >= start else stop - 1
 
 
 def _between(spans: Spans, count: int) -> list[int]:
-    """Return up to `count` moments, spread evenly; fewer where there is no room for more."""
-    room = sum(stop - start for start, stop in spans)
-    moments: list[int] = []
-    for number in range(min(count, room)):
-        moment = _at(spans, room * (number + 1) // (count + 1), number + 1)
-        moments.append(max(moment, moments[-1] + 1) if moments else moment)
-    return moments
+    """Return up to `count` times, spread evenly; fewer where the spans are too short."""
+    length = sum(stop - start for start, stop in spans)
+    times_us: list[int] = []
+    for number in range(min(count, length)):
+        time_us = _at(spans, length * (number + 1) // (count + 1), number + 1)
+        times_us.append(max(time_us, times_us[-1] + 1) if times_us else time_us)
+    return times_us
 
 
 def _at(spans: Spans, offset: int, number: int) -> int:
-    """Return the moment so far into the spans, moved behind its second where that is inside the same span."""
+    """Return the time at an offset into the spans, moved to OFFSET_US after its second if that is in the same span."""
     for start, stop in spans:
         if offset < stop - start:
-            moment = start + offset
-            behind = moment - moment % MICROSECONDS + BEHIND_THE_SECOND_US + number
-            return behind if start <= behind < stop else moment
+            time_us = start + offset
+            behind = time_us - time_us % MICROSECONDS + OFFSET_US + number
+            return behind if start <= behind < stop else time_us
         offset -= stop - start
     return spans[-1][1] - 1

@@ -1,16 +1,16 @@
-"""Running totals for bars: they continue day_volume, so that the rule for volumes holds for bars as for ticks."""
+"""Running totals for bars: they continue day_volume, so that the volume rule holds for bars as for ticks."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 
 class BarTotals(NamedTuple):
-    """A bar's volume and the stored running totals around the tick that is to carry it; None where there is none.
+    """A bar's volume and the stored running totals around its carrier, the tick with that volume; None: there is none.
 
-    `before` is the highest between the carrier before (for the day's first one: the day's start) and this minute,
-    `inside` the highest within the minute before the carrier, `next` the first one after it that stands above all
-    earlier ones, `after` the highest from the carrier to the minute's end. `plain` is the volume of the minute's
-    ticks without running totals.
+    `before` is the highest total between the previous carrier (for the day's first one: the day's start) and this
+    minute, `inside` the highest within the minute before the carrier, `next` the first after it that is above all
+    earlier ones, `after` the highest from the carrier to the minute's end. `plain` is the volume of the minute's ticks
+    without running totals.
     """
 
     volume: float | None
@@ -21,8 +21,8 @@ class BarTotals(NamedTuple):
     plain: float
 
 
-class Laid(NamedTuple):
-    """What the carriers carry: a running total, or a volume where totals are not known.
+class CarrierTotals(NamedTuple):
+    """The running total of each carrier, or its volume where totals are unknown.
 
     `base` is the total before the first carrier when only later ones are known; it needs a tick of its own.
     """
@@ -32,24 +32,24 @@ class Laid(NamedTuple):
     base: float | None
 
 
-def lay(bars: Sequence[BarTotals], *, from_zero: bool) -> Laid:
+def carrier_totals(bars: Sequence[BarTotals], *, from_zero: bool) -> CarrierTotals:
     """Continue the running total of one trading day through its bars, given in order.
 
-    A minute's total is that at its begin plus the bar's volume, never below what ticks of the minute say and never
-    above the next tick's total. `from_zero` tells that a day without an earlier total begins with 0.
+    A minute's total is the total at its start plus the bar's volume, not below the totals of the minute's ticks and not
+    above the next tick's total. With `from_zero`, a day without an earlier total begins with 0.
     """
     start = bars[0].before if bars[0].before is not None else (0.0 if from_zero else None)
     if start is not None:
-        return Laid(_totals(bars, start), [None] * len(bars), None)
+        return CarrierTotals(_totals(bars, start), [None] * len(bars), None)
     base = _base(bars)
     if base is None:
         volumes = [None if bar.volume is None else max(bar.volume - bar.plain, 0.0) for bar in bars]
-        return Laid([None] * len(bars), volumes, None)
-    return Laid(_totals(bars, base), [None] * len(bars), base if bars[0].inside is None else None)
+        return CarrierTotals([None] * len(bars), volumes, None)
+    return CarrierTotals(_totals(bars, base), [None] * len(bars), base if bars[0].inside is None else None)
 
 
 def _base(bars: Sequence[BarTotals]) -> float | None:
-    """Count back from the first known total; what its own minute traded after it is not to be counted twice."""
+    """Count back from the first known total; volume of its own minute after it is not counted twice."""
     counted = 0.0
     for bar in bars:
         for known in (bar.before, bar.inside):
@@ -78,7 +78,7 @@ def _totals(bars: Sequence[BarTotals], start: float) -> list[float | None]:
 
 
 def _limits(bars: Sequence[BarTotals]) -> list[float | None]:
-    """Return for each bar the next total that a tick brings."""
+    """Return for each bar the next total of a tick."""
     limits: list[float | None] = []
     limit: float | None = None
     for bar in reversed(bars):

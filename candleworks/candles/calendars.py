@@ -1,7 +1,7 @@
-"""Keeps the sessions that the database knows in step with the configuration.
+"""Keeps the sessions in the database up to date with the configuration.
 
-exchange_calendars costs 0.7 s and 90 MB to import (it brings pandas), so it is imported only when sessions have to be
-computed: for a new calendar, once a year, and after it was upgraded.
+Importing exchange_calendars takes 0.7 s and 90 MB (it imports pandas), so it is imported only when sessions have to be
+computed: for a new calendar, once a year, and after an upgrade.
 """
 
 import warnings
@@ -17,15 +17,15 @@ from candleworks.model.trading_day import AROUND_THE_CLOCK, CURRENCIES
 from candleworks.settings import Calendars, Settings
 from candleworks.storage.calendars import OTHER_STOCKS, Calendar, Session, save_calendar, save_rules, stored_sources
 
-FIRST_DAY = date(1990, 1, 1)  # ticks with older stamps are refused
+FIRST_DAY = date(1990, 1, 1)  # older ticks are rejected
 NEW_YORK = ZoneInfo("America/New_York")
 
 
 def sync_calendars(connection: Connection, settings: Settings) -> list[str]:
-    """Store the sessions of the configured calendars and who follows which; return the calendars that were computed.
+    """Store the sessions of the configured calendars and the calendar of each symbol; return the computed calendars.
 
-    Sessions reach from FIRST_DAY to the end of next year, or as far as exchange_calendars knows them. Harmless to
-    repeat and to run at the same time, and cheap when nothing changed. Raises ConfigurationError for a calendar that
+    Sessions reach from FIRST_DAY to the end of next year, or as far as exchange_calendars knows them. Safe to
+    repeat and to run concurrently, and cheap when nothing changed. Raises ConfigurationError for a calendar that
     exchange_calendars cannot compute.
     """
     rules = _rules(settings.calendars)
@@ -47,11 +47,13 @@ def _compute(name: str, last_day: date, source: str) -> Calendar:
     if name == CURRENCIES:
         return Calendar(name, FIRST_DAY, last_day, source, _currency_sessions(last_day))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of pandas, about the inside of exchange_calendars
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # pandas warns about the implementation of exchange_calendars
         try:
             return _calendar(name, last_day, source)
         except (ValueError, NotImplementedError) as error:
-            # Some calendars do not get along with the installed pandas and fail in their inside.
+            # Some calendars do not work with the installed version of pandas.
             raise ConfigurationError(
                 f"The calendar {name} cannot be computed by {source} ({str(error)[:100]}):"
                 " name another one under calendars in the configuration."
@@ -59,7 +61,7 @@ def _compute(name: str, last_day: date, source: str) -> Calendar:
 
 
 def _currency_sessions(last_day: date) -> list[Session]:
-    """Compute the days of currencies: 17:00 to 17:00 in New York, Monday to Friday, without Christmas and New Year."""
+    """Return the days of currencies: 17:00 to 17:00 in New York, Monday to Friday, without Christmas and New Year."""
     days = (FIRST_DAY + timedelta(days=number) for number in range((last_day - FIRST_DAY).days + 1))
     return [
         Session(day, _five_pm(day - timedelta(days=1)), _five_pm(day), None, None)
@@ -77,23 +79,23 @@ def _calendar(name: str, last_day: date, source: str) -> Calendar:
     from exchange_calendars import get_calendar  # noqa: PLC0415 - see the module's first lines
 
     first, last = FIRST_DAY, last_day
-    kind = type(get_calendar(name))
-    if earliest := kind.bound_min():
+    calendar = type(get_calendar(name))
+    if earliest := calendar.bound_min():
         first = max(first, earliest.date())
-    if latest := kind.bound_max():
+    if latest := calendar.bound_max():
         last = min(last, latest.date())
     schedule = get_calendar(name, start=str(first), end=str(last)).schedule
     return Calendar(name, first, last, source, [_session(row) for row in schedule.itertuples()])
 
 
 def _session(row: Any) -> Session:
-    def moment(stamp: Any) -> Any:
-        return None if stamp is None or stamp != stamp else stamp.to_pydatetime()  # noqa: PLR0124 - NaT is not itself
+    def time_or_none(value: Any) -> Any:
+        return None if value is None or value != value else value.to_pydatetime()  # noqa: PLR0124 - NaT is not itself
 
     return Session(
         session=row.Index.date(),
-        open_at=moment(row.open),
-        close_at=moment(row.close),
-        break_start=moment(row.break_start),
-        break_end=moment(row.break_end),
+        open_at=time_or_none(row.open),
+        close_at=time_or_none(row.close),
+        break_start=time_or_none(row.break_start),
+        break_end=time_or_none(row.break_end),
     )

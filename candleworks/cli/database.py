@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from candleworks.candles.maintenance import maintain as maintain_database
 from candleworks.cli.status import size
 from candleworks.database.connection import describe
 from candleworks.database.migrations import plan_migration
@@ -14,7 +15,6 @@ from candleworks.database.reader_role import READER, set_up_reader
 from candleworks.database.server import database, has_database
 from candleworks.runtime.database import create_if_empty, prepare, writing
 from candleworks.settings import Settings, load_settings
-from candleworks.storage.maintenance import maintain as maintain_database
 from candleworks.wording import counted
 
 log = logging.getLogger(__name__)

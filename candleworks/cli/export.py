@@ -12,7 +12,7 @@ from candleworks.errors import UsageError
 from candleworks.exports.request import Export, ExportResult, Format, wanted_export
 from candleworks.runtime.database import reading
 from candleworks.settings import load_settings
-from candleworks.storage.export import Relation, Selection
+from candleworks.storage.exports import ExportRelation, ExportSelection
 from candleworks.times import past_time
 from candleworks.wording import counted
 
@@ -20,7 +20,7 @@ LINE_SECONDS = 5.0
 
 
 def export(
-    relation: Annotated[Relation, typer.Argument(help="Relation to export.")],
+    relation: Annotated[ExportRelation, typer.Argument(help="ExportRelation to export.")],
     symbols: Annotated[list[str] | None, typer.Option("--symbol", help="Only this symbol; repeatable.")] = None,
     start: Annotated[
         datetime | None, typer.Option("--from", parser=past_time, metavar="TIME", help=f"First time, {TIME_EXAMPLES}.")
@@ -46,7 +46,7 @@ def export(
     Parquet, Arrow or CSV files are written from one snapshot of the database. They get their names once all of them are
     complete. With --partition-by day they are OUTPUT/RELATION/date=YYYY-MM-DD/part.parquet.
     """
-    selection = Selection(relation, tuple(dict.fromkeys(symbols or ())), start, stop)
+    selection = ExportSelection(relation, tuple(dict.fromkeys(symbols or ())), start, stop)
     if start and stop and start >= stop:
         raise UsageError(f"--from {start:%Y-%m-%dT%H:%M:%SZ} is not before --to {stop:%Y-%m-%dT%H:%M:%SZ}: swap them.")
     wanted = wanted_export(selection, output, kind, zstd=zstd, by_day=by is not None, overwrite=overwrite)

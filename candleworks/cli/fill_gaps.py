@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from candleworks.cli.console import TIME_EXAMPLES
-from candleworks.gapfill.fill import FillProgress, FillReport, GapFill
 from candleworks.gapfill.fill import fill_gaps as fill
+from candleworks.gapfill.report import FillProgress, FillReport, GapFill
 from candleworks.runtime.database import prepared
 from candleworks.settings import load_settings
 from candleworks.times import past_time

@@ -10,11 +10,10 @@ import typer
 from candleworks.cli.console import explain, report_to_stderr
 from candleworks.cli.import_report import show_imports
 from candleworks.cli.progress import ProgressDisplay
-from candleworks.imports.columns import column_mapping
 from candleworks.imports.companies import CompanyReport
 from candleworks.imports.companies import sync_companies as fill_companies
-from candleworks.imports.formats import FORMATS, Reading
 from candleworks.imports.importer import import_paths
+from candleworks.imports.reading import FORMATS, Reading, column_mapping
 from candleworks.imports.undo import UndoReport, check_undo, undo_paths
 from candleworks.runtime.database import prepared, writing
 from candleworks.settings import Settings, load_settings

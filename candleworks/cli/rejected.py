@@ -15,13 +15,12 @@ from candleworks.candles.refresh import refresh
 from candleworks.cli.console import TIME_EXAMPLES, AsJson, wide_console
 from candleworks.database.connection import Connection
 from candleworks.errors import UsageError
-from candleworks.rejected.corrections import corrections_of
 from candleworks.rejected.import_lines import LineForm
-from candleworks.rejected.retry import Replay
-from candleworks.rejected.retry import replay as replay_ticks
+from candleworks.rejected.retry import RetriedTick, corrections_of
+from candleworks.rejected.retry import retry as retry_ticks
 from candleworks.runtime.database import reading, writing
 from candleworks.settings import load_settings
-from candleworks.storage.rejected_list import RejectedTick, Selection, count_rejected, list_rejected, read_rejected
+from candleworks.storage.rejected import RejectedSelection, RejectedTick, count_rejected, list_rejected, read_rejected
 from candleworks.times import past_time
 
 LONGEST_PAYLOAD = 100
@@ -49,7 +48,7 @@ def list_(
 ) -> None:
     """List rejected ticks that are not stored, newest first."""
     with reading(load_settings(), "rejected list") as connection:
-        found = list_rejected(connection, Selection(feed, reason, since, everything), limit)
+        found = list_rejected(connection, RejectedSelection(feed, reason, since, everything), limit)
         waiting = count_rejected(connection)
     if as_json:
         typer.echo(json.dumps([asdict(tick) for tick in found], default=str))
@@ -111,21 +110,21 @@ def retry(
         raise UsageError("No ticks were chosen: give numbers, or --feed, --reason or --since.")
     settings = load_settings()
     with writing(settings, "rejected retry") as connection:
-        ticks = _chosen(connection, numbers or [], Selection(feed, reason, since))
+        ticks = _chosen(connection, numbers or [], RejectedSelection(feed, reason, since))
         form = LineForm(header, symbol, timezone)
-        done = list(_with_progress(replay_ticks(connection, settings, ticks, corrections, payload, form), len(ticks)))
+        done = list(_with_progress(retry_ticks(connection, settings, ticks, corrections, payload, form), len(ticks)))
         refresh(connection)
     _report(done)
 
 
-def _chosen(connection: Connection, numbers: list[int], selection: Selection) -> list[RejectedTick]:
+def _chosen(connection: Connection, numbers: list[int], selection: RejectedSelection) -> list[RejectedTick]:
     """Return the ticks in the order in which they were rejected."""
     if numbers:
         return [read_rejected(connection, number) for number in sorted(set(numbers))]
     return list_rejected(connection, selection, None)[::-1]
 
 
-def _with_progress(replays: Iterator[Replay], total: int) -> Iterator[Replay]:
+def _with_progress(replays: Iterator[RetriedTick], total: int) -> Iterator[RetriedTick]:
     """Yield the same, and print now and then how many are done."""
     for number, each in enumerate(replays, 1):
         if number % PROGRESS_ROWS == 0:
@@ -133,7 +132,7 @@ def _with_progress(replays: Iterator[Replay], total: int) -> Iterator[Replay]:
         yield each
 
 
-def _report(done: list[Replay]) -> None:
+def _report(done: list[RetriedTick]) -> None:
     counts = Counter(each.result.outcome if each.result else "resolved before" for each in done)
     refused = [each for each in done if each.result and each.result.outcome == "rejected"]
     for each in refused[:SHOWN_REJECTIONS]:

@@ -17,8 +17,9 @@ from candleworks import clock
 from candleworks.database.connection import Connection
 from candleworks.database.queries import query
 from candleworks.errors import TerminalError
-from candleworks.model.trades import LARGEST, SMALLEST
-from candleworks.model.trading_day import calendar_of, zone_of
+from candleworks.model.tick_validation import LARGEST, SMALLEST, STAMP_MIN_US, SYMBOL_PATTERN
+from candleworks.model.trades import moment_of
+from candleworks.model.trading_day import zone_lookup
 from candleworks.settings import Settings
 
 TRADES = "stocks_real_time"
@@ -179,14 +180,14 @@ def _resource_errors() -> Iterator[None]:
 
 
 def _adopt_trades(connection: Connection, settings: Settings) -> Iterator[str]:
-    bounds = _bounds(settings)
+    limits = tick_limits(settings)
     connection.execute(query("create_stage"))
     ranges = _ranges(connection)
     adopted = rejected = 0
     reported_at = clock.monotonic()
     for part in ranges:
         connection.execute(query("stage_compressed_range" if part.compressed else "stage_range"), part._asdict())
-        rejected += connection.execute(query("reject_staged"), bounds).rowcount
+        rejected += connection.execute(query("reject_staged"), limits).rowcount
         adopted += _insert(connection, settings, part)
         connection.execute(query("empty_stage"))
         if clock.monotonic() - reported_at > PROGRESS_INTERVAL_SECONDS:
@@ -200,11 +201,18 @@ def _adopt_trades(connection: Connection, settings: Settings) -> Iterator[str]:
         )
 
 
-def _bounds(settings: Settings) -> dict[str, object]:
-    """Return the bounds that an import checks rows against."""
+def tick_limits(settings: Settings) -> dict[str, object]:
+    """Return the limits of valid ticks, as for imports."""
     latest = clock.now() + timedelta(seconds=settings.ingest.max_future_seconds)
     accept_zero = settings.ingest.accept_zero_prices
-    return {"latest": latest, "accept_zero": accept_zero, "smallest": SMALLEST, "largest": LARGEST}
+    return {
+        "earliest": moment_of(STAMP_MIN_US),
+        "latest": latest,
+        "symbol_pattern": SYMBOL_PATTERN,
+        "accept_zero": accept_zero,
+        "smallest": SMALLEST,
+        "largest": LARGEST,
+    }
 
 
 def _ranges(connection: Connection) -> list[_Range]:
@@ -218,7 +226,8 @@ def _ranges(connection: Connection) -> list[_Range]:
 def _insert(connection: Connection, settings: Settings, part: _Range) -> int:
     """Insert the staged rows of `part` and return their number."""
     symbols = [row[0] for row in connection.execute(query("staged_symbols")).fetchall()]
-    zones = [str(zone_of(calendar_of(symbol, settings.calendars))) for symbol in symbols]
+    zone_of = zone_lookup(settings.calendars)
+    zones = [str(zone_of(symbol)) for symbol in symbols]
     connection.execute(query("note_symbols"), {"symbols": symbols, "zones": zones})
     connection.execute(query("prepare_staged"))
     return connection.execute(query("place_staged"), {"start": part.start}).rowcount

@@ -1,4 +1,4 @@
-"""Exports ticks and candles to files, in pieces, so that memory stays the same however much there is."""
+"""Exports ticks and candles to files in blocks, so that memory is bounded."""
 
 import contextlib
 import itertools
@@ -14,9 +14,9 @@ from candleworks.database.connection import Connection
 from candleworks.errors import TerminalError
 from candleworks.exports.files import ExportFile, ExportFiles
 from candleworks.exports.request import Export, ExportProgress, ExportResult, suffix
-from candleworks.storage.export import Extent, Relation, Snapshot, snapshot
+from candleworks.storage.exports import ExportRelation, Extent, Snapshot, snapshot
 
-# Of text as it comes from the database: about 90,000 ticks, which become one row group of a Parquet file.
+# CSV from the database: about 90,000 ticks, which become one row group of a Parquet file.
 BLOCK_BYTES = 8 * 2**20
 RELATION_KEY = "candleworks.relation"
 _TYPES = {
@@ -33,26 +33,26 @@ _EPOCH_DAY = date(1970, 1, 1).toordinal()
 def export(
     connection: Connection, wanted: Export, progress: Callable[[ExportProgress], None] = lambda _: None
 ) -> ExportResult:
-    """Write the rows as they were at one moment; the files appear when all of them are whole.
+    """Write the rows of one snapshot; the files appear when all of them are complete.
 
-    Raises TerminalError for a symbol that the relation does not hold, UsageError where a file is in the way.
+    Raises TerminalError for a symbol that the relation does not have, UsageError when a file exists already.
     """
     with snapshot(connection, wanted.selection) as source:
         for symbol in wanted.selection.symbols:
-            if not source.knows(symbol):
-                raise TerminalError(f"{wanted.selection.relation} holds nothing of {symbol!r}: correct the symbol.")
+            if not source.has_symbol(symbol):
+                raise TerminalError(f"{wanted.selection.relation} has no rows of {symbol!r}: correct the symbol.")
         extent = source.extent()
         schema = _schema(wanted.selection.relation, source.columns())
         write = _write_days if wanted.by_day else _write
         with (
-            # A COPY that goes on would keep the transaction from being ended.
+            # An unfinished COPY would keep the transaction open.
             contextlib.closing(_tables(source, extent, schema, progress)) as tables,
             ExportFiles(schema, wanted.kind, zstd=wanted.zstd, overwrite=wanted.overwrite) as files,
         ):
             return write(files, wanted, tables, extent)
 
 
-def _schema(relation: Relation, columns: dict[str, str]) -> pa.Schema:
+def _schema(relation: ExportRelation, columns: dict[str, str]) -> pa.Schema:
     fields = [pa.field(name, _TYPES[kind]) for name, kind in columns.items()]
     return pa.schema(fields, metadata={RELATION_KEY: str(relation)})
 
@@ -69,7 +69,7 @@ def _tables(
 
 
 def _parse(block: bytes, schema: pa.Schema) -> pa.Table:
-    """Read PostgreSQL's CSV; numbers come with as many digits as they need to be the same again."""
+    """Parse PostgreSQL's CSV; its numbers have all digits that are needed to read back the same value."""
     table = pyarrow.csv.read_csv(
         pa.BufferReader(block),
         read_options=pyarrow.csv.ReadOptions(column_names=schema.names, use_threads=False),
@@ -115,7 +115,7 @@ def _write_days(files: ExportFiles, wanted: Export, tables: Iterator[pa.Table], 
 
 
 def _days(table: pa.Table, time: str) -> Iterator[tuple[date, pa.Table]]:
-    """Cut a table that is in order of time where a day of UTC begins."""
+    """Split a table in order of time by days in UTC."""
     days = table.column(time).cast(pa.int64()).to_numpy() // _DAY_US
     bounds = [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(days)]
     for start, stop in itertools.pairwise(bounds):

@@ -1,4 +1,4 @@
-"""Files that get their names when they are whole: Parquet, Arrow or CSV, written piece by piece."""
+"""Parquet, Arrow and CSV files that get their names when they are complete."""
 
 import contextlib
 import os
@@ -15,14 +15,14 @@ from candleworks.errors import TerminalError, UsageError
 from candleworks.exports.request import Format
 
 
-class Writer(Protocol):
-    """What pyarrow's writers have in common."""
+class TableWriter(Protocol):
+    """The common interface of pyarrow's writers."""
 
     def write_table(self, table: pa.Table) -> None: ...
 
 
 class ExportFile:
-    """One file in the making. Errors of the disk leave as TerminalError."""
+    """One file that is being written. Disk errors are raised as TerminalError."""
 
     def __init__(self, path: Path, draft: Path, schema: pa.Schema, kind: Format, *, zstd: bool) -> None:
         self.path = path
@@ -36,16 +36,16 @@ class ExportFile:
             self._writer.write_table(table)
 
     def finish(self) -> int:
-        """Write what is left, wait until the disk has it, and return the size in bytes."""
+        """Flush and sync the file, and return its size in bytes."""
         with _explained(self.path):
             self._open.close()
-            del self._writer  # there may be a file for each of thousands of days
+            del self._writer  # there may be thousands of files, one for each day
             with self._draft.open("rb") as file:
                 os.fsync(file.fileno())
                 return file.seek(0, os.SEEK_END)
 
     def publish(self) -> None:
-        """Give it its name, in the place of a file that has it already."""
+        """Rename the draft to its name, replacing an existing file."""
         with _explained(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._draft.replace(self.path)
@@ -55,7 +55,7 @@ class ExportFile:
             self._open.close()
         self._draft.unlink(missing_ok=True)
 
-    def _open_writer(self, schema: pa.Schema, kind: Format, *, zstd: bool) -> Writer:
+    def _open_writer(self, schema: pa.Schema, kind: Format, *, zstd: bool) -> TableWriter:
         sink: pa.NativeFile = self._open.enter_context(pa.OSFile(str(self._draft), "wb"))
         if kind is Format.PARQUET:
             writer = pyarrow.parquet.ParquetWriter(sink, schema, compression="zstd")
@@ -65,7 +65,7 @@ class ExportFile:
             text = self._open.enter_context(pa.CompressedOutputStream(sink, "zstd")) if zstd else sink
             writer = pyarrow.csv.CSVWriter(text, schema)
         self._open.callback(writer.close)
-        return cast(Writer, writer)
+        return cast(TableWriter, writer)
 
 
 class ExportFiles:
@@ -83,7 +83,7 @@ class ExportFiles:
         self._files: list[ExportFile] = []
 
     def open(self, path: Path, directory: Path) -> ExportFile:
-        """Start a file; its draft stands in `directory`, which is on the same file system."""
+        """Start a file; its draft is in `directory`, which is on the same file system."""
         self.require_free(path)
         name = "-".join(path.relative_to(directory).parts)
         with _explained(path):
@@ -95,7 +95,7 @@ class ExportFiles:
 
     def require_free(self, path: Path) -> None:
         if path.exists() and not self._overwrite:
-            raise UsageError(f"{path} exists: name another place, or replace it with --overwrite.")
+            raise UsageError(f"{path} exists: name another file, or replace it with --overwrite.")
 
     def __enter__(self) -> Self:
         return self
@@ -118,4 +118,4 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise TerminalError(f"{path} cannot be written ({reason}): make room, or name another place.") from error
+        raise TerminalError(f"{path} cannot be written ({reason}): free disk space, or name another file.") from error

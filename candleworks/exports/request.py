@@ -1,4 +1,4 @@
-"""What an export is told, and what it tells."""
+"""The request, progress and result of an export."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from candleworks.errors import UsageError
-from candleworks.storage.export import Extent, Selection
+from candleworks.storage.exports import ExportSelection, Extent
 
 
 class Format(StrEnum):
-    """How exported rows are written."""
+    """The format of exported files."""
 
     PARQUET = "parquet"
     ARROW = "arrow"
@@ -21,7 +21,7 @@ class Format(StrEnum):
 class Export:
     """What to write where: a file, or with `by_day` a directory that gets one file per day (UTC)."""
 
-    selection: Selection
+    selection: ExportSelection
     output: Path
     kind: Format
     zstd: bool = False
@@ -36,7 +36,7 @@ class ExportProgress(NamedTuple):
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What was written; without rows one empty file, or no file per day."""
+    """The files written: without rows one empty file, or with `by_day` no file."""
 
     extent: Extent
     files: list[Path]
@@ -44,7 +44,7 @@ class ExportResult:
 
 
 def suffix(kind: Format, *, zstd: bool) -> str:
-    """Return the end of a file's name, with its dot."""
+    """Return the suffix of a file's name, with its dot."""
     return ".csv.zst" if kind is Format.CSV and zstd else f".{kind}"
 
 
@@ -52,17 +52,17 @@ _SUFFIXES = {".parquet": Format.PARQUET, ".arrow": Format.ARROW, ".csv": Format.
 
 
 def wanted_export(
-    selection: Selection, output: Path, kind: Format | None, *, zstd: bool, by_day: bool, overwrite: bool
+    selection: ExportSelection, output: Path, kind: Format | None, *, zstd: bool, by_day: bool, overwrite: bool
 ) -> Export:
     ending = next((ending for ending in _SUFFIXES if not by_day and output.name.lower().endswith(ending)), None)
     kind = kind or (_SUFFIXES[ending] if ending else Format.PARQUET)
     if zstd and kind is not Format.CSV:
-        raise UsageError(f"--zstd is for CSV, {kind} files are compressed always: leave it out.")
+        raise UsageError(f"--zstd is for CSV, {kind} files are always compressed: leave it out.")
     zstd = zstd or (kind is Format.CSV and ending == ".csv.zst")
     if ending and ending != suffix(kind, zstd=zstd):
         raise UsageError(
-            f"The name {output} ends with {ending}, but {kind}{' with --zstd' if zstd else ''} was asked for: let it"
-            f" end with {suffix(kind, zstd=zstd)}."
+            f"The name {output} ends with {ending}, but the format is {kind}{' with --zstd' if zstd else ''}: use the"
+            f" suffix {suffix(kind, zstd=zstd)}."
         )
     if by_day and output.is_file():
         raise UsageError(f"{output} is a file: name a directory for --partition-by day.")

@@ -18,7 +18,7 @@ from candleworks.feed.queue import FeedQueue
 from candleworks.feed.silence import Sessions, SilenceMonitor
 from candleworks.feed.subscriptions import Subscriptions
 from candleworks.feed.writer import FeedWriter
-from candleworks.model.trading_day import calendar_of, zone_of
+from candleworks.model.trading_day import zone_lookup
 from candleworks.processes import stopped_within
 from candleworks.settings import Calendars, Settings
 from candleworks.storage.calendars import sessions_around
@@ -35,7 +35,8 @@ SettingsUpdates = asyncio.Queue[Settings]
 
 def zones_of(symbols: Iterable[str], calendars: Calendars) -> Mapping[str, ZoneInfo]:
     """Return the time zones of the symbols' trading days."""
-    return {symbol: zone_of(calendar_of(symbol, calendars)) for symbol in symbols}
+    zone_of = zone_lookup(calendars)
+    return {symbol: zone_of(symbol) for symbol in symbols}
 
 
 @dataclass

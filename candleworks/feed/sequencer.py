@@ -9,8 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
-from candleworks.model.tick_validation import VOLUME_FAULTS, age_fault, fault_of, price_distance_fault, price_faults
-from candleworks.model.trades import LARGEST, MICROSECONDS, SMALLEST, STAMP_MIN_US, Rejection, Trades
+from candleworks.model.tick_validation import (
+    LARGEST,
+    SMALLEST,
+    STAMP_MIN_US,
+    VOLUME_FAULTS,
+    age_fault,
+    number_fault,
+    price_distance_fault,
+    price_faults,
+)
+from candleworks.model.trades import MICROSECONDS, Rejection, Trades, volume_increase
 from candleworks.model.trading_day import trading_day_us
 from candleworks.settings import Ingest
 from candleworks.storage.trades import Position
@@ -169,14 +178,9 @@ class Sequencer:
         day_volume = event.day_volume
         volume = None
         if day_volume is not None:
-            highest = symbol.highest
-            if highest is None:
+            volume = volume_increase(day_volume, symbol.highest)
+            if symbol.highest is None or day_volume > symbol.highest:
                 symbol.highest = day_volume
-            elif day_volume > highest:
-                volume = day_volume - highest
-                symbol.highest = day_volume
-            else:
-                volume = 0.0
         symbol.price, symbol.day_volume, symbol.seen = event.price, day_volume, True
         if event.price:
             symbol.level, symbol.distant = event.price, None
@@ -203,7 +207,7 @@ class Sequencer:
         for name in ("price", "bid", "ask", "day_volume"):
             value = getattr(event, name)
             faults = VOLUME_FAULTS if name == "day_volume" else self._price_faults
-            if value is not None and (fault := fault_of(value, faults)):
+            if value is not None and (fault := number_fault(value, faults)):
                 return f"{name} {value!r} {fault}"
         return None
 

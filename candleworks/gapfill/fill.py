@@ -1,97 +1,39 @@
-"""Fills booked gaps with the vendor's one-minute bars; docs/explanation/gaps.md tells what that means for candles."""
+"""Fills recorded gaps with the vendor's one-minute bars; docs/explanation/gaps.md describes the effect on candles."""
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
-from typing import Literal, NamedTuple, get_args
-from zoneinfo import ZoneInfo
 
 from candleworks import clock
 from candleworks.candles.bar_writer import BarWriter
 from candleworks.candles.refresh import refresh
 from candleworks.database.connection import Connection, connect, transient_errors
 from candleworks.database.profiles import WRITER
-from candleworks.gapfill.plan import Choice, DueGap, Plan, due_gaps, listing_of, make_plan, windows
-from candleworks.model.bars import Bar
-from candleworks.model.notices import Notice, Notify, ignore
+from candleworks.gapfill.plan import FillPlan, GapFilter, listing_of, make_plan
+from candleworks.gapfill.report import FillProgress, FillReport, GapFill, filled_notice
+from candleworks.gapfill.symbol_fill import NO_BARS, DueGap, SymbolFill, due_gaps, windows
+from candleworks.model.notices import Notify, ignore
 from candleworks.model.trades import moment_of
-from candleworks.model.trading_day import calendar_of, zone_of
+from candleworks.model.trading_day import zone_lookup
 from candleworks.settings import Settings
 from candleworks.storage.gaps import (
     FillRecord,
-    Gap,
-    Outcome,
     gap_spans,
     locked_symbol,
     mark_filled,
     market_was_closed,
     save_fill_record,
 )
-from candleworks.vendor.bars import BarResponse, BarWindow, VendorBars
+from candleworks.vendor.bars import BarWindow, VendorBars
 from candleworks.vendor.client import KeyRejectedError, NoCreditsLeftError, NotServedError, VendorAwayError
 from candleworks.vendor.credits import Credits, NoCreditsTodayError
 
-MAX_FAILURES = 3  # so many symbols in a row that the vendor fails for: it is away, and asking on costs credits
-NOTHING_THERE = "the vendor has no bars for it"
+MAX_FAILURES = 3  # consecutive symbols: then the vendor is unavailable, and requests would only cost credits
 MARKET_CLOSED = "its market was closed, so nothing is missing"
-OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 TICKS_DROPPED = "retention has dropped the ticks of that time"
 
 log = logging.getLogger(__name__)
-
-
-class GapFill(NamedTuple):
-    """What became of one symbol of a gap; `error` says why it failed, or why there is nothing.
-
-    `planned` stands in the report of a dry run, with the number of minutes to fetch.
-    """
-
-    gap: Gap
-    symbol: str
-    outcome: Outcome | Literal["planned"]
-    bars: int
-    error: str | None
-
-
-class FillProgress(NamedTuple):
-    """Called for before each request and each wait: symbols that are done, of how many, and what comes now."""
-
-    done: int
-    symbols: int
-    now: str
-
-
-@dataclass
-class FillReport:
-    """What a run did. `credits` were spent, or in a dry run would be.
-
-    `waiting` counts gaps that are not over for long enough, `busy` names symbols that another process fills, `unknown`
-    are gaps of feeds that nobody knows the symbols of, and `stopped` says why the run ended before its end.
-    """
-
-    fills: list[GapFill] = field(default_factory=list)
-    closed: list[Gap] = field(default_factory=list)
-    credits: int = 0
-    waiting: int = 0
-    busy: list[str] = field(default_factory=list)
-    unknown: tuple[Gap, ...] = ()
-    stopped: str | None = None
-
-    @property
-    def complete(self) -> bool:
-        """Whether everything that was due could be fetched."""
-        return self.stopped is None and all(fill.outcome != "failed" for fill in self.fills)
-
-    @property
-    def outcomes(self) -> str:
-        """How many symbols of gaps came to which outcome, such as `2 filled, 5 market closed`."""
-        counts = Counter(fill.outcome for fill in self.fills)
-        known = [f"{counts[name]:,} {name.replace('_', ' ')}" for name in OUTCOMES if counts[name]]
-        return ", ".join(known) or "nothing to fill"
 
 
 def fill_gaps(
@@ -107,28 +49,30 @@ def fill_gaps(
     progress: Callable[[FillProgress], None] | None = None,
     wait: Callable[[float], None] = time.sleep,
 ) -> FillReport:
-    """Fetch the minutes of all closed gaps, store them as bars, and bring the candles up to date.
+    """Fetch the minutes of all closed gaps, store them as bars, and refresh the candles.
 
-    `feed` and `symbol` choose, and `since` leaves out what ended by then. `retry_credits` asks the vendor again
-    although it said that there are no more API credits. Safe to interrupt and to run at the same time. `notify` gets
-    `feed.gap-filled` for every gap that is settled, `wait` sleeps until there are credits again. Raises TransientError
-    when the database is away and UsageError when there is no key; whatever the vendor does stands in the report.
+    `feed` and `symbol` select gaps, and `since` skips gaps that ended by then. `retry_credits` requests bars although
+    the vendor answered that there are no API credits left. Safe to interrupt and to run concurrently. `notify` gets
+    `feed.gap-filled` for every gap that is filled, `wait` sleeps until there are credits. Raises TransientError when
+    the database is unavailable and UsageError when there is no key; errors of the vendor are in the report.
     """
     with transient_errors(dsn), connect(dsn, "fill-gaps", profile=WRITER) as connection:
-        run = _Run(connection, settings, Choice(feed, symbol, since), notify, progress or (lambda _: None), wait)
+        filler = _GapFiller(
+            connection, settings, GapFilter(feed, symbol, since), notify, progress or (lambda _: None), wait
+        )
         if dry_run:
-            return run.dry()
+            return filler.dry_run()
         if retry_credits:
-            run.lift_credits_pause()
-        return run.fill()
+            filler.lift_credits_pause()
+        return filler.fill()
 
 
-class _Run:
+class _GapFiller:
     def __init__(
         self,
         connection: Connection,
         settings: Settings,
-        choice: Choice,
+        chosen: GapFilter,
         notify: Notify,
         progress: Callable[[FillProgress], None],
         wait: Callable[[float], None],
@@ -139,20 +83,20 @@ class _Run:
         self._progress = progress
         self._wait = wait
         self._credits = Credits(connection, settings, self._wait_for_credits)
-        self._writer = BarWriter(connection, _zones(settings))
-        self._plan: Plan = make_plan(connection, settings, choice, clock.now())
+        self._writer = BarWriter(connection, zone_lookup(settings.calendars))
+        self._plan: FillPlan = make_plan(connection, settings, chosen, clock.now())
         self._fills: dict[tuple[int, str], GapFill] = {}
         self._report = FillReport(waiting=self._plan.waiting, unknown=self._plan.unknown)
         self._done = 0
-        self._refreshed = False  # an interrupted run may have left candles behind
+        self._refreshed = False  # an interrupted run may have left outdated candles
 
     def lift_credits_pause(self) -> None:
         if self._credits.lift_pause():
-            log.info("The vendor is asked again although it said that there are no more API credits.")
+            log.info("Requesting bars again although the vendor answered that there are no API credits left.")
 
-    def dry(self) -> FillReport:
+    def dry_run(self) -> FillReport:
         for symbol in self._plan.symbols:
-            due = due_gaps(self._connection, self._plan, symbol)
+            due = due_gaps(self._connection, self._plan.gaps_of(symbol), symbol)
             self._report.fills += [GapFill(each.gap, symbol, "planned", each.count, None) for each in due]
             self._report.credits += len(windows(span for each in due for span in each.minutes))
         return self._report
@@ -183,14 +127,14 @@ class _Run:
             self._writer.follow_up()
 
     def _fill_symbol(self, vendor: VendorBars, symbol: str) -> bool:
-        """Fill the gaps of one symbol; tell whether the vendor failed."""
-        with locked_symbol(self._connection, symbol) as held:
-            if not held:
+        """Fill the gaps of one symbol; return whether the vendor failed."""
+        with locked_symbol(self._connection, symbol) as locked:
+            if not locked:
                 self._report.busy.append(symbol)
                 return False
-            due = due_gaps(self._connection, self._plan, symbol)
+            due = due_gaps(self._connection, self._plan.gaps_of(symbol), symbol)
             self._save([self._without_minutes(each) for each in due if not each.minutes], due)
-            left = _SymbolGaps([each for each in due if each.minutes])
+            left = SymbolFill([each for each in due if each.minutes])
             try:
                 for window in windows(span for each in left.due for span in each.minutes):
                     self._fill_window(vendor, symbol, left, window)
@@ -200,23 +144,25 @@ class _Run:
         return False
 
     def _without_minutes(self, each: DueGap) -> FillRecord:
-        """Record a gap that has nothing to fetch, or nothing any more."""
+        """Return the record of a gap that has nothing to fetch, or nothing left to fetch."""
         gap, record = each.gap, each.record
         if record and record.bars:
             return record._replace(outcome="filled", reason=None)
         if record and record.fetched_until:
-            return record._replace(outcome="empty", reason=NOTHING_THERE)
+            return record._replace(outcome="empty", reason=NO_BARS)
         if market_was_closed(self._connection, each.symbol, gap.started_at, gap.ended_at):
             return FillRecord(gap.id, each.symbol, "market_closed", 0, None, MARKET_CLOSED)
         return FillRecord(gap.id, each.symbol, "empty", 0, None, TICKS_DROPPED)
 
-    def _fill_window(self, vendor: VendorBars, symbol: str, left: "_SymbolGaps", window: BarWindow) -> None:
+    def _fill_window(self, vendor: VendorBars, symbol: str, left: SymbolFill, window: BarWindow) -> None:
         touched = left.touched_by(window)
-        self._say(f"{symbol} {moment_of(window.start_us):%Y-%m-%d %H:%M} to {moment_of(window.stop_us):%Y-%m-%d %H:%M}")
+        self._report_progress(
+            f"{symbol} {moment_of(window.start_us):%Y-%m-%d %H:%M} to {moment_of(window.stop_us):%Y-%m-%d %H:%M}"
+        )
         answer = vendor.read(listing_of(self._settings, touched[0].gap.feed, symbol), window)
         feeds = sorted({each.gap.feed for each in touched})
         spans = gap_spans(self._connection, symbol, feeds, window.start_us, window.stop_us)
-        wanted = [bar for bar in answer.bars if any(_lies_in(bar.minute_us, each) for each in touched)]
+        wanted = [bar for bar in answer.bars if any(each.contains(bar.minute_us) for each in touched)]
         self._writer.prepare(wanted)
         with self._connection.transaction():
             self._writer.write(symbol, wanted, spans)
@@ -224,7 +170,7 @@ class _Run:
         self._refreshed &= not wanted
 
     def _save(self, records: Sequence[FillRecord], due: Sequence[DueGap]) -> None:
-        """Keep what became of gaps so far."""
+        """Record the results so far."""
         gaps = {each.gap.id: each.gap for each in due}
         for record in records:
             save_fill_record(self._connection, record, clock.now())
@@ -236,10 +182,10 @@ class _Run:
         for gap, symbols in self._plan.gaps.values():
             if mark_filled(self._connection, gap, symbols, clock.now()):
                 self._report.closed.append(gap)
-                self._notify(_notice(gap, [fill for fill in self._report.fills if fill.gap == gap]))
+                self._notify(filled_notice(gap, [fill for fill in self._report.fills if fill.gap == gap]))
 
     def _wait_for_credits(self, seconds: float) -> None:
-        self._say(f"waiting {seconds:.0f} s for API credits")
+        self._report_progress(f"waiting {seconds:.0f} s for API credits")
         self._refresh()
         self._wait(seconds)
 
@@ -248,75 +194,6 @@ class _Run:
             refresh(self._connection)
             self._refreshed = True
 
-    def _say(self, what: str) -> None:
-        log.info("%s", what)
-        self._progress(FillProgress(self._done, len(self._plan.symbols), what))
-
-
-class _SymbolGaps:
-    """The gaps of one symbol while its windows are fetched, oldest first."""
-
-    def __init__(self, due: list[DueGap]) -> None:
-        self.due = due
-        self._bars = {each.gap.id: each.record.bars if each.record else 0 for each in due}
-        self._until: dict[int, datetime | None] = {
-            each.gap.id: each.record.fetched_until if each.record else None for each in due
-        }
-        self._refused: dict[int, str] = {}
-
-    def touched_by(self, window: BarWindow) -> list[DueGap]:
-        return [
-            each
-            for each in self.due
-            if any(start < window.stop_us and stop > window.start_us for start, stop in each.minutes)
-        ]
-
-    def fetched(self, each: DueGap, answer: BarResponse, bars: Sequence[Bar], window: BarWindow) -> FillRecord:
-        """Record a window that was fetched; the last one of a gap decides about it."""
-        number = each.gap.id
-        for minute_us, problem in answer.rejected.items():
-            if _lies_in(minute_us, each):
-                said = f"the bar of {moment_of(minute_us):%Y-%m-%d %H:%M} cannot be used, {problem}"
-                self._refused.setdefault(number, said)
-        if number in self._refused:
-            return self.failed(each, self._refused[number])
-        self._bars[number] += sum(_lies_in(bar.minute_us, each) for bar in bars)
-        self._until[number] = moment_of(window.stop_us)
-        if each.minutes[-1][1] > window.stop_us:
-            return self.failed(each, f"interrupted after {moment_of(window.stop_us):%Y-%m-%d %H:%M} UTC")
-        self.due.remove(each)
-        if self._bars[number]:
-            return FillRecord(number, each.symbol, "filled", self._bars[number], self._until[number])
-        return FillRecord(number, each.symbol, "empty", 0, self._until[number], NOTHING_THERE)
-
-    def failed(self, each: DueGap, reason: str) -> FillRecord:
-        number = each.gap.id
-        return FillRecord(number, each.symbol, "failed", self._bars[number], self._until[number], reason)
-
-
-def _lies_in(minute_us: int, each: DueGap) -> bool:
-    return any(start <= minute_us < stop for start, stop in each.minutes)
-
-
-def _notice(gap: Gap, fills: Sequence[GapFill]) -> Notice:
-    return Notice(
-        "feed.gap-filled",
-        gap.feed if gap.symbol is None else f"{gap.feed}/{gap.symbol}",
-        {
-            "gap": gap.id,
-            "started_at": gap.started_at.isoformat(),
-            "ended_at": gap.ended_at.isoformat(),
-            "reason": gap.reason,
-            "bars": sum(fill.bars for fill in fills),
-            "empty": sorted(fill.symbol for fill in fills if fill.outcome == "empty"),
-            "market_closed": sorted(fill.symbol for fill in fills if fill.outcome == "market_closed"),
-        },
-    )
-
-
-def _zones(settings: Settings) -> Callable[[str], ZoneInfo]:
-    @cache
-    def zone(symbol: str) -> ZoneInfo:
-        return zone_of(calendar_of(symbol, settings.calendars))
-
-    return zone
+    def _report_progress(self, step: str) -> None:
+        log.info("%s", step)
+        self._progress(FillProgress(self._done, len(self._plan.symbols), step))

@@ -1,100 +1,36 @@
-"""Stores one file's ticks chunk by chunk; each chunk is committed together with the place behind it."""
+"""Stores the ticks of a file chunk by chunk; each chunk is committed together with the position behind it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
-from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from candleworks.database.connection import Connection
-from candleworks.imports.bar_sink import BarSink
-from candleworks.imports.formats import Relation
-from candleworks.imports.quote_bar_sink import QuoteBarSink
+from candleworks.imports.bar_sink import BarSink, QuoteBarSink
+from candleworks.imports.chunks import BEGINNING, Chunk, Reader, ReaderState
 from candleworks.imports.quote_sink import QuoteSink
-from candleworks.imports.readers import BEGINNING, Chunk, Reader, State
+from candleworks.imports.reading import RowType
+from candleworks.imports.report import Tally
 from candleworks.imports.rows import MILLISECOND
 from candleworks.imports.staging import Seen, Sink, Staged, by_row, combined
 from candleworks.imports.trade_sink import TradeSink
-from candleworks.model.trades import MICROSECONDS, Rejection, moment_of
-from candleworks.model.trading_day import calendar_of, zone_of
-from candleworks.settings import Calendars
+from candleworks.model.trades import MICROSECONDS, Rejection
+from candleworks.model.trading_day import ZoneOf
 from candleworks.storage.imports import IMPORTING, ImportRecord, save_import, save_progress
 from candleworks.storage.quotes import QuoteStore
 from candleworks.storage.rejected import quarantine
-from candleworks.storage.trades import Meeting, TradeStore
+from candleworks.storage.trades import MergeResult, TradeStore
 
 ORIGIN = "file"
-SHOWN_EXAMPLES = 5
 _T = TypeVar("_T")
 _MILLISECOND_FORMATS = ("dukascopy", "dukascopy-node", "truefx")
 
 
-@dataclass
-class Tally:
-    """What became of a file's rows so far."""
-
-    path: str
-    sha256: str
-    imported_at: datetime
-    options: Mapping[str, Any]
-    stored: int = 0
-    duplicates: int = 0
-    rejected: int = 0
-    first_us: int | None = None
-    last_us: int | None = None
-    ambiguous: int = 0
-    examples: list[str] = field(default_factory=list)
-
-    @property
-    def rows(self) -> int:
-        return self.stored + self.duplicates + self.rejected
-
-    def add(self, stored: int, duplicates: int, rejections: Sequence[Rejection]) -> None:
-        self.stored += stored
-        self.duplicates += duplicates
-        self.rejected += len(rejections)
-        self.examples += [rejection.reason for rejection in rejections[: SHOWN_EXAMPLES - len(self.examples)]]
-
-    def reach(self, frame: pl.DataFrame) -> None:
-        """Widen the bounds by the frame's stamps."""
-        for us in (frame["stamp_us"].min(), frame["stamp_us"].max()):
-            if isinstance(us, int):
-                self.first_us = us if self.first_us is None else min(self.first_us, us)
-                self.last_us = us if self.last_us is None else max(self.last_us, us)
-
-    def begun(self) -> "Tally":
-        """Return the same before its first row."""
-        return Tally(self.path, self.sha256, self.imported_at, self.options)
-
-    def resume(self, record: ImportRecord, state: Mapping[str, Any]) -> None:
-        """Go on from an interrupted import."""
-        self.stored, self.duplicates, self.rejected = record.stored, record.duplicates, record.rejected
-        self.first_us, self.last_us = state["first_us"], state["last_us"]
-        self.ambiguous, self.examples = state["ambiguous"], state["examples"]
-
-    def record(self, status: str) -> ImportRecord:
-        first, last = (None if us is None else moment_of(us) for us in (self.first_us, self.last_us))
-        return ImportRecord(
-            path=self.path,
-            sha256=self.sha256,
-            rows=self.rows,
-            stored=self.stored,
-            duplicates=self.duplicates,
-            rejected=self.rejected,
-            first=first,
-            last=last,
-            status=status,
-            imported_at=self.imported_at,
-            options=self.options,
-        )
-
-
-class _Placed(NamedTuple):
-    """A chunk, what stores it, and its frame as that has placed it."""
+class _PreparedChunk(NamedTuple):
+    """A chunk, the sink that stores it, and its frame as the sink has arranged it."""
 
     chunk: Chunk
     sink: Sink
@@ -105,11 +41,11 @@ class _Placed(NamedTuple):
 class TickImport:
     """The import of one file's ticks, or of its bars when `interval_us` is their length.
 
-    `quarantine_once` leaves out rejections that an earlier import of it has kept.
+    `quarantine_once` skips rejections that an earlier import of the file has recorded.
     """
 
     connection: Connection
-    calendars: Calendars
+    zone_of: ZoneOf
     reader: Reader
     tally: Tally
     received_us: int
@@ -117,62 +53,61 @@ class TickImport:
     quarantine_once: bool
     interval_us: int | None = None
     seen: Seen = field(default_factory=Seen)
-    state: State = field(default_factory=dict)
+    state: ReaderState = field(default_factory=dict)
     resolution_us: int | None = None
-    zones: dict[str, ZoneInfo] = field(default_factory=dict)
 
     def resume(self, record: ImportRecord, state: Mapping[str, Any]) -> None:
-        """Go on where an interrupted import of the same content was."""
+        """Resume an interrupted import of the same content."""
         self.tally.resume(record, state)
         self.state, self.resolution_us = state["reader"], state["resolution_us"]
         self.seen.ranges = {symbol: (low, high) for symbol, (low, high) in state["seen"].items()}
 
     def run(self) -> Iterator[int]:
         """Store chunk after chunk; yield how many of the content's bytes are done."""
-        for placed in _ahead(self._placed()):
-            overlapping = self.seen.overlapping(placed.chunk.frame)
+        for prepared in _ahead(self._prepared()):
+            overlapping = self.seen.overlapping(prepared.chunk.frame)
             if len(overlapping) and (self.dry_run or self.seen.beyond_last(overlapping)):
                 self._store_rest()
                 return
-            self._store(placed, overlapping)
-            yield placed.chunk.done
+            self._store(prepared, overlapping)
+            yield prepared.chunk.done
 
-    def _placed(self) -> Iterator[_Placed]:
+    def _prepared(self) -> Iterator[_PreparedChunk]:
         for chunk in self.reader.chunks(self.state):
             sink = self._sink(chunk.frame)
-            yield _Placed(chunk, sink, sink.place(chunk.frame) if len(chunk.frame) else chunk.frame)
+            yield _PreparedChunk(chunk, sink, sink.arrange(chunk.frame) if len(chunk.frame) else chunk.frame)
 
-    def _store(self, placed: _Placed, overlapping: pl.DataFrame) -> None:
-        chunk, sink = placed.chunk, placed.sink
+    def _store(self, prepared: _PreparedChunk, overlapping: pl.DataFrame) -> None:
+        chunk, sink = prepared.chunk, prepared.sink
         if not self.dry_run:
             sink.prepare(chunk.frame)
         with self.connection.transaction(force_rollback=self.dry_run):
-            meeting = self._put(placed, overlapping)
-            self._count(chunk, meeting, chunk.reject(meeting.refused, sink.crowded))
+            merge = self._put(prepared, overlapping)
+            self._count(chunk, merge, chunk.reject(merge.rejected, sink.rejection_reason))
             self.seen.add(chunk.frame)
             self.state = chunk.state
-            self._remember()
+            self._save()
 
-    def _put(self, placed: _Placed, overlapping: pl.DataFrame) -> Meeting:
-        """Store a chunk; what may share a stamp with the last one is compared with both it and what is stored."""
-        frame, sink = placed.chunk.frame, placed.sink
+    def _put(self, prepared: _PreparedChunk, overlapping: pl.DataFrame) -> MergeResult:
+        """Store a chunk; ticks that may share an event time with the last chunk are compared with it and the table."""
+        frame, sink = prepared.chunk.frame, prepared.sink
         if self.dry_run:
             sink.prepare(frame)
         if overlapping.is_empty():
-            return sink.put(frame, placed.frame)
+            return sink.put(frame, prepared.frame)
         known = Staged(self.seen.known_to(overlapping), known=True)
         late = sink.merge(lambda: [known, Staged(overlapping, known=False)])
         rest = frame.join(overlapping.select("row"), on="row", how="anti", maintain_order="left")
         return combined(by_row(late, overlapping), sink.put(rest))
 
-    def _count(self, chunk: Chunk, meeting: Meeting, refused: list[Rejection]) -> None:
-        rejections = chunk.rejections + refused
-        self.tally.add(meeting.stored, meeting.duplicates, rejections)
+    def _count(self, chunk: Chunk, merge: MergeResult, rejected: list[Rejection]) -> None:
+        rejections = chunk.rejections + rejected
+        self.tally.add(merge.stored, merge.duplicates, rejections)
         self.tally.ambiguous += chunk.ambiguous
         self.tally.reach(chunk.frame)
         quarantine(self.connection, self.tally.path, rejections, once=self.quarantine_once)
 
-    def _remember(self) -> None:
+    def _save(self) -> None:
         tally = self.tally
         save_import(self.connection, tally.record(IMPORTING))
         state = {
@@ -187,66 +122,61 @@ class TickImport:
         save_progress(self.connection, tally.sha256, state)
 
     def _sink(self, frame: pl.DataFrame) -> Sink:
-        """Place stamps of whole seconds by seconds, all others by milliseconds."""
-        whole = bool((frame["stamp_us"] % MICROSECONDS == 0).all())
-        if self.reader.format in _MILLISECOND_FORMATS or not whole:
+        """Count ordinals within seconds where all event times are full seconds, else within milliseconds."""
+        full_seconds = bool((frame["stamp_us"] % MICROSECONDS == 0).all())
+        if self.reader.format in _MILLISECOND_FORMATS or not full_seconds:
             self.resolution_us = MILLISECOND
         elif self.resolution_us is None:
             self.resolution_us = MICROSECONDS
-        if self.interval_us is not None and self.reader.relation is Relation.QUOTE_BARS:
+        if self.interval_us is not None and self.reader.row_type is RowType.QUOTE_BARS:
             return QuoteBarSink(self.connection, self.interval_us, self.received_us)
         if self.interval_us is not None:
-            return BarSink(self.connection, self._zone_of, self.interval_us, self.received_us)
-        if self.reader.relation is Relation.QUOTES:
+            return BarSink(self.connection, self.zone_of, self.interval_us, self.received_us)
+        if self.reader.row_type is RowType.QUOTES:
             return QuoteSink(QuoteStore(self.connection, self.resolution_us), ORIGIN, self.received_us, self.dry_run)
-        store = TradeStore(self.connection, ORIGIN, self._zone_of, self.resolution_us)
+        store = TradeStore(self.connection, ORIGIN, self.zone_of, self.resolution_us)
         return TradeSink(store, self.received_us, self.dry_run)
 
-    def _zone_of(self, symbol: str) -> ZoneInfo:
-        if symbol not in self.zones:
-            self.zones[symbol] = zone_of(calendar_of(symbol, self.calendars))
-        return self.zones[symbol]
-
     def _store_rest(self) -> None:
-        """Store all that is left of a file without order, at once: its stamps may come back anywhere in it."""
+        """Store the rest of a file without order at once: its event times may recur anywhere in it."""
         start = BEGINNING if self.dry_run else self.state
-        before = self.tally if start else self.tally.begun()
+        before = self.tally if start else self.tally.at_start()
         with self.connection.transaction(force_rollback=True) if self.dry_run else nullcontext():
             for chunk in _ahead(self.reader.chunks(start)):
                 sink = self._sink(chunk.frame)
                 sink.prepare(chunk.frame)
             with self.connection.transaction():
-                meeting = sink.merge(lambda: self._rest(start, before))
-                refused = self._refused(start, meeting, sink.crowded)
-                self.tally.add(meeting.stored, meeting.duplicates, refused)
-                quarantine(self.connection, self.tally.path, refused, once=self.quarantine_once)
-                self._remember()
+                merge = sink.merge(lambda: self._rest(start, before))
+                rejected = self._rejected(start, merge, sink.rejection_reason)
+                self.tally.add(merge.stored, merge.duplicates, rejected)
+                quarantine(self.connection, self.tally.path, rejected, once=self.quarantine_once)
+                self._save()
 
-    def _rest(self, start: State, before: Tally) -> Iterator[Staged]:
-        """Give all chunks from `start` on, and those before it as known."""
+    def _rest(self, start: ReaderState, before: Tally) -> Iterator[Staged]:
+        """Yield all chunks from `start` on, and those before it as known."""
         self.tally = replace(before, examples=list(before.examples))
         if start:
             for chunk in _ahead(self.reader.chunks(BEGINNING, until=start)):
                 yield Staged(chunk.frame, known=True)
         for chunk in _ahead(self.reader.chunks(start)):
-            self._count(chunk, Meeting(0, 0), [])
+            self._count(chunk, MergeResult(0, 0), [])
             self.state = chunk.state
             yield Staged(chunk.frame, known=False)
 
-    def _refused(self, start: State, meeting: Meeting, reason: str) -> list[Rejection]:
-        """Find the lines of refused ticks, which are numbered through all chunks from `start` on."""
-        refused, rejections, first = pl.Series(meeting.refused, dtype=pl.Int64), list[Rejection](), 0
-        if not len(refused):
+    def _rejected(self, start: ReaderState, merge: MergeResult, reason: str) -> list[Rejection]:
+        """Find the lines of rejected ticks, which are numbered through all chunks from `start` on."""
+        rejected, rejections, first = pl.Series(merge.rejected, dtype=pl.Int64), list[Rejection](), 0
+        if not len(rejected):
             return rejections
         for chunk in self.reader.chunks(start):
-            places = refused.filter((refused >= first) & (refused < first + len(chunk.frame))) - first
+            places = rejected.filter((rejected >= first) & (rejected < first + len(chunk.frame))) - first
             rejections += chunk.reject(chunk.frame["row"].gather(places).to_list(), reason)
             first += len(chunk.frame)
         return rejections
 
 
 def _ahead(items: Iterator[_T]) -> Iterator[_T]:
-    """Make the next item in a thread while the caller stores one."""
+    """Compute the next item in a thread while the caller stores one."""
     with ThreadPoolExecutor(max_workers=1) as executor:
         pending = executor.submit(next, items, None)
         while (item := pending.result()) is not None:

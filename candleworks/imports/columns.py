@@ -1,4 +1,4 @@
-"""Guesses what the columns of an unknown table are, by the names in its header and by its first rows."""
+"""Guesses the columns of an unknown table by the names in its header and by its first rows."""
 
 import csv
 import re
@@ -6,18 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from candleworks.errors import UsageError
-from candleworks.imports import times as stamps
-from candleworks.imports.times import read_times, texts_of
-from candleworks.model.trades import STAMP_MIN_US
+from candleworks.imports.times import form_of, read_times, texts_of
+from candleworks.model.bars import follows_ohlc_order
+from candleworks.model.tick_validation import STAMP_MIN_US
 
 SAMPLE_ROWS = 50
 _LATEST_US = 4_102_444_800_000_000  # 2100: a number that would be a later time is an identifier
 BAR_PRICES = ("open", "high", "low", "close")
 QUOTE_BAR_PRICES = tuple(f"{side}_{name}" for side in ("bid", "ask") for name in BAR_PRICES)
-# How headers of bars call their times, without the characters between words.
+# Names of times in headers of bars, without the characters between words.
 BAR_TIMES = ("timestamp", "time", "datetime", "date", "opentime", "gmttime", "localtime", "bucket", "ts", "dt", "t")
-# How headers call our fields, without the characters between words; the first that a header has is taken.
+# Names of our columns in headers, without the characters between words; the first that a header has is taken.
 _NAMES = {
     "time": (
         *("timestamp", "time", "datetime", "date", "ts", "dt", "gmttime", "localtime", "timeutc", "utctime"),
@@ -32,20 +31,20 @@ _NAMES = {
     "bid_volume": ("bidvolume", "bidsize", "bidqty", "bidamount", "bidvol"),
     "ask_volume": ("askvolume", "asksize", "askqty", "askamount", "askvol", "offersize"),
 }
-_SETS = (  # what has to be there, and what may be
+_SETS = (  # required and optional columns
     (("time", "price", "day_volume"), ("symbol",)),
     (("time", "price"), ("symbol", "volume")),
     (("time", "bid", "ask"), ("symbol", "bid_volume", "ask_volume")),
 )
 _SYMBOL = re.compile(r"[A-Z][A-Z0-9./:_-]{2,31}")
-_NO_SYMBOLS = {"BUY", "SELL", "TRUE", "FALSE", "BID", "ASK", "NULL", "NONE"}
+_NOT_SYMBOLS = {"BUY", "SELL", "TRUE", "FALSE", "BID", "ASK", "NULL", "NONE"}
 
 
 @dataclass(frozen=True)
 class Guess:
     """`columns` maps our names to those of the header, as it spells them, or to numbers from 1 without a header.
 
-    `local` tells that the times lack an offset from UTC.
+    `local`: the times have no offset from UTC.
     """
 
     columns: Mapping[str, str]
@@ -53,11 +52,11 @@ class Guess:
 
 
 def guess_columns(lines: Sequence[str]) -> Guess | None:
-    """Return the most likely columns of a table of ticks; None when its lines do not look like one."""
+    """Return the most likely columns of a table of ticks; None when it does not look like one."""
     separator = max(",;\t", key=lines[0].count)
     table = [cells_of(line, separator, lower=False) for line in lines[: SAMPLE_ROWS + 1] if line.strip()]
     first = table[0] if table else []
-    named = bool(first) and not any(is_number(cell) or stamps.form_of([cell]) for cell in first)
+    named = bool(first) and not any(is_number(cell) or form_of([cell]) for cell in first)
     rows = [cells for cells in table[named:] if len(cells) == len(first)]
     if len(first) < 2 or not rows:
         return None
@@ -66,7 +65,7 @@ def guess_columns(lines: Sequence[str]) -> Guess | None:
     if places is None:
         return None
     times = columns[places["time"]]
-    form = stamps.form_of(times)
+    form = form_of(times)
     if form is None:
         return None
     local = bool(read_times(texts_of(times), form).local.any())
@@ -81,7 +80,7 @@ def cells_of(line: str, separator: str, *, lower: bool = True) -> list[str]:
 
 
 def is_number(text: str) -> bool:
-    """Whether a cell is a number; nan and inf are words."""
+    """Whether a cell is a number; nan and inf are not."""
     try:
         float(text)
     except ValueError:
@@ -90,7 +89,7 @@ def is_number(text: str) -> bool:
 
 
 def bar_columns(header: Sequence[str]) -> tuple[str | None, ...] | None:
-    """Return our names of a bar file's columns, None for those that nobody needs; None when it holds no bars."""
+    """Return our names of the columns of a file of bars, None for unused ones; None when it does not contain bars."""
     plain = [re.sub(r"[^a-z0-9]", "", each) for each in header]
     times = [each for each in plain if each in BAR_TIMES]
     prices = [set(BAR_PRICES) <= set(plain), set(QUOTE_BAR_PRICES) <= {_joined(each) for each in header}]
@@ -107,13 +106,13 @@ def bar_columns(header: Sequence[str]) -> tuple[str | None, ...] | None:
 
 
 def _joined(name: str) -> str:
-    """Write a header's Bid Open or bidOpen, already lower, as bid_open."""
+    """Return bid_open for a header's Bid Open or bidOpen, already in lower case."""
     plain = re.sub(r"[^a-z0-9]", "", name)
     return f"{plain[:3]}_{plain[3:]}"
 
 
 def _can_be_named(header: Sequence[str], place: int) -> bool:
-    """Whether `--columns` can name the column, and no other by the same name."""
+    """Whether `--columns` can name the column, and its name is unique."""
     name = header[place]
     plain = bool(name) and name.isprintable() and not name.isdecimal() and not set(name) & {",", "="}
     return plain and [each.lower() for each in header].count(name.lower()) == 1
@@ -143,7 +142,7 @@ def _by_content(columns: Sequence[Sequence[str]]) -> dict[str, int] | None:
     times = [place for place, texts in enumerate(columns) if _is_time(texts)]
     if not times:
         return None
-    # The longest: an identifier may have as many digits as seconds since 1970.
+    # The longest, because an identifier may have as many digits as seconds since 1970.
     time = max(times, key=lambda place: len(columns[place][0]))
     found = {"time": time}
     symbols = [place for place, texts in enumerate(columns) if all(map(_is_symbol, texts))]
@@ -158,7 +157,7 @@ def _by_content(columns: Sequence[Sequence[str]]) -> dict[str, int] | None:
 
 
 def _prices_among(columns: Sequence[Sequence[str]], numbers: Sequence[int]) -> dict[str, int]:
-    """Two neighbours within a percent of each other are bid and ask, else the first is a price, the next its size."""
+    """Take two neighbours within one percent for bid and ask, else the first for a price, the next for its size."""
     if len(numbers) == 1:
         return {"price": numbers[0]}
     if len(numbers) >= len(BAR_PRICES) and _are_bars([columns[place] for place in numbers[: len(BAR_PRICES)]]):
@@ -173,13 +172,13 @@ def _prices_among(columns: Sequence[Sequence[str]], numbers: Sequence[int]) -> d
 
 
 def _are_bars(prices: Sequence[Sequence[str]]) -> bool:
-    """Whether four columns are open, high, low and close in every row."""
+    """Whether four columns can be open, high, low and close in every row."""
     rows = ([float(text) for text in row] for row in zip(*prices, strict=True))
-    return all(low <= min(first, last) and max(first, last) <= high for first, high, low, last in rows)
+    return all(follows_ohlc_order(*row) for row in rows)
 
 
 def _is_time(texts: Sequence[str]) -> bool:
-    form = stamps.form_of(texts)
+    form = form_of(texts)
     if form is None:
         return False
     us = read_times(texts_of(texts), form).us
@@ -187,19 +186,9 @@ def _is_time(texts: Sequence[str]) -> bool:
 
 
 def _is_symbol(text: str) -> bool:
-    return bool(_SYMBOL.fullmatch(text)) and text.upper() not in _NO_SYMBOLS
+    return bool(_SYMBOL.fullmatch(text)) and text.upper() not in _NOT_SYMBOLS
 
 
 def _is_identifier(texts: Sequence[str]) -> bool:
-    """Whether a column counts up in whole numbers."""
+    """Whether a column counts up in integers."""
     return len(texts) > 1 and all(map(str.isdecimal, texts)) and all(int(a) < int(b) for a, b in pairwise(texts))
-
-
-def column_mapping(columns: str | None) -> dict[str, str] | None:
-    """Read time=Date,bid=Bid; UsageError when it is none."""
-    if columns is None:
-        return None
-    pairs = [pair.partition("=") for pair in columns.split(",")]
-    if not all(ours.strip() and sign and theirs.strip() for ours, sign, theirs in pairs):
-        raise UsageError(f"--columns {columns} is no mapping: write it like time=Date,bid=Bid,ask=Ask.")
-    return {ours.strip().lower(): theirs.strip() for ours, _, theirs in pairs}

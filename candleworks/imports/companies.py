@@ -1,4 +1,4 @@
-"""Fills `company`: from the vendor's lists for the symbols that are configured or stored, or from a CSV file."""
+"""Fills `company`: from the vendor's lists, for configured and stored symbols, or from a CSV file."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -9,8 +9,7 @@ from candleworks import clock
 from candleworks.database.connection import Connection, connect, transient_errors
 from candleworks.database.profiles import WRITER
 from candleworks.errors import TerminalError, UsageError
-from candleworks.imports.company_csv import is_companies, parse_companies
-from candleworks.imports.text import read_text
+from candleworks.imports.company_csv import is_companies, parse_companies, read_text
 from candleworks.settings import Instrument, Settings
 from candleworks.storage.companies import merge_companies, stored_symbols
 from candleworks.vendor.credits import Credits
@@ -21,10 +20,10 @@ HOME_COUNTRY = "United States"  # where the vendor looks first for a symbol with
 
 @dataclass(frozen=True)
 class CompanyReport:
-    """What became of the symbols. `stored` counts new or changed rows of `company`, `credits` lists that were paid for.
+    """The result for the symbols. `stored` counts new or changed rows of `company`, `credits` the API credits spent.
 
-    `ambiguous` are symbols that several exchanges list, each with their names; `rejected` are lines of a file with the
-    reason.
+    `ambiguous` are symbols that several exchanges list, each with the exchanges; `rejected` are reasons with line
+    numbers of a file.
     """
 
     stored: int
@@ -37,7 +36,7 @@ class CompanyReport:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """A symbol as it is stored, and what the configuration says about where it is listed."""
+    """A symbol as it is stored, and where the configuration says it is listed."""
 
     name: str
     symbol: str
@@ -50,56 +49,58 @@ class _Wanted:
 
 
 @dataclass(frozen=True)
-class _Kind:
-    """One of the vendor's lists, and whether it holds pairs."""
+class _VendorList:
+    """One of the vendor's lists, and whether it is a list of pairs."""
 
     of_pairs: bool
     read: Callable[[], list[Listing]]
 
 
 @dataclass
-class _Found:
-    """Whom the vendor's lists name, by the stored name of the symbol."""
+class _Matches:
+    """The vendor's listings by the stored name of the symbol."""
 
     listings: dict[str, Listing] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
     ambiguous: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, wanted: Sequence[_Wanted], kinds: Sequence[_Kind]) -> "_Found":
-        """Look the symbols up, list by list; a list that nobody is left for is not paid for."""
-        found, unclear = cls(), dict[str, str]()
-        for kind in kinds:
+    def of(cls, wanted: Sequence[_Wanted], lists: Sequence[_VendorList]) -> "_Matches":
+        """Look the symbols up, list by list; a list is not requested when no symbol is left for it."""
+        found, ambiguous = cls(), dict[str, str]()
+        for each_list in lists:
             left = [
                 asked
                 for asked in wanted
-                if asked.is_pair is kind.of_pairs and asked.name not in found.listings and asked.name not in unclear
+                if asked.is_pair is each_list.of_pairs
+                and asked.name not in found.listings
+                and asked.name not in ambiguous
             ]
-            by_symbol = _by_symbol(kind.read()) if left else {}
+            by_symbol = _by_symbol(each_list.read()) if left else {}
             for asked in left:
                 choices = _fitting(asked, by_symbol.get(asked.symbol, []))
                 if len(choices) == 1:
                     found.listings[asked.name] = choices[0]
                 elif choices:
-                    unclear[asked.name] = _places(asked.name, choices)
+                    ambiguous[asked.name] = _places(asked.name, choices)
         found.unknown = tuple(
-            each.name for each in wanted if each.name not in found.listings and each.name not in unclear
+            each.name for each in wanted if each.name not in found.listings and each.name not in ambiguous
         )
-        found.ambiguous = tuple(unclear.values())
+        found.ambiguous = tuple(ambiguous.values())
         return found
 
     @classmethod
-    def of_everything(cls, kinds: Sequence[_Kind]) -> "_Found":
-        """Take every symbol by its plain name; of several places the one that a plain name means."""
-        found, unclear = cls(), dict[str, str]()
-        for kind in kinds:
-            for symbol, listings in _by_symbol(kind.read()).items():
+    def of_everything(cls, lists: Sequence[_VendorList]) -> "_Matches":
+        """Match every symbol by its plain name, with the exchange that a plain name stands for."""
+        found, ambiguous = cls(), dict[str, str]()
+        for each_list in lists:
+            for symbol, listings in _by_symbol(each_list.read()).items():
                 choices = _fitting(_Wanted(symbol, symbol), listings)
                 if len(choices) == 1:
                     found.listings.setdefault(symbol, choices[0])
                 else:
-                    unclear[symbol] = _places(symbol, choices)
-        found.ambiguous = tuple(text for symbol, text in unclear.items() if symbol not in found.listings)
+                    ambiguous[symbol] = _places(symbol, choices)
+        found.ambiguous = tuple(text for symbol, text in ambiguous.items() if symbol not in found.listings)
         return found
 
 
@@ -113,33 +114,33 @@ def sync_companies(
     country: str | None = None,
     wait: Callable[[float], None] = time.sleep,
 ) -> CompanyReport:
-    """Fill name, exchange, currency and type; what is known already is never replaced by nothing.
+    """Fill name, exchange, currency and type; a known value is never replaced by an unknown one.
 
-    Without a file the vendor's lists are asked for the configured and the stored symbols, or with `every` for all that
-    it has; `exchange` and `country` narrow the lists, and `wait` is called with the seconds until there is a credit for
-    the next one. With a file only that is read. Raises TransientError (vendor or
-    database away, credits used up), TerminalError (key refused, unusable file) or UsageError.
+    Without a file the vendor's lists are requested for the configured and stored symbols, or with `every` for all of
+    its symbols; `exchange` and `country` restrict the lists, and `wait` is called with the seconds until the next API
+    credit. With a file only the file is read. Raises TransientError (vendor or database unavailable, no credits left),
+    TerminalError (key rejected, unusable file) or UsageError.
     """
     if file is not None and (every or exchange or country):
-        raise UsageError("A file of companies is stored as it is: leave out --all, --exchange and --country with it.")
+        raise UsageError("Leave out --all, --exchange and --country with a file: all of its companies are stored.")
     with transient_errors(dsn), connect(dsn, "sync-companies", profile=WRITER) as connection:
         if file is not None:
             return _from_file(connection, file)
         budget = Credits(connection, settings, wait)
-        kinds = _kinds(SymbolLists(settings, budget), exchange, country)
+        lists = _lists(SymbolLists(settings, budget), exchange, country)
         if every:
-            found = _Found.of_everything(kinds)
+            found = _Matches.of_everything(lists)
         else:
-            found = _Found.of(_wanted(settings, stored_symbols(connection)), kinds)
+            found = _Matches.of(_wanted(settings, stored_symbols(connection)), lists)
         stored = merge_companies(connection, [_row(name, listing) for name, listing in found.listings.items()])
         return CompanyReport(stored, len(found.listings) - stored, found.unknown, found.ambiguous, credits=budget.spent)
 
 
 def _from_file(connection: Connection, path: Path) -> CompanyReport:
-    text = read_text(path).text
+    text = read_text(path)
     header = [name.strip(' "\r').lower() for name in text.partition(b"\n")[0].decode().split(",")]
     if not is_companies(header):
-        raise TerminalError(f"{path} is no list of companies: its first line must name symbol and name.")
+        raise TerminalError(f"{path} is not a list of companies: its first line must name symbol and name.")
     parsed = parse_companies(text, header, clock.now_us())
     stored = merge_companies(connection, parsed.rows)
     reasons = tuple(rejection.reason for rejection in parsed.rejections)
@@ -147,7 +148,7 @@ def _from_file(connection: Connection, path: Path) -> CompanyReport:
 
 
 def _wanted(settings: Settings, stored: Iterable[str]) -> list[_Wanted]:
-    """Configured symbols first: they may say more about where they are listed than a stored name does."""
+    """Return configured symbols first: they may specify the exchange more exactly than a stored name."""
     found: dict[str, _Wanted] = {}
     for feed in settings.feeds:
         for name, asked in feed.instruments.items():
@@ -166,20 +167,20 @@ def _listed(name: str, asked: Instrument) -> _Wanted:
     return _Wanted(name, asked.symbol, (asked.mic_code or asked.exchange or "").upper(), asked.type or "")
 
 
-def _kinds(lists: SymbolLists, exchange: str | None, country: str | None) -> list[_Kind]:
-    """Order the lists as a plain name is meant: stocks before ETFs, currencies before coins.
+def _lists(vendor: SymbolLists, exchange: str | None, country: str | None) -> list[_VendorList]:
+    """Return the lists in the order of precedence of a plain name: stocks, ETFs, currencies, cryptocurrencies.
 
-    Currencies have no exchange and pairs no country: asked by either, they cannot be meant.
+    Currencies have no exchange and pairs no country: lists restricted by these cannot contain them.
     """
-    kinds = [
-        _Kind(False, lambda: lists.stocks(exchange, country)),
-        _Kind(False, lambda: lists.etfs(exchange, country)),
+    lists = [
+        _VendorList(False, lambda: vendor.stocks(exchange, country)),
+        _VendorList(False, lambda: vendor.etfs(exchange, country)),
     ]
     if not (exchange or country):
-        kinds.append(_Kind(True, lists.forex_pairs))
+        lists.append(_VendorList(True, vendor.forex_pairs))
     if not country:
-        kinds.append(_Kind(True, lambda: lists.cryptocurrencies(exchange)))
-    return kinds
+        lists.append(_VendorList(True, lambda: vendor.cryptocurrencies(exchange)))
+    return lists
 
 
 def _by_symbol(listings: Iterable[Listing]) -> dict[str, list[Listing]]:
@@ -190,7 +191,7 @@ def _by_symbol(listings: Iterable[Listing]) -> dict[str, list[Listing]]:
 
 
 def _fitting(asked: _Wanted, listings: Sequence[Listing]) -> list[Listing]:
-    """Return the one listing that is meant; several where that is not clear."""
+    """Return the listing of a symbol; several where it is ambiguous."""
     fitting = [
         listing
         for listing in listings
@@ -204,7 +205,7 @@ def _fitting(asked: _Wanted, listings: Sequence[Listing]) -> list[Listing]:
 
 
 def _places(name: str, choices: Sequence[Listing]) -> str:
-    places = dict.fromkeys(listing.exchange or listing.country or "an unnamed place" for listing in choices)
+    places = dict.fromkeys(listing.exchange or listing.country or "an unnamed exchange" for listing in choices)
     return f"{name} ({', '.join(places)})"
 
 

@@ -1,4 +1,4 @@
-"""Finds what is to be imported and lays it out as plain files: unpacked, hashed, and checked to be whole."""
+"""Finds the files to import and makes plain files of them: unpacked, hashed, and checked."""
 
 import codecs
 import contextlib
@@ -33,9 +33,9 @@ _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 @dataclass(frozen=True)
 class Content:
-    """A plain file. `name` is what users call it; `sha256` is that of the unpacked content.
+    """A plain file. `name` is its name for users; `sha256` is the hash of the unpacked content.
 
-    `kind` is text, parquet or arrow. A text begins at `start`, behind a mark, and has so many `newlines`.
+    `kind` is text, parquet or arrow. A text begins at `start`, behind a byte order mark, and has `newlines` line ends.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Content:
 
 @dataclass(frozen=True)
 class Source:
-    """Something to import; `read` copies its bytes into a file, and is None when `path` can be read as it is."""
+    """A file to import; `read` copies its bytes into a file, and is None when `path` can be read directly."""
 
     name: str
     path: Path
@@ -72,7 +72,7 @@ class Source:
 
 
 def sources_of(path: str | Path) -> list[Source]:
-    """Return what a path stands for: a file, all files of a directory or a pattern, the members of an archive.
+    """Return the sources of a path: a file, all files of a directory or a pattern, the members of an archive.
 
     TerminalError when there is none.
     """
@@ -85,7 +85,7 @@ def sources_of(path: str | Path) -> list[Source]:
         if not path.exists() and glob.has_magic(str(path)):
             found = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207 - Path.glob is relative
             if not found:
-                raise TerminalError(f"{path} matches no file: check the pattern.")
+                raise TerminalError(f"{path} matches no file: correct the pattern.")
             return [source for each in found for source in sources_within(each)]
         if path.exists() and not path.is_file():  # a pipe, which can be read once only
             return [Source(str(path), path, _piped(path))]
@@ -97,14 +97,14 @@ def sources_of(path: str | Path) -> list[Source]:
 
 
 def sources_within(path: str | Path) -> list[Source]:
-    """Return what one path of several stands for; where there is none, a source that says so when it is opened."""
+    """Return the sources of one path of several; where there is none, a source that raises the error when opened."""
     try:
         return sources_of(path)
     except (TerminalError, OSError, ValueError) as error:  # such as a path with a null byte
-        return [Source(str(path), Path(path), _refusing(error))]
+        return [Source(str(path), Path(path), _raising(error))]
 
 
-def _refusing(error: Exception) -> Callable[[IO[bytes]], None]:
+def _raising(error: Exception) -> Callable[[IO[bytes]], None]:
     def read(out: IO[bytes]) -> None:  # noqa: ARG001 - Source's
         raise error
 
@@ -120,7 +120,7 @@ def _files_of(directory: Path) -> list[Source]:
         and not any(part.startswith(".") for part in path.relative_to(directory).parts)
     )
     if not found:
-        raise TerminalError(f"{directory} holds no file to import: its name has to end in {', '.join(_SUFFIXES)}.")
+        raise TerminalError(f"{directory} contains no file to import: names have to end in {', '.join(_SUFFIXES)}.")
     return [source for path in found for source in sources_within(path)]
 
 
@@ -174,11 +174,11 @@ def _unpacked(inner: pa.CompressedInputStream, name: str) -> bytes:
         return bytes(inner.read(_PIECE_BYTES))
     except OSError as error:
         reason = " ".join(str(error).split())
-        raise TerminalError(f"{name} is a broken zstd file ({reason}): fetch it again.") from None
+        raise TerminalError(f"{name} is a broken zstd file ({reason}): download it again.") from None
 
 
 def _with_newlines(path: Path) -> Callable[[IO[bytes]], None]:
-    """Write a text whose lines end in carriage returns alone with line feeds in their place."""
+    """Replace the carriage returns of a text without line feeds by line feeds."""
 
     def read(out: IO[bytes]) -> None:
         with path.open("rb") as file:
@@ -197,11 +197,11 @@ def _unbroken(name: str, kind: str) -> Iterator[None]:
     except RuntimeError:  # how zipfile says that a password is needed
         raise TerminalError(f"{name} is an encrypted {kind} file: unpack it first.") from None
     except (gzip.BadGzipFile, zipfile.BadZipFile, EOFError, zlib.error) as error:
-        raise TerminalError(f"{name} is a broken {kind} file ({error}): fetch it again.") from None
+        raise TerminalError(f"{name} is a broken {kind} file ({error}): download it again.") from None
 
 
 def spooled(stack: contextlib.ExitStack, read: Callable[[IO[bytes]], None]) -> Path:
-    """Copy into a temporary file that goes away with the stack."""
+    """Copy into a temporary file that is removed with the stack."""
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="candleworks-import-")))
     path = directory / "content"
     try:
@@ -209,7 +209,8 @@ def spooled(stack: contextlib.ExitStack, read: Callable[[IO[bytes]], None]) -> P
             read(out)
     except OSError as error:
         raise TerminalError(
-            f"{directory.parent} cannot take the unpacked content ({error.strerror}): make room, or set TMPDIR."
+            f"{directory.parent} has no space for the unpacked content ({error.strerror}): free disk space,"
+            " or set TMPDIR."
         ) from None
     return path
 
@@ -225,7 +226,7 @@ def _head(path: Path, name: str) -> bytes:
 
 
 def _scanned(path: Path, name: str) -> Content:
-    """Read the file once: its hash, and whether it is text all through."""
+    """Read the file once: hash it, and check that it is UTF-8 text."""
     head = _head(path, name)
     for magic, kind in ((_PARQUET_MAGIC, "parquet"), (_ARROW_MAGIC, "arrow")):
         if head.startswith(magic):

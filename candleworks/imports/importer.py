@@ -1,4 +1,4 @@
-"""Imports files chunk by chunk: memory stays bounded, and an interrupted import goes on where it was."""
+"""Imports files chunk by chunk: memory is bounded, and an interrupted import resumes where it was."""
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,20 +12,20 @@ from candleworks import clock
 from candleworks.candles.refresh import refresh
 from candleworks.database.connection import Connection, is_outage
 from candleworks.errors import CandleworksError, TerminalError, UsageError
-from candleworks.imports.bar_intervals import with_interval
-from candleworks.imports.bar_tables import as_text
-from candleworks.imports.blocks import TextData
-from candleworks.imports.chunk_writer import ORIGIN, Tally, TickImport
+from candleworks.imports.bars import as_text, with_interval
+from candleworks.imports.chunk_writer import ORIGIN, TickImport
+from candleworks.imports.chunks import Reader, TextData, TextReader
 from candleworks.imports.company_csv import parse_companies
 from candleworks.imports.files import Content, Source, sources_of, sources_within
-from candleworks.imports.formats import Layout, Reading, Relation, check_reading, layout_of
-from candleworks.imports.readers import Reader, TextReader
-from candleworks.imports.report import FileReport, ImportResult, Progress, Tell, silent
-from candleworks.imports.rows import Bounds, bounds_at
+from candleworks.imports.formats import TextLayout, text_layout
+from candleworks.imports.reading import Reading, RowType, check_reading
+from candleworks.imports.report import FileProgress, FileReport, ImportResult, OnProgress, Tally, ignore_progress
 from candleworks.imports.tables import table_reader
+from candleworks.imports.validation import Bounds, bounds_at
 from candleworks.model.bars import period_of
 from candleworks.model.notices import Notice, Notify, ignore
 from candleworks.model.trades import microseconds_of
+from candleworks.model.trading_day import zone_lookup
 from candleworks.settings import Settings
 from candleworks.storage.companies import merge_companies
 from candleworks.storage.imports import (
@@ -54,20 +54,20 @@ def import_paths(
     *,
     again: bool = False,
     dry_run: bool = False,
-    progress: Tell = silent,
+    progress: OnProgress = ignore_progress,
     notify: Notify = ignore,
 ) -> Iterator[FileReport]:
-    """Store what files, directories, patterns and archives hold; yield a report for each file when it is done.
+    """Import files, directories, patterns and archives; yield a report for each file when it is done.
 
-    The connection has to be in autocommit mode. A content that was imported before is left alone unless `again`;
-    `dry_run` reads, compares and counts without storing. A file that cannot be used is reported and does not stop the
-    others; a lost database does.
+    Needs a connection in autocommit mode. A content that was imported before is skipped unless `again`; `dry_run`
+    reads, compares and counts without storing. A file that cannot be imported is reported and does not stop the others;
+    a lost connection to the database does.
     """
     check_reading(reading)
-    run = _Run(connection, settings, reading, again, dry_run, _Listener(progress))
+    importer = _Importer(connection, settings, reading, again, dry_run, _ProgressCallback(progress))
     for path in paths:
         for source in sources_within(path):
-            report = run.report(source)
+            report = importer.report(source)
             if report.result is not None and not report.result.known and not dry_run:
                 notify(_finished(report.path, report.result))
             yield report
@@ -82,12 +82,14 @@ def import_file(
     again: bool = False,
     dry_run: bool = False,
 ) -> ImportResult:
-    """Do the same with one file; TerminalError when it is missing, unreadable or of no known format."""
+    """Import one file; TerminalError when it is missing, unreadable or of an unknown format."""
     check_reading(reading)
     sources = sources_of(path)
     if len(sources) != 1:
-        raise UsageError(f"{path} stands for {len(sources)} files: import_paths takes them.")
-    return _Run(connection, settings, reading, again, dry_run, _Listener(silent)).result(sources[0])
+        raise UsageError(f"{path} stands for {len(sources)} files: use import_paths.")
+    return _Importer(connection, settings, reading, again, dry_run, _ProgressCallback(ignore_progress)).result(
+        sources[0]
+    )
 
 
 def _finished(path: str, result: ImportResult) -> Notice:
@@ -97,8 +99,8 @@ def _finished(path: str, result: ImportResult) -> Notice:
     return Notice("import.finished", path, {**counts, **bounds, "sha256": record.sha256, "format": result.format})
 
 
-def _said(options: Mapping[str, Any]) -> str:
-    """Write options as they are called on the command line."""
+def _command_line(options: Mapping[str, Any]) -> str:
+    """Return options as on the command line."""
     given = [f"--{each.name} {_option(value)}" for each in fields(Reading) if (value := options[each.name]) is not None]
     return " ".join(given) or "no options"
 
@@ -110,7 +112,7 @@ def _option(value: object) -> str:
 
 
 def _unexpected(name: str, error: BaseException) -> TerminalError:
-    """Describe what nobody foresaw, with its traceback as the cause."""
+    """Describe an unforeseen error, with its traceback as the cause."""
     reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     described = TerminalError(f"{name} cannot be imported ({reason}): check the file, or see --debug.")
     described.__cause__ = error
@@ -118,28 +120,28 @@ def _unexpected(name: str, error: BaseException) -> TerminalError:
 
 
 @dataclass
-class _Listener:
-    """Hears about progress; what it raises is its own, not the fault of a file."""
+class _ProgressCallback:
+    """Calls back with progress; an exception that the callback raises is not an error of the file."""
 
-    tell: Tell
+    report: OnProgress
     raised: Exception | None = None
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: FileProgress) -> None:
         try:
-            self.tell(progress)
+            self.report(progress)
         except Exception as error:
             self.raised = error
             raise
 
 
 @dataclass(frozen=True)
-class _Run:
+class _Importer:
     connection: Connection
     settings: Settings
     reading: Reading
     again: bool
     dry_run: bool
-    progress: _Listener
+    progress: _ProgressCallback
 
     def report(self, source: Source) -> FileReport:
         try:
@@ -148,7 +150,9 @@ class _Run:
             if is_outage(error):
                 raise
             return FileReport(source.name, error=error)
-        except (Exception, PanicException) as error:  # whatever it is, it concerns one file of many
+        except (Exception, PanicException) as error:
+            # Broad on purpose: parsers of CSV, Parquet, zip and zstd raise many kinds of errors on broken files, and
+            # one broken file must not stop the import of the others. The cause is kept for --debug.
             if is_outage(error) or error is self.progress.raised:
                 raise
             return FileReport(source.name, error=_unexpected(source.name, error))
@@ -168,13 +172,13 @@ class _Run:
             return result if self.dry_run else replace(result, candles=refresh(self.connection))
 
     def _require_same_options(self, content: Content, record: ImportRecord) -> None:
-        """Refuse a content that was imported with other options, which may give its rows another meaning."""
+        """Raise TerminalError for a content imported with other options, which may give its rows another meaning."""
         if record.options in (None, self._options):
             return
         raise TerminalError(
-            f"{content.name} was imported on {record.imported_at:%Y-%m-%d %H:%M} UTC with {_said(record.options)}, not"
-            f" with {_said(self._options)}: take that import back first with --undo, or store its rows besides with"
-            " --again."
+            f"{content.name} was imported on {record.imported_at:%Y-%m-%d %H:%M} UTC with"
+            f" {_command_line(record.options)}, not with {_command_line(self._options)}: undo that import first with"
+            " --undo, or import its rows in addition with --again."
         )
 
     @property
@@ -198,13 +202,13 @@ class _Run:
         with content.path.open("rb") as file:
             file.seek(content.start)
             head = file.read(HEAD_BYTES)
-        layout = layout_of(content.name, head, reading)
-        if layout.relation is Relation.COMPANIES:
+        layout = text_layout(content.name, head, reading)
+        if layout.row_type is RowType.COMPANIES:
             return self._companies(content, layout, tally, bounds, known)
         header_bytes = len(head.split(b"\n", 1)[0]) + 1 if layout.header_lines else 0
         data = TextData(content, min(header_bytes, content.size - content.start), layout.header_lines)
         reader = TextReader(data, layout, bounds)
-        if layout.relation in (Relation.BARS, Relation.QUOTE_BARS):
+        if layout.row_type.is_bars:
             reader = with_interval(reader)
         return self._ticks(content, reader, tally, bounds, known)
 
@@ -214,7 +218,7 @@ class _Run:
         state = self._interrupted(content, known)
         ticks = TickImport(
             connection=self.connection,
-            calendars=self.settings.calendars,
+            zone_of=zone_lookup(self.settings.calendars),
             reader=reader,
             tally=tally,
             received_us=bounds.received_us,
@@ -225,7 +229,7 @@ class _Run:
         if state is not None and known is not None:
             ticks.resume(known, state)
         for done in ticks.run():
-            self.progress(Progress(content.name, ticks.tally.rows, done / content.size))
+            self.progress(FileProgress(content.name, ticks.tally.rows, done / content.size))
         record = ticks.tally.record(IMPORTED)
         if not self.dry_run:
             with self.connection.transaction():
@@ -240,13 +244,13 @@ class _Run:
         )
 
     def _interrupted(self, content: Content, known: ImportRecord | None) -> Mapping[str, Any] | None:
-        """Return where an interrupted import of the content stands that read it in the same way."""
+        """Return the reader's state of an interrupted import with the same options, None: there is none."""
         if self.again or self.dry_run or known is None or known.options != self._options:
             return None
         return read_progress(self.connection, content.sha256)
 
     def _companies(
-        self, content: Content, layout: Layout, tally: Tally, bounds: Bounds, known: ImportRecord | None
+        self, content: Content, layout: TextLayout, tally: Tally, bounds: Bounds, known: ImportRecord | None
     ) -> ImportResult:
         text = content.path.read_bytes()[content.start :]
         header = [name or "" for name in layout.columns]

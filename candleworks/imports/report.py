@@ -1,36 +1,101 @@
-"""What an import tells: while it runs, and afterwards."""
+"""The progress of an import, its counts, and its result."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import polars as pl
 
 from candleworks.errors import CandleworksError, TerminalError
+from candleworks.model.trades import Rejection, moment_of
 from candleworks.storage.imports import ImportRecord
 
+SHOWN_EXAMPLES = 5
 
-class Progress(NamedTuple):
-    """How far the import of one file came; `fraction` is that of its bytes."""
+
+class FileProgress(NamedTuple):
+    """How far the import of one file is; `fraction` is the share of its bytes."""
 
     name: str
     rows: int
     fraction: float
 
 
-Tell = Callable[[Progress], None]
+OnProgress = Callable[[FileProgress], None]
 
 
-def silent(progress: Progress) -> None:
-    """Take what nobody looks at."""
+def ignore_progress(progress: FileProgress) -> None:
+    """Discard progress."""
+
+
+@dataclass
+class Tally:
+    """Counts of a file's rows so far."""
+
+    path: str
+    sha256: str
+    imported_at: datetime
+    options: Mapping[str, Any]
+    stored: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    first_us: int | None = None
+    last_us: int | None = None
+    ambiguous: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        return self.stored + self.duplicates + self.rejected
+
+    def add(self, stored: int, duplicates: int, rejections: Sequence[Rejection]) -> None:
+        self.stored += stored
+        self.duplicates += duplicates
+        self.rejected += len(rejections)
+        self.examples += [rejection.reason for rejection in rejections[: SHOWN_EXAMPLES - len(self.examples)]]
+
+    def reach(self, frame: pl.DataFrame) -> None:
+        """Widen the bounds by the frame's event times."""
+        for us in (frame["stamp_us"].min(), frame["stamp_us"].max()):
+            if isinstance(us, int):
+                self.first_us = us if self.first_us is None else min(self.first_us, us)
+                self.last_us = us if self.last_us is None else max(self.last_us, us)
+
+    def at_start(self) -> "Tally":
+        """Return the tally of the same import before its first row."""
+        return Tally(self.path, self.sha256, self.imported_at, self.options)
+
+    def resume(self, record: ImportRecord, state: Mapping[str, Any]) -> None:
+        """Resume an interrupted import."""
+        self.stored, self.duplicates, self.rejected = record.stored, record.duplicates, record.rejected
+        self.first_us, self.last_us = state["first_us"], state["last_us"]
+        self.ambiguous, self.examples = state["ambiguous"], state["examples"]
+
+    def record(self, status: str) -> ImportRecord:
+        first, last = (None if us is None else moment_of(us) for us in (self.first_us, self.last_us))
+        return ImportRecord(
+            path=self.path,
+            sha256=self.sha256,
+            rows=self.rows,
+            stored=self.stored,
+            duplicates=self.duplicates,
+            rejected=self.rejected,
+            first=first,
+            last=last,
+            status=status,
+            imported_at=self.imported_at,
+            options=self.options,
+        )
 
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What became of a file.
+    """The result for one file.
 
-    `known` tells that it was imported before. `examples` are the first reasons for rejections, `ambiguous` counts times
-    of an hour that the clock told twice, `candles` counts changed candles per level. `bars` is the
-    length of bars, such as 5m, and empty where ticks were read.
+    `known`: it was imported before. `examples` are the first reasons for rejections, `ambiguous` counts ambiguous local
+    times, `candles` counts changed candles per level. `bars` is the length of bars, such as 5m, empty for ticks.
     """
 
     record: ImportRecord
@@ -45,7 +110,7 @@ class ImportResult:
 
 @dataclass(frozen=True)
 class FileReport:
-    """What became of a path, an archive's member or a directory's file: a result, or the reason why there is none."""
+    """The result for a path, an archive's member or a directory's file, or the error."""
 
     path: str
     result: ImportResult | None = None
@@ -53,15 +118,15 @@ class FileReport:
 
     @property
     def failure(self) -> CandleworksError | None:
-        """Why nothing of it could be used: the error, or that every line was rejected."""
+        """Why nothing was imported: the error, or that every line was rejected."""
         if self.result is None or not self.result.record.is_unusable:
             return self.error
         why = f" ({self.result.examples[0]})" if self.result.examples else ""
         return TerminalError(
-            f"{self.path} has no line that can be used, {self.result.record.rejected:,} were rejected{why}:"
+            f"{self.path} has no valid line, {self.result.record.rejected:,} were rejected{why}:"
             " correct the file or the options."
         )
 
     def count(self, name: str) -> int:
-        """Return how many rows were stored, duplicates or rejected; 0 for a file that was not read."""
+        """Return a count of rows: stored, duplicates or rejected; 0 for a file that was not read."""
         return 0 if self.result is None or self.result.known else int(getattr(self.result.record, name))

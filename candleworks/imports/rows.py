@@ -1,6 +1,7 @@
-"""Reads the lines of a text by columns: what they say, and why some of them are refused.
+"""Reads the lines of a text by columns: their values, and why some of them are rejected.
 
-Where all lines are even, polars splits them at once: 2 M lines take 0.15 s, one by one 1.4 s. The results are the same.
+Where all lines have the same number of fields, polars splits them at once: 2 M lines take 0.15 s, one by one 1.4 s. The
+results are the same.
 """
 
 from collections.abc import Sequence
@@ -9,85 +10,68 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from candleworks.imports.bar_faults import bar_faults
 from candleworks.imports.columns import BAR_PRICES, QUOTE_BAR_PRICES
-from candleworks.imports.formats import Layout, Relation
-from candleworks.imports.local_time import Clock, resolve
-from candleworks.imports.times import ISO, read_times
-from candleworks.model.tick_validation import VOLUME_FAULTS, NumberFault, price_faults
-from candleworks.model.trades import MICROSECONDS, STAMP_MIN_US, Rejection
-from candleworks.settings import Settings
+from candleworks.imports.formats import TextLayout
+from candleworks.imports.reading import RowType
+from candleworks.imports.times import ISO, AmbiguityState, read_times, resolve
+from candleworks.imports.validation import Bounds, NumericColumn, RowFault, bar_faults, crossed_fault, tick_faults
+from candleworks.model.tick_validation import SYMBOL_PATTERN, VOLUME_FAULTS, NumberFault
+from candleworks.model.trades import Rejection
 
 MILLISECOND = 1_000
 SIGNIFICANT_DIGITS = 10
-_ARTEFACT = 1e-14  # how far binary floats are from the decimals they stand for, relative to them
-SYMBOL = r"^[A-Za-z0-9][A-Za-z0-9./:^_-]{0,31}$"
+_NOISE = 1e-14  # relative distance of binary floating point numbers from the decimals they represent
+_ROUNDED = (1e-12, 1e14)  # beyond, rounding to significant digits is inexact itself
 _PRICES = {
-    Relation.TRADES: ("price",),
-    Relation.QUOTES: ("bid", "ask"),
-    Relation.BARS: BAR_PRICES,
-    Relation.QUOTE_BARS: QUOTE_BAR_PRICES,
+    RowType.TRADES: ("price",),
+    RowType.QUOTES: ("bid", "ask"),
+    RowType.BARS: BAR_PRICES,
+    RowType.QUOTE_BARS: QUOTE_BAR_PRICES,
 }
 _VOLUMES = {
-    Relation.TRADES: ("day_volume",),
-    Relation.QUOTES: ("bid_volume", "ask_volume"),
-    Relation.BARS: ("volume",),
-    Relation.QUOTE_BARS: ("bid_volume", "ask_volume"),
+    RowType.TRADES: ("day_volume",),
+    RowType.QUOTES: ("bid_volume", "ask_volume"),
+    RowType.BARS: ("volume",),
+    RowType.QUOTE_BARS: ("bid_volume", "ask_volume"),
 }
 _KEPT = {
-    Relation.TRADES: ("volume", "bid", "ask"),
-    Relation.QUOTES: (),
-    Relation.BARS: (),
-    Relation.QUOTE_BARS: (),
-}  # of an exact layout, nulls allowed
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """When the file was read, after which moment no stamp is believed, and what prices are checked for."""
-
-    received_us: int
-    latest_us: int
-    price_faults: tuple[NumberFault, ...]
-
-
-def bounds_at(now_us: int, settings: Settings) -> Bounds:
-    """Return the bounds of what is read now."""
-    ingest = settings.ingest
-    latest_us = now_us + ingest.max_future_seconds * MICROSECONDS
-    return Bounds(now_us, latest_us, price_faults(accept_zero=ingest.accept_zero_prices))
+    RowType.TRADES: ("volume", "bid", "ask"),
+    RowType.QUOTES: (),
+    RowType.BARS: (),
+    RowType.QUOTE_BARS: (),
+}  # with an exact layout, nulls allowed
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The lines of a piece of text that hold something, in their order.
+    """The lines of a piece of text that are not empty, in order.
 
-    `frame` has `row` (their position), `reason` (null: accepted), `stamp_us`, `symbol` and the relation's prices and
-    volumes, those of an exact layout all values, and marks `ambiguous` times of an hour that the clock told twice;
-    `clock` is where it stands afterwards.
+    `frame` has `row` (their position), `reason` (null: accepted), `stamp_us`, `symbol`, the prices and volumes of the
+    row type (with an exact layout all values), and `ambiguous`, true for ambiguous local times; `clock` is the state of
+    ambiguous times afterwards.
     """
 
     text: bytes
     first_line: int
-    layout: Layout
+    layout: TextLayout
     frame: pl.DataFrame
-    clock: Clock
+    clock: AmbiguityState
 
     def __len__(self) -> int:
         return len(self.frame)
 
     def leading(self) -> int:
-        """Count the rows at the beginning that share the first stamp."""
-        return _run_of_one_stamp(self.frame["stamp_us"] // MILLISECOND)
+        """Count the rows at the beginning that share the first event time, to the millisecond."""
+        return _leading_equal(self.frame["stamp_us"] // MILLISECOND)
 
     def trailing(self) -> int:
-        """Count the rows at the end that share the last stamp."""
-        return _run_of_one_stamp(self.frame["stamp_us"].reverse() // MILLISECOND)
+        """Count the rows at the end that share the last event time, to the millisecond."""
+        return _leading_equal(self.frame["stamp_us"].reverse() // MILLISECOND)
 
     def accepted(self, start: int, stop: int) -> pl.DataFrame:
-        """Return what is accepted of a range of rows, in the order of arrival, stamps to the millisecond.
+        """Return the accepted rows of a range in the order of arrival, event times to the millisecond.
 
-        What is finer only orders; an exact layout tells it as `time_us`.
+        Finer times only determine the order; with an exact layout they are in `time_us`.
         """
         part = self.frame[start:stop].filter(pl.col("reason").is_null()).drop("reason", "ambiguous")
         ordered = part if part["stamp_us"].is_sorted() else part.sort("stamp_us", maintain_order=True)
@@ -95,12 +79,12 @@ class Rows:
         return ordered.with_columns(pl.col("stamp_us") // MILLISECOND * MILLISECOND, *exact)
 
     def rejections(self, start: int, stop: int, received_us: int) -> list[Rejection]:
-        """Return what is refused of a range of rows."""
-        refused = self.frame[start:stop].filter(pl.col("reason").is_not_null())
-        return self._rejected(refused["row"].to_list(), refused["reason"].to_list(), received_us)
+        """Return the rejected rows of a range."""
+        rejected = self.frame[start:stop].filter(pl.col("reason").is_not_null())
+        return self._rejected(rejected["row"].to_list(), rejected["reason"].to_list(), received_us)
 
     def reject(self, rows: Sequence[int], reason: str, received_us: int) -> list[Rejection]:
-        """Refuse accepted rows after all."""
+        """Reject accepted rows after all."""
         return self._rejected(rows, [reason] * len(rows), received_us)
 
     def _rejected(self, rows: Sequence[int], reasons: Sequence[str], received_us: int) -> list[Rejection]:
@@ -114,9 +98,9 @@ class Rows:
 
 
 def read_rows(
-    text: bytes, first_line: int, layout: Layout, bounds: Bounds, clock: Clock, *, backward: bool = False
+    text: bytes, first_line: int, layout: TextLayout, bounds: Bounds, clock: AmbiguityState, *, backward: bool = False
 ) -> Rows:
-    """Read whole lines, of which the first has the number `first_line`; `backward` ones run from late to early."""
+    """Read complete lines, the first of which has the number `first_line`; `backward`: they run from late to early."""
     fields = _even_fields(text, layout)
     if fields is not None:
         rows = _with_values(fields, layout, bounds, clock, backward=backward)
@@ -126,7 +110,7 @@ def read_rows(
     return Rows(text, first_line, layout, *rows)
 
 
-def _run_of_one_stamp(stamps: pl.Series) -> int:
+def _leading_equal(stamps: pl.Series) -> int:
     known = stamps.drop_nulls()
     if known.is_empty():
         return 0
@@ -134,13 +118,13 @@ def _run_of_one_stamp(stamps: pl.Series) -> int:
     return int(others[0]) if len(others) else len(stamps)
 
 
-def _names(layout: Layout) -> list[str]:
-    """Name each field as we call it, the ones that nobody needs by their numbers."""
+def _names(layout: TextLayout) -> list[str]:
+    """Return our name of each field, a number for unused ones."""
     return [name or f"field {index}" for index, name in enumerate(layout.columns)]
 
 
-def _even_fields(text: bytes, layout: Layout) -> pl.DataFrame | None:
-    """Split lines that all have as many fields as there are columns; None when one has not."""
+def _even_fields(text: bytes, layout: TextLayout) -> pl.DataFrame | None:
+    """Split lines that all have as many fields as there are columns; None when one does not."""
     try:
         frame = pl.read_csv(
             text,
@@ -152,45 +136,45 @@ def _even_fields(text: bytes, layout: Layout) -> pl.DataFrame | None:
         )
     except pl.exceptions.PolarsError:
         return None
-    # A line with more fields was an error, one with fewer was filled up: then there are too few separators.
+    # A line with more fields is an error, one with fewer is padded: then there are too few separators.
     separators = len(layout.columns) - 1
     if text.count(layout.separator.encode()) != separators * len(frame):
         return None
-    if layout.exact and text.strip().count(b"\n") + 1 != len(frame):  # a quoted value may hold the end of a line
+    if layout.exact and text.strip().count(b"\n") + 1 != len(frame):  # a quoted value may contain a line end
         return None
-    return frame.with_columns(pl.lit(separators, pl.UInt32).alias("separators"))
+    return frame.with_columns(pl.lit(separators + 1, pl.UInt32).alias("fields"))
 
 
-def _fields_by_line(text: bytes, layout: Layout) -> pl.DataFrame:
-    """Split whatever lines there are; no value needs the quotes around it."""
+def _fields_by_line(text: bytes, layout: TextLayout) -> pl.DataFrame:
+    """Split any lines, one by one; quotes around values are removed."""
     lines = _lines(text, 0).with_columns(
         pl.col("line").str.split(layout.separator).alias("field"),
-        pl.col("line").str.count_matches(layout.separator, literal=True).alias("separators"),
+        (pl.col("line").str.count_matches(layout.separator, literal=True) + 1).alias("fields"),
     )
     columns = {
         name: pl.col("field").list.get(index, null_on_oob=True).str.strip_chars(' "')
         for index, name in enumerate(_names(layout))
     }
-    return lines.select("separators", **columns)
+    return lines.select("fields", **columns)
 
 
 def _lines(text: bytes, first_line: int) -> pl.DataFrame:
-    """Number the lines that hold something."""
+    """Return the lines that are not empty, with their numbers."""
     lines = pl.Series("line", text.decode().replace("\r\n", "\n").split("\n"))
     numbers = pl.int_range(first_line, first_line + len(lines), eager=True)
     return pl.DataFrame({"number": numbers, "line": lines}).filter(pl.col("line").str.strip_chars() != "")
 
 
 def _with_values(
-    fields: pl.DataFrame, layout: Layout, bounds: Bounds, clock: Clock, *, backward: bool
-) -> tuple[pl.DataFrame, Clock]:
-    """Say what the texts mean and why a row of them is refused."""
+    fields: pl.DataFrame, layout: TextLayout, bounds: Bounds, clock: AmbiguityState, *, backward: bool
+) -> tuple[pl.DataFrame, AmbiguityState]:
+    """Convert the texts to values, and add why a row is rejected."""
     stamps, clock = _stamps(fields["time"], layout, clock, backward=backward)
     prices, volumes = _prices(layout), _volumes(layout)
     texts = fields.with_columns(pl.lit("").alias(name) for name in volumes if name not in fields.columns)
     if "symbol" not in texts.columns:
         texts = texts.with_columns(pl.lit(layout.symbol).alias("symbol"))
-    kept = _KEPT[layout.relation] if layout.exact else ()
+    kept = _KEPT[layout.row_type] if layout.exact else ()
     values = texts.with_columns(
         *stamps,
         *(_price(name, layout).alias(f"{name} value") for name in prices),
@@ -209,40 +193,42 @@ def _with_values(
     return frame.with_columns(pl.when(pl.col("reason").is_null()).then("stamp_us")), clock
 
 
-def _stamps(texts: pl.Series, layout: Layout, clock: Clock, *, backward: bool) -> tuple[list[pl.Series], Clock]:
-    """Read the times; `unread`, `skipped` and `local` mark those that are none, never were, or have no offset."""
+def _stamps(
+    texts: pl.Series, layout: TextLayout, clock: AmbiguityState, *, backward: bool
+) -> tuple[list[pl.Series], AmbiguityState]:
+    """Read the times; `unread`, `nonexistent`, `local` mark invalid times, skipped ones, and ones without an offset."""
     times = read_times(texts, layout.time)
-    never = np.zeros(len(texts), bool)
-    us, skipped, ambiguous, needs_zone = times.us, never, never, times.local
+    none = np.zeros(len(texts), bool)
+    us, nonexistent, ambiguous, needs_zone = times.us, none, none, times.local
     if layout.zone is not None and times.local.any():
         order = slice(None, None, -1 if backward else 1)
         resolved = resolve(times.us[order], times.local[order], layout.zone, clock)
         us = np.where(times.local, resolved.us[order], times.us)
-        skipped, ambiguous, clock = resolved.skipped[order], resolved.ambiguous[order], resolved.clock
-        needs_zone = never
+        nonexistent, ambiguous, clock = resolved.nonexistent[order], resolved.ambiguous[order], resolved.clock
+        needs_zone = none
     columns = [
         pl.Series("stamp_us", us),
         pl.Series("unread", ~times.valid),
-        pl.Series("skipped", skipped),
+        pl.Series("nonexistent", nonexistent),
         pl.Series("local", needs_zone),
         pl.Series("ambiguous", ambiguous),
     ]
     return columns, clock
 
 
-def _prices(layout: Layout) -> tuple[str, ...]:
-    """Name the prices of a row; bars of bid and ask may have one side."""
-    return tuple(name for name in _PRICES[layout.relation] if name in layout.columns)
+def _prices(layout: TextLayout) -> tuple[str, ...]:
+    """Return the columns of prices; bars of bid and ask may have one side."""
+    return tuple(name for name in _PRICES[layout.row_type] if name in layout.columns)
 
 
-def _volumes(layout: Layout) -> tuple[str, ...]:
-    """Name the volumes of a row; a trade's own only where a column has it, else it follows from the running total."""
-    sized = layout.relation is Relation.TRADES and "volume" in layout.columns and not layout.exact
-    return _VOLUMES[layout.relation] + (("volume",) if sized else ())
+def _volumes(layout: TextLayout) -> tuple[str, ...]:
+    """Return the columns of volumes; the size of a trade only where the file has it, else it is computed."""
+    sized = layout.row_type is RowType.TRADES and "volume" in layout.columns and not layout.exact
+    return _VOLUMES[layout.row_type] + (("volume",) if sized else ())
 
 
 def _received(texts: pl.Series) -> pl.Series:
-    """Read when the rows arrived, null where that is no time."""
+    """Read when the rows arrived, null where that is not a time."""
     times = read_times(texts, ISO)
     return pl.Series("received_us", times.us).set(pl.Series(~times.valid), None)
 
@@ -251,84 +237,73 @@ def _number(name: str) -> pl.Expr:
     return pl.col(name).cast(pl.Float64, strict=False)
 
 
-def _price(name: str, layout: Layout) -> pl.Expr:
-    """Round to decimal places, or take away what a binary float added to a decimal (1.1040100000000002)."""
+def _price(name: str, layout: TextLayout) -> pl.Expr:
+    """Round to decimal places, or remove the noise of binary floating point numbers (1.1040100000000002)."""
     price = _number(name)
     if layout.digits is not None:
         return price.round(layout.digits)
     if layout.exact:
         return price
     short = price.round_sig_figs(SIGNIFICANT_DIGITS)
-    return pl.when((short - price).abs() <= price.abs() * _ARTEFACT).then(short).otherwise(price)
+    noisy = price.is_between(*_ROUNDED) & ((short - price).abs() <= price.abs() * _NOISE)
+    return pl.when(noisy).then(short).otherwise(price)
 
 
-def _with_reasons(values: pl.DataFrame, layout: Layout, bounds: Bounds) -> pl.DataFrame:
+def _with_reasons(values: pl.DataFrame, layout: TextLayout, bounds: Bounds) -> pl.DataFrame:
     """Add `reason`: what is wrong with a row, null when nothing is.
 
-    The sentences are made for refused rows only, which are few; for all of them they would take longer than the rest.
+    Sentences are made for rejected rows only, which are few; for all rows they would take longer than everything else.
     """
     symbols = values["symbol"].unique()
-    faults = _faults(layout, bounds, symbols.filter(~symbols.str.contains(SYMBOL)).to_list())
-    code = pl.coalesce(pl.when(condition).then(pl.lit(index)) for index, (condition, _) in enumerate(faults))
+    faults = _faults(layout, bounds, symbols.filter(~symbols.str.contains(SYMBOL_PATTERN)).to_list())
+    code = pl.coalesce(pl.when(fault.applies).then(pl.lit(index)) for index, fault in enumerate(faults))
     marked = values.with_columns(code.alias("fault"), pl.int_range(pl.len()).alias("row"))
-    refused = marked.filter(pl.col("fault").is_not_null())
-    if refused.is_empty():
+    rejected = marked.filter(pl.col("fault").is_not_null())
+    if rejected.is_empty():
         return marked.with_columns(pl.lit(None, pl.String).alias("reason"))
-    said = [pl.when(pl.col("fault") == index).then(sentence) for index, (_, sentence) in enumerate(faults)]
-    reasons = refused.select("row", pl.coalesce(said).alias("reason"))
+    sentences = [pl.when(pl.col("fault") == index).then(fault.with_values) for index, fault in enumerate(faults)]
+    reasons = rejected.select("row", pl.coalesce(sentences).alias("reason"))
     return marked.join(reasons, on="row", how="left", maintain_order="left")
 
 
-def _faults(layout: Layout, bounds: Bounds, strange: list[str]) -> list[tuple[pl.Expr, pl.Expr]]:
-    """List what can be wrong with a row, and how to say it; the first that applies counts.
-
-    `strange` are the symbols that are none: there are few symbols, and a pattern takes longer than a number.
-    """
-    fields, stamp, text = len(layout.columns), pl.col("stamp_us"), "time '{}'"
+def _faults(layout: TextLayout, bounds: Bounds, invalid_symbols: list[str]) -> list[RowFault]:
+    """Return the faults of a line; `invalid_symbols` are few, so comparing with them is faster than a pattern."""
+    fields = len(layout.columns)
+    kept = _KEPT[layout.row_type] if layout.exact else ()
     faults = [
-        (
-            pl.col("separators") != fields - 1,
-            pl.format(f"{{}} fields instead of {fields}", pl.col("separators") + 1),
+        RowFault(pl.col("fields") != fields, f"{{fields}} fields instead of {fields}"),
+        RowFault(pl.col("unread"), f"time '{{time}}' is not {layout.time.said}"),
+        RowFault(pl.col("local"), "time '{time}' has no offset from UTC"),
+        *tick_faults(
+            pl.col("stamp_us"),
+            pl.col("nonexistent"),
+            layout.zone,
+            bounds,
+            invalid_symbol=pl.col("symbol").is_in(invalid_symbols),
+            only_symbol=layout.symbol if "symbol" in layout.columns else None,
+            numbers=[
+                *(_checked(name, pl.lit(value=True), bounds.price_faults) for name in _prices(layout)),
+                *(_checked(name, pl.col(name) != "", VOLUME_FAULTS) for name in _volumes(layout)),
+                *(_checked(name, pl.col(name) != "", _kept_faults(name, bounds)) for name in kept),
+            ],
         ),
-        (pl.col("unread"), pl.format(f"{text} is no {layout.time.said}", "time")),
-        (pl.col("local"), pl.format(f"{text} has no offset from UTC", "time")),
-        (pl.col("skipped"), pl.format(f"{text} was skipped by the clocks of {layout.zone}", "time")),
-        (stamp < STAMP_MIN_US, pl.format(f"{text} is before 1990", "time")),
-        (stamp > bounds.latest_us, pl.format(f"{text} is in the future", "time")),
-        (pl.col("symbol").is_in(strange), pl.format("symbol '{}' is none", "symbol")),
     ]
-    if layout.symbol is not None and "symbol" in layout.columns:
-        faults.append((pl.col("symbol") != layout.symbol, pl.format(f"symbol '{{}}' is not {layout.symbol}", "symbol")))
-    for name in _prices(layout):
-        faults += _number_faults(name, pl.lit(value=True), bounds.price_faults)
-    for name in _volumes(layout):
-        faults += _number_faults(name, pl.col(name) != "", VOLUME_FAULTS)
     if layout.exact:
-        faults += _exact_faults(_KEPT[layout.relation], bounds.price_faults)
-    if layout.relation is Relation.QUOTES:
-        faults.append((pl.col("ask value") < pl.col("bid value"), pl.format("ask {} is below bid {}", "ask", "bid")))
-    if layout.relation in (Relation.BARS, Relation.QUOTE_BARS):
+        faults += [
+            RowFault(pl.col("received_us").is_null(), f"received_at '{{received_at}}' is not {ISO.said}"),
+            RowFault(pl.col("origin") == "", "origin is missing"),
+        ]
+    if layout.row_type is RowType.QUOTES:
+        faults.append(crossed_fault(pl.col("bid value"), pl.col("ask value")))
+    if layout.row_type.is_bars:
         faults += bar_faults(_prices(layout), layout.interval_us, bounds.received_us)
     return faults
 
 
-def _exact_faults(kept: Sequence[str], prices: tuple[NumberFault, ...]) -> list[tuple[pl.Expr, pl.Expr]]:
-    numbers = [(name, VOLUME_FAULTS if name == "volume" else prices) for name in kept]
-    return [
-        *(fault for name, faults in numbers for fault in _number_faults(name, pl.col(name) != "", faults)),
-        (pl.col("received_us").is_null(), pl.format(f"received_at '{{}}' is no {ISO.said}", "received_at")),
-        (pl.col("origin") == "", pl.lit("origin is missing")),
-    ]
+def _kept_faults(name: str, bounds: Bounds) -> Sequence[NumberFault]:
+    return VOLUME_FAULTS if name == "volume" else bounds.price_faults
 
 
-def _number_faults(name: str, is_given: pl.Expr, faults: Sequence[NumberFault]) -> list[tuple[pl.Expr, pl.Expr]]:
+def _checked(name: str, is_given: pl.Expr, faults: Sequence[NumberFault]) -> NumericColumn:
     value = pl.col(f"{name} value")
-    return [
-        _no_number(name, is_given),
-        *((fault.applies(value), pl.format(f"{name} '{{}}' {fault.said}", name)) for fault in faults),
-    ]
-
-
-def _no_number(name: str, is_given: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
-    value = pl.col(f"{name} value")
-    return is_given & (value.is_null() | ~value.is_finite()), pl.format(f"{name} '{{}}' is no number", name)
+    return NumericColumn(name, value, is_given & value.is_null(), faults)

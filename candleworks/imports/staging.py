@@ -1,4 +1,4 @@
-"""What placing trades and quotes has in common: which of them are looked at, and in which order they are stored."""
+"""What sinks of trades and quotes have in common: the sink protocol, ordering, ordinals, and staging for merges."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -10,15 +10,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from candleworks.model.trades import moment_of
-from candleworks.storage.trades import Meeting
+from candleworks.storage.trades import MergeResult
 
-COPY_ROWS = 100_000  # the trigger's rows of one statement stay in work_mem; one statement for 2 M took 15 % longer
+COPY_ROWS = 100_000  # keeps the trigger's rows of one statement in work_mem; one statement for 2 M took 15 % longer
 
-Range = tuple[int, int]
+StampRange = tuple[int, int]
 
 
 class Staged(NamedTuple):
-    """Ticks to be compared with stored ones, or such `known` ones that the same file has brought before."""
+    """Ticks to be compared with stored ones; `known` ones were stored earlier from the same file."""
 
     frame: pl.DataFrame
     known: bool
@@ -27,35 +27,35 @@ class Staged(NamedTuple):
 class Sink(Protocol):
     """Stores the ticks of one file.
 
-    Frames have `row`, `stamp_us`, `symbol` and the relation's values, in the order of arrival. Meetings name refused
-    ticks by their `row`.
+    Frames have `row`, `stamp_us`, `symbol` and the values of the row type, in the order of arrival. Results identify
+    rejected ticks by their `row`.
     """
 
     @property
-    def crowded(self) -> str:
-        """Why a tick is refused that comes after as many of its stamp as there are ordinals."""
+    def rejection_reason(self) -> str:
+        """Why a tick is rejected although its row is valid."""
 
     def prepare(self, frame: pl.DataFrame) -> None:
-        """Make room; outside the transaction, so that other writers are not held up."""
+        """Create partitions; outside the transaction, so that other writers do not wait."""
 
-    def place(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Do what COPY needs and no database; in a thread, while other ticks are stored."""
+    def arrange(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Do the part of COPY that needs no database; in a thread, while other ticks are stored."""
 
-    def put(self, frame: pl.DataFrame, placed: pl.DataFrame | None = None) -> Meeting:
-        """Store ticks that meet no earlier ones of their own file; `placed` are the same if that was done before."""
+    def put(self, frame: pl.DataFrame, arranged: pl.DataFrame | None = None) -> MergeResult:
+        """Store ticks that share no event time with earlier ones of their file; `arranged` is their arranged frame."""
 
-    def merge(self, parts: "Parts") -> Meeting:
-        """Store what is not known and not stored."""
+    def merge(self, parts: "Parts") -> MergeResult:
+        """Store ticks that are neither known nor stored."""
 
 
 class Parts(Protocol):
-    """Gives parts to be merged, from the beginning each time that it is called."""
+    """Returns the parts to be merged, from the beginning on each call."""
 
     def __call__(self) -> Iterable[Staged]: ...
 
 
 def stage_all(parts: Parts, stage: Callable[[Staged, int], None]) -> int:
-    """Stage every part with the count of ticks before it that are not known; return the count of all of these."""
+    """Stage every part with the count of unknown ticks before it; return the count of all unknown ticks."""
     count = 0
     for part in parts():
         stage(part, count)
@@ -65,32 +65,32 @@ def stage_all(parts: Parts, stage: Callable[[Staged, int], None]) -> int:
 
 @dataclass
 class Seen:
-    """Which ticks of a file have been stored: for each symbol from which stamp to which, and those of the last piece.
+    """The stored ticks of a file: the range of event times of each symbol, and the ticks of the last chunk.
 
-    A later piece that stays outside these ranges cannot share a stamp with them.
+    A later chunk outside these ranges cannot share an event time with them.
     """
 
-    ranges: dict[str, Range] = field(default_factory=dict)
-    before_last: dict[str, Range] = field(default_factory=dict)
+    ranges: dict[str, StampRange] = field(default_factory=dict)
+    before_last: dict[str, StampRange] = field(default_factory=dict)
     last: pl.DataFrame | None = None
 
     def add(self, frame: pl.DataFrame) -> None:
-        """Remember a piece."""
+        """Add a chunk."""
         self.before_last, self.last = dict(self.ranges), frame
         for symbol, low, high in _ranges(frame):
             known = self.ranges.get(symbol, (low, high))
             self.ranges[symbol] = (min(known[0], low), max(known[1], high))
 
     def overlapping(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Return those ticks that may share their stamp with one of an earlier piece."""
+        """Return the ticks that may share their event time with an earlier chunk."""
         return _within(frame, self.ranges)
 
     def beyond_last(self, overlapping: pl.DataFrame) -> bool:
-        """Whether they may also share it with one of a piece before the last, which is not at hand any more."""
+        """Whether they may also share it with a chunk before the last, which is not in memory any more."""
         return self.last is None or not _within(overlapping, self.before_last).is_empty()
 
     def known_to(self, overlapping: pl.DataFrame) -> pl.DataFrame:
-        """Return the last piece's ticks of the same symbols and stamps."""
+        """Return the last chunk's ticks of the same symbols and event times."""
         last = self.last if self.last is not None else overlapping.clear()
         return last.join(overlapping.select("symbol", "stamp_us"), on=["symbol", "stamp_us"], how="semi")
 
@@ -99,7 +99,7 @@ def _ranges(frame: pl.DataFrame) -> list[tuple[str, int, int]]:
     return frame.group_by("symbol").agg(pl.min("stamp_us").alias("low"), pl.max("stamp_us").alias("high")).rows()
 
 
-def _within(frame: pl.DataFrame, ranges: dict[str, Range]) -> pl.DataFrame:
+def _within(frame: pl.DataFrame, ranges: dict[str, StampRange]) -> pl.DataFrame:
     touched = {
         symbol: ranges[symbol]
         for symbol, low, high in _ranges(frame)
@@ -122,12 +122,12 @@ def _within(frame: pl.DataFrame, ranges: dict[str, Range]) -> pl.DataFrame:
 
 
 def extents(frame: pl.DataFrame) -> dict[str, tuple[datetime, datetime]]:
-    """Return each symbol's first and last stamp."""
+    """Return each symbol's first and last event time."""
     return {symbol: (moment_of(low), moment_of(high)) for symbol, low, high in _ranges(frame)}
 
 
 def by_symbol(frame: pl.DataFrame) -> pl.DataFrame:
-    """Order by (symbol, stamp, arrival) a frame that is in order of stamps; `symbol` becomes an Enum.
+    """Sort a frame in order of event times by (symbol, event time, arrival); `symbol` becomes an Enum.
 
     This is the order of the table's index, in which COPY takes a quarter less of the server's time.
     """
@@ -138,7 +138,7 @@ def by_symbol(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def with_ordinal(frame: pl.DataFrame) -> pl.DataFrame:
-    """Number the ticks of each (symbol, stamp), which stand together; 40 times as fast as a window over both."""
+    """Number the ticks of each (symbol, event time), which are adjacent; 40 times as fast as a window over both."""
     place = pl.int_range(pl.len())
     symbol, stamp = pl.col("symbol").to_physical(), pl.col("stamp_us")
     is_first = (symbol != symbol.shift()) | (stamp != stamp.shift())
@@ -146,20 +146,20 @@ def with_ordinal(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns((place - first).alias("ordinal"))
 
 
-def may_crowd(frame: pl.DataFrame, resolution_us: int) -> bool:
-    """Whether more ticks, of all symbols, share a stamp than there are ordinals."""
+def may_exceed_ordinals(frame: pl.DataFrame, resolution_us: int) -> bool:
+    """Whether more ticks, of all symbols, share an event time than there are ordinals."""
     stamps = frame["stamp_us"]
     return bool((stamps == stamps.shift(resolution_us)).any())
 
 
 def with_sources(frame: pl.DataFrame, received_us: int, origin: str) -> pl.DataFrame:
-    """Add received_us and origin where the file does not tell them."""
+    """Add received_us and origin where the file does not have them."""
     sources = {"received_us": pl.lit(received_us, pl.Int64), "origin": pl.lit(origin)}
     return frame.with_columns(value.alias(name) for name, value in sources.items() if name not in frame.columns)
 
 
 def merge_keys(part: Staged, arrival: int, resolution_us: int) -> list[pl.Expr]:
-    """Return what a staged tick is merged by; `arrival` counts the ticks before the part that are not known."""
+    """Return the columns by which a staged tick is merged; `arrival` counts the unknown ticks before the part."""
     place = pl.int_range(pl.len())
     return [
         (place - pl.len() if part.known else place + arrival).alias("arrival"),
@@ -170,28 +170,30 @@ def merge_keys(part: Staged, arrival: int, resolution_us: int) -> list[pl.Expr]:
 
 
 def times(*names: str) -> list[pl.Expr]:
-    """Turn microseconds into the times of a staging table."""
+    """Convert microseconds to the times of a staging table."""
     return [pl.from_epoch(name, time_unit="us").alias(name) for name in names]
 
 
 def staging_csv(frame: pl.DataFrame) -> bytes:
-    """Write the rows of a staging table; times are UTC, as the session is."""
+    """Return the rows of a staging table as CSV; times are UTC, as in the session."""
     return frame.write_csv(include_header=False, datetime_format="%Y-%m-%d %H:%M:%S%.6f").encode()
 
 
 def texts(column: pl.Series) -> NDArray[np.bytes_]:
-    """Turn a column with few different texts into bytes."""
+    """Convert a column with few distinct texts to bytes."""
     names = column.dtype.categories if isinstance(column.dtype, pl.Enum) else column.unique().sort()
     places = column.cast(pl.Enum(names)).to_physical().to_numpy()
     encoded = np.array([name.encode() for name in names], dtype="S")
     return np.asarray(encoded[places])
 
 
-def combined(first: Meeting, second: Meeting) -> Meeting:
-    """Add up what became of two parts."""
-    return Meeting(first.stored + second.stored, first.duplicates + second.duplicates, first.refused + second.refused)
+def combined(first: MergeResult, second: MergeResult) -> MergeResult:
+    """Add the results of two parts."""
+    return MergeResult(
+        first.stored + second.stored, first.duplicates + second.duplicates, first.rejected + second.rejected
+    )
 
 
-def by_row(meeting: Meeting, frame: pl.DataFrame) -> Meeting:
-    """Name the refused ticks of a merged frame by their rows instead of their positions."""
-    return meeting._replace(refused=tuple(frame["row"].gather(list(meeting.refused)).to_list()))
+def by_row(result: MergeResult, frame: pl.DataFrame) -> MergeResult:
+    """Identify the rejected ticks of a merged frame by their rows instead of their positions."""
+    return result._replace(rejected=tuple(frame["row"].gather(list(result.rejected)).to_list()))

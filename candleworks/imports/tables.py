@@ -1,7 +1,7 @@
-"""Reads Parquet and Arrow files, such as `candleworks export` writes them: relations with all their columns."""
+"""Reads Parquet and Arrow files, such as `candleworks export` writes them: tables of ticks with all their columns."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import cast
 
@@ -11,14 +11,89 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from candleworks.errors import TerminalError
+from candleworks.imports.chunks import Chunk, ReaderState
+from candleworks.imports.columns import bar_columns
 from candleworks.imports.files import Content
-from candleworks.imports.formats import OPTIONAL, REQUIRED, Reading, Relation
-from candleworks.imports.local_time import Clock, resolve
-from candleworks.imports.readers import Chunk, State
-from candleworks.imports.rows import MILLISECOND, SYMBOL, Bounds
-from candleworks.imports.table_columns import TableLayout, table_layout
-from candleworks.model.tick_validation import VOLUME_FAULTS
-from candleworks.model.trades import MICROSECONDS, STAMP_MIN_US, Rejection
+from candleworks.imports.formats import symbol_of
+from candleworks.imports.reading import OPTIONAL, REQUIRED, Reading, RowType, mapped_row_type, our_names
+from candleworks.imports.rows import MILLISECOND
+from candleworks.imports.times import AmbiguityState, resolve
+from candleworks.imports.validation import Bounds, NumericColumn, crossed_fault, tick_faults
+from candleworks.model.tick_validation import STAMP_MIN_US, SYMBOL_PATTERN, VOLUME_FAULTS
+from candleworks.model.trades import MICROSECONDS, Rejection
+
+
+@dataclass(frozen=True)
+class TableLayout:
+    """How to read the rows of a table: `columns` maps our names to those of the schema.
+
+    `symbol` is the symbol of all rows where no column has it, else the only one that is wanted; `zone` is the zone of
+    times without one; prices are rounded to `digits` decimal places.
+    """
+
+    row_type: RowType
+    columns: Mapping[str, str]
+    symbol: str | None = None
+    zone: str | None = None
+    digits: int | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether the table has all columns of our own, whose microseconds and volumes are kept unchanged."""
+        return {*REQUIRED[self.row_type], *OPTIONAL[self.row_type]} <= set(self.columns)
+
+
+def table_layout(content: Content, names: Sequence[str], relation: str, reading: Reading) -> TableLayout:
+    """Return the layout of a table whose schema has the `names`; `relation` comes from the metadata, or is empty.
+
+    TerminalError when the table contains no ticks or does not match the options.
+    """
+    if reading.format not in (None, content.kind):
+        raise TerminalError(
+            f"{content.name} is a {content.kind} file, not of the format {reading.format}: leave out --format."
+        )
+    if reading.columns is None:
+        layout = _recognised(content.name, names, relation)
+    else:
+        layout = _mapped(content.name, names, our_names(reading.columns))
+    if twice := [theirs for theirs in layout.columns.values() if names.count(theirs) > 1]:
+        raise TerminalError(f"{content.name} has the column {twice[0]} more than once: rename one of them.")
+    symbol = reading.symbol
+    if "symbol" not in layout.columns and symbol is None:
+        symbol = symbol_of(content.name)
+    return TableLayout(layout.row_type, layout.columns, symbol, reading.timezone, reading.digits)
+
+
+def _recognised(file: str, names: Sequence[str], relation: str) -> TableLayout:
+    quotes = {"bid", "ask"} <= set(names) and "price" not in names
+    found = relation or (RowType.QUOTES if quotes else RowType.TRADES)
+    if found not in REQUIRED:
+        raise TerminalError(f"{file} contains {found}, which are computed from ticks: import ticks instead.")
+    row_type = RowType(found)
+    if not {*REQUIRED[row_type]} - {"symbol"} <= set(names):
+        raise TerminalError(
+            f"{file} has the columns {','.join(names)[:200]}: ticks have time, symbol and price, or time, symbol, bid"
+            " and ask; name other columns with --columns time=...,price=..."
+        )
+    return TableLayout(row_type, {name: name for name in (*REQUIRED[row_type], *OPTIONAL[row_type]) if name in names})
+
+
+def _mapped(file: str, names: Sequence[str], columns: Mapping[str, str]) -> TableLayout:
+    """Apply `--columns`: by the schema's names, in upper or lower case, or by numbers from 1."""
+    row_type = mapped_row_type(columns)
+    if row_type not in REQUIRED:  # candles that candleworks exported
+        raise TerminalError(f"{file} contains candles, which are computed from ticks: import ticks instead.")
+    if bar_columns([name.lower() for name in names]) is not None:
+        raise TerminalError(f"{file} has open, high, low and close, so it contains bars: map bars, not ticks.")
+    numbered = all(value.isdecimal() for value in columns.values())
+    known = {str(n + 1) if numbered else name.lower(): name for n, name in enumerate(names)}
+    missing = [value for value in columns.values() if value.lower() not in known]
+    if missing:
+        raise TerminalError(
+            f"{file} has the columns {','.join(names)[:200]}: there is no {', '.join(missing)}, which --columns names."
+        )
+    return TableLayout(row_type, {ours: known[theirs.lower()] for ours, theirs in columns.items()})
+
 
 RELATION_KEY = b"candleworks.relation"
 BATCH_ROWS = 100_000
@@ -26,11 +101,12 @@ DAY_US = 86_400 * MICROSECONDS
 _SOURCES = ("received_at", "origin")
 _TIMES = ("time", "received_at")
 _TEXTS = ("symbol", "origin")
+_NUMBERS = ("price", "bid", "ask", "day_volume", "volume", "bid_volume", "ask_volume")
 
 
 @dataclass(frozen=True)
 class TableReader:
-    """Reads the rows of a relation in batches; `local` times are those of the layout's zone."""
+    """Reads the rows of a table in batches; with `local` its times are local times of the layout's zone."""
 
     content: Content
     layout: TableLayout
@@ -39,8 +115,8 @@ class TableReader:
     local: bool
 
     @property
-    def relation(self) -> Relation:
-        return self.layout.relation
+    def row_type(self) -> RowType:
+        return self.layout.row_type
 
     @property
     def format(self) -> str:
@@ -50,10 +126,10 @@ class TableReader:
     def interval_us(self) -> int | None:
         return None
 
-    def chunks(self, state: State, until: State | None = None) -> Iterator[Chunk]:
+    def chunks(self, state: ReaderState, until: ReaderState | None = None) -> Iterator[Chunk]:
         done = cast("int", state["row"]) if state else 0
         end = cast("int", until["row"]) if until else self.rows
-        clock = Clock(*state["clock"]) if state else Clock()
+        clock = AmbiguityState(*state["clock"]) if state else AmbiguityState()
         held: pl.DataFrame | None = None
         try:
             for batch in batches(self.content, list(dict.fromkeys(self.layout.columns.values())), done):
@@ -65,15 +141,15 @@ class TableReader:
                     held = rows
                     continue
                 held = rows[len(rows) - kept :]
-                whole, clock = self._in_utc(rows[: len(rows) - kept], clock)
-                yield self._chunk(whole, done - kept, clock)
+                complete, clock = self._in_utc(rows[: len(rows) - kept], clock)
+                yield self._chunk(complete, done - kept, clock)
                 if done >= end:
                     return
         except (pa.ArrowException, OSError) as error:
             raise broken(self.content, error) from None
 
     def _typed(self, batch: pa.RecordBatch, first_row: int) -> pl.DataFrame:
-        """Give the columns their types; times are microseconds since 1970."""
+        """Convert the columns to their types; times to microseconds since 1970."""
         table = cast("pl.DataFrame", pl.from_arrow(batch))
         columns = [
             _typed_column(ours, table[theirs], self.content.name) for ours, theirs in self.layout.columns.items()
@@ -82,47 +158,47 @@ class TableReader:
         if "symbol" not in self.layout.columns:
             frame = frame.with_columns(pl.lit(self.layout.symbol).alias("symbol"))
         if self.layout.digits is not None:
-            prices = [name for name in REQUIRED[self.relation] if name not in ("time", "symbol")]
+            prices = [name for name in REQUIRED[self.row_type] if name not in ("time", "symbol")]
             frame = frame.with_columns(pl.col(prices).round(self.layout.digits))
         return frame
 
-    def _in_utc(self, rows: pl.DataFrame, clock: Clock) -> tuple[pl.DataFrame, Clock]:
-        """Add `skipped` and `ambiguous`; times of a zone become those of UTC."""
-        never = pl.lit(value=False)
+    def _in_utc(self, rows: pl.DataFrame, clock: AmbiguityState) -> tuple[pl.DataFrame, AmbiguityState]:
+        """Add `nonexistent` and `ambiguous`; convert local times to UTC."""
+        none = pl.lit(value=False)
         if not self.local or self.layout.zone is None:
-            return rows.with_columns(never.alias("skipped"), never.alias("ambiguous")), clock
+            return rows.with_columns(none.alias("nonexistent"), none.alias("ambiguous")), clock
         local = rows["time"]
         valid = local.is_between(STAMP_MIN_US - DAY_US, self.bounds.latest_us + DAY_US).fill_null(value=False)
         known = local.set(~valid, 0).to_numpy()
         resolved = resolve(known, valid.to_numpy(), self.layout.zone, clock)
         return rows.with_columns(
             pl.when(valid).then(pl.Series(resolved.us)).otherwise(pl.col("time")).alias("time"),
-            pl.Series("skipped", resolved.skipped),
+            pl.Series("nonexistent", resolved.nonexistent),
             pl.Series("ambiguous", resolved.ambiguous),
         ), resolved.clock
 
-    def _chunk(self, whole: pl.DataFrame, done: int, clock: Clock) -> Chunk:
-        rows = whole.drop("skipped", "ambiguous")
-        judged = rows.with_columns(self._reason(whole["skipped"]).alias("reason"))
-        good = judged.filter(pl.col("reason").is_null()).drop("reason")
-        bad = judged.filter(pl.col("reason").is_not_null())
+    def _chunk(self, complete: pl.DataFrame, done: int, clock: AmbiguityState) -> Chunk:
+        rows = complete.drop("nonexistent", "ambiguous")
+        checked = rows.with_columns(self._reason(complete["nonexistent"]).alias("reason"))
+        good = checked.filter(pl.col("reason").is_null()).drop("reason")
+        bad = checked.filter(pl.col("reason").is_not_null())
         frame = (good if good["time"].is_sorted() else good.sort("time", maintain_order=True)).with_columns(
             pl.col("time").alias("time_us"), pl.col("time") // MILLISECOND * MILLISECOND
         )
         return Chunk(
             frame=self._named(frame),
             rejections=self._rejections(bad.drop("reason"), bad["reason"].to_list()),
-            ambiguous=int(whole["ambiguous"].sum()),
+            ambiguous=int(complete["ambiguous"].sum()),
             state={"row": done, "clock": list(asdict(clock).values())},
             done=self.content.size * done // max(self.rows, 1),
-            reject=lambda refused, reason: self._rejections(
-                rows.filter(pl.col("row").is_in(list(refused))), [reason] * len(refused)
+            reject=lambda rejected, reason: self._rejections(
+                rows.filter(pl.col("row").is_in(list(rejected))), [reason] * len(rejected)
             ),
         )
 
     def _named(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Rename as sinks call it; the exact times count only where the file has all columns of our own table."""
-        missing = [name for name in OPTIONAL[self.relation] if name not in self.layout.columns]
+        """Rename the columns for sinks; exact times are kept only where the file has all columns of our own table."""
+        missing = [name for name in OPTIONAL[self.row_type] if name not in self.layout.columns]
         named = frame.rename(
             {"time": "stamp_us"} | {"received_at": "received_us"}
             if "received_at" in self.layout.columns
@@ -134,28 +210,29 @@ class TableReader:
             )
         return named
 
-    def _reason(self, skipped: pl.Series) -> pl.Expr:
-        """Say what is wrong with a row, null when nothing is; every sentence is a constant."""
-        time, faults = pl.col("time"), list[tuple[pl.Expr, str]]()
-        faults += [
-            (time.is_null(), "time is null"),
-            (pl.lit(skipped), f"time was skipped by the clocks of {self.layout.zone}"),
-            (time < STAMP_MIN_US, "time is before 1990"),
-            (time > self.bounds.latest_us, "time is in the future"),
-            (~pl.col("symbol").str.contains(SYMBOL).fill_null(value=False), "symbol is none"),
-        ]
-        if self.layout.symbol is not None:
-            faults.append((pl.col("symbol") != self.layout.symbol, f"symbol is not {self.layout.symbol}"))
-        for name in ("price", "bid", "ask", "day_volume", "volume", "bid_volume", "ask_volume"):
-            if name in self.layout.columns:
-                value, optional = pl.col(name), name not in REQUIRED[self.relation]
-                faults.append((~value.is_finite().fill_null(pl.lit(optional)), f"{name} is no number"))
-                rules = VOLUME_FAULTS if name.endswith("volume") else self.bounds.price_faults
-                faults += [(rule.applies(value), f"{name} {rule.said}") for rule in rules]
-        if self.relation is Relation.QUOTES:
-            faults.append((pl.col("ask") < pl.col("bid"), "ask is below bid"))
-        faults += [(pl.col(name).is_null(), f"{name} is null") for name in _SOURCES if name in self.layout.columns]
-        return pl.coalesce(pl.when(condition).then(pl.lit(said)) for condition, said in faults)
+    def _reason(self, nonexistent: pl.Series) -> pl.Expr:
+        """Return what is wrong with a row, null when nothing is; every sentence is a constant."""
+        faults = tick_faults(
+            pl.col("time"),
+            pl.lit(nonexistent),
+            self.layout.zone,
+            self.bounds,
+            invalid_symbol=~pl.col("symbol").str.contains(SYMBOL_PATTERN).fill_null(value=False),
+            only_symbol=self.layout.symbol,
+            numbers=map(self._number, (name for name in _NUMBERS if name in self.layout.columns)),
+        )
+        if self.row_type is RowType.QUOTES:
+            faults.append(crossed_fault(pl.col("bid"), pl.col("ask")))
+        sentences = [(pl.col("time").is_null(), "time is null"), *((fault.applies, fault.constant) for fault in faults)]
+        sentences += [(pl.col(name).is_null(), f"{name} is null") for name in _SOURCES if name in self.layout.columns]
+        return pl.coalesce(pl.when(applies).then(pl.lit(sentence)) for applies, sentence in sentences)
+
+    def _number(self, name: str) -> NumericColumn:
+        value = pl.col(name)
+        missing = value.is_null() if name in REQUIRED[self.row_type] else pl.lit(value=False)
+        return NumericColumn(
+            name, value, missing, VOLUME_FAULTS if name.endswith("volume") else self.bounds.price_faults
+        )
 
     def _rejections(self, rows: pl.DataFrame, reasons: list[str]) -> list[Rejection]:
         return [
@@ -165,7 +242,7 @@ class TableReader:
 
 
 def table_reader(content: Content, bounds: Bounds, reading: Reading) -> TableReader:
-    """Look at the schema; TerminalError when it holds no ticks, is broken or cannot be read as the caller says."""
+    """Read the schema; TerminalError when the file is broken, contains no ticks or does not match the options."""
     try:
         schema, rows = schema_of(content)
     except (pa.ArrowException, OSError) as error:
@@ -176,8 +253,8 @@ def table_reader(content: Content, bounds: Bounds, reading: Reading) -> TableRea
     local = pa.types.is_timestamp(time) and time.tz is None
     if local and layout.zone is None:
         raise TerminalError(
-            f"{content.name} has {layout.columns['time']} as {time} without a zone:"
-            " say which zone's times they are with --timezone, such as --timezone Europe/Zurich or --timezone UTC."
+            f"{content.name} has {layout.columns['time']} as {time} without a time zone:"
+            " name the zone with --timezone, such as --timezone Europe/Zurich or --timezone UTC."
         )
     return TableReader(content, layout, rows, bounds, local)
 
@@ -191,7 +268,7 @@ def schema_of(content: Content) -> tuple[pa.Schema, int]:
 
 
 def batches(content: Content, names: list[str], skipped: int) -> Iterator[pa.RecordBatch]:
-    """Yield batches of at most BATCH_ROWS from a row on."""
+    """Yield batches of at most BATCH_ROWS, without the first `skipped` rows."""
     if content.kind == "parquet":
         with pq.ParquetFile(content.path) as file:
             groups: list[int] = []
@@ -208,16 +285,16 @@ def batches(content: Content, names: list[str], skipped: int) -> Iterator[pa.Rec
         return
     with pa.memory_map(str(content.path)) as source, pa.ipc.open_file(source) as file:
         for index in range(file.num_record_batches):
-            whole = file.get_batch(index).select(names)
-            for start in range(skipped, whole.num_rows, BATCH_ROWS):
-                yield whole.slice(start, BATCH_ROWS)
-            skipped = max(skipped - whole.num_rows, 0)
+            batch = file.get_batch(index).select(names)
+            for start in range(skipped, batch.num_rows, BATCH_ROWS):
+                yield batch.slice(start, BATCH_ROWS)
+            skipped = max(skipped - batch.num_rows, 0)
 
 
 def _typed_column(name: str, column: pl.Series, file: str) -> pl.Series:
     if name in _TIMES:
         if not isinstance(column.dtype, pl.Datetime) or (name != "time" and column.dtype.time_zone is None):
-            raise TerminalError(f"{file} has {name} as {column.dtype}: write it as a timestamp with the zone UTC.")
+            raise TerminalError(f"{file} has {name} as {column.dtype}: write it as a timestamp with time zone UTC.")
         return column.dt.epoch("us").alias(name)
     try:
         return column.cast(pl.String if name in _TEXTS else pl.Float64).alias(name)
@@ -234,4 +311,4 @@ def _trailing(times: pl.Series) -> int:
 
 def broken(content: Content, error: Exception) -> TerminalError:
     reason = " ".join(str(error).split())[:200]
-    return TerminalError(f"{content.name} is a broken {content.kind} file ({reason}): fetch it again.")
+    return TerminalError(f"{content.name} is a broken {content.kind} file ({reason}): download it again.")

@@ -1,12 +1,14 @@
-"""Reads times by columns: texts of one length are a grid of bytes, whose digits are added up all at once.
+"""Reads times by columns, and converts local times to UTC.
 
-Less than half the time of polars' strptime, which decides how fast a file of distinct milliseconds is read.
+Texts of one length are a grid of bytes whose digits are added up at once: less than half the time of polars' strptime,
+which decides how fast a file of distinct milliseconds is read.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -23,11 +25,11 @@ _DAY_US = 86_400 * MICROSECONDS
 
 @dataclass(frozen=True)
 class TimeForm:
-    """A way to write times; `said` is what a rejection calls it.
+    """A format of times; `said` is its name in rejections.
 
     In a template Y N D h m s are digits of the date and the time, f of the fraction, S is a sign and z Z the digits of
-    an offset's hours and minutes; ? is a space or a T and U the letter Z. `otherwise` reads the few texts that no
-    template fits, and returns microseconds since 1970. `utc` tells that a time without an offset is one of UTC.
+    an offset's hours and minutes; ? is a space or a T and U the letter Z. `otherwise` reads the few texts that match no
+    template, and returns microseconds since 1970. With `utc`, a time without an offset is UTC.
     """
 
     said: str
@@ -39,7 +41,7 @@ class TimeForm:
 
 @dataclass(frozen=True)
 class Times:
-    """Microseconds since 1970 per text; `valid` ones are a time, `local` ones lack an offset from UTC."""
+    """Microseconds since 1970 per text; `valid` marks times, `local` times without an offset from UTC."""
 
     us: Integers
     valid: NDArray[np.bool_]
@@ -47,7 +49,7 @@ class Times:
 
 
 def read_times(texts: pl.Series, form: TimeForm) -> Times:
-    """Read each text, null ones included; spaces around a time are for the caller to remove."""
+    """Read each text, null included; the caller removes spaces around a time."""
     filled = texts.fill_null("")
     if form.epoch_us is not None:
         return _epoch(filled, form.epoch_us)
@@ -74,7 +76,7 @@ def _by_length(templates: tuple[str, ...]) -> dict[int, tuple[str, ...]]:
 
 
 def _read_grid(texts: pl.Series, rows: Integers, templates: Iterable[str], form: TimeForm, times: Times) -> None:
-    """Fill in the rows' times; what no template fits is read one by one."""
+    """Set the times of the rows; texts that match no template are read one by one."""
     left = np.arange(len(rows))
     for template in templates:
         grid = np.frombuffer("".join(texts.gather(left) if len(left) < len(rows) else texts).encode(), np.uint8)
@@ -116,7 +118,7 @@ def _fitted(grid: NDArray[np.uint8], template: str) -> tuple[NDArray[np.bool_], 
 
 
 def _days(dates: NDArray[np.int32]) -> tuple[Integers, NDArray[np.bool_]]:
-    """Turn dates such as 20161108 into days since 1970 and tell which exist; runs of equal ones are looked at once."""
+    """Convert dates such as 20161108 to days since 1970, and return which exist; runs of equal dates are done once."""
     starts = np.flatnonzero(np.diff(dates, prepend=-1))
     year, month, day = dates[starts] // 10_000, dates[starts] // 100 % 100, dates[starts] % 100
     exist = (year > 0) & (month >= 1) & (month <= 12) & (day >= 1)
@@ -128,7 +130,7 @@ def _days(dates: NDArray[np.int32]) -> tuple[Integers, NDArray[np.bool_]]:
 
 
 def _fraction_us(template: str, number: Callable[[str], NDArray[np.int32]]) -> Integers:
-    """Return the fraction of a second; what is finer than a microsecond is cut off."""
+    """Return the fraction of a second, truncated to microseconds."""
     places = template.count("f")
     fraction = number("f").astype(np.int64)
     scale = np.int64(10 ** abs(6 - places))
@@ -153,10 +155,10 @@ def _matches(columns: NDArray[np.uint8], template: str) -> NDArray[np.bool_]:
 def _iso(text: str) -> int | None:
     """Read the rarer spellings of ISO 8601, which need an offset."""
     try:
-        moment = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return None if moment.tzinfo is None else microseconds_of(moment)
+    return None if time.tzinfo is None else microseconds_of(time)
 
 
 def _with_fractions(date: str, offsets: tuple[str, ...]) -> tuple[str, ...]:
@@ -164,15 +166,15 @@ def _with_fractions(date: str, offsets: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _iso_spellings(offsets: tuple[str, ...]) -> tuple[str, ...]:
-    """Dates with hyphens; the last ones are without seconds."""
+    """Return templates of dates with hyphens; the last ones are without seconds."""
     return (*_with_fractions("YYYY-NN-DD?hh:mm:ss", offsets), *(f"YYYY-NN-DD?hh:mm{offset}" for offset in offsets))
 
 
-ISO = TimeForm("ISO time with an offset from UTC", _iso_spellings(_OFFSETS[1:]), otherwise=_iso)
-LOCAL_ISO = TimeForm("ISO time", _iso_spellings(_OFFSETS), otherwise=_iso)
+ISO = TimeForm("an ISO time with an offset from UTC", _iso_spellings(_OFFSETS[1:]), otherwise=_iso)
+LOCAL_ISO = TimeForm("an ISO time", _iso_spellings(_OFFSETS), otherwise=_iso)
 _DOTTED = _with_fractions("DD.NN.YYYY hh:mm:ss", ("", " GMTSzzZZ"))
-DOTTED = TimeForm("time such as 08.11.2016 00:00:00.054", _DOTTED)
-DOTTED_UTC = TimeForm("time such as 08.11.2016 00:00:00.054", _DOTTED, utc=True)
+DOTTED = TimeForm("a time such as 08.11.2016 00:00:00.054", _DOTTED)
+DOTTED_UTC = TimeForm("a time such as 08.11.2016 00:00:00.054", _DOTTED, utc=True)
 _COMPACT = _with_fractions("YYYYNNDD hh:mm:ss", ("",))
 # Without separators, the fraction's point included, as HistData writes them: 20200101 170000065.
 _BARE = (
@@ -182,13 +184,13 @@ _BARE = (
 )
 _SLASHED = (*_with_fractions("YYYY/NN/DD?hh:mm:ss", ("", "U")), "YYYY/NN/DD?hh:mm")
 _YEAR_FIRST = (*_with_fractions("YYYY.NN.DD?hh:mm:ss", ("", "U")), "YYYY.NN.DD?hh:mm")
-COMPACT = TimeForm("time such as 20160104 00:00:00.123 or 20160104 000000123", _COMPACT + _BARE)
-YEAR_FIRST = TimeForm("time such as 2016.01.04 00:00:00.123 or 2016/01/04 00:00:00", _YEAR_FIRST + _SLASHED)
-COMPACT_UTC = TimeForm("time such as 20160104 00:00:00.123", _COMPACT, utc=True)
-DATES = TimeForm("date such as 2016-01-04", ("YYYY-NN-DD", "YYYYNNDD", "YYYY/NN/DD", "YYYY.NN.DD"), utc=True)
-EPOCH_MS = TimeForm("number of milliseconds since 1970", (), epoch_us=1_000)
-EPOCH_SECONDS = TimeForm("number of seconds since 1970", (), epoch_us=MICROSECONDS)
-EPOCH_US = TimeForm("number of microseconds since 1970", (), epoch_us=1)
+COMPACT = TimeForm("a time such as 20160104 00:00:00.123 or 20160104 000000123", _COMPACT + _BARE)
+YEAR_FIRST = TimeForm("a time such as 2016.01.04 00:00:00.123 or 2016/01/04 00:00:00", _YEAR_FIRST + _SLASHED)
+COMPACT_UTC = TimeForm("a time such as 20160104 00:00:00.123", _COMPACT, utc=True)
+DATES = TimeForm("a date such as 2016-01-04", ("YYYY-NN-DD", "YYYYNNDD", "YYYY/NN/DD", "YYYY.NN.DD"), utc=True)
+EPOCH_MS = TimeForm("a number of milliseconds since 1970", (), epoch_us=1_000)
+EPOCH_SECONDS = TimeForm("a number of seconds since 1970", (), epoch_us=MICROSECONDS)
+EPOCH_US = TimeForm("a number of microseconds since 1970", (), epoch_us=1)
 
 
 _GENERIC = (LOCAL_ISO, DOTTED, COMPACT, YEAR_FIRST, EPOCH_MS, EPOCH_SECONDS, EPOCH_US)
@@ -196,7 +198,7 @@ _EPOCH_DIGITS = {EPOCH_SECONDS: 10, EPOCH_MS: 13, EPOCH_US: 16}
 
 
 def form_of(texts: Sequence[str]) -> TimeForm | None:
-    """Return how most of the texts are written as times; None when no form fits."""
+    """Return the format of most of the texts; None when they are not times."""
     series = texts_of(texts)
     for form in _GENERIC:
         digits = _EPOCH_DIGITS.get(form)
@@ -208,5 +210,64 @@ def form_of(texts: Sequence[str]) -> TimeForm | None:
 
 
 def texts_of(texts: Iterable[str]) -> pl.Series:
-    """Put texts into the column that read_times reads."""
+    """Return texts as the column that read_times takes."""
     return pl.Series(list(texts), dtype=pl.String)
+
+
+# Among ambiguous times, a step back of more than this begins the second occurrence of the hour.
+STEP_BACK_US = 60 * MICROSECONDS
+
+
+@dataclass(frozen=True)
+class AmbiguityState:
+    """Where a file is among ambiguous times: the last one, and whether it belongs to the second occurrence."""
+
+    last_us: int | None = None
+    second: bool = False
+
+
+class Resolved(NamedTuple):
+    """Microseconds since 1970 in UTC; `nonexistent` marks skipped times, `ambiguous` times resolved by their order."""
+
+    us: Integers
+    nonexistent: NDArray[np.bool_]
+    ambiguous: NDArray[np.bool_]
+    clock: AmbiguityState
+
+
+def resolve(local_us: Integers, valid: NDArray[np.bool_], zone: str, clock: AmbiguityState) -> Resolved:
+    """Convert local times to UTC; they are in ascending order, except where clocks go back. Only `valid` ones count."""
+    naive = pl.from_epoch(pl.Series(local_us), time_unit="us").dt.cast_time_unit("us")
+    earliest = _utc(naive, zone, "earliest")
+    latest = _utc(naive, zone, "latest")
+    nonexistent = valid & earliest.is_null().to_numpy()
+    early, late = earliest.fill_null(0).to_numpy(), latest.fill_null(0).to_numpy()
+    ambiguous = valid & ~nonexistent & (early != late)
+    if not ambiguous.any():
+        return Resolved(early, nonexistent, ambiguous, clock if not (valid & ~nonexistent).any() else AmbiguityState())
+    second, clock = _second_occurrence(local_us, ambiguous, np.cumsum(valid & ~nonexistent & ~ambiguous), clock)
+    return Resolved(np.where(second, late, early), nonexistent, ambiguous, clock)
+
+
+def _utc(naive: pl.Series, zone: str, ambiguous: str) -> pl.Series:
+    return (
+        naive.dt.replace_time_zone(zone, ambiguous=ambiguous, non_existent="null")  # type: ignore[arg-type]
+        .dt.convert_time_zone("UTC")
+        .dt.epoch("us")
+    )
+
+
+def _second_occurrence(
+    local_us: Integers, ambiguous: NDArray[np.bool_], hours: Integers, clock: AmbiguityState
+) -> tuple[NDArray[np.bool_], AmbiguityState]:
+    """Return which ambiguous times are the second occurrence; `hours` counts the unambiguous times before each."""
+    second = np.zeros(len(local_us), bool)
+    hour = 0
+    for index in np.flatnonzero(ambiguous):
+        us = int(local_us[index])
+        if hours[index] != hour:
+            hour, clock = hours[index], AmbiguityState()
+        stepped_back = clock.last_us is not None and us < clock.last_us - STEP_BACK_US
+        clock = replace(clock, last_us=us, second=clock.second or stepped_back)
+        second[index] = clock.second
+    return second, clock if hours[-1] == hour else AmbiguityState()

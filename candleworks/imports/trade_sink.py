@@ -1,4 +1,4 @@
-"""Places trades of a recording: ordinals and volumes by columns, then COPY, or the merge where trades meet."""
+"""Stores trades of a file: ordinals and volumes by columns, then COPY, or a merge with stored trades."""
 
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -15,7 +15,7 @@ from candleworks.imports.staging import (
     by_symbol,
     combined,
     extents,
-    may_crowd,
+    may_exceed_ordinals,
     merge_keys,
     stage_all,
     staging_csv,
@@ -25,8 +25,8 @@ from candleworks.imports.staging import (
     with_sources,
 )
 from candleworks.model.trading_day import trading_day, trading_day_us
-from candleworks.storage.imports import Footing, Span, stage, trade_footing
-from candleworks.storage.trades import Meeting, TradeStore
+from candleworks.storage.imports import CopySpan, StoredAround, stage, stored_around
+from candleworks.storage.trades import MergeResult, TradeStore
 
 STAGED = (
     "arrival, known, event_time, symbol, price, day_volume, volume, bid, ask, received_at, origin, day_start, day_end"
@@ -35,10 +35,10 @@ STAGED = (
 
 @dataclass(frozen=True)
 class TradeSink:
-    """Stores trades through `store`; `received_us` stands for the arrival of those whose file does not tell it.
+    """Stores trades through `store`; `received_us` is the arrival of trades whose file does not have it.
 
-    Frames with `time_us` are of our own table and keep their times and volumes where they meet nobody. A
-    `dry_run` does not even try to store what meets nobody.
+    Frames with `time_us` are of our own table, and keep their times and volumes where nothing is stored. A `dry_run`
+    does not try to store them there.
     """
 
     store: TradeStore
@@ -46,64 +46,64 @@ class TradeSink:
     dry_run: bool = False
 
     @property
-    def crowded(self) -> str:
-        return self.store.crowded
+    def rejection_reason(self) -> str:
+        return self.store.no_ordinal_left
 
     def prepare(self, frame: pl.DataFrame) -> None:
         self.store.prepare(frame["stamp_us"].unique().to_list())
 
-    def place(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def arrange(self, frame: pl.DataFrame) -> pl.DataFrame:
         ordered = by_symbol(with_sources(frame, self.received_us, self.store.origin))
         return ordered if "time_us" in frame.columns else self._with_day(with_ordinal(ordered))
 
-    def put(self, frame: pl.DataFrame, placed: pl.DataFrame | None = None) -> Meeting:
+    def put(self, frame: pl.DataFrame, arranged: pl.DataFrame | None = None) -> MergeResult:
         if frame.is_empty():
-            return Meeting(0, 0)
-        if may_crowd(frame, self.store.resolution_us):
+            return MergeResult(0, 0)
+        if may_exceed_ordinals(frame, self.store.resolution_us):
             return self._merge_frame(frame)
         spans = self._spans(frame)
-        footing = trade_footing(self.store.connection, list(spans.values()))
-        taken = [symbol for symbol, its in footing.items() if its.taken]
+        stored = stored_around(self.store.connection, list(spans.values()))
+        taken = [symbol for symbol, its in stored.items() if its.taken]
         if not taken:
-            return self._copy(frame, self.place(frame) if placed is None else placed, spans, footing)
-        met, free = frame.filter(pl.col("symbol").is_in(taken)), frame.filter(~pl.col("symbol").is_in(taken))
-        met_meeting = self._merge_frame(met)
+            return self._copy(frame, self.arrange(frame) if arranged is None else arranged, spans, stored)
+        overlapping, free = frame.filter(pl.col("symbol").is_in(taken)), frame.filter(~pl.col("symbol").is_in(taken))
+        merged = self._merge_frame(overlapping)
         if free.is_empty():
-            return met_meeting
+            return merged
         free_spans = {symbol: spans[symbol] for symbol in free["symbol"].unique()}
-        return combined(met_meeting, self._copy(free, self.place(free), free_spans, footing))
+        return combined(merged, self._copy(free, self.arrange(free), free_spans, stored))
 
-    def _spans(self, frame: pl.DataFrame) -> dict[str, Span]:
+    def _spans(self, frame: pl.DataFrame) -> dict[str, CopySpan]:
         spans = {}
         for symbol, (first, last) in extents(frame).items():
             zone = self.store.zone_of(symbol)
-            spans[symbol] = Span(symbol, trading_day(first, zone)[0], first, trading_day(last, zone)[1])
+            spans[symbol] = CopySpan(symbol, trading_day(first, zone)[0], first, trading_day(last, zone)[1])
         return spans
 
     def _copy(
-        self, frame: pl.DataFrame, placed: pl.DataFrame, spans: dict[str, Span], footing: dict[str, Footing]
-    ) -> Meeting:
-        """Insert trades that nobody has; merge them when somebody else stored some of them meanwhile."""
+        self, frame: pl.DataFrame, arranged: pl.DataFrame, spans: dict[str, CopySpan], stored: dict[str, StoredAround]
+    ) -> MergeResult:
+        """Insert trades that are not stored; merge them when another process stored some of them meanwhile."""
         if self.dry_run:
-            return Meeting(len(frame), 0)
+            return MergeResult(len(frame), 0)
         oldest = self.store.oldest(set(spans))
         if "time_us" not in frame.columns:
             continued = [s for s, span in spans.items() if s in oldest and oldest[s] < span.day_start]
-            highest = {symbol: its.highest_day_volume for symbol, its in footing.items() if symbol in spans}
-            placed = _with_volume(placed, continued, highest).with_columns(
+            highest = {symbol: its.highest_day_volume for symbol, its in stored.items() if symbol in spans}
+            arranged = with_volume(arranged, continued, highest).with_columns(
                 (pl.col("stamp_us") + pl.col("ordinal")).alias("time_us")
             )
-        if not self.store.copy_all(_encoded(part) for part in placed.iter_slices(COPY_ROWS)):
+        if not self.store.copy_all(_encoded(part) for part in arranged.iter_slices(COPY_ROWS)):
             return self._merge_frame(frame)
-        self.store.heal_first_days({symbol: span.day_start for symbol, span in spans.items()}, oldest)
-        # A bar at the beginning of the first minute stands before all that was looked at.
+        self.store.recompute_first_days({symbol: span.day_start for symbol, span in spans.items()}, oldest)
+        # A bar at the start of the first minute is before the range that was looked at.
         self.store.recompute_volumes(self.store.replace_bars([(s.symbol, s.start, s.start) for s in spans.values()]))
-        return Meeting(len(frame), 0)
+        return MergeResult(len(frame), 0)
 
-    def _merge_frame(self, frame: pl.DataFrame) -> Meeting:
+    def _merge_frame(self, frame: pl.DataFrame) -> MergeResult:
         return by_row(self.merge(lambda: [Staged(frame, known=False)]), frame)
 
-    def merge(self, parts: Parts) -> Meeting:
+    def merge(self, parts: Parts) -> MergeResult:
         return self.store.merge_staged(lambda: stage_all(parts, self._stage))
 
     def _stage(self, part: Staged, arrival: int) -> None:
@@ -121,7 +121,7 @@ class TradeSink:
         stage(self.store.connection, "staged_trades", STAGED, staging_csv(rows))
 
     def _with_day(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Add day_start and day_end, the trading day of each trade by its exchange's dates."""
+        """Add day_start and day_end, the trading day of each trade in the zone of its exchange."""
         zones = {symbol: self.store.zone_of(symbol) for symbol in frame["symbol"].unique().cast(pl.String)}
         starts, ends = pl.lit(None, pl.Int64), pl.lit(None, pl.Int64)
         for zone in sorted(set(zones.values()), key=str):
@@ -134,45 +134,45 @@ class TradeSink:
 
 
 def _day(stamps: pl.Series, zone: ZoneInfo) -> tuple[pl.Expr, pl.Expr]:
-    """Return each stamp's first moment of the local day and the first after it; usually all are of one day."""
+    """Return start and end of the local day of each event time; usually all are of one day."""
     low, high = (trading_day_us(int(us), zone) for us in (stamps.min(), stamps.max()))  # type: ignore[arg-type]
     if low == high:
         return pl.lit(low[0], pl.Int64), pl.lit(low[1], pl.Int64)
-    moment = pl.from_epoch("stamp_us", time_unit="us").dt.replace_time_zone("UTC").dt.convert_time_zone(str(zone))
-    start = moment.dt.truncate("1d")
+    local = pl.from_epoch("stamp_us", time_unit="us").dt.replace_time_zone("UTC").dt.convert_time_zone(str(zone))
+    start = local.dt.truncate("1d")
     return start.dt.epoch("us"), start.dt.offset_by("1d").dt.epoch("us")
 
 
-def _encoded(placed: pl.DataFrame) -> bytes:
-    none = np.full(len(placed), np.nan)
+def _encoded(arranged: pl.DataFrame) -> bytes:
+    none = np.full(len(arranged), np.nan)
     nullable = [
-        placed[name].fill_null(float("nan")).to_numpy() if name in placed.columns else none
+        arranged[name].fill_null(float("nan")).to_numpy() if name in arranged.columns else none
         for name in ("day_volume", "volume", "bid", "ask")
     ]
     return encode_table(
         [
-            placed["time_us"].to_numpy(),
-            texts(placed["symbol"]),
-            placed["price"].to_numpy(),
+            arranged["time_us"].to_numpy(),
+            texts(arranged["symbol"]),
+            arranged["price"].to_numpy(),
             *nullable,
-            placed["received_us"].to_numpy(),
-            texts(placed["origin"]),
+            arranged["received_us"].to_numpy(),
+            texts(arranged["origin"]),
         ],
         nullable=range(3, 7),
     )
 
 
 def _own_volume(frame: pl.DataFrame) -> pl.Expr:
-    """Return the size of each trade, which counts where there is no running total that tells it."""
+    """Return the size of each trade, which is its volume where there is no running total."""
     own = pl.col("volume") if "volume" in frame.columns else pl.lit(None, pl.Float64)
     return pl.when(pl.col("day_volume").is_null()).then(own)
 
 
-def _with_volume(frame: pl.DataFrame, continued: list[str], highest: dict[str, float | None]) -> pl.DataFrame:
-    """Add `volume`, the increase of the running maximum of day_volume within the trading day, or a trade's own size.
+def with_volume(frame: pl.DataFrame, continued: list[str], highest: dict[str, float | None]) -> pl.DataFrame:
+    """Add `volume` by the rule of model.trades.volume_increase, or the size of a trade without a running total.
 
-    A day starts from zero, except the first known one of a symbol that is not `continued`: what was traded before its
-    first running total is unknown. The frame's first day of a symbol goes on from `highest`.
+    A day starts from zero, except the first day of a symbol that is not `continued`: the volume before its first
+    running total is unknown. The frame's first day of a symbol continues from `highest`.
     """
     symbol = pl.col("symbol").to_physical()
     run = (symbol != symbol.shift()) | (pl.col("day_start") != pl.col("day_start").shift())

@@ -1,4 +1,4 @@
-"""Bars, and the ticks that stand for them in the table of trades."""
+"""Bars, the order of their prices, and the ticks that represent them in the table of trades."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,15 @@ MINUTE_US = 60 * MICROSECONDS
 BAR_ORIGIN = "bar"
 LIVE_ORIGIN = "twelvedata"
 
-Spans = Sequence[tuple[int, int]]  # [start, stop) in microseconds since 1970, ascending and apart
+# The OHLC rule: the first of each pair is at most the second.
+OHLC_ORDER = (("low", "open"), ("open", "high"), ("low", "close"), ("close", "high"))
+
+Spans = Sequence[tuple[int, int]]  # [start, stop) in microseconds since 1970, ascending, without overlaps
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """`minute_us` is the first moment of the bar's minute or longer interval; `volume` is None where none is known."""
+    """`minute_us` is the start of the bar's minute or longer interval; `volume` is None where it is unknown."""
 
     minute_us: int
     open: float
@@ -26,10 +29,10 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class MinuteSummary:
-    """What is stored of a minute besides bars.
+    """The stored ticks of a minute, without bars.
 
-    `known` counts the ticks inside the minute's gap; `recorded` tells that one of these comes from a recording.
-    `volume` is that of ticks without a running total.
+    `known` counts the ticks inside the minute's gap; `recorded` is true when one of these comes from a recording.
+    `volume` is the volume of ticks without a running total.
     """
 
     first_us: int
@@ -47,8 +50,14 @@ class BarTick:
     price: float
 
 
+def follows_ohlc_order(open_: float, high: float, low: float, close: float) -> bool:
+    """Whether the prices of a bar do not contradict each other: low <= open, close <= high."""
+    prices = {"open": open_, "high": high, "low": low, "close": close}
+    return all(prices[lower] <= prices[upper] for lower, upper in OHLC_ORDER)
+
+
 def period_of(interval_us: int) -> str:
-    """Write a bar's length as candle levels are called: 1m, 4h, 1d."""
+    """Return the name of a bar's length, as of candle levels: 1m, 4h, 1d."""
     minutes = interval_us // MINUTE_US
     for unit, size in (("d", 1440), ("h", 60)):
         if minutes % size == 0:
@@ -57,5 +66,5 @@ def period_of(interval_us: int) -> str:
 
 
 def within(spans: Spans, start: int, stop: int) -> list[tuple[int, int]]:
-    """Return what of `spans` lies in [start, stop)."""
+    """Return the parts of `spans` that lie in [start, stop)."""
     return [(max(first, start), min(last, stop)) for first, last in spans if first < stop and last > start]

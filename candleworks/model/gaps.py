@@ -1,4 +1,4 @@
-"""What a feed notes about times in which ticks may have been missed."""
+"""What a feed records about times in which ticks may be missing."""
 
 from typing import Literal
 
@@ -11,9 +11,9 @@ Reason = Literal["stopped", "crashed", "closed", "dropped", "silent", "overflow"
 
 
 class Stop(msgspec.Struct, frozen=True, array_like=True):
-    """Why a feed was stopped in order, in words that follow a colon: "cancelled in Prefect".
+    """Why a feed was stopped in order, as words that follow a colon: "cancelled in Prefect".
 
-    `deliberate`: a person wanted it to end. Otherwise it ended together with the process that starts it again.
+    `deliberate`: a person stopped it. Otherwise it stopped together with the process that starts it again.
     """
 
     reason: str
@@ -21,12 +21,11 @@ class Stop(msgspec.Struct, frozen=True, array_like=True):
 
 
 class GapNote(msgspec.Struct, frozen=True, array_like=True):
-    """One entry of the gap book, in the order in which they were made.
+    """One record about gaps, in the order in which they were made.
 
     `opened` begins at `at_us`, null where only the database knows: at the last stored tick. It is ignored while a gap
-    of the same symbol (null: of all) is open. `started` tells when a process began, and opens the gap of a crash if the
-    feed ran before and did not stop in order. `closed` ends what is open. `stopped` tells that, and why, the process
-    ends in order.
+    of the same symbol (null: of all) is open. `started` marks the start of a process, and opens a gap if the feed ran
+    before and crashed. `closed` closes what is open. `stopped` marks that the process ended in order, and why.
     """
 
     kind: Literal["opened", "closed", "started", "stopped"]

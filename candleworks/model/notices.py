@@ -1,14 +1,14 @@
-"""What long-running work tells whoever runs it, without knowing who that is."""
+"""Events and progress that long-running work reports to its caller."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 
 class Notice(NamedTuple):
-    """Something happened that others may act on.
+    """An event that others may act on.
 
-    `name` is stable, such as `feed.gap-opened`; `subject` is what it happened to, such as a feed or `feed/symbol`;
-    `facts` can be written as JSON, times as ISO 8601 in UTC.
+    `name` is stable, such as `feed.gap-opened`; `subject` is what it is about, such as a feed or `feed/symbol`; `facts`
+    can be written as JSON, times as ISO 8601 in UTC.
     """
 
     name: str
@@ -18,6 +18,13 @@ class Notice(NamedTuple):
 
 Notify = Callable[[Notice], None]
 
+# Called with the number of finished steps, the number of all steps, and the current step: at the end an empty text.
+Progress = Callable[[int, int, str], object]
+
 
 def ignore(notice: Notice) -> None:
-    """Take a notice that nobody waits for."""
+    """Discard a notice."""
+
+
+def silent(done: int, steps: int, now: str) -> None:
+    """Discard progress."""

@@ -1,15 +1,24 @@
-"""Which ticks are accepted: one rule for live ticks, files, bars of the vendor, and replays of rejected ticks."""
+"""Which ticks are accepted: one rule for live ticks, files, adopted tables, vendor bars and retried rejections.
 
+SQL applies the same limits to an adopted table (query reject_staged); a test compares the two over generated rows.
+"""
+
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from candleworks.model.trades import LARGEST, MICROSECONDS, SMALLEST
+from candleworks.model.trades import MICROSECONDS
 
+STAMP_MIN_US = 631_152_000 * MICROSECONDS  # 1990-01-01: no vendor has older ticks, an earlier time is an error
+# Beyond these the product of a price and a volume, which vwap needs, may overflow, and one tick would stop a refresh.
+SMALLEST, LARGEST = 1e-100, 1e100
+SYMBOL_PATTERN = "^[A-Za-z0-9][A-Za-z0-9./:^_-]{0,31}$"
+NOT_A_NUMBER = "is not a number"
 _DAY_US = 86_400 * MICROSECONDS
 
 
 class NumberFault(NamedTuple):
-    """What can be wrong with a number. `applies` takes one or a column of them; `said` follows its name and value."""
+    """A fault of a number. `applies` takes one number or a column of them; `said` follows the name and the value."""
 
     applies: Callable[[Any], Any]
     said: str
@@ -23,17 +32,19 @@ VOLUME_FAULTS = (_NEGATIVE, _OUT_OF_RANGE)
 
 
 def price_faults(*, accept_zero: bool) -> tuple[NumberFault, ...]:
-    """Return what can be wrong with a price, a bid or an ask that is a finite number; the first that applies counts."""
+    """Return the possible faults of a price, a bid or an ask that is a finite number; the first that applies counts."""
     return (_NEGATIVE, _OUT_OF_RANGE) if accept_zero else (_NEGATIVE, _ZERO, _OUT_OF_RANGE)
 
 
-def fault_of(value: float, faults: Iterable[NumberFault]) -> str | None:
-    """Say what is wrong with a finite number; None when nothing is."""
+def number_fault(value: float, faults: Iterable[NumberFault]) -> str | None:
+    """Return the fault of a number, such as `is negative`; None when it has none."""
+    if not math.isfinite(value):
+        return NOT_A_NUMBER
     return next((fault.said for fault in faults if fault.applies(value)), None)
 
 
 def age_fault(stamp_us: int, received_us: int, max_age_days: int | None) -> str | None:
-    """Say how much older than its arrival a live tick is, where that is too much; None: it is not, or nothing is."""
+    """Return why a live tick is too much older than its arrival; None when it is not, or there is no limit."""
     if max_age_days is None or stamp_us >= received_us - max_age_days * _DAY_US:
         return None
     days = (received_us - stamp_us) // _DAY_US
@@ -41,7 +52,7 @@ def age_fault(stamp_us: int, received_us: int, max_age_days: int | None) -> str 
 
 
 def price_distance_fault(price: float, known: float, max_factor: float | None) -> str | None:
-    """Say that a live price is too far from a known one above 0; a price of 0 is not compared."""
+    """Return why a live price is too far from a known one above 0; a price of 0 is not compared."""
     if max_factor is None or not price or known <= price * max_factor <= known * max_factor * max_factor:
         return None
     side = f"more than {max_factor:g} times" if price > known else f"less than 1/{max_factor:g} of"

@@ -1,21 +1,18 @@
-"""Trades in columns: the one shape in which ticks travel from a feed or a file to the database."""
+"""Trades in columns, as they travel from a feed to the database; the volume rule; rejected ticks."""
 
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 
 MICROSECONDS = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-STAMP_MIN_US = 631_152_000 * MICROSECONDS  # 1990-01-01: no vendor has older ticks, a smaller stamp is a broken one
-# Beyond these the product of a price and a volume, which vwap needs, may be no double, and one tick stops a refresh.
-SMALLEST, LARGEST = 1e-100, 1e100
 
 
 @dataclass(slots=True)
 class Trades:
     """Parallel columns, one entry per trade, in arrival order.
 
-    `stamp_us` is the vendor's stamp in microseconds since 1970 and `ordinal` the trade's position among those with the
-    same symbol and stamp; `time` of the table is their sum. `day_volume`, `volume`, `bid` and `ask` may be None.
+    `stamp_us` is the vendor's event time in microseconds since 1970, `ordinal` the trade's position among those with
+    the same symbol and event time; their sum is the column `time`. `day_volume`, `volume`, `bid` and `ask` may be None.
     """
 
     stamp_us: list[int] = field(default_factory=list)
@@ -43,18 +40,28 @@ class Trades:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A tick that was refused: why, and what it looked like when it arrived."""
+    """A rejected tick: why, and its payload as it arrived."""
 
     received_us: int
     reason: str
     payload: str
 
 
+def volume_increase(day_volume: float, highest: float | None) -> float | None:
+    """Return the volume of a trade: the increase of the running maximum of `day_volume` within its trading day.
+
+    `highest` is that maximum before the trade: 0 at the beginning of a day, None where the volume traded before is
+    unknown. SQL has the same rule as candleworks.volume_increase, polars as imports.trade_sink.volumes; a test compares
+    all of them over generated days.
+    """
+    return None if highest is None else max(day_volume - highest, 0.0)
+
+
 def moment_of(us: int) -> datetime:
-    """Turn microseconds since 1970 into an aware UTC time, exactly."""
+    """Convert microseconds since 1970 to an aware UTC time, exactly."""
     return datetime.fromtimestamp(us // MICROSECONDS, UTC) + timedelta(microseconds=us % MICROSECONDS)
 
 
-def microseconds_of(moment: datetime) -> int:
-    """Turn an aware time into microseconds since 1970, exactly."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+def microseconds_of(time: datetime) -> int:
+    """Convert an aware time to microseconds since 1970, exactly."""
+    return (time - _EPOCH) // timedelta(microseconds=1)

@@ -4,11 +4,14 @@
 trades count too (US stocks trade until 20:00 New York time, which is 01:00 UTC of the next date in winter).
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
 from candleworks.settings import BUILT_IN_CALENDARS, Calendars
+
+ZoneOf = Callable[[str], ZoneInfo]
 
 AROUND_THE_CLOCK = "24/7"
 CURRENCIES = "FX"
@@ -43,9 +46,19 @@ def zone_of(calendar: str) -> ZoneInfo:
     return ZoneInfo(BUILT_IN_CALENDARS[calendar])
 
 
-def trading_day(moment: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """Return the start of the day and of the next one, both UTC."""
-    date = moment.astimezone(zone).date()
+def zone_lookup(calendars: Calendars) -> ZoneOf:
+    """Return a function that gives a symbol's zone: that of its calendar."""
+
+    @cache
+    def zone_of_symbol(symbol: str) -> ZoneInfo:
+        return zone_of(calendar_of(symbol, calendars))
+
+    return zone_of_symbol
+
+
+def trading_day(time_: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """Return the start and the end of the trading day of a time, both UTC; the end is the start of the next day."""
+    date = time_.astimezone(zone).date()
     first = datetime.combine(date, time(), zone)
     after = datetime.combine(date + timedelta(days=1), time(), zone)
     return first.astimezone(UTC), after.astimezone(UTC)

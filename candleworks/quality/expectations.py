@@ -29,6 +29,7 @@ from great_expectations.expectations.row_conditions import Column
 from candleworks.database.connection import sqlalchemy_url
 from candleworks.database.profiles import CHECK
 from candleworks.errors import TerminalError, TransientError
+from candleworks.model.bars import OHLC_ORDER
 from candleworks.quality.first_error import Guard
 
 SHOWN_ROWS = 200  # of a native expectation; when more offend, who offends is known in part
@@ -191,7 +192,7 @@ def candle_shape() -> dict[str, Any]:
         f"{upper} is below {lower}": ExpectColumnPairValuesAToBeGreaterThanB(
             column_A=upper, column_B=lower, or_equal=True
         )
-        for upper, lower in (("high", "open"), ("high", "close"), ("open", "low"), ("close", "low"))
+        for lower, upper in OHLC_ORDER
     }
 
 

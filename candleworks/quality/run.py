@@ -9,8 +9,7 @@ from candleworks import alerts, clock
 from candleworks.candles.refresh import refresh
 from candleworks.database.connection import Connection
 from candleworks.errors import TerminalError
-from candleworks.model.notices import Notify, ignore
-from candleworks.model.progress import Progress, silent
+from candleworks.model.notices import Notify, Progress, ignore, silent
 from candleworks.model.quality import QualityResult, Status
 from candleworks.quality.recoveries import recoveries
 from candleworks.quality.registry import ALL, Check, chosen

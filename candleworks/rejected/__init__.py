@@ -1,1 +1,1 @@
-"""Rejected ticks, corrected or newly acceptable, on their way into the tables."""
+"""Retries rejected ticks, corrected or as they are."""

@@ -1,57 +1,70 @@
-"""Tries refused ticks again; the transaction that stores them also notes what became of them."""
+"""Retries rejected ticks; the transaction that stores them also records the result."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby, islice
 from typing import NamedTuple
 
 from candleworks import clock
 from candleworks.database.connection import Connection
-from candleworks.rejected.corrections import Corrections
+from candleworks.errors import UsageError
 from candleworks.rejected.import_lines import ImportLines, LineForm, is_line
 from candleworks.rejected.live_ticks import LiveTicks
 from candleworks.settings import Settings
-from candleworks.storage.rejected_list import RejectedTick, Replayed, replay_all, replay_one
+from candleworks.storage.rejected import RejectedTick, RetryResult, retry_all, retry_one
 
 AS_THEY_ARE = LineForm()
 AT_ONCE = 500  # ticks of one transaction: 1,000 frames took 0.4 s, one by one 30 s, both on a busy machine
 
-Path = LiveTicks | ImportLines
+Retrier = LiveTicks | ImportLines
 Attempt = tuple[RejectedTick, str]
 
 
-class Replay(NamedTuple):
-    """A refused tick, and what became of it; None: it was resolved before."""
+class RetriedTick(NamedTuple):
+    """A rejected tick and the result of its retry, None: it was resolved before."""
 
     tick: RejectedTick
-    result: Replayed | None
+    result: RetryResult | None
 
 
-def replay(
+def retry(
     connection: Connection,
     settings: Settings,
     ticks: Iterable[RejectedTick],
-    corrections: Corrections,
+    corrections: Mapping[str, str],
     payload: str | None = None,
     form: LineForm = AS_THEY_ARE,
-) -> Iterator[Replay]:
-    """Try refused ticks again in the order given, and yield what became of each; repeating it stores nothing twice.
+) -> Iterator[RetriedTick]:
+    """Retry rejected ticks in the given order, and yield the result of each; idempotent.
 
-    `payload` stands for theirs, `corrections` set single fields of it; `form` tells how lines of files are read.
-    Candles follow with the next refresh. UsageError when a payload cannot be corrected or read like that.
+    `payload` replaces theirs, `corrections` replace single fields; `form` is how to read lines of files. Candles follow
+    with the next refresh. UsageError when a payload cannot be corrected or read.
     """
     now_us = clock.now_us()
     live, lines = LiveTicks(settings, connection, now_us), ImportLines(settings, connection, now_us, form)
 
-    def path_of(tick: RejectedTick) -> Path:
+    def retrier_of(tick: RejectedTick) -> Retrier:
         return lines if is_line(tick) else live
 
-    for path, group in groupby(ticks, path_of):
+    for retrier, group in groupby(ticks, retrier_of):
         for part in _parts(group):
             waiting = [tick for tick in part if tick.resolved_at is None]
-            texts = [path.line_of(tick, tick.payload if payload is None else payload, corrections) for tick in waiting]
-            yield from (Replay(tick, None) for tick in part if tick.resolved_at is not None)
-            yield from _replayed(connection, path, list(zip(waiting, texts, strict=True)))
+            texts = [
+                retrier.line_of(tick, tick.payload if payload is None else payload, corrections) for tick in waiting
+            ]
+            yield from (RetriedTick(tick, None) for tick in part if tick.resolved_at is not None)
+            yield from _retried(connection, retrier, list(zip(waiting, texts, strict=True)))
+
+
+def corrections_of(assignments: Sequence[str]) -> dict[str, str]:
+    """Parse assignments such as `price=12.5`; UsageError when one is not."""
+    found = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"{assignment!r} is not an assignment: write a field and its value, such as price=12.5.")
+        found[name.strip()] = value.strip()
+    return found
 
 
 def _parts(ticks: Iterable[RejectedTick]) -> Iterator[list[RejectedTick]]:
@@ -60,17 +73,17 @@ def _parts(ticks: Iterable[RejectedTick]) -> Iterator[list[RejectedTick]]:
         yield part
 
 
-def _replayed(connection: Connection, path: Path, attempts: list[Attempt]) -> Iterator[Replay]:
-    """Store what is acceptable at once, and one by one where that cannot be, such as beside ticks that are stored."""
-    refusals = path.prepare(attempts)
+def _retried(connection: Connection, retrier: Retrier, attempts: list[Attempt]) -> Iterator[RetriedTick]:
+    """Store acceptable ticks together, or one by one where some of them are stored already."""
+    refusals = retrier.prepare(attempts)
     acceptable = [attempt for attempt, refusal in zip(attempts, refusals, strict=True) if refusal is None]
     ticks = [tick for tick, _ in acceptable]
     corrected = [_changed(*attempt) for attempt in acceptable]
-    if len(acceptable) > 1 and replay_all(connection, ticks, corrected, lambda: path.put_all(acceptable)):
-        yield from (Replay(tick, Replayed("stored")) for tick in ticks)
+    if len(acceptable) > 1 and retry_all(connection, ticks, corrected, lambda: retrier.put_all(acceptable)):
+        yield from (RetriedTick(tick, RetryResult("stored")) for tick in ticks)
         attempts = [attempt for attempt, refusal in zip(attempts, refusals, strict=True) if refusal is not None]
     for tick, text in attempts:
-        yield Replay(tick, replay_one(connection, tick, _changed(tick, text), partial(path.put, tick, text)))
+        yield RetriedTick(tick, retry_one(connection, tick, _changed(tick, text), partial(retrier.put, tick, text)))
 
 
 def _changed(tick: RejectedTick, text: str) -> str | None:

@@ -25,7 +25,7 @@ from candleworks.runtime.database import Report, prepared, reading
 from candleworks.settings import Feed, Settings, Silence
 from candleworks.simulate import RunningSimulator, SimulatorOptions, running_simulator
 from candleworks.simulate.catalogue import built_in_catalogue
-from candleworks.simulate.recording import SECOND_US, Part, Recording, RecordingBuilder, read_recording
+from candleworks.simulate.recording import SECOND_US, Recording, RecordingBuilder, RecordingSelection, read_recording
 from candleworks.storage.recordings import (
     Received,
     begin_replay,
@@ -155,20 +155,22 @@ class ReplayRun:
             interrupted.cancel()
 
 
-def select_part(symbols: Sequence[str], start: datetime | None, stop: datetime | None) -> Part:
+def select_part(symbols: Sequence[str], start: datetime | None, stop: datetime | None) -> RecordingSelection:
     """Return which part of a recording to replay; a `stop` at midnight includes the day that begins then."""
-    part = Part(frozenset(symbols))
+    part = RecordingSelection(frozenset(symbols))
     if start:
-        part = Part(part.symbols, microseconds_of(start))
+        part = RecordingSelection(part.symbols, microseconds_of(start))
     if stop:
         whole_day = timedelta(days=stop.astimezone(UTC).time() == datetime.min.time())
-        part = Part(part.symbols, part.start_us, microseconds_of(stop + whole_day))
+        part = RecordingSelection(part.symbols, part.start_us, microseconds_of(stop + whole_day))
     if part.start_us >= part.stop_us:
         raise UsageError(f"--from {start:%Y-%m-%dT%H:%M:%SZ} is not before --to {stop:%Y-%m-%dT%H:%M:%SZ}: swap them.")
     return part
 
 
-def read_source(settings: Settings, file: Path | None, part: Part, *, from_database: bool) -> ReplaySource:
+def read_source(
+    settings: Settings, file: Path | None, part: RecordingSelection, *, from_database: bool
+) -> ReplaySource:
     """Read a recorded file, or the trades of the database in use; TerminalError when nothing is in the part."""
     if (file is None) is not from_database:
         raise UsageError("A replay needs one source: name a recorded file, or give --from-db.")

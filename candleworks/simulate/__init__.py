@@ -4,14 +4,13 @@ with running_simulator(rate=50, symbols=["AAPL", "BTC/USD"], seed=1) as simulato
     simulator.feed_url, simulator.rest_url
 """
 
-from candleworks.simulate.options import SimulatorOptions
 from candleworks.simulate.running import RunningSimulator, running_simulator, serve_until_stopped
-from candleworks.simulate.server import Simulator, run_simulator
+from candleworks.simulate.server import SimulatorOptions, SimulatorServer, run_simulator
 
 __all__ = [
     "RunningSimulator",
-    "Simulator",
     "SimulatorOptions",
+    "SimulatorServer",
     "run_simulator",
     "running_simulator",
     "serve_until_stopped",

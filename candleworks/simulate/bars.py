@@ -6,10 +6,9 @@ from typing import Final, Self
 
 import numpy as np
 
-from candleworks.simulate.catalogue import Instrument
-from candleworks.simulate.days import day_start
-from candleworks.simulate.noise import Floats, Integers
+from candleworks.simulate.catalogue import SimulatedInstrument, day_start
 from candleworks.simulate.prices import SLOTS, TickSource
+from candleworks.simulate.ticks import Floats, Integers
 
 MINUTE: Final = 60
 _SHARED_PRICES_FROM: Final = 4 * SLOTS  # so many ticks in a second surely touch every slot
@@ -48,7 +47,7 @@ class Bars:
         return cls(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
     def grouped(self, starts: Integers) -> Self:
-        """Fewer, wider bars: `starts` gives for each bar the start of the bucket that it belongs to."""
+        """Merge into wider bars: `starts` is the start of the bucket of each bar."""
         if not len(self):
             return self
         firsts = np.flatnonzero(np.diff(starts, prepend=starts[0] - 1))
@@ -63,8 +62,8 @@ class Bars:
         )
 
 
-def bucket_starts(instrument: Instrument, minutes: Integers, width_minutes: int) -> Integers:
-    """The bucket of each minute: trading days for 1440 minutes, else multiples of the width counted in UTC."""
+def bucket_starts(instrument: SimulatedInstrument, minutes: Integers, width_minutes: int) -> Integers:
+    """Return the bucket of each minute: trading days for 1440 minutes, else multiples of the width in UTC."""
     if width_minutes == 24 * MINUTE:
         zone = instrument.exchange.timezone
         return np.array([day_start(zone, minute) for minute in minutes.tolist()], dtype=np.int64)
@@ -74,7 +73,7 @@ def bucket_starts(instrument: Instrument, minutes: Integers, width_minutes: int)
 
 
 def minute_bars(source: TickSource, row: int, first: int, end: int, *, known_until: int) -> Bars:
-    """One-minute bars of the ticks stamped in [first, end), both whole minutes, and before `known_until`."""
+    """Return one-minute bars of the ticks in [first, end), both full minutes, and before `known_until`."""
     until = min(end, known_until)
     if until <= first:
         return Bars.joined(())
@@ -102,7 +101,7 @@ def minute_bars(source: TickSource, row: int, first: int, end: int, *, known_unt
 def _prices_of_seconds(
     source: TickSource, row: int, first: int, counts: Integers, busy: Integers
 ) -> tuple[Integers, Integers]:
-    """Seconds and prices, in order, of the ticks or, in seconds with very many, of the slots that they share."""
+    """Return seconds and prices, in order, of the ticks or, in seconds with very many, of the slots that they share."""
     path = source.paths(np.array([row]), first, len(counts) + 1)[0]
     shared = counts[busy] >= _SHARED_PRICES_FROM
     points = np.where(shared, SLOTS, counts[busy])
@@ -117,7 +116,7 @@ def _prices_of_seconds(
 
 
 def _volumes(source: TickSource, row: int, minutes: Integers, counters: Integers, *, span: tuple[int, int]) -> Integers:
-    """What the running total of the day grew by within each minute; all of it in the first minute of the day."""
+    """Return the increase of the day's running total within each minute; all of it in the first minute of the day."""
     first, until = span
     before = counters[minutes - first]
     after = counters[np.minimum(minutes + MINUTE, until) - first]

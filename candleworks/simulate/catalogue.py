@@ -1,10 +1,12 @@
-"""The instruments that the simulated vendor knows."""
+"""The instruments that the simulated vendor lists, and their exchanges' trading days."""
 
 import csv
 import re
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -43,11 +45,11 @@ EXCHANGES: Final = {
 
 
 @dataclass(frozen=True)
-class Instrument:
-    """`price` is the level that the simulated price wanders around.
+class SimulatedInstrument:
+    """`price` is the level around which the simulated price moves.
 
     `daily_volatility` is the usual move of a day as a share of the price, `daily_volume` in shares or coins at the
-    default pace, `ticks_per_second` the pace that `--rate` scales.
+    default rate, `ticks_per_second` the rate that `--rate` scales.
     """
 
     symbol: str
@@ -72,25 +74,25 @@ class Instrument:
 
 
 class Catalogue:
-    """Instruments by row; a row number names an instrument everywhere inside the simulator."""
+    """Instruments by row; the row number identifies an instrument everywhere in the simulator."""
 
-    def __init__(self, instruments: Iterable[Instrument]) -> None:
-        self.instruments: list[Instrument] = []
+    def __init__(self, instruments: Iterable[SimulatedInstrument]) -> None:
+        self.instruments: list[SimulatedInstrument] = []
         self._rows: dict[str, list[int]] = {}
         for instrument in instruments:
             self.add(instrument)
 
-    def __iter__(self) -> Iterator[Instrument]:
+    def __iter__(self) -> Iterator[SimulatedInstrument]:
         return iter(self.instruments)
 
-    def add(self, instrument: Instrument) -> int:
+    def add(self, instrument: SimulatedInstrument) -> int:
         self.instruments.append(instrument)
         row = len(self.instruments) - 1
         self._rows.setdefault(instrument.symbol, []).append(row)
         return row
 
     def find(self, symbol: str, *, exchange: str = "", mic_code: str = "", type_name: str = "") -> int | None:
-        """The row of `AAPL`, `RY:TSX` or `EUR/USD`, narrowed by what else is given; None where there is no such one."""
+        """Return the row of `AAPL`, `RY:TSX` or `EUR/USD` that has the other fields given, None when there is none."""
         if symbol in self._rows and not (exchange or mic_code or type_name):
             return self._rows[symbol][0]
         symbol, _, suffix = symbol.strip().upper().partition(":")
@@ -103,17 +105,17 @@ class Catalogue:
         return None
 
     def find_or_invent(self, symbol: str) -> int:
-        """The row of `symbol`; an unknown one becomes a simulated stock, or a coin if it is a pair."""
+        """Return the row of `symbol`; an unknown one becomes a simulated stock, or a cryptocurrency if it is a pair."""
         row = self.find(symbol)
         return self.add(_invented(symbol.strip().upper())) if row is None else row
 
-    def find_or_record(self, symbol: str) -> Instrument:
-        """What is known of a recorded symbol; of an unknown one no more than its name, whatever it looks like."""
+    def find_or_record(self, symbol: str) -> SimulatedInstrument:
+        """Return the instrument of a recorded symbol; an unknown one has only a name."""
         row = self.find(symbol)
         if row is not None and self.instruments[row].symbol == symbol.partition(":")[0]:
             return self.instruments[row]
         is_pair = "/" in symbol
-        return Instrument(
+        return SimulatedInstrument(
             symbol, CRYPTO if is_pair else STOCK, EXCHANGES["Coinbase Pro" if is_pair else "NASDAQ"], symbol
         )
 
@@ -123,8 +125,8 @@ def built_in_catalogue() -> Catalogue:
     return Catalogue(_listed(row) for row in csv.DictReader(lines))
 
 
-def _listed(row: dict[str, Any]) -> Instrument:
-    return Instrument(
+def _listed(row: dict[str, Any]) -> SimulatedInstrument:
+    return SimulatedInstrument(
         symbol=row["symbol"],
         type=row["type"],
         exchange=EXCHANGES[row["exchange"]],
@@ -139,7 +141,7 @@ def _listed(row: dict[str, Any]) -> Instrument:
     )
 
 
-def _invented(symbol: str) -> Instrument:
+def _invented(symbol: str) -> SimulatedInstrument:
     ticker, _, venue = symbol.partition(":")
     exchange = EXCHANGES.get(venue or "NASDAQ")
     if exchange is None or not _PLAUSIBLE_SYMBOL.fullmatch(ticker):
@@ -151,5 +153,25 @@ def _invented(symbol: str) -> Instrument:
     base, _, quote = ticker.partition("/")
     if quote:
         venue_of_pairs = EXCHANGES["Coinbase Pro"]
-        return Instrument(ticker, CRYPTO, venue_of_pairs, ticker, currency_base=base, currency_quote=quote, price=price)
-    return Instrument(ticker, STOCK, exchange, ticker, price=price)
+        return SimulatedInstrument(
+            ticker, CRYPTO, venue_of_pairs, ticker, currency_base=base, currency_quote=quote, price=price
+        )
+    return SimulatedInstrument(ticker, STOCK, exchange, ticker, price=price)
+
+
+@lru_cache(maxsize=16_384)
+def _bounds_of_hour(timezone: ZoneInfo, hour: int) -> tuple[int, int]:
+    """Return both bounds, the same for all seconds of a UTC hour: no zone used here changes its clock at midnight."""
+    local = datetime.fromtimestamp(hour * 3600, UTC).astimezone(timezone)
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+    return int(midnight.timestamp()), int((midnight + timedelta(days=1)).timestamp())
+
+
+def day_start(timezone: ZoneInfo, second: int) -> int:
+    """Return the first second of the trading day of `second`."""
+    return _bounds_of_hour(timezone, second // 3600)[0]
+
+
+def day_end(timezone: ZoneInfo, second: int) -> int:
+    """Return the first second of the next trading day."""
+    return _bounds_of_hour(timezone, second // 3600)[1]

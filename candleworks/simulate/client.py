@@ -1,8 +1,9 @@
-"""One client of the simulated feed, from its first message to its last."""
+"""One client of the simulated feed, from its first message to its last, and the journal of what it was sent."""
 
 import asyncio
 from contextlib import suppress
-from typing import Final
+from pathlib import Path
+from typing import BinaryIO, Final
 
 import numpy as np
 from websockets.asyncio.server import ServerConnection
@@ -10,24 +11,43 @@ from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 from candleworks import clock
+from candleworks.errors import UsageError
 from candleworks.simulate import protocol
-from candleworks.simulate.frames import joined_frames, text_frame
-from candleworks.simulate.journal import Journal
 from candleworks.simulate.market import SECOND_US, Market
-from candleworks.simulate.noise import Integers
-from candleworks.simulate.ticks import Ticks
+from candleworks.simulate.ticks import Integers, Ticks, joined_frames, text_frame
+
+
+class Journal:
+    """Writes one JSON object per price event sent: `connection` and `snapshot`, followed by the event's own fields."""
+
+    def __init__(self, path: Path | None) -> None:
+        try:
+            self._file: BinaryIO | None = path.open("wb") if path else None
+        except OSError as error:
+            raise UsageError(f"--journal {path} cannot be written: {error.strerror}; name another file") from error
+
+    def close(self) -> None:
+        if self._file:
+            self._file.close()
+
+    def write(self, connection: int, payloads: list[bytes], *, snapshot: bool) -> None:
+        if self._file and payloads:
+            head = b'{"connection":%d,"snapshot":%b,' % (connection, b"true" if snapshot else b"false")
+            self._file.write(b"".join(b"%b%b\n" % (head, payload[1:]) for payload in payloads))
+            self._file.flush()
+
 
 _MAX_TICKS_PER_WRITE: Final = 4096
-_MIN_PAUSE_SECONDS: Final = 0.02  # at high rates some 50 writes a second, however many ticks
-_MAX_PAUSE_SECONDS: Final = 0.1  # a fresh subscription waits no longer for its first tick
+_MIN_PAUSE_SECONDS: Final = 0.02  # at high rates about 50 writes a second, however many ticks
+_MAX_PAUSE_SECONDS: Final = 0.1  # the longest wait of a new subscription for its first tick
 
 
 class Client:
-    """Answers a client's messages and streams to it; `sent` counts its price events by row.
+    """Handles a client's messages and streams ticks to it; `sent` counts its price events by row.
 
-    Frames are put together here and handed to the transport: they are whole, unfragmented and uncompressed, so they may
-    stand between any that the websockets library writes itself. Sending them one by one through the library carried
-    a tenth as many.
+    Frames are built here and written to the transport directly. They are complete, unfragmented and uncompressed, so
+    they can be mixed with frames that the websockets library writes. Sending them one by one through the library had
+    a tenth of the throughput.
     """
 
     def __init__(self, number: int, connection: ServerConnection, market: Market, journal: Journal) -> None:
@@ -42,7 +62,7 @@ class Client:
 
     @property
     def finished(self) -> bool:
-        """Whether all that there will ever be was sent."""
+        """Whether the whole recording was sent."""
         return self._cursor.ended
 
     async def serve(self, *, close_at_end: bool) -> None:
@@ -65,13 +85,13 @@ class Client:
         await self._connection.close(code, reason)
 
     def abort(self) -> None:
-        """End the TCP connection without a word, as a broken network does."""
+        """Close the TCP connection without a closing handshake, as a broken network does."""
         self._connection.transport.abort()
 
     async def _listen(self) -> None:
         with suppress(ConnectionClosed, OSError):
             async for message in self._connection:
-                self._obey(message)
+                self._handle(message)
                 await self._connection.drain()
 
     async def _stream(self, *, close_at_end: bool) -> None:
@@ -87,7 +107,7 @@ class Client:
     def _pause_seconds(self) -> float:
         wait_seconds = (self._cursor.next_due_us() - clock.now_us()) / SECOND_US
         if wait_seconds < -_MIN_PAUSE_SECONDS:
-            return 0.0  # behind: more ticks were due than fit into one write
+            return 0.0  # more ticks were due than fit into one write
         return min(max(wait_seconds, _MIN_PAUSE_SECONDS), _MAX_PAUSE_SECONDS)
 
     def _send(self, ticks: Ticks, *, snapshot: bool) -> None:
@@ -97,8 +117,8 @@ class Client:
             self._journal.write(self.number, payloads, snapshot=snapshot)
             self.sent += np.bincount(ticks.rows, minlength=len(self.sent))
 
-    def _obey(self, message: str | bytes) -> None:
-        action = protocol.parse_action(message)
+    def _handle(self, message: str | bytes) -> None:
+        action = protocol.parse_request(message)
         if action is None:
             self.write(protocol.CANNOT_PARSE)
             return
@@ -113,13 +133,13 @@ class Client:
             case "heartbeat":
                 self.write(protocol.HEARTBEAT)
 
-    def _subscribe(self, found: protocol.Found) -> None:
+    def _subscribe(self, found: protocol.Lookup) -> None:
         self.write(protocol.status_event("subscribe-status", self._catalogue, found))
         if found.rows:
             self._rows |= dict.fromkeys(found.rows)
             self._send(self._cursor.subscribe(found.rows, clock.now_us()), snapshot=True)
 
-    def _unsubscribe(self, found: protocol.Found) -> None:
+    def _unsubscribe(self, found: protocol.Lookup) -> None:
         self._forget(found.rows)
         self.write(protocol.status_event("unsubscribe-status", self._catalogue, found))
 

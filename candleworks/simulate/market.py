@@ -1,4 +1,4 @@
-"""What the server streams from: a market that makes ticks up as time passes, or one that replays a recording."""
+"""The markets that the server streams: one that generates ticks in real time, or a replayed recording."""
 
 from functools import lru_cache
 from typing import Final, Protocol
@@ -7,10 +7,8 @@ import numpy as np
 
 from candleworks.simulate.bars import Bars, minute_bars
 from candleworks.simulate.catalogue import Catalogue
-from candleworks.simulate.frames import PriceEncoder
-from candleworks.simulate.noise import Integers
 from candleworks.simulate.prices import TickSource
-from candleworks.simulate.ticks import Ticks
+from candleworks.simulate.ticks import Integers, PriceEncoder, Ticks
 
 SECOND_US: Final = 1_000_000
 NEVER_US: Final = 2**62
@@ -20,22 +18,22 @@ _CACHED_DAYS: Final = 1_000  # some 70 kB each
 
 
 class Cursor(Protocol):
-    """One client's way through a market. Times are epoch microseconds and must not go backwards."""
+    """The position of one client in a market. Times are microseconds since 1970 and must not decrease."""
 
     @property
     def ended(self) -> bool:
-        """Whether no further tick can come."""
+        """Whether no more ticks will come."""
 
     def subscribe(self, rows: list[int], now_us: int) -> Ticks:
-        """Let ticks of `rows` come, too; returns the latest earlier tick of each row that is new here."""
+        """Subscribe to `rows`; return the latest earlier tick of each row that was not subscribed yet."""
 
     def unsubscribe(self, rows: list[int]) -> None: ...
 
     def take(self, now_us: int, limit: int) -> Ticks:
-        """The next ticks that are due, in order, about `limit` of them at most."""
+        """Return the next ticks that are due, in order, about `limit` of them at most."""
 
     def next_due_us(self) -> int:
-        """When another tick may be due; that is in the past while this cursor lags behind."""
+        """Return when the next tick may be due; a time in the past while the cursor is behind."""
 
 
 class Market(Protocol):
@@ -47,14 +45,14 @@ class Market(Protocol):
     def encoder(self) -> PriceEncoder: ...
 
     def history_start(self, now_us: int) -> int:
-        """The second before which there are no bars."""
+        """Return the second before which there are no bars."""
 
     def minute_bars(self, row: int, first: int, end: int, now_us: int) -> Bars:
-        """Bars of the minutes in [first, end), of those ticks that a client could have received by `now_us`."""
+        """Return bars of the minutes in [first, end), from ticks that a client could have received by `now_us`."""
 
 
 class LiveMarket:
-    """Makes ticks up in real time; those stamped with one second are sent in the course of the next."""
+    """Generates ticks in real time; ticks of one second are sent during the next."""
 
     def __init__(self, catalogue: Catalogue, *, symbols: tuple[str, ...], rate: float, seed: int) -> None:
         rows = {catalogue.find_or_invent(symbol) for symbol in symbols}
@@ -93,7 +91,7 @@ class LiveCursor:
     def __init__(self, source: TickSource) -> None:
         self._source = source
         self._rows: Integers = np.empty(0, dtype=np.int64)
-        self._position_us = 0  # every tick before this instant of the market has been taken
+        self._position_us = 0  # every tick before this time has been taken
         self._second = 0  # the one whose ticks are loaded
         self._ticks, self._offsets_us, self._next = Ticks.none(), np.empty(0, dtype=np.int64), 0
 
@@ -129,7 +127,7 @@ class LiveCursor:
         return (self._second + 1) * SECOND_US + offset_us
 
     def _take_until(self, end: int) -> Ticks:
-        """Ticks with the same offset go together, or a position between them could not be told."""
+        """Take ticks with the same offset together: there is no position between them."""
         last_offset_us = int(self._offsets_us[end - 1])
         end = int(np.searchsorted(self._offsets_us, last_offset_us, side="right"))
         taken = self._ticks[self._next : end]

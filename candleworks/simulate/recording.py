@@ -1,4 +1,4 @@
-"""Recorded ticks, as the tutorial's `time,symbol,price,day_volume` files hold them or as they come from a database."""
+"""Recorded ticks, as the tutorial's `time,symbol,price,day_volume` files have them or as they come from a database."""
 
 import csv
 import math
@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 
 from candleworks.errors import TerminalError, UsageError
+from candleworks.model.tick_validation import VOLUME_FAULTS, number_fault
 from candleworks.simulate.catalogue import Catalogue
-from candleworks.simulate.noise import Integers
-from candleworks.simulate.ticks import NO_VOLUME, Ticks
+from candleworks.simulate.ticks import NO_VOLUME, Integers, Ticks
 
 COLUMNS: Final = ["time", "symbol", "price", "day_volume"]
 SECOND_US: Final = 1_000_000
@@ -25,14 +25,14 @@ SECOND_US: Final = 1_000_000
 class Recording:
     """Recorded ticks in the order of their arrival.
 
-    `instants_us` is when each came, from the recording's first second on; ticks of one second are spread over it.
-    `symbols` are as they were recorded, by row.
+    `offsets_us` is when each arrived after the recording's first second; ticks of one second are spread over it.
+    `symbols` are as recorded, by row.
     """
 
     symbols: tuple[str, ...]
     catalogue: Catalogue
     ticks: Ticks
-    instants_us: Integers
+    offsets_us: Integers
 
     def __len__(self) -> int:
         return len(self.ticks)
@@ -42,13 +42,13 @@ class Recording:
         return int(self.ticks.stamps[-1] - self.ticks.stamps[0])
 
     def shift_seconds(self, speed: float, now_us: int) -> int:
-        """What to add to the stamps so that the last one, sent at this speed from now on, comes as the current one."""
+        """Return what to add to the timestamps so that the last one is current when sent at this speed from now on."""
         length = self.length_seconds
-        hurried = length if not speed else max(0.0, length * (1 - 1 / speed))
-        return now_us // SECOND_US - math.ceil(hurried) - int(self.ticks.stamps[0])
+        saved = length if not speed else max(0.0, length * (1 - 1 / speed))
+        return now_us // SECOND_US - math.ceil(saved) - int(self.ticks.stamps[0])
 
     def without(self, known: Counter[tuple[str, int, float, float | None]]) -> "Recording":
-        """Leave out these ticks, by symbol, stamp, price and volume, as often as they are known."""
+        """Leave out these ticks (symbol, timestamp, price, volume), each as often as it is counted."""
         rows = {symbol: row for row, symbol in enumerate(self.symbols)}
         left = Counter({(rows[symbol], *rest): count for (symbol, *rest), count in known.items()})
         kept = np.ones(len(self), dtype=np.bool_)
@@ -60,27 +60,27 @@ class Recording:
                     left[tick] -= 1
                     kept[place] = False
         places = np.flatnonzero(kept)
-        return replace(self, ticks=self.ticks[places], instants_us=self.instants_us[places])
+        return replace(self, ticks=self.ticks[places], offsets_us=self.offsets_us[places])
 
     def shifted(self, seconds: int) -> "Recording":
         return replace(self, ticks=replace(self.ticks, stamps=self.ticks.stamps + seconds))
 
 
 @dataclass(frozen=True)
-class Part:
-    """What of a recording is wanted: these symbols (empty: all), stamps of [start_us, stop_us)."""
+class RecordingSelection:
+    """A part of a recording: these symbols (empty: all), with timestamps in [start_us, stop_us)."""
 
     symbols: frozenset[str] = frozenset()
     start_us: float = -math.inf
     stop_us: float = math.inf
 
-    def holds(self, stamp_us: int, symbol: str) -> bool:
+    def contains(self, stamp_us: int, symbol: str) -> bool:
         return self.start_us <= stamp_us < self.stop_us and (not self.symbols or symbol in self.symbols)
 
 
 @dataclass
 class RecordingBuilder:
-    """Gathers ticks in compact columns, 48 bytes each; those of one symbol come in the order of their arrival."""
+    """Collects ticks in compact columns, 48 bytes each; ticks of one symbol are added in the order of arrival."""
 
     symbols: dict[str, int] = field(default_factory=dict)
     rows: "array[int]" = field(default_factory=lambda: array("q"))
@@ -110,9 +110,9 @@ class RecordingBuilder:
         return len(self.times_us)
 
     def recording(self, known: Catalogue) -> Recording:
-        """Sort stably: files are newest first, yet keep the order of arrival within a second.
+        """Sort stably: files are newest first, but keep the order of arrival within a second.
 
-        What `known` says of the symbols is kept.
+        Instruments that `known` has are taken from it.
         """
         catalogue = Catalogue(known.find_or_record(symbol) for symbol in self.symbols)
         times_us = np.frombuffer(self.times_us, dtype=np.int64)
@@ -132,26 +132,28 @@ class RecordingBuilder:
         return Recording(tuple(self.symbols), catalogue, ticks, (stamps - stamps[0]) * SECOND_US + offsets_us)
 
 
-def read_recording(path: Path, known: Catalogue, part: Part | None = None, *, named: str = "--replay ") -> Recording:
-    """Read `path`, newest rows first or not; what `known` says of its symbols is kept, others are made up.
+def read_recording(
+    path: Path, known: Catalogue, part: RecordingSelection | None = None, *, named: str = "--replay "
+) -> Recording:
+    """Read a CSV file in any order; instruments that `known` has are taken from it, others are invented.
 
-    Raises UsageError where the file cannot be opened, TerminalError where it is no recording; `named` stands before
-    the path in them.
+    Raises UsageError when the file cannot be opened and TerminalError when it is not a recording; `named` comes before
+    the path in their messages.
     """
-    part = part or Part()
+    part = part or RecordingSelection()
     builder = RecordingBuilder()
     try:
         with path.open(newline="", encoding="utf-8") as file:
             for stamp_us, symbol, price, volume in _parsed(file, f"{named}{path}"):
-                if part.holds(stamp_us, symbol):
+                if part.contains(stamp_us, symbol):
                     builder.add(stamp_us, symbol, price, volume)
     except OSError as error:
         raise UsageError(f"{named}{path} cannot be read: {error.strerror}; give a recorded file") from error
     except UnicodeDecodeError as error:
         raise TerminalError(f"{named}{path} is not UTF-8 text: give a CSV with {','.join(COLUMNS)}") from error
     if not builder:
-        wanted = "no ticks" if part == Part() else "no such ticks"
-        raise TerminalError(f"{named}{path} holds {wanted}: give a CSV with rows below {','.join(COLUMNS)}")
+        wanted = "no ticks" if part == RecordingSelection() else "no such ticks"
+        raise TerminalError(f"{named}{path} contains {wanted}: give a CSV with rows below {','.join(COLUMNS)}")
     return builder.recording(known)
 
 
@@ -165,9 +167,9 @@ def _parsed(file: Iterator[str], name: str) -> Iterator[tuple[int, str, float, f
             time, symbol, price, volume = row
             if time not in stamps:
                 stamps[time] = _epoch_us(time)
-            yield stamps[time], symbol, _finite("price", price), _finite("day_volume", volume) if volume else None
+            yield stamps[time], symbol, _number("price", price), _number("day_volume", volume) if volume else None
         except ValueError as error:
-            raise TerminalError(f"{name} line {reader.line_num} is no tick ({error}): {','.join(row)}") from error
+            raise TerminalError(f"{name} line {reader.line_num} is not a tick ({error}): {','.join(row)}") from error
 
 
 def _epoch_us(text: str) -> int:
@@ -177,10 +179,8 @@ def _epoch_us(text: str) -> int:
     return round(time.timestamp() * SECOND_US)
 
 
-def _finite(name: str, text: str) -> float:
+def _number(name: str, text: str) -> float:
     value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"the {name} {text} is no number")
-    if value < 0:
-        raise ValueError(f"the {name} {text} is negative")
+    if fault := number_fault(value, VOLUME_FAULTS):
+        raise ValueError(f"the {name} {text} {fault}")
     return value

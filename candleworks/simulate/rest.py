@@ -1,4 +1,4 @@
-"""The vendor's REST answers that the product asks for."""
+"""The vendor's REST responses that candleworks requests."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -6,8 +6,7 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
-from candleworks.simulate.catalogue import CRYPTO, ETF, FOREX, STOCK, Instrument
-from candleworks.simulate.days import day_end, day_start
+from candleworks.simulate.catalogue import CRYPTO, ETF, FOREX, STOCK, SimulatedInstrument, day_end, day_start
 from candleworks.simulate.market import SECOND_US, Market
 from candleworks.simulate.series import NO_SYMBOL, VendorError, time_series
 
@@ -19,8 +18,8 @@ _NO_KEY = (
 
 
 @dataclass(frozen=True)
-class Answer:
-    """`body` is encoded as JSON, but for bytes, which are sent as they are."""
+class RestResponse:
+    """`body` is encoded as JSON, except bytes, which are sent unchanged."""
 
     status: int
     body: Any
@@ -30,10 +29,10 @@ class Answer:
 
 @dataclass
 class Fault:
-    """What is wrong with the answers to the next `times` requests for bars, of one symbol or of any.
+    """An error in the responses to the next `times` requests for bars, of one symbol or of any.
 
-    `status` is that of the error, which stands in an answer with status 200 when `in_body` is set. A `status` of 200
-    answers `message` instead of JSON.
+    `status` is the status of the error; with `in_body` the error is in a response with status 200. With a `status` of
+    200 the response is `message` instead of JSON.
     """
 
     status: int
@@ -45,7 +44,7 @@ class Fault:
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> "Fault":
-        """Raises ValueError for numbers that are none."""
+        """Raise ValueError for values that are not numbers."""
         retry_after = query.get("retry_after")
         return cls(
             int(query.get("status", "500")),
@@ -57,12 +56,12 @@ class Fault:
         )
 
     @property
-    def answer(self) -> Answer:
+    def response(self) -> RestResponse:
         if self.status == HTTPStatus.OK:
-            return Answer(HTTPStatus.OK, self.message.encode())
+            return RestResponse(HTTPStatus.OK, self.message.encode())
         body = VendorError(self.status, self.message).body
         headers = {} if self.retry_after_seconds is None else {"Retry-After": str(self.retry_after_seconds)}
-        return Answer(HTTPStatus.OK if self.in_body else self.status, body, headers=headers)
+        return RestResponse(HTTPStatus.OK if self.in_body else self.status, body, headers=headers)
 
 
 class RestApi:
@@ -73,22 +72,22 @@ class RestApi:
         self.bar_requests = 0
 
     def admits(self, query: Mapping[str, str], authorization: str = "") -> bool:
-        """Whether the key, given as the parameter `apikey` or as `Authorization: apikey KEY`, is one to serve."""
+        """Whether the key, in the parameter `apikey` or as `Authorization: apikey KEY`, is accepted."""
         scheme, _, in_header = authorization.partition(" ")
         key = query.get("apikey") or (in_header.strip() if scheme.lower() == "apikey" else "")
         return bool(key) and key not in self._refused_keys
 
-    def answer(self, path: str, query: Mapping[str, str], authorization: str, now_us: int) -> Answer:
+    def answer(self, path: str, query: Mapping[str, str], authorization: str, now_us: int) -> RestResponse:
         if not self.admits(query, authorization):
-            return Answer(HTTPStatus.UNAUTHORIZED, VendorError(HTTPStatus.UNAUTHORIZED, _NO_KEY).body)
+            return RestResponse(HTTPStatus.UNAUTHORIZED, VendorError(HTTPStatus.UNAUTHORIZED, _NO_KEY).body)
         if path == "/time_series":
             self.bar_requests += 1
             if fault := self._next_fault(query.get("symbol", "")):
-                return fault.answer
+                return fault.response
         try:
             return self._route(path, query, now_us)
         except VendorError as error:
-            return Answer(error.code, error.body)
+            return RestResponse(error.code, error.body)
 
     def _next_fault(self, symbol: str) -> Fault | None:
         for fault in self.faults:
@@ -97,7 +96,7 @@ class RestApi:
                 return fault
         return None
 
-    def _route(self, path: str, query: Mapping[str, str], now_us: int) -> Answer:
+    def _route(self, path: str, query: Mapping[str, str], now_us: int) -> RestResponse:
         match path:
             case "/time_series":
                 return self._time_series(query, now_us)
@@ -108,13 +107,13 @@ class RestApi:
             case "/cryptocurrencies":
                 return _listed(_cryptocurrency(listed) for listed in self._chosen(CRYPTO, query))
             case "/market_state":
-                return Answer(HTTPStatus.OK, self._market_states(query, now_us // SECOND_US))
-            case "/technical_indicators":  # asked by the constructor of TDClient; nothing here computes indicators
-                return Answer(HTTPStatus.OK, {"data": {}, "status": "ok"})
+                return RestResponse(HTTPStatus.OK, self._market_states(query, now_us // SECOND_US))
+            case "/technical_indicators":  # requested by the constructor of TDClient
+                return RestResponse(HTTPStatus.OK, {"data": {}, "status": "ok"})
         raise VendorError(HTTPStatus.NOT_FOUND, f"Path {path} is not simulated: see https://twelvedata.com/docs")
 
-    def _chosen(self, type_name: str, query: Mapping[str, str]) -> list[Instrument]:
-        """Instruments of a type whose fields equal, but for case, what the query asks of them."""
+    def _chosen(self, type_name: str, query: Mapping[str, str]) -> list[SimulatedInstrument]:
+        """Return the instruments of a type whose fields equal the query's, case ignored."""
         chosen = [listed for listed in self._market.catalogue if listed.type == type_name]
         for name in ("symbol", "currency_base", "currency_quote", "type"):
             if wanted := query.get(name, "").upper():
@@ -143,15 +142,17 @@ class RestApi:
             and query.get("country", exchange.country).upper() == exchange.country.upper()
         ]
 
-    def _time_series(self, query: Mapping[str, str], now_us: int) -> Answer:
+    def _time_series(self, query: Mapping[str, str], now_us: int) -> RestResponse:
         symbols = [symbol.strip() for symbol in query.get("symbol", "").split(",") if symbol.strip()]
         if not symbols:
             raise VendorError(HTTPStatus.BAD_REQUEST, NO_SYMBOL)
         if query.get("format", "JSON").upper() != "JSON":
-            raise VendorError(HTTPStatus.BAD_REQUEST, "Invalid **format** provided: the simulator writes JSON only.")
+            raise VendorError(HTTPStatus.BAD_REQUEST, "Invalid **format** provided: the simulator supports JSON only.")
         if len(symbols) == 1:
-            return Answer(HTTPStatus.OK, time_series(self._market, symbols[0], query, now_us))
-        return Answer(HTTPStatus.OK, {symbol: self._series_or_error(symbol, query, now_us) for symbol in symbols}, True)
+            return RestResponse(HTTPStatus.OK, time_series(self._market, symbols[0], query, now_us))
+        return RestResponse(
+            HTTPStatus.OK, {symbol: self._series_or_error(symbol, query, now_us) for symbol in symbols}, True
+        )
 
     def _series_or_error(self, symbol: str, query: Mapping[str, str], now_us: int) -> dict[str, Any]:
         try:
@@ -160,11 +161,11 @@ class RestApi:
             return error.body
 
 
-def _listed(rows: Iterable[dict[str, Any]]) -> Answer:
-    return Answer(HTTPStatus.OK, {"data": list(rows), "status": "ok"})
+def _listed(rows: Iterable[dict[str, Any]]) -> RestResponse:
+    return RestResponse(HTTPStatus.OK, {"data": list(rows), "status": "ok"})
 
 
-def _stock(listed: Instrument) -> dict[str, Any]:
+def _stock(listed: SimulatedInstrument) -> dict[str, Any]:
     return {
         "symbol": listed.symbol,
         "name": listed.name,
@@ -176,7 +177,7 @@ def _stock(listed: Instrument) -> dict[str, Any]:
     }
 
 
-def _forex_pair(listed: Instrument) -> dict[str, Any]:
+def _forex_pair(listed: SimulatedInstrument) -> dict[str, Any]:
     return {
         "symbol": listed.symbol,
         "currency_group": "Major" if "US Dollar" in (listed.currency_base, listed.currency_quote) else "Minor",
@@ -185,7 +186,7 @@ def _forex_pair(listed: Instrument) -> dict[str, Any]:
     }
 
 
-def _cryptocurrency(listed: Instrument) -> dict[str, Any]:
+def _cryptocurrency(listed: SimulatedInstrument) -> dict[str, Any]:
     return {
         "symbol": listed.symbol,
         "available_exchanges": [listed.exchange.name],

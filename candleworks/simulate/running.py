@@ -1,4 +1,4 @@
-"""Simulators that run beside the code that uses them: in a thread, in a process, or until a signal comes."""
+"""Running a simulator: in a thread, in a process of its own, or until a stop signal."""
 
 import asyncio
 import json
@@ -16,10 +16,9 @@ from urllib.parse import urlencode
 
 from candleworks.errors import CandleworksError, TransientError
 from candleworks.processes import on_stop_signal
-from candleworks.simulate.options import SimulatorOptions
-from candleworks.simulate.server import CONTROL_PREFIX, FEED_PATH, run_simulator
+from candleworks.simulate.server import CONTROL_PREFIX, FEED_PATH, SimulatorOptions, run_simulator
 
-_PATIENCE_SECONDS: Final = 30
+_TIMEOUT_SECONDS: Final = 30
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,11 @@ class RunningSimulator:
         return f"http://{self.host}:{self.port}"
 
     def stats(self) -> dict[str, Any]:
-        """What Simulator.stats() says."""
+        """Return the counts of SimulatorServer.stats()."""
         return self._control("stats")
 
     def send(self, text: str, *, repeat: int = 1) -> int:
-        """Send this, `repeat` times in one text frame, to every client; returns how many clients that are."""
+        """Send this, `repeat` times in one text frame, to every client; return the number of clients."""
         return int(self._control("send", text=text, repeat=str(repeat))["clients"])
 
     def close_clients(self, code: int = 1001, reason: str = "") -> int:
@@ -53,16 +52,16 @@ class RunningSimulator:
         return int(self._control("drop")["clients"])
 
     def fail_bars(self, status: int, message: str = "Something went wrong", **options: object) -> None:
-        """Answer the next request for bars, or the next `times`, with an error.
+        """Respond to the next request for bars, or the next `times`, with an error.
 
-        `in_body` puts it into an answer with status 200, `retry_after` adds the header, `symbol` picks requests. A
-        status of 200 without `in_body` answers the message instead of JSON.
+        `in_body` puts it into a response with status 200, `retry_after` adds the header, `symbol` selects requests. A
+        status of 200 without `in_body` responds with the message instead of JSON.
         """
         query = {name: str(int(value) if isinstance(value, bool) else value) for name, value in options.items()}
         self._control("fail", status=str(status), message=message, **query)
 
     def _control(self, name: str, **query: str) -> dict[str, Any]:
-        connection = HTTPConnection(self.host, self.port, timeout=_PATIENCE_SECONDS)
+        connection = HTTPConnection(self.host, self.port, timeout=_TIMEOUT_SECONDS)
         try:
             connection.request("GET", f"{CONTROL_PREFIX}{name}?{urlencode(query)}")
             response = connection.getresponse()
@@ -78,10 +77,10 @@ class RunningSimulator:
 def running_simulator(
     options: SimulatorOptions | None = None, *, process: bool = False, **changes: Any
 ) -> Iterator[RunningSimulator]:
-    """A simulator for the length of a `with` block, by default on a free port and in a thread of this process.
+    """Run a simulator for a `with` block, by default on a free port and in a thread of this process.
 
     `changes` are fields of SimulatorOptions. `process` gives it an interpreter of its own, so that its work does not
-    slow what is measured; the calling script then needs the usual `if __name__ == "__main__"`.
+    slow down what is measured; the calling script then needs the usual `if __name__ == "__main__"`.
     """
     if "symbols" in changes:
         changes["symbols"] = tuple(changes["symbols"])
@@ -93,7 +92,7 @@ def running_simulator(
 async def serve_until_stopped(
     options: SimulatorOptions, *, ready: Callable[[int], None], duration_seconds: float | None = None
 ) -> None:
-    """Serve until a stop signal comes or the duration is over. For the main thread only."""
+    """Serve until a stop signal comes or the duration has passed. Only in the main thread."""
     stop = asyncio.Event()
     on_stop_signal(stop.set)
     if duration_seconds is not None:
@@ -117,12 +116,12 @@ def _in_thread(options: SimulatorOptions) -> Iterator[int]:
 
     thread = threading.Thread(target=run, name="simulator", daemon=True)
     thread.start()
-    port, loop, stop = started.result(_PATIENCE_SECONDS)
+    port, loop, stop = started.result(_TIMEOUT_SECONDS)
     try:
         yield port
     finally:
         loop.call_soon_threadsafe(stop.set)
-        thread.join(_PATIENCE_SECONDS)
+        thread.join(_TIMEOUT_SECONDS)
 
 
 @contextmanager
@@ -135,12 +134,12 @@ def _in_process(options: SimulatorOptions) -> Iterator[int]:
         yield _port_of_child(here)
     finally:
         child.terminate()
-        child.join(_PATIENCE_SECONDS)
+        child.join(_TIMEOUT_SECONDS)
 
 
 def _port_of_child(pipe: Connection) -> int:
-    if not pipe.poll(_PATIENCE_SECONDS):
-        raise TransientError(f"the simulator's process said nothing for {_PATIENCE_SECONDS} s: try again")
+    if not pipe.poll(_TIMEOUT_SECONDS):
+        raise TransientError(f"the simulator's process did not start within {_TIMEOUT_SECONDS} s: try again")
     answer = pipe.recv()
     if isinstance(answer, CandleworksError):
         raise answer

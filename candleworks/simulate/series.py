@@ -1,4 +1,4 @@
-"""The vendor's `time_series`: bars of one symbol, as a client asks for them."""
+"""The vendor's `time_series`: bars of one symbol for a client's request."""
 
 import re
 from collections.abc import Mapping
@@ -11,8 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 
 from candleworks.simulate.bars import MINUTE, Bars, bucket_starts
-from candleworks.simulate.catalogue import FOREX, STOCK, Instrument
-from candleworks.simulate.days import day_end
+from candleworks.simulate.catalogue import FOREX, STOCK, SimulatedInstrument, day_end
 from candleworks.simulate.market import SECOND_US, Market
 
 INTERVAL_MINUTES: Final = {
@@ -38,7 +37,7 @@ _NO_DATA = "No data is available on the specified dates. Try setting different s
 
 
 class VendorError(Exception):
-    """A refusal in the vendor's words; it becomes the HTTP status and the body."""
+    """An error in the vendor's words; it becomes the HTTP status and the body."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -73,7 +72,7 @@ def time_series(market: Market, symbol: str, query: Mapping[str, str], now_us: i
 
 
 def _bars(market: Market, row: int, asked: "SeriesRequest", now_us: int) -> Bars:
-    """The latest bars asked for that start within the asked span."""
+    """Return the latest bars of the request that start within its range."""
     instrument = market.catalogue.instruments[row]
     last = now_us // SECOND_US if asked.end is None else min(asked.end, now_us // SECOND_US)
     end = _bucket_end(instrument, last, asked.width_minutes)
@@ -106,7 +105,7 @@ class SeriesRequest:
         return INTERVAL_MINUTES[self.interval]
 
     @classmethod
-    def from_query(cls, query: Mapping[str, str], instrument: Instrument) -> "SeriesRequest":
+    def from_query(cls, query: Mapping[str, str], instrument: SimulatedInstrument) -> "SeriesRequest":
         interval = query.get("interval", "")
         if interval not in INTERVAL_MINUTES:
             raise VendorError(
@@ -118,20 +117,20 @@ class SeriesRequest:
         if (day := _date(query, "date", timezone)) is not None:
             start, end = day, day_end(timezone, day) - 1
         bounded = start is not None and end is not None
-        size = _whole(query, "outputsize", MAX_OUTPUTSIZE if bounded else DEFAULT_OUTPUTSIZE, 1, MAX_OUTPUTSIZE)
-        digits = _whole(query, "dp", -1, -1, 11)
+        size = _integer(query, "outputsize", MAX_OUTPUTSIZE if bounded else DEFAULT_OUTPUTSIZE, 1, MAX_OUTPUTSIZE)
+        digits = _integer(query, "dp", -1, -1, 11)
         ascending = query.get("order", "desc").lower() == "asc"
         return cls(interval, size, start, end, timezone, ascending, None if digits < 0 else digits)
 
 
-def _whole(query: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+def _integer(query: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
     text = query.get(name) or str(default)
     if not re.fullmatch(r"-?\d{1,9}", text) or not low <= int(text) <= high:
         raise VendorError(HTTPStatus.BAD_REQUEST, f"Invalid **{name}** provided: {text}. Give {low} to {high}")
     return int(text)
 
 
-def _timezone(name: str, instrument: Instrument) -> ZoneInfo:
+def _timezone(name: str, instrument: SimulatedInstrument) -> ZoneInfo:
     if name.lower() == "exchange":
         return instrument.exchange.timezone
     try:
@@ -142,7 +141,7 @@ def _timezone(name: str, instrument: Instrument) -> ZoneInfo:
 
 
 def _date(query: Mapping[str, str], name: str, timezone: ZoneInfo) -> int | None:
-    """A naive date or time is one in the asked zone."""
+    """Read a date or time; without an offset it is one of the requested zone."""
     text = query.get(name)
     if not text:
         return None
@@ -154,17 +153,17 @@ def _date(query: Mapping[str, str], name: str, timezone: ZoneInfo) -> int | None
     return int((time if time.tzinfo else time.replace(tzinfo=timezone)).timestamp())
 
 
-def _bucket_start(instrument: Instrument, second: int, width_minutes: int) -> int:
+def _bucket_start(instrument: SimulatedInstrument, second: int, width_minutes: int) -> int:
     return int(bucket_starts(instrument, np.array([second - second % MINUTE]), width_minutes)[0])
 
 
-def _bucket_end(instrument: Instrument, second: int, width_minutes: int) -> int:
+def _bucket_end(instrument: SimulatedInstrument, second: int, width_minutes: int) -> int:
     if width_minutes == INTERVAL_MINUTES["1day"]:
         return day_end(instrument.exchange.timezone, second)
     return _bucket_start(instrument, second, width_minutes) + width_minutes * MINUTE
 
 
-def _values(bars: Bars, instrument: Instrument, asked: SeriesRequest) -> list[dict[str, str]]:
+def _values(bars: Bars, instrument: SimulatedInstrument, asked: SeriesRequest) -> list[dict[str, str]]:
     digits = instrument.digits if asked.digits is None else asked.digits
     daily = asked.width_minutes == INTERVAL_MINUTES["1day"]
     zone = instrument.exchange.timezone if daily else asked.timezone
@@ -180,7 +179,7 @@ def _values(bars: Bars, instrument: Instrument, asked: SeriesRequest) -> list[di
     return values
 
 
-def _meta(instrument: Instrument, interval: str) -> dict[str, str]:
+def _meta(instrument: SimulatedInstrument, interval: str) -> dict[str, str]:
     meta = {"symbol": instrument.symbol, "interval": interval}
     if instrument.type == STOCK:
         meta["currency"] = instrument.exchange.currency

@@ -1,4 +1,4 @@
-"""Vendor's bars in the table of trades: ticks whose origin is 'bar', and what is remembered of the bars behind them."""
+"""Bars in the table of trades: ticks with the origin `bar`, and the bars that they represent."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ MINUTE = timedelta(minutes=1)
 
 
 class Carrier(NamedTuple):
-    """The tick of a bar that carries its volume, which may be unknown."""
+    """The tick of a bar that has its volume, which may be unknown."""
 
     minute_us: int
     time_us: int
@@ -25,7 +25,7 @@ class Carrier(NamedTuple):
 
 
 class SurroundingTotals(NamedTuple):
-    """Running totals of ticks around a carrier, as query totals_around_bars tells."""
+    """Running totals of ticks around a carrier, as defined by the query totals_around_bars."""
 
     before: float | None
     inside: float | None
@@ -34,7 +34,7 @@ class SurroundingTotals(NamedTuple):
 
 
 class PricedTick(NamedTuple):
-    """A tick of a bar with what it carries."""
+    """A tick of a bar with its running total or volume."""
 
     tick: BarTick
     day_volume: float | None
@@ -42,7 +42,7 @@ class PricedTick(NamedTuple):
 
 
 class KeptBar(NamedTuple):
-    """What is remembered of a bar: the parts of its minute in gaps, and how many ticks were known there."""
+    """The record of a bar: the parts of its minute in gaps, and how many ticks were stored there."""
 
     parts: Spans
     known: int
@@ -53,7 +53,7 @@ RemovedTick = tuple[str, datetime, float | None]
 
 
 def summarise_minutes(connection: Connection, symbol: str, parts: Mapping[int, Spans]) -> dict[int, MinuteSummary]:
-    """Return what is stored of each minute besides bars; minutes without ticks are left out."""
+    """Return a summary of the stored ticks of each minute, without bars; minutes without ticks are left out."""
     rows = connection.execute(
         query("minute_summaries"),
         {
@@ -70,7 +70,7 @@ def summarise_minutes(connection: Connection, symbol: str, parts: Mapping[int, S
 
 
 def remove_bars(connection: Connection, symbol: str, minutes_us: Iterable[int]) -> list[RemovedTick]:
-    """Delete the bars that begin in these minutes, and return the ticks of both."""
+    """Delete the bars that begin in these minutes; return their ticks."""
     minutes = sorted(moment_of(minute) for minute in minutes_us)
     if not minutes:
         return []
@@ -79,13 +79,13 @@ def remove_bars(connection: Connection, symbol: str, minutes_us: Iterable[int]) 
     spans += [part for (parts,) in deleted_bars for part in parts]
     stop = max(span.upper for span in spans if span.upper is not None)
     bounds = {"symbol": symbol, "parts": Multirange(spans), "start": minutes[0], "stop": stop}
-    # Never prepared: a plan that does not know the symbol decompresses all symbols of a chunk.
+    # Not prepared: a generic plan decompresses all symbols of a chunk.
     deleted = connection.execute(query("delete_bar_ticks"), bounds, prepare=False)
     return [(symbol, *row) for row in deleted.fetchall()]
 
 
 def remove_overlapping_bars(connection: Connection, symbol: str, spans: Spans) -> list[RemovedTick]:
-    """Delete the bars that share a moment with ascending spans, and return their ticks."""
+    """Delete the bars that overlap ascending spans; return their ticks."""
     bounds = {"start": moment_of(spans[0][0]), "stop": moment_of(spans[-1][1])}
     rows = connection.execute(
         query("overlapping_bars"), {"symbol": symbol, "parts": _multirange(spans), **bounds}
@@ -94,7 +94,7 @@ def remove_overlapping_bars(connection: Connection, symbol: str, spans: Spans) -
 
 
 def taken_intervals(connection: Connection, symbol: str, span: tuple[int, int], interval_us: int) -> set[int]:
-    """Return which intervals of [start, stop) hold ticks, or bars as short as these or shorter."""
+    """Return the intervals of [start, stop) that have ticks, or bars that are not longer."""
     rows = connection.execute(
         query("taken_intervals"),
         {
@@ -114,7 +114,7 @@ def has_totals(connection: Connection, symbol: str) -> bool:
 
 
 def remove_covered_bars(connection: Connection, spans: Sequence[tuple[str, datetime, datetime]]) -> list[RemovedTick]:
-    """Delete the bars of minutes of (symbol, first, last) in whose gaps ticks came since; return their ticks."""
+    """Delete the bars of (symbol, first, last) in whose gaps ticks were stored since; return their ticks."""
     if not spans:
         return []
     symbols, firsts, lasts = (list(column) for column in zip(*spans, strict=True))
@@ -151,16 +151,16 @@ def totals_around(
     return [SurroundingTotals(*row[1:]) for row in rows]
 
 
-def totals_before(connection: Connection, symbol: str, moment: datetime) -> tuple[bool, bool]:
-    """Whether ticks are known from before a moment, and whether the last one besides bars had a running total."""
-    row = connection.execute(query("totals_before"), {"symbol": symbol, "moment": moment}).fetchone()
+def totals_before(connection: Connection, symbol: str, time: datetime) -> tuple[bool, bool]:
+    """Whether there are ticks before a time, and whether the last one that is not of a bar has a running total."""
+    row = connection.execute(query("totals_before"), {"symbol": symbol, "moment": time}).fetchone()
     return (bool(row[0]), bool(row[1])) if row else (False, False)
 
 
 def insert_bars(
     connection: Connection, symbol: str, ticks: Sequence[PricedTick], kept: Sequence[KeptBar], received_at: datetime
 ) -> None:
-    """Store the ticks of bars, and what is to be remembered of them."""
+    """Store the ticks of bars, and the records of the bars."""
     connection.execute(
         query("insert_bar_ticks"),
         {
@@ -188,7 +188,7 @@ def insert_bars(
 def correct_carrier(
     connection: Connection, symbol: str, carrier: Carrier, day_volume: float | None, volume: float | None
 ) -> None:
-    """Give a stored carrier another running total, or another volume where it has none."""
+    """Change the running total of a stored carrier, or its volume where it has no running total."""
     connection.execute(
         query("correct_bar_total"),
         {"symbol": symbol, "time": moment_of(carrier.time_us), "day_volume": day_volume, "volume": volume},

@@ -1,4 +1,4 @@
-"""Exchange calendars as the database keeps them."""
+"""Exchange calendars and their sessions in the database."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ def stored_sources(connection: Connection) -> dict[str, str]:
 
 
 def save_calendar(connection: Connection, calendar: Calendar) -> None:
-    """Store a calendar in place of its former self; readers see one of the two, whole."""
+    """Replace a calendar; readers see either the old or the new one."""
     with connection.transaction():
         lock_transaction(connection, Lock.CALENDARS)
         named = {key: getattr(calendar, key) for key in ("name", "first_day", "last_day", "source")}
@@ -66,10 +66,10 @@ def save_rules(connection: Connection, rules: Mapping[str, str]) -> None:
 
 
 def sessions_around(
-    connection: Connection, calendars: Iterable[str], moment: datetime
+    connection: Connection, calendars: Iterable[str], time: datetime
 ) -> dict[str, list[tuple[int, int]]]:
-    """Return when calendars are open from a day before to a week after `moment`, in microseconds, breaks left out."""
-    rows = connection.execute(query("sessions_around"), {"calendars": sorted(calendars), "moment": moment}).fetchall()
+    """Return when calendars are open from a day before to a week after a time, in microseconds, without breaks."""
+    rows = connection.execute(query("sessions_around"), {"calendars": sorted(calendars), "moment": time}).fetchall()
     sessions: dict[str, list[tuple[int, int]]] = {}
     for calendar, opened_at, closed_at in rows:
         sessions.setdefault(calendar, []).append((microseconds_of(opened_at), microseconds_of(closed_at)))

@@ -1,24 +1,26 @@
-"""Candles as the database keeps them, on either engine."""
+"""Candles as the database keeps them, on either engine: their levels, how far they are, and what recomputes them."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from candleworks.database.connection import Connection
-from candleworks.database.engine import Engine, engine_of
+from candleworks.database.engine import engine_of
+from candleworks.database.locks import Lock, LockTimeoutError, locked
 from candleworks.database.queries import query
-from candleworks.storage.aggregates import rebuild_buckets, refresh_aggregates
 
-MAX_MINUTES = 20_000  # in one step of a refresh
+GRACE = timedelta(seconds=10)  # how long a complete bucket stays live; later ticks are left to the next refresh
+NEVER = datetime(1900, 1, 1, tzinfo=UTC)  # older than any tick: the watermark of what was never refreshed
+MAX_INSERT_WAIT_MS = 50
 
 
 class AuditedLevel(NamedTuple):
-    """A level of trade or quote candles, and what differences call it: `1m`, `quote 1m`."""
+    """A level of trade or quote candles; `label` is its name in differences: `1m`, `quote 1m`."""
 
     label: str
     relation: str
@@ -26,8 +28,8 @@ class AuditedLevel(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """A candle that is not what its ticks say. `kind` is wrong, missing (ticks, no candle) or surplus (no ticks)."""
+class CandleDifference:
+    """A candle that differs from its ticks. `kind` is wrong, missing (ticks, no candle) or surplus (no ticks)."""
 
     level: str
     symbol: str
@@ -37,33 +39,39 @@ class Difference:
     expected: dict[str, Any] | None
 
 
+class RefreshedLevel(NamedTuple):
+    """One step of a refresh: how many minutes were due, and how many candles of the level changed."""
+
+    level: str
+    due: int
+    changed: int
+
+
+class Aggregate(NamedTuple):
+    """A continuous aggregate; `on_ticks` is true when it reads the relation `ticks` and not a lower level."""
+
+    relation: str
+    label: str
+    width: timedelta
+    ticks: str
+    on_ticks: bool
+
+
 def levels(connection: Connection) -> dict[str, timedelta]:
     """Return the stored levels and their widths, narrowest first."""
     return dict(connection.execute(query("candle_levels")).fetchall())
 
 
-def refresh(connection: Connection) -> Counter[str]:
-    """Bring all candles that are out of date up to date, from the bottom level up; return how many changed per level.
-
-    Safe while ticks come in and while others refresh. Needs a connection in autocommit mode: each step is a transaction
-    of its own, so an interrupted refresh keeps what it has done. What is noted after its last step began is left to the
-    next refresh, because a stream of ticks would keep this one busy for ever. On TimescaleDB, which does not tell
-    what it rewrote, the newly completed candles are counted.
-    """
-    if engine_of(connection) is Engine.TIMESCALE:
-        return refresh_aggregates(connection)
-    changed: Counter[str] = Counter()
-    while True:
-        step = connection.execute(query("refresh_candles"), {"max_minutes": MAX_MINUTES}).fetchall()
-        changed.update({level: count for level, _, count in step})
-        if all(due < MAX_MINUTES for _, due, _ in step):
-            return changed
+def refresh_step(connection: Connection, max_minutes: int) -> list[RefreshedLevel]:
+    """Recompute stored candles of at most `max_minutes` changed minutes, on plain PostgreSQL."""
+    rows = connection.execute(query("refresh_candles"), {"max_minutes": max_minutes}).fetchall()
+    return [RefreshedLevel(*row) for row in rows]
 
 
-def audit_level(connection: Connection, level: str, start: datetime, stop: datetime) -> list[Difference]:
+def audit_level(connection: Connection, level: str, start: datetime, stop: datetime) -> list[CandleDifference]:
     """Compare the candles whose buckets start in [start, stop), bounds of the level, with their ticks."""
     rows = connection.execute(query("audit_level"), {"level": level, "start": start, "stop": stop}).fetchall()
-    return [Difference(level, *row) for row in rows]
+    return [CandleDifference(level, *row) for row in rows]
 
 
 def audited_levels(connection: Connection) -> list[AuditedLevel]:
@@ -71,33 +79,26 @@ def audited_levels(connection: Connection) -> list[AuditedLevel]:
     return [AuditedLevel(*row) for row in connection.execute(query("audited_levels")).fetchall()]
 
 
-def rebuild(connection: Connection, differences: Sequence[Difference]) -> None:
-    """Compute the candles of `differences`, and all above them, anew from their ticks."""
-    timescale = engine_of(connection) is Engine.TIMESCALE
-    for level in audited_levels(connection):
-        found = [d for d in differences if d.level == level.label]
-        if timescale and found:
-            rebuild_buckets(connection, level.relation, sorted({d.bucket for d in found}), level.width)
-            refresh(connection)
-        elif found:
-            _note(connection, level, found)
-    refresh(connection)
+def audit_days(connection: Connection, start: datetime, stop: datetime) -> list[datetime]:
+    """Return the UTC days of [start, stop) that may have ticks or have candles."""
+    days = query(f"audit_days_{engine_of(connection)}")
+    return [day for (day,) in connection.execute(days, {"start": start, "stop": stop}).fetchall()]
 
 
-def _note(connection: Connection, level: AuditedLevel, differences: Sequence[Difference]) -> None:
-    """Have the next refresh compute the candles above a minute of each difference, on plain PostgreSQL."""
-    notes = sql.Identifier("candleworks", level.relation.split("candles_")[0] + "candle_invalidations")
+def invalidate(connection: Connection, level: AuditedLevel, differences: Sequence[CandleDifference]) -> None:
+    """Mark the minutes of differences as changed, so that the next refresh recomputes them, on plain PostgreSQL."""
+    invalidations = sql.Identifier("candleworks", level.relation.split("candles_")[0] + "candle_invalidations")
     with connection.cursor() as cursor:
         cursor.executemany(
-            sql.SQL("INSERT INTO {} (symbol, bucket) VALUES (%s, %s)").format(notes),
+            sql.SQL("INSERT INTO {} (symbol, bucket) VALUES (%s, %s)").format(invalidations),
             [(difference.symbol, difference.bucket) for difference in differences],
         )
 
 
 def save_differences(
-    connection: Connection, differences: Sequence[Difference], found_at: datetime, repaired_at: datetime | None
+    connection: Connection, differences: Sequence[CandleDifference], found_at: datetime, repaired_at: datetime | None
 ) -> None:
-    """Keep the differences for later; `repaired_at` is None where they were left as they are."""
+    """Record differences in `candle_differences`; `repaired_at` is None where they were not repaired."""
     with connection.cursor() as cursor:
         cursor.executemany(
             query("save_difference"),
@@ -117,7 +118,73 @@ def save_differences(
         )
 
 
-def audit_days(connection: Connection, start: datetime, stop: datetime) -> list[datetime]:
-    """Return the UTC days of [start, stop) that may have ticks or have candles."""
-    days = query(f"audit_days_{engine_of(connection)}")
-    return [day for (day,) in connection.execute(days, {"start": start, "stop": stop}).fetchall()]
+def continuous_aggregates(connection: Connection) -> list[Aggregate]:
+    """Return the continuous aggregates of candles, lower levels first."""
+    return [Aggregate(*row) for row in connection.execute(query("candle_aggregates")).fetchall()]
+
+
+def refresh_lock(connection: Connection) -> AbstractContextManager[None]:
+    """Hold the advisory lock of refreshes, which also excludes retention."""
+    return locked(connection, Lock.REFRESH_CANDLES)
+
+
+@contextmanager
+def inserts_excluded(connection: Connection) -> Iterator[bool]:
+    """Keep ticks from being inserted; yields False when a running insert did not finish within MAX_INSERT_WAIT_MS."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(connection, Lock.INSERT_TICKS, wait_ms=MAX_INSERT_WAIT_MS))
+        except LockTimeoutError:
+            yield False
+        else:
+            yield True
+
+
+def aggregate_watermark(connection: Connection, relation: str) -> datetime:
+    """Return the end of what the aggregate has materialised; NEVER before its first refresh."""
+    row = connection.execute(query("aggregate_watermark"), {"relation": relation}).fetchone()
+    if row is None:
+        raise LookupError(f"{relation} is not a continuous aggregate of this database")
+    watermark: datetime = row[0]
+    return watermark
+
+
+def aggregate_progress(connection: Connection, aggregate: Aggregate) -> tuple[datetime | None, datetime | None]:
+    """Return how far the aggregate is (None: never refreshed), and the end of its last complete bucket."""
+    return connection.execute(query("aggregate_progress"), _parameters(aggregate)).fetchone() or (None, None)
+
+
+def pending_ranges(connection: Connection, aggregate: Aggregate) -> list[tuple[datetime, datetime]]:
+    """Return the ranges that changed since the aggregate materialised them."""
+    return connection.execute(query("aggregate_pending"), _parameters(aggregate)).fetchall()
+
+
+def chunk_ranges(connection: Connection, aggregate: Aggregate) -> list[tuple[datetime, datetime]]:
+    """Return the ranges of the chunks of ticks, oldest first."""
+    return connection.execute(query("ticks_spans"), {"ticks": aggregate.ticks}).fetchall()
+
+
+def refresh_range(
+    connection: Connection, relation: str, start: datetime | None, stop: datetime, *, force: bool = False
+) -> None:
+    """Materialise the changed buckets of [start, stop), or with `force` all of them; None: from the beginning."""
+    connection.execute(
+        query("refresh_aggregate"), {"relation": f"public.{relation}", "start": start, "stop": stop, "force": force}
+    )
+
+
+def count_candles(connection: Connection, aggregate: Aggregate, start: datetime, stop: datetime) -> int:
+    """Count the candles whose buckets start in [start, stop)."""
+    statement = sql.SQL("SELECT count(*) FROM public.{} WHERE bucket >= %s AND bucket < %s")
+    row = connection.execute(statement.format(sql.Identifier(aggregate.relation)), [start, stop]).fetchone()
+    return row[0] if row else 0
+
+
+def retention_horizon(connection: Connection, relation: str) -> datetime | None:
+    """Return the time before which retention has dropped the ticks of `relation`; None when it has dropped none."""
+    row = connection.execute(query("retention_horizon"), {"relation": relation}).fetchone()
+    return row[0] if row else None
+
+
+def _parameters(aggregate: Aggregate) -> dict[str, object]:
+    return {"relation": aggregate.relation, "width": aggregate.width, "ticks": aggregate.ticks, "grace": GRACE}

@@ -1,4 +1,4 @@
-"""Who is behind a symbol."""
+"""`company`: name, exchange, currency and type of symbols."""
 
 from collections.abc import Sequence
 
@@ -9,8 +9,8 @@ from candleworks.database.queries import query
 def merge_companies(connection: Connection, rows: Sequence[tuple[str | None, ...]]) -> int:
     """Store (symbol, name, exchange, currency, type) and return how many rows were new or changed.
 
-    None leaves a stored value as it is; a new company without a name gets its symbol. Of several rows with
-    one symbol the last wins.
+    None leaves a stored value unchanged; a new company without a name gets its symbol as name. Of several rows with
+    one symbol the last one counts.
     """
     latest = {row[0]: row for row in rows}
     if not latest:

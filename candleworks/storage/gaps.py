@@ -12,7 +12,7 @@ from candleworks.model.bars import Spans
 from candleworks.model.trades import microseconds_of, moment_of
 from candleworks.storage.trades import Day
 
-Outcome = Literal["filled", "market_closed", "empty", "failed"]
+FillOutcome = Literal["filled", "market_closed", "empty", "failed"]
 
 
 class Gap(NamedTuple):
@@ -31,7 +31,7 @@ class FillRecord(NamedTuple):
 
     gap_id: int
     symbol: str
-    outcome: Outcome
+    outcome: FillOutcome
     bars: int
     fetched_until: datetime | None
     reason: str | None = None

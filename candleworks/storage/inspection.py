@@ -11,8 +11,7 @@ from candleworks import clock
 from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine, detect, engine_of
 from candleworks.database.queries import query
-from candleworks.storage.aggregates import GRACE, NEVER, aggregate_watermark
-from candleworks.storage.candles import levels
+from candleworks.storage.candles import GRACE, NEVER, aggregate_watermark, levels
 
 TABLES = (
     "stocks_real_time",

@@ -1,33 +1,23 @@
-"""The live write path: one transaction per batch, and a batch never sinks.
+"""The live write path: one transaction per batch, and one bad row never loses its batch.
 
-A duplicate sends the batch through the merge, a row that the database refuses is found by halving and quarantined;
-the rest of the batch lands either way.
+A batch with a duplicate is merged. A row that the database refuses is found by halving the batch, and recorded as
+rejected; the rest is stored.
 """
 
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from psycopg import errors
-
 from candleworks.model.trades import Rejection, Trades, moment_of
-from candleworks.storage.rejected import quarantine
+from candleworks.storage.rejected import REFUSALS, quarantine, refusal_reason
 from candleworks.storage.trades import WEEK_US, TradeStore
 
 REMEMBERED_TRADES = 100_000
-# A row may be refused by a check, a trigger, an index's row size, or a chunk that is too costly to decompress for it.
-REFUSALS = (
-    errors.DataError,
-    errors.IntegrityError,
-    errors.RaiseException,
-    errors.ProgramLimitExceeded,
-    errors.ConfigurationLimitExceeded,
-)
 
 
 @dataclass(slots=True)
 class Written:
-    """What became of a batch, in ticks."""
+    """The result of a batch, in ticks."""
 
     stored: int = 0
     duplicates: int = 0
@@ -36,13 +26,13 @@ class Written:
 
 @dataclass
 class RecentTrades:
-    """The trades this process stored last, by batch; they tell a repeated price from a repeated delivery."""
+    """The latest trades stored by this process, by batch; they distinguish repeated prices from repeated deliveries."""
 
     batches: deque[Trades] = field(default_factory=deque)
     count: int = 0
 
     def remember(self, trades: Trades) -> None:
-        """Keep a batch, and forget the oldest ones beyond REMEMBERED_TRADES."""
+        """Remember a batch, and drop the oldest ones beyond REMEMBERED_TRADES."""
         if not trades:
             return
         self.batches.append(trades)
@@ -51,7 +41,7 @@ class RecentTrades:
             self.count -= len(self.batches.popleft())
 
     def of_same_stamps(self, trades: Trades) -> Trades:
-        """Return what is remembered of the (symbol, stamp) pairs of `trades`, in arrival order."""
+        """Return the remembered trades with the (symbol, event time) pairs of `trades`, in arrival order."""
         wanted = set(zip(trades.symbol, trades.stamp_us, strict=True))
         oldest = min(trades.stamp_us)
         found = Trades()
@@ -76,19 +66,19 @@ class LiveTrades:
     def write(
         self, trades: Trades, late: Trades, rejections: list[Rejection], besides: Callable[[], None] = lambda: None
     ) -> Written:
-        """Commit a batch: `trades` continue their symbols, `late` may meet stored ones. Repeating it adds nothing.
+        """Commit a batch: `trades` continue their symbols, `late` are merged with stored ones. Idempotent.
 
-        `besides` does what belongs into the same transaction.
+        `besides` runs in the same transaction.
         """
         self._prepare(trades, late)
-        for way in (self._write_at_once, self._merge_all, self._isolate_all):
+        for write in (self._write_at_once, self._merge_all, self._isolate_all):
             try:
                 with self._store.connection.transaction():
-                    written = way(trades, late, rejections)
+                    written = write(trades, late, rejections)
                     besides()
                 break
             except REFUSALS:
-                if way == self._isolate_all:
+                if write == self._isolate_all:
                     raise
                 self._prepared_weeks.clear()
                 self._prepare(trades, late)
@@ -128,7 +118,7 @@ class LiveTrades:
         return written
 
     def _isolate(self, trades: Trades, recent: RecentTrades, written: Written) -> None:
-        """Merge what the database takes, by halves; a single trade that it refuses goes to the quarantine."""
+        """Merge by halves; a single trade that the database refuses is recorded as rejected."""
         if not trades:
             return
         try:
@@ -136,8 +126,7 @@ class LiveTrades:
                 self._recent_merge(trades, recent, written)
         except REFUSALS as error:
             if len(trades) == 1:
-                reason = f"the database refused it: {error.diag.message_primary or error}"
-                quarantine(self._store.connection, self._feed, [_refusal(trades, reason)])
+                quarantine(self._store.connection, self._feed, [_rejection(trades, refusal_reason(error))])
                 written.rejected += 1
                 return
             middle = len(trades) // 2
@@ -146,18 +135,18 @@ class LiveTrades:
             self._isolate(trades.part(middle, len(trades)), RecentTrades(deque([*recent.batches, first])), written)
 
     def _recent_merge(self, trades: Trades, recent: RecentTrades, written: Written) -> None:
-        meeting = self._store.merge(trades, recent.of_same_stamps(trades))
-        crowded = [_refusal(trades.part(at, at + 1), self._store.crowded) for at in meeting.refused]
-        quarantine(self._store.connection, self._feed, crowded)
-        written.stored += meeting.stored
-        written.duplicates += meeting.duplicates
-        written.rejected += len(crowded)
+        result = self._store.merge(trades, recent.of_same_stamps(trades))
+        rejected = [_rejection(trades.part(at, at + 1), self._store.no_ordinal_left) for at in result.rejected]
+        quarantine(self._store.connection, self._feed, rejected)
+        written.stored += result.stored
+        written.duplicates += result.duplicates
+        written.rejected += len(rejected)
 
     def _recent_with(self, trades: Trades) -> RecentTrades:
         return RecentTrades(deque([*self._recent.batches, trades]))
 
 
-def _refusal(trades: Trades, reason: str) -> Rejection:
+def _rejection(trades: Trades, reason: str) -> Rejection:
     payload = (
         f"symbol={trades.symbol[0]} stamp={moment_of(trades.stamp_us[0]).isoformat()} price={trades.price[0]!r}"
         f" day_volume={trades.day_volume[0]!r} bid={trades.bid[0]!r} ask={trades.ask[0]!r}"

@@ -1,4 +1,4 @@
-"""What was recorded, to be streamed again, and the databases into which that goes."""
+"""Stored trades to be replayed, and the databases that replays write to."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ MAINTENANCE_DATABASE = "postgres"
 
 
 class RecordedTrade(NamedTuple):
-    """`time_us` is in microseconds since 1970; what was not recorded is None."""
+    """`time_us` is in microseconds since 1970; values that were not recorded are None."""
 
     time_us: int
     symbol: str
@@ -31,7 +31,7 @@ class RecordedTrade(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What a feed made of the ticks that were sent to it."""
+    """Counts of what a feed did with the ticks sent to it."""
 
     stored: int = 0
     duplicates: int = 0
@@ -50,7 +50,7 @@ class Received:
 def recorded_trades(
     connection: Connection, symbols: Sequence[str], start: datetime, stop: datetime
 ) -> Iterator[RecordedTrade]:
-    """Yield trades stamped in [start, stop), symbol by symbol and in order; no symbols: all that have candles there."""
+    """Yield trades of [start, stop) by symbol, in order of time; no symbols: all that have candles there."""
     bounds = {"start": start, "stop": stop}
     chosen = list(symbols) or [row[0] for row in connection.execute(query("traded_symbols"), bounds).fetchall()]
     for symbol in chosen:
@@ -66,8 +66,8 @@ def check_for_replays(connection: Connection) -> None:
     row = connection.execute(query("holds_more_than_replays")).fetchone()
     if row and row[0]:
         raise UsageError(
-            f"The database {describe(connection.info.dsn)} holds more than replays: name another one with --into, so"
-            " that it stays as it is."
+            f"The database {describe(connection.info.dsn)} contains more than replays: name another one with --into, so"
+            " that this one is not changed."
         )
 
 
@@ -78,7 +78,7 @@ def newest_trade(connection: Connection, symbols: Sequence[str]) -> tuple[dateti
 
 
 def newest_second(connection: Connection, symbols: Sequence[str]) -> list[RecordedTrade]:
-    """Return the trades of each symbol's newest stored second, without their quotes and stamped with that second."""
+    """Return the trades of each symbol's newest stored second, without quotes, with that second as their time."""
     rows = connection.execute(query("newest_second"), {"symbols": list(symbols)}).fetchall()
     return [
         RecordedTrade(microseconds_of(second), symbol, price, volume, None, None)
@@ -87,7 +87,7 @@ def newest_second(connection: Connection, symbols: Sequence[str]) -> list[Record
 
 
 def empty_database(dsn: str) -> None:
-    """Drop the database and create it again, whoever is connected to it."""
+    """Drop the database, with its connections, and create it again."""
     name = str(conninfo_to_dict(dsn)["dbname"])
     with connect(make_conninfo(dsn, dbname=MAINTENANCE_DATABASE), "replay", profile=ADMIN) as connection:
         connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
@@ -97,14 +97,14 @@ def empty_database(dsn: str) -> None:
 def begin_replay(
     connection: Connection, feed: str, source: str, first: datetime, last: datetime, shifted_by: timedelta
 ) -> int:
-    """Note a replay, which makes this a database of replays; return its number."""
+    """Record a replay, which marks this as a database of replays; return its number."""
     values = {"feed": feed, "source": source, "first": first, "last": last, "shifted_by": shifted_by}
     row = connection.execute(query("begin_feed_replay"), values).fetchone()
     return int(row[0]) if row else 0
 
 
 def end_replay(connection: Connection, number: int, sent: int, received: Received) -> None:
-    """Note how the replay went."""
+    """Record the result of a replay."""
     counts = {
         "sent": sent,
         "stored": received.stored,
@@ -115,6 +115,6 @@ def end_replay(connection: Connection, number: int, sent: int, received: Receive
 
 
 def received_by(connection: Connection, feed: str) -> Received:
-    """Return what the feed has reported since it was first seen."""
+    """Return the feed's counts since it was first seen."""
     row = connection.execute(query("ingest_total"), {"feed": feed}).fetchone()
     return Received(*row) if row else Received()

@@ -10,7 +10,7 @@ from psycopg import errors, sql
 from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine, engine_of
 from candleworks.database.queries import query
-from candleworks.storage.aggregates import refresh_lock
+from candleworks.storage.candles import refresh_lock
 
 LOCK_TIMEOUT = "5s"  # how long a drop waits for transactions that use the ticks
 

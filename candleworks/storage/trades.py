@@ -1,10 +1,9 @@
-"""Stores trades: by COPY where they are new, by comparing multisets where they may meet stored ones."""
+"""Stores trades: by COPY where they are new, by a merge of multisets where some may be stored already."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from psycopg import errors
 
@@ -12,20 +11,18 @@ from candleworks.database.connection import Connection
 from candleworks.database.copy import COPY_TRADES, encode_trades
 from candleworks.database.queries import query
 from candleworks.model.trades import MICROSECONDS, Trades, microseconds_of, moment_of
-from candleworks.model.trading_day import trading_day
+from candleworks.model.trading_day import ZoneOf, trading_day
 from candleworks.storage.bars import remove_covered_bars
 
 MERGE_TRIES = 5
 WEEK_US = 7 * 86_400 * MICROSECONDS
 
-ZoneOf = Callable[[str], ZoneInfo]
-
 
 class Position(NamedTuple):
-    """Where a symbol stands in the table: its newest trade, and what the next one is counted from.
+    """The newest stored trade of a symbol, and the state that the next one continues.
 
-    `sharing` trades share `stamp_us`. `highest_day_volume` is what the next running total of that trading day is
-    compared with; None when what was traded before is unknown.
+    `sharing` trades share `stamp_us`. `highest_day_volume` is the highest running total of its trading day so far, None
+    when the volume traded before is unknown.
     """
 
     stamp_us: int
@@ -35,19 +32,24 @@ class Position(NamedTuple):
     highest_day_volume: float | None
 
 
-class Meeting(NamedTuple):
-    """What became of trades that met stored ones.
+class MergeResult(NamedTuple):
+    """The result of merging ticks with stored ones.
 
-    `refused` are the positions of those whose stamp is shared by more trades than it has microseconds.
+    `rejected` are the positions of ticks whose event time has no ordinal left.
     """
 
     stored: int
     duplicates: int
-    refused: tuple[int, ...] = ()
+    rejected: tuple[int, ...] = ()
 
 
-def merged(connection: Connection, merge: Callable[[], Meeting]) -> Meeting:
-    """Run a merge as a transaction; again where somebody stored ticks of its stamps between its look and its insert."""
+def no_ordinal_left(resolution_us: int) -> str:
+    """Return why a tick is rejected: its event time already has as many ticks as there are ordinals."""
+    return f"its symbol already has {resolution_us:,} ticks with its event time"
+
+
+def merged(connection: Connection, merge: Callable[[], MergeResult]) -> MergeResult:
+    """Run a merge as a transaction; repeat it when another process stored ticks of the same event times meanwhile."""
     for attempt in range(1, MERGE_TRIES + 1):
         try:
             with connection.transaction():
@@ -59,7 +61,7 @@ def merged(connection: Connection, merge: Callable[[], Meeting]) -> Meeting:
 
 
 class Day(NamedTuple):
-    """A stretch of a symbol's trading day whose volumes may have changed; `top` is its highest new running total."""
+    """A part of a symbol's trading day whose volumes may have changed; `top` is its highest new running total."""
 
     symbol: str
     start: datetime
@@ -73,8 +75,8 @@ class Day(NamedTuple):
 class TradeStore:
     """Writes trades of one origin through one connection.
 
-    `resolution_us` is the step of the vendor's stamps: ordinals count within it. `zone_of` tells the zone whose dates
-    are a symbol's trading days.
+    `resolution_us` is the resolution of the vendor's event times: ordinals count within it. `zone_of` returns the zone
+    whose dates are a symbol's trading days.
     """
 
     connection: Connection
@@ -83,7 +85,7 @@ class TradeStore:
     resolution_us: int = MICROSECONDS
 
     def prepare(self, stamps_us: Sequence[int]) -> None:
-        """Make room for trades of these moments; call it outside the transaction that writes them."""
+        """Create partitions for trades of these times; call it outside the transaction that writes them."""
         weeks = sorted({stamp // WEEK_US for stamp in stamps_us})
         for week in weeks:
             first = moment_of(week * WEEK_US)
@@ -118,25 +120,25 @@ class TradeStore:
         ).fetchone()
         return bool(found and found[0])
 
-    def merge(self, trades: Trades, known: Trades) -> Meeting:
-        """Insert those trades that the table does not have yet, behind those it has.
+    def merge(self, trades: Trades, known: Trades) -> MergeResult:
+        """Insert the trades that are not stored yet, with ordinals after the stored ones.
 
-        `known` are trades of the same stamps that this process stored earlier, so that a repeated price within one
-        stamp is told from a repeated delivery. Volumes around the inserted trades are computed anew. Runs in a
-        transaction of its own or as a part of the caller's.
+        `known` are trades of the same event times that this process stored earlier, so that a repeated price within one
+        event time is distinguished from a repeated delivery. Volumes around the inserted trades are recomputed. Runs
+        in a transaction of its own or as part of the caller's.
         """
         return merged(self.connection, lambda: self._merge(trades, known))
 
-    def _merge(self, trades: Trades, known: Trades) -> Meeting:
+    def _merge(self, trades: Trades, known: Trades) -> MergeResult:
         oldest = self.oldest(set(trades.symbol))
         self._stage(trades, known)
         return self._settle(oldest, len(trades))
 
-    def merge_staged(self, stage: Callable[[], int]) -> Meeting:
-        """Do the same with trades that `stage` copies into staged_trades; it returns how many of them are not known."""
+    def merge_staged(self, stage: Callable[[], int]) -> MergeResult:
+        """Merge trades that `stage` copies into staged_trades; it returns how many of them are not known."""
         return merged(self.connection, lambda: self._merge_staged(stage))
 
-    def _merge_staged(self, stage: Callable[[], int]) -> Meeting:
+    def _merge_staged(self, stage: Callable[[], int]) -> MergeResult:
         self.connection.execute(query("create_staging"))
         self.connection.execute("DELETE FROM staged_trades")  # of an earlier merge in the caller's transaction
         self.connection.execute("TRUNCATE staged_trades")  # the transaction may have merged before
@@ -144,7 +146,7 @@ class TradeStore:
         symbols = self.connection.execute("SELECT DISTINCT symbol FROM staged_trades").fetchall()
         return self._settle(self.oldest({symbol for (symbol,) in symbols}), count)
 
-    def _settle(self, oldest: Mapping[str, datetime], count: int) -> Meeting:
+    def _settle(self, oldest: Mapping[str, datetime], count: int) -> MergeResult:
         rows = self.connection.execute(query("insert_surplus"), {"resolution": self._resolution}).fetchall()
         inserted = [row for row in rows if row[0] is not None]
         days = [Day(*row[:6]) for row in inserted if row[5] is not None]
@@ -153,27 +155,27 @@ class TradeStore:
             days += self._first_day(symbol, oldest.get(symbol), first)
         self.recompute_volumes(days)
         stored = sum(row[6] for row in inserted)
-        refused = tuple(position for row in rows if row[0] is None for position in row[7])
-        return Meeting(stored, count - stored - len(refused), refused)
+        rejected = tuple(position for row in rows if row[0] is None for position in row[7])
+        return MergeResult(stored, count - stored - len(rejected), rejected)
 
-    def heal_first_days(self, earliest: dict[str, datetime], oldest: dict[str, datetime]) -> None:
-        """Recompute each symbol's formerly first known day, now that trades from `earliest` on stand before it."""
+    def recompute_first_days(self, earliest: dict[str, datetime], oldest: dict[str, datetime]) -> None:
+        """Recompute the day that was each symbol's first, now that there are trades from `earliest` on before it."""
         days: list[Day] = []
         for symbol, first in earliest.items():
             days += self._first_day(symbol, oldest.get(symbol), first)
         self.recompute_volumes(days)
 
     def _first_day(self, symbol: str, oldest: datetime | None, inserted: datetime) -> list[Day]:
-        """Name the day whose first running total stops being unknown because older trades came before it."""
+        """Return the day that was the first, and whose first volume is known now that older trades precede it."""
         if oldest is None:
             return []
         start, end = trading_day(oldest, self.zone_of(symbol))
         return [Day(symbol, start, end, start, end, float("inf"))] if inserted < start else []
 
     def replace_bars(self, spans: Sequence[tuple[str, datetime, datetime]]) -> list[Day]:
-        """Remove the bars of minutes that other ticks cover by now; return the days whose volumes are to be recomputed.
+        """Remove bars of minutes that have ticks now; return the days whose volumes have to be recomputed.
 
-        Looked at are the minutes of (symbol, first, last).
+        `spans` are (symbol, first, last), the minutes to check.
         """
         days = []
         for symbol, time, total in remove_covered_bars(self.connection, spans):
@@ -182,7 +184,7 @@ class TradeStore:
         return days
 
     def recompute_volumes(self, days: Iterable[Day]) -> None:
-        """Recompute each day once, as widely as its mentions together."""
+        """Recompute volumes; days that are given several times are recomputed once, for the union of their ranges."""
         distinct: dict[tuple[str, datetime], Day] = {}
         for day in days:
             known = distinct.get((day.symbol, day.start), day)
@@ -225,7 +227,7 @@ class TradeStore:
         ]
 
     def positions(self, symbols: Sequence[str]) -> dict[str, Position]:
-        """Return where each of the symbols stands; symbols without trades are left out."""
+        """Return the position of each symbol; symbols without trades are left out."""
         rows = self.connection.execute(
             query("last_positions"), {"symbols": list(symbols), "resolution": self._resolution}
         ).fetchall()
@@ -242,14 +244,14 @@ class TradeStore:
         return found[0] if found else None
 
     def prices_around(self, symbol: str, stamp_us: int) -> list[float]:
-        """Return the stored prices above 0 next to a stamp: the last one before it and the first one after it."""
+        """Return the stored prices above 0 next to an event time: the last before it and the first after it."""
         parameters = {"symbol": symbol, "event_time": moment_of(stamp_us), "resolution": self._resolution}
         return [price for (price,) in self.connection.execute(query("prices_around"), parameters).fetchall()]
 
     @property
-    def crowded(self) -> str:
-        """Why a trade is refused that comes after as many of its stamp as there are ordinals."""
-        return f"{self.resolution_us:,} ticks of its symbol share its stamp already"
+    def no_ordinal_left(self) -> str:
+        """Why a trade is rejected whose event time has no ordinal left."""
+        return no_ordinal_left(self.resolution_us)
 
     @property
     def _resolution(self) -> timedelta:

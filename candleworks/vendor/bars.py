@@ -5,7 +5,6 @@ inclusive, a response holds 5,000 bars at most. A bar as received:
     {"datetime":"2026-03-04 14:30:00","open":"261.71","high":"261.80","low":"261.60","close":"261.75","volume":"1200"}
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,8 +12,8 @@ from typing import Any, NamedTuple
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from candleworks.model.bars import MINUTE_US, Bar
-from candleworks.model.tick_validation import VOLUME_FAULTS, NumberFault, fault_of, price_faults
+from candleworks.model.bars import MINUTE_US, Bar, follows_ohlc_order
+from candleworks.model.tick_validation import VOLUME_FAULTS, NumberFault, number_fault, price_faults
 from candleworks.model.trades import microseconds_of, moment_of
 from candleworks.settings import Instrument, Settings
 from candleworks.vendor.client import NoCreditsLeftError, NotServedError, VendorAwayError, VendorClient
@@ -139,14 +138,10 @@ def _bar(row: Mapping[str, Any], minute_us: int, faults: Sequence[NumberFault]) 
     except (KeyError, TypeError, ValueError):
         return None, f"its values are not numbers: {dict(row)!r:.200}"
     opened, high, low, close = prices
-    if not all(_passes(price, faults) for price in prices):
+    if not all(number_fault(price, faults) is None for price in prices):
         return None, f"it has invalid prices: {dict(row)!r:.200}"
-    if not low <= min(opened, close) <= max(opened, close) <= high:
+    if not follows_ohlc_order(opened, high, low, close):
         return None, f"its prices contradict each other: {dict(row)!r:.200}"
-    if volume is not None and not _passes(volume, VOLUME_FAULTS):
+    if volume is not None and number_fault(volume, VOLUME_FAULTS):
         return None, f"its volume is invalid: {dict(row)!r:.200}"
     return Bar(minute_us, opened, high, low, close, volume), ""
-
-
-def _passes(value: float, faults: Sequence[NumberFault]) -> bool:
-    return math.isfinite(value) and fault_of(value, faults) is None

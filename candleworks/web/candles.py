@@ -14,7 +14,8 @@ from datetime import datetime
 
 from fastapi import APIRouter, Request, Response
 
-from candleworks.storage.candle_reads import Candle, CandleRange, Gap, GapRange, Market
+from candleworks.candles.reads import CandleRange, CandleReader, GapRange
+from candleworks.storage.candle_reads import Candle, SymbolGap
 from candleworks.web.parameters import TIME_FORMAT, read_gap_range, read_range, read_time_format
 from candleworks.web.responses import iso, json_answer, link, page_url, require_known
 
@@ -29,12 +30,12 @@ _TIMES: dict[str, Callable[[datetime], str]] = {
 _DIGITS = 15
 
 
-def ohlc_routes(market: Market) -> APIRouter:
+def ohlc_routes(market: CandleReader) -> APIRouter:
     router = APIRouter()
 
     @router.api_route("/ohlc.csv", methods=["GET", "HEAD"])
     def ohlc_csv(request: Request) -> Response:
-        wanted = read_range(request.query_params.multi_items(), market.usual_side, (TIME_FORMAT,))
+        wanted = read_range(request.query_params.multi_items(), market.default_side, (TIME_FORMAT,))
         time_format = read_time_format(request.query_params)
         candles, older = _candles(market, wanted)
         following = _older_candles(request, wanted, candles, {TIME_FORMAT: time_format}) if older else None
@@ -43,7 +44,7 @@ def ohlc_routes(market: Market) -> APIRouter:
 
     @router.api_route("/ohlc.json", methods=["GET", "HEAD"])
     def ohlc_json(request: Request) -> Response:
-        wanted = read_range(request.query_params.multi_items(), market.usual_side)
+        wanted = read_range(request.query_params.multi_items(), market.default_side)
         candles, older = _candles(market, wanted)
         following = _older_candles(request, wanted, candles, {}) if older else None
         body = {
@@ -59,7 +60,7 @@ def ohlc_routes(market: Market) -> APIRouter:
     return router
 
 
-def gap_routes(market: Market) -> APIRouter:
+def gap_routes(market: CandleReader) -> APIRouter:
     router = APIRouter()
 
     @router.api_route("/gaps.json", methods=["GET", "HEAD"])
@@ -75,7 +76,7 @@ def gap_routes(market: Market) -> APIRouter:
     return router
 
 
-def _candles(market: Market, wanted: CandleRange) -> tuple[list[Candle], bool]:
+def _candles(market: CandleReader, wanted: CandleRange) -> tuple[list[Candle], bool]:
     candles, older = market.candles(wanted)
     if not candles:
         require_known(market, wanted.symbol)
@@ -124,7 +125,7 @@ def _older_candles(request: Request, wanted: CandleRange, candles: list[Candle],
     return page_url(request, parameters)
 
 
-def _json_gap(gap: Gap) -> dict[str, str | None]:
+def _json_gap(gap: SymbolGap) -> dict[str, str | None]:
     return {
         "feed": gap.feed,
         "symbol": gap.symbol,
@@ -136,7 +137,7 @@ def _json_gap(gap: Gap) -> dict[str, str | None]:
     }
 
 
-def _older_gaps(request: Request, wanted: GapRange, gaps: list[Gap]) -> str:
+def _older_gaps(request: Request, wanted: GapRange, gaps: list[SymbolGap]) -> str:
     parameters = {
         "symbol": wanted.symbol,
         "from": iso(wanted.start),

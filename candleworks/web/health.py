@@ -7,15 +7,16 @@ from http import HTTPStatus
 from fastapi import APIRouter, Response
 
 from candleworks import clock
+from candleworks.candles.reads import CandleReader, sides_of
 from candleworks.errors import CandleworksError
-from candleworks.storage.candle_reads import Market, StoredSymbol
+from candleworks.storage.candle_reads import StoredSymbol
 from candleworks.storage.feeds import StoppedFeed, read_stopped_feeds
 from candleworks.web.responses import iso, json_answer
 
 MAX_TICK_AGE_SECONDS = 300
 
 
-def health_routes(market: Market) -> APIRouter:
+def health_routes(market: CandleReader) -> APIRouter:
     router = APIRouter()
 
     @router.api_route("/healthz", methods=["GET", "HEAD"])
@@ -48,7 +49,7 @@ def _symbol(stored: StoredSymbol) -> dict[str, object]:
         "exchange": stored.exchange,
         "type": stored.type,
         "last_tick": iso(stored.last_tick),
-        "sides": stored.sides,
+        "sides": list(sides_of(traded=stored.traded, quoted=stored.quoted)),
         "stopped": stored.stopped_at and {"since": iso(stored.stopped_at), "reason": stored.stop_reason},
     }
 

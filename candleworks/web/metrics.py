@@ -9,8 +9,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from candleworks import __version__, clock
+from candleworks.candles.reads import CandleReader
 from candleworks.errors import CandleworksError
-from candleworks.storage.candle_reads import Market
 from candleworks.storage.inspection import LevelState
 from candleworks.storage.monitoring import FeedState, Monitoring, RefusedSymbol, read_monitoring
 
@@ -30,7 +30,7 @@ _COUNTERS: Sequence[tuple[str, str, Callable[[FeedState], int]]] = (
 )
 
 
-def metric_routes(market: Market) -> APIRouter:
+def metric_routes(market: CandleReader) -> APIRouter:
     router = APIRouter()
 
     @router.api_route("/metrics", methods=["GET", "HEAD"])

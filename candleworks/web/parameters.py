@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
-from candleworks.storage.candle_reads import SIDES, CandleRange, GapRange, Period
+from candleworks.candles.reads import SIDES, CandleRange, GapRange, Period
 from candleworks.times import TIME_FORMS, parse_time
 
 CANDLE_NAMES = ("symbol", "period", "from", "to", "price", "limit")

@@ -16,9 +16,9 @@ from fastapi import APIRouter, Response
 
 from candleworks.alerts.first_steps import first_step
 from candleworks.alerts.watchdog import MEANINGS
+from candleworks.candles.reads import CandleReader
 from candleworks.model.quality import QualityResult, QualityState
 from candleworks.storage.alert_list import alerts_of_check, list_alerts
-from candleworks.storage.candle_reads import Market
 from candleworks.web.alert_table import alert_table
 from candleworks.web.html import line, second, table
 from candleworks.web.page import asset_version
@@ -49,7 +49,7 @@ _NOTHING = "<p>No check has run yet. <code>candleworks check</code> runs them al
 _TOLD = {"failed": ("failure", "failures"), "error": ("check broke", "checks broke")}
 
 
-def quality_routes(market: Market) -> APIRouter:
+def quality_routes(market: CandleReader) -> APIRouter:
     router = APIRouter()
 
     @router.api_route("/quality", methods=["GET", "HEAD"])

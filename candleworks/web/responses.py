@@ -8,7 +8,7 @@ import msgspec
 from fastapi import Request, Response
 from starlette.datastructures import URL
 
-from candleworks.storage.candle_reads import Market
+from candleworks.candles.reads import CandleReader
 
 
 class UnknownSymbolError(LookupError):
@@ -18,7 +18,7 @@ class UnknownSymbolError(LookupError):
         super().__init__(f"The symbol {symbol!r} is not stored: /symbols lists those that are.")
 
 
-def require_known(market: Market, symbol: str) -> None:
+def require_known(market: CandleReader, symbol: str) -> None:
     """Raise UnknownSymbolError for a symbol without candles and company."""
     if not market.sides(symbol) and not market.has_company(symbol):
         raise UnknownSymbolError(symbol)

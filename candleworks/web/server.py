@@ -11,8 +11,9 @@ from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
+from candleworks.candles.reads import CandleReader, open_reader
 from candleworks.errors import CandleworksError, TerminalError
-from candleworks.storage.candle_reads import MAX_CONNECTIONS, Market, open_market
+from candleworks.storage.read_pool import MAX_CONNECTIONS
 from candleworks.web.candles import gap_routes, ohlc_routes
 from candleworks.web.health import health_routes
 from candleworks.web.metrics import metric_routes
@@ -27,7 +28,7 @@ GRACE_SECONDS = 1
 _STATUS = {BadParameterError: 400, UnknownSymbolError: 404, CandleworksError: 503}
 
 
-def create_app(market: Market, *, simulated: bool = False) -> FastAPI:
+def create_app(market: CandleReader, *, simulated: bool = False) -> FastAPI:
     """Create the application; with `simulated` the page says that its prices are simulated.
 
     FastAPI's own documentation pages are off because they load scripts from elsewhere.
@@ -82,7 +83,7 @@ async def run_server(dsn: str, listener: socket.socket, stop: asyncio.Event, *, 
     """Serve until `stop` is set; requests in progress get GRACE_SECONDS to finish."""
     # Requests wait for a free thread, not for a connection: waiting for one means that the database is unreachable.
     current_default_thread_limiter().total_tokens = MAX_CONNECTIONS
-    with open_market(dsn) as market:
+    with open_reader(dsn) as market:
         config = uvicorn.Config(
             create_app(market, simulated=simulated),
             log_config=None,

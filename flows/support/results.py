@@ -8,16 +8,16 @@ from typing import Any
 from prefect.client.schemas.objects import State
 
 from candleworks.alerts.message import check_address
+from candleworks.candles.maintenance import Work
 from candleworks.exports.request import Export, ExportResult
-from candleworks.gapfill.fill import FillReport, GapFill
+from candleworks.gapfill.report import FillReport, GapFill
 from candleworks.imports.report import FileReport, ImportResult
 from candleworks.imports.undo import UndoReport
 from candleworks.model.quality import QualityResult
 from candleworks.quality import Report
 from candleworks.runtime.grafana import grafana_address
 from candleworks.settings import Settings
-from candleworks.storage.candles import Difference
-from candleworks.storage.maintenance import Work
+from candleworks.storage.candles import CandleDifference
 from candleworks.wording import counted
 from flows.support.artifacts import SHOWN_ROWS, markdown
 from flows.support.run_states import completed, failed
@@ -32,7 +32,7 @@ CHECKS_FAILED = "ChecksFailed"
 log = logging.getLogger("candleworks.flows")
 
 
-def difference_row(found: Difference) -> dict[str, Any]:
+def difference_row(found: CandleDifference) -> dict[str, Any]:
     return {
         "level": found.level,
         "symbol": found.symbol,

@@ -34,9 +34,8 @@ WITH candles AS (
         SELECT coalesce(sum(extract(epoch FROM upper(r.part) - lower(r.part))), 0) / 60 AS minutes
         FROM unnest(
             candleworks.open_times(h.calendar, h.start, h.stop) * tstzmultirange(tstzrange(h.start, h.stop)) - (
-                SELECT coalesce(range_agg(tstzrange(g.started_at, g.ended_at)), '{}') FROM public.feed_gaps g
-                WHERE g.started_at < h.stop AND (g.ended_at > h.start OR g.ended_at IS NULL)
-                    AND (g.symbol = h.symbol OR g.symbol IS NULL)
+                SELECT coalesce(range_agg(tstzrange(g.started_at, g.ended_at)), '{}')
+                FROM candleworks.gaps_of(h.symbol, h.start, h.stop) g
             )
         ) r(part)
     ) o

@@ -75,3 +75,14 @@ CREATE FUNCTION candleworks.ticks_kept_from(ticks text) RETURNS timestamptz
 LANGUAGE sql STABLE AS $$
     SELECT coalesce(max(h.dropped_before), '-infinity') FROM candleworks.retention_horizons h WHERE h.relation = ticks
 $$;
+
+-- The volume of a trade with a running total: the increase over the highest total of its trading day before it. A trading day
+-- starts from zero, except the first known one of a symbol: what was traded before its first total is unknown.
+CREATE FUNCTION candleworks.volume_increase(day_volume double precision, highest double precision, from_zero boolean)
+RETURNS double precision LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE
+        WHEN day_volume IS NULL THEN NULL
+        WHEN highest IS NOT NULL THEN greatest(day_volume - highest, 0)
+        WHEN from_zero THEN day_volume
+    END
+$$;

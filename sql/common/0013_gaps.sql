@@ -21,11 +21,12 @@ COMMENT ON COLUMN public.feed_gaps.symbol IS 'Null: every symbol of the feed may
 COMMENT ON COLUMN public.feed_gaps.ended_at IS 'Null: the gap is open.';
 COMMENT ON COLUMN public.feed_gaps.filled_at IS 'When the missing ticks were fetched afterwards. Null: not filled.';
 
-CREATE FUNCTION candleworks.down_times(wanted text, start timestamptz, stop timestamptz)
-RETURNS tstzmultirange LANGUAGE sql STABLE STRICT AS $$
-    SELECT coalesce(range_agg(tstzrange(g.started_at, g.ended_at)), '{}')
-    FROM public.feed_gaps g
-    WHERE g.filled_at IS NULL AND g.started_at < stop AND (g.ended_at > start OR g.ended_at IS NULL)
+-- The gaps that overlap [start, stop) and affect the symbol; a null bound is open. A gap without a symbol affects the symbols
+-- of its feed, or every symbol while those of the feed are unknown.
+CREATE FUNCTION candleworks.gaps_of(wanted text, start timestamptz, stop timestamptz) RETURNS SETOF public.feed_gaps
+LANGUAGE sql STABLE AS $$
+    SELECT g.* FROM public.feed_gaps g
+    WHERE (stop IS NULL OR g.started_at < stop) AND (start IS NULL OR g.ended_at IS NULL OR g.ended_at > start)
         AND (
             g.symbol = wanted
             OR g.symbol IS NULL AND (
@@ -33,6 +34,12 @@ RETURNS tstzmultirange LANGUAGE sql STABLE STRICT AS $$
                 OR NOT EXISTS (SELECT FROM public.feed_symbols s WHERE s.feed = g.feed)
             )
         )
+$$;
+
+CREATE FUNCTION candleworks.down_times(wanted text, start timestamptz, stop timestamptz)
+RETURNS tstzmultirange LANGUAGE sql STABLE STRICT AS $$
+    SELECT coalesce(range_agg(tstzrange(g.started_at, g.ended_at)), '{}')
+    FROM candleworks.gaps_of(wanted, start, stop) g WHERE g.filled_at IS NULL
 $$;
 
 CREATE TABLE public.gap_fills (

@@ -145,10 +145,8 @@ BEGIN
                 WHERE t.symbol = s.symbol AND t.time >= s.start AND t.time <= s.stop
             ) t
         ), due AS (
-            SELECT symbol, day_start, time, CASE
-                WHEN before IS NOT NULL THEN greatest(day_volume - before, 0)
-                WHEN from_zero THEN day_volume
-            END AS volume, volume AS stored
+            SELECT symbol, day_start, time, volume AS stored,
+                candleworks.volume_increase(day_volume, before, from_zero) AS volume
             FROM walked WHERE day_volume IS NOT NULL AND time IS DISTINCT FROM seed
         )
         SELECT d.symbol, min(d.time) AS start, max(d.time) AS stop,

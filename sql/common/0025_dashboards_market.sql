@@ -176,16 +176,10 @@ BEGIN
     USING symbol, width, "from", "to";
 END $$;
 
--- The gaps of the feeds that touch ["from", "to"] and concern the symbol, filled ones included.
+-- The gaps of the feeds that overlap ["from", "to") and affect the symbol, filled ones included.
 CREATE FUNCTION dashboards.gaps(symbol text, "from" timestamptz, "to" timestamptz) RETURNS SETOF public.feed_gaps
 LANGUAGE sql STABLE AS $$
-    SELECT g.* FROM public.feed_gaps g
-    WHERE g.started_at <= "to" AND coalesce(g.ended_at, now()) >= "from" AND (
-        g.symbol = gaps.symbol
-        OR g.symbol IS NULL AND EXISTS (
-            SELECT FROM public.feed_symbols s WHERE s.feed = g.feed AND s.symbol = gaps.symbol
-        )
-    )
+    SELECT * FROM candleworks.gaps_of(symbol, "from", "to")
 $$;
 
 -- The distance of bid and ask at the end of each candle, also in hundredths of a percent of their middle.

@@ -162,15 +162,15 @@ WHERE time >= %(start)s::timestamptz AND (time < %(stop)s::timestamptz OR %(stop
 -- Moves rows that cannot be ticks to rejected_ticks, by the rules of an import.
 WITH judged AS (
     SELECT s.ctid AS at, row_to_json(r) AS payload, CASE
-        WHEN s.time < '1990-01-01 00:00:00+00' THEN format('time %%L is before 1990', s.time)
+        WHEN s.time < %(earliest)s THEN format('time %%L is before 1990', s.time)
         WHEN s.time > %(latest)s THEN format('time %%L is in the future', s.time)
-        WHEN s.symbol IS NULL OR s.symbol !~ '^[A-Za-z0-9][A-Za-z0-9./:^_-]{0,31}$' THEN format('symbol %%L is none', s.symbol)
+        WHEN s.symbol IS NULL OR s.symbol !~ %(symbol_pattern)s THEN format('invalid symbol %%L', s.symbol)
         WHEN s.price IS NULL THEN 'price is null'
-        WHEN s.price IN ('NaN', 'Infinity', '-Infinity') THEN format('price %%L is no number', s.price)
+        WHEN s.price IN ('NaN', 'Infinity', '-Infinity') THEN format('price %%L is not a number', s.price)
         WHEN s.price < 0 THEN format('price %%L is negative', s.price)
         WHEN s.price = 0 AND NOT %(accept_zero)s THEN format('price %%L is zero', s.price)
         WHEN s.price <> 0 AND s.price NOT BETWEEN %(smallest)s AND %(largest)s THEN format('price %%L is out of range', s.price)
-        WHEN s.day_volume IN ('NaN', 'Infinity', '-Infinity') THEN format('day_volume %%L is no number', s.day_volume)
+        WHEN s.day_volume IN ('NaN', 'Infinity', '-Infinity') THEN format('day_volume %%L is not a number', s.day_volume)
         WHEN s.day_volume < 0 THEN format('day_volume %%L is negative', s.day_volume)
         WHEN s.day_volume <> 0 AND s.day_volume NOT BETWEEN %(smallest)s AND %(largest)s
             THEN format('day_volume %%L is out of range', s.day_volume)
@@ -243,11 +243,7 @@ WITH symbols AS MATERIALIZED (
 )
 INSERT INTO public.stocks_real_time (time, symbol, price, day_volume, volume, received_at, origin)
 SELECT moment, symbol, price, day_volume,
-    CASE
-        WHEN day_volume IS NULL THEN NULL
-        WHEN highest IS NOT NULL THEN greatest(day_volume - highest, 0)
-        WHEN trading_day > first_day THEN day_volume
-    END,
+    candleworks.volume_increase(day_volume, highest, trading_day > first_day),
     now(), 'adopted'
 FROM placed
 

@@ -3,7 +3,7 @@ SELECT id, feed, symbol, started_at, ended_at, reason
 FROM public.feed_gaps
 WHERE ended_at IS NOT NULL AND filled_at IS NULL
     AND (%(feed)s::text IS NULL OR feed = %(feed)s)
-    AND (%(symbol)s::text IS NULL OR symbol IS NULL OR symbol = %(symbol)s)
+    AND (%(symbol)s::text IS NULL OR id IN (SELECT g.id FROM candleworks.gaps_of(%(symbol)s, NULL, NULL) g))
     AND (%(since)s::timestamptz IS NULL OR ended_at > %(since)s)
 ORDER BY started_at, id
 
@@ -53,9 +53,8 @@ SELECT isempty(candleworks.open_times(candleworks.calendar_of(%(symbol)s), %(sta
 SELECT lower(r), upper(r)
 FROM (
     SELECT unnest(range_agg(tstzrange(started_at, ended_at, '()'))) AS r
-    FROM public.feed_gaps
-    WHERE (symbol = %(symbol)s OR symbol IS NULL) AND feed = ANY(%(feeds)s)
-        AND ended_at > %(start)s AND started_at < %(stop)s
+    FROM candleworks.gaps_of(%(symbol)s, %(start)s, %(stop)s)
+    WHERE ended_at IS NOT NULL AND feed = ANY(%(feeds)s)
 ) merged
 ORDER BY 1
 

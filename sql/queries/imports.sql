@@ -33,7 +33,7 @@ ON CONFLICT (sha256) DO UPDATE SET state = excluded.state
 -- name: forget_import_progress
 DELETE FROM candleworks.import_progress WHERE sha256 = %(sha256)s
 
--- name: trade_footing
+-- name: stored_around
 -- What the trades of each symbol from `start` on stand on: whether there are others in [start, stop), and the highest
 -- running total of their first trading day before them. That is the total of the last trade that raised it.
 SELECT r.symbol, EXISTS (

@@ -101,7 +101,7 @@ WHERE q.symbol = %(symbol)s AND q.time >= %(start)s AND q.time < %(stop)s AND (
     )
 )
 
--- name: whole_quote_bars
+-- name: complete_quote_bars
 -- Those of the bars that have both sides and are not stored.
 SELECT start, bid_open, bid_high, bid_low, bid_close, bid_volume, ask_open, ask_high, ask_low, ask_close, ask_volume
 FROM candleworks.quote_bars

@@ -33,7 +33,7 @@ def test_it_says_what_it_wrote(invoke: Invoke, dsn: str, tmp_path: Path) -> None
     line = f"stocks_real_time.parquet: 72 rows of stocks_real_time, {span}, {size:,} bytes\n"
     assert ended == (0, line, "")
     again = invoke("export", "stocks_real_time", CANDLEWORKS_DSN=dsn)
-    sentence = "stocks_real_time.parquet exists: name another place, or replace it with --overwrite.\n"
+    sentence = "stocks_real_time.parquet exists: name another file, or replace it with --overwrite.\n"
     assert again == (2, "", sentence)
 
 
@@ -84,13 +84,13 @@ def test_the_format_follows_the_name_or_the_option(
         ),
         (
             ["-o", "a.csv", "--format", "parquet"],
-            "The name a.csv ends with .csv, but parquet was asked for: let it end with .parquet.",
+            "The name a.csv ends with .csv, but the format is parquet: use the suffix .parquet.",
         ),
         (
             ["-o", "a.csv", "--zstd"],
-            "The name a.csv ends with .csv, but csv with --zstd was asked for: let it end with .csv.zst.",
+            "The name a.csv ends with .csv, but the format is csv with --zstd: use the suffix .csv.zst.",
         ),
-        (["--zstd"], "--zstd is for CSV, parquet files are compressed always: leave it out."),
+        (["--zstd"], "--zstd is for CSV, parquet files are always compressed: leave it out."),
     ],
 )
 def test_a_wrong_option_is_refused_in_a_sentence(invoke: Invoke, options: list[str], sentence: str) -> None:
@@ -110,5 +110,5 @@ def test_a_relation_that_cannot_be_exported_is_refused(invoke: Invoke) -> None:
 def test_a_symbol_that_is_not_there_fails(invoke: Invoke, dsn: str, tmp_path: Path) -> None:
     """With status 1, and without a file."""
     ended = invoke("export", "quotes", "--symbol", "EUR/USD", CANDLEWORKS_DSN=dsn)
-    assert ended == (1, "", "quotes holds nothing of 'EUR/USD': correct the symbol.\n")
+    assert ended == (1, "", "quotes has no rows of 'EUR/USD': correct the symbol.\n")
     assert list(tmp_path.glob("*quotes*")) == []

@@ -92,7 +92,7 @@ def test_a_file_of_rejected_lines_alone_fails(invoke: Invoke, dsn: str, tmp_path
     for _ in range(2):
         ended = invoke("import", "ticks.csv", CANDLEWORKS_DSN=dsn)
         assert ended.status == 1
-        assert ended.errors.startswith("ticks.csv has no line that can be used, 2 were rejected")
+        assert ended.errors.startswith("ticks.csv has no valid line, 2 were rejected")
         assert ended.errors.count("\n") == 1
     (tmp_path / "ticks.csv").write_text(f"{TICKS}x\n")
     assert invoke("import", "ticks.csv", CANDLEWORKS_DSN=dsn).status == 0
@@ -122,7 +122,7 @@ def test_the_same_file_with_other_options_is_explained(
     assert re.fullmatch(
         r"plain.csv was imported on \d{4}-\d\d-\d\d \d\d:\d\d UTC with"
         r" --symbol A --timezone UTC --columns price=price,time=time, not with .*"
-        r": take that import back first with --undo, or store its rows besides with --again\.\n",
+        r": undo that import first with --undo, or import its rows in addition with --again\.\n",
         ended.errors,
     )
     assert all(word in ended.errors for word in said.split())
@@ -137,12 +137,12 @@ def test_an_import_is_taken_back(invoke: Invoke, dsn: str, connection: Connectio
     invoke("import", *given, "A", CANDLEWORKS_DSN=dsn)
     removed = "1 tick removed, 1 line no longer quarantined\n"
     ended = invoke("import", "--undo", "--dry-run", "plain.csv", CANDLEWORKS_DSN=dsn)
-    assert ended == (0, f"plain.csv: would be taken back, {removed}", "")
+    assert ended == (0, f"plain.csv: would be undone, {removed}", "")
     ended = invoke("import", "--undo", "plain.csv", CANDLEWORKS_DSN=dsn)
     levels = "1 of 1m, 1 of 5m, 1 of 15m, 1 of 1h, 1 of 4h, 1 of 1d"
-    assert ended == (0, f"plain.csv: taken back, {removed}plain.csv: candles changed: {levels}\n", "")
+    assert ended == (0, f"plain.csv: undone, {removed}plain.csv: candles changed: {levels}\n", "")
     ended = invoke("import", "--undo", "plain.csv", CANDLEWORKS_DSN=dsn)
-    assert ended == (1, "", "plain.csv was taken back already: there is nothing left of its import.\n")
+    assert ended == (1, "", "plain.csv was undone already: there is nothing left of its import.\n")
     assert invoke("import", *given, "B", CANDLEWORKS_DSN=dsn).status == 0
     assert connection.execute("SELECT symbol FROM stocks_real_time").fetchall() == [("B",)]
 
@@ -188,11 +188,11 @@ def test_standard_input_is_a_file(
     [
         (
             ("--undo", "--symbol", "A"),
-            "Undo takes back whatever the files were imported as: leave out options that say how to import.",
+            "--undo does not depend on how the files were imported: leave out the options of the import.",
         ),
-        (("--columns", "time"), "--columns time is no mapping: write it like time=Date,bid=Bid,ask=Ask."),
-        (("--format", "xls"), "--format xls is none: choose one of dukascopy, "),
-        (("--columns", "time=time,price=price", "--timezone", "Mars"), "--timezone Mars is no zone: name one such as"),
+        (("--columns", "time"), "--columns time is not a mapping: write it like time=Date,bid=Bid,ask=Ask."),
+        (("--format", "xls"), "Unknown --format xls: choose one of dukascopy, "),
+        (("--columns", "time=time,price=price", "--timezone", "Mars"), "Unknown --timezone Mars: name one such as"),
     ],
 )
 def test_wrong_options_are_refused(

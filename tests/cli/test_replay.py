@@ -135,7 +135,7 @@ def test_stored_trades_are_a_recording_too(replay: Replay, source: str, connecti
 
 def test_a_database_that_holds_more_is_refused(replay: Replay, recording: Path, dsn: str, source: str) -> None:
     """Stored ticks, imported files, or another feed: nothing of it is touched, not even on request."""
-    sentence = "holds more than replays: name another one with --into, so that it stays as it is.\n"
+    sentence = "contains more than replays: name another one with --into, so that this one is not changed.\n"
     keep(dsn)
     for options in ((), ("--fresh",), ("--shift-stamps",)):
         refused = replay(recording, "--speed", "0", *options)

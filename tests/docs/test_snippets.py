@@ -23,8 +23,8 @@ from candleworks.cli.main import app
 from candleworks.database.connection import connect
 from candleworks.database.embedded import POSTGRES_BIN
 from candleworks.database.engine import Engine
-from candleworks.imports.formats import Reading
 from candleworks.imports.importer import import_paths
+from candleworks.imports.reading import Reading
 from candleworks.settings import CONFIG_FILE, CONFIG_VARIABLE, ENVIRONMENT, load_settings
 from tests.cli.conftest import Invoke
 from tests.conftest import clone, new_template

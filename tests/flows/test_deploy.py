@@ -258,7 +258,7 @@ def test_a_run_that_was_called_wrongly_ends_without_a_traceback(stage: Stage) ->
     assert state
     assert (state.name, state.message) == (
         "Failed",
-        "--columns time is no mapping: write it like time=Date,bid=Bid,ask=Ask.",
+        "--columns time is not a mapping: write it like time=Date,bid=Bid,ask=Ask.",
     )
-    assert "ERROR   | candleworks.flows - --columns time is no mapping" in done.stderr
+    assert "ERROR   | candleworks.flows - --columns time is not a mapping" in done.stderr
     assert "Traceback" not in done.stderr

@@ -17,11 +17,11 @@ from candleworks import clock
 from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine
 from candleworks.errors import TerminalError, TransientError
-from candleworks.gapfill.fill import FillReport, GapFill
+from candleworks.gapfill.report import FillReport, GapFill
 from candleworks.imports.importer import import_file
 from candleworks.model.notices import Notice
 from candleworks.settings import Settings
-from candleworks.storage.export import Relation
+from candleworks.storage.exports import ExportRelation
 from candleworks.storage.gaps import Gap
 from flows.audit_candles import audit_candles
 from flows.check_quality import check_quality
@@ -130,13 +130,13 @@ def test_an_import_is_taken_back_from_the_form(here: Path, connection: Connectio
     (here / "ticks.csv").write_text(TICKS)
     import_ticks(["ticks.csv"])
     state = import_ticks(["ticks.csv"], undo=True, dry_run=True, return_state=True)
-    assert (state.name, state.message) == ("DryRun", "ticks.csv: would be taken back, 2 ticks removed")
+    assert (state.name, state.message) == ("DryRun", "ticks.csv: would be undone, 2 ticks removed")
     state = import_ticks(["ticks.csv"], undo=True, return_state=True)
-    assert (state.name, state.message) == ("Undone", "ticks.csv: taken back, 2 ticks removed")
+    assert (state.name, state.message) == ("Undone", "ticks.csv: undone, 2 ticks removed")
     state = import_ticks(["ticks.csv", "nothere.csv"], undo=True, return_state=True)
     assert (state.name, state.message) == (
         "Failed",
-        "2 of 2 files could not be undone: ticks.csv was taken back already: there is nothing left of its import.",
+        "2 of 2 files could not be undone: ticks.csv was undone already: there is nothing left of its import.",
     )
     assert connection.execute("SELECT count(*) FROM stocks_real_time").fetchone() == (0,)
 
@@ -150,7 +150,7 @@ def test_what_a_person_has_to_mend_fails_a_run_with_a_sentence_and_no_traceback(
     state = import_ticks(["nothere.csv"], return_state=True)
     assert (state.name, state.message) == ("Failed", MISSING)
     state = import_ticks(["nothere.csv"], columns="time", return_state=True)
-    assert state.message == "--columns time is no mapping: write it like time=Date,bid=Bid,ask=Ask."
+    assert state.message == "--columns time is not a mapping: write it like time=Date,bid=Bid,ask=Ask."
     Path("candleworks.yaml").write_text("feeds: 7\n")
     repeated = audit_candles(return_state=True)
     assert repeated.is_failed()
@@ -276,12 +276,12 @@ def test_an_export_says_where_its_file_is(here: Path, settings: Settings, connec
     (here / "ticks.csv").write_text(TICKS)
     import_file(connection, settings, here / "ticks.csv")
     output = str(here / "out.csv")
-    state = export_data(output, Relation.TRADES, return_state=True)
+    state = export_data(output, ExportRelation.TRADES, return_state=True)
     assert state.message
     assert state.message.startswith("2 rows of stocks_real_time, ")
     assert f"written to {output} on " in state.message
     assert (here / "out.csv").read_text().count("AAPL") == 2
-    assert export_data(output, Relation.TRADES, return_state=True).is_failed()
+    assert export_data(output, ExportRelation.TRADES, return_state=True).is_failed()
 
 
 def test_gaps_that_were_filled_are_told_from_those_that_were_not() -> None:

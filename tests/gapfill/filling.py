@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 from candleworks.candles.audit import audit
 from candleworks.candles.refresh import refresh
 from candleworks.database.connection import Connection
-from candleworks.gapfill.fill import FillReport, fill_gaps
+from candleworks.gapfill.fill import fill_gaps
+from candleworks.gapfill.report import FillReport
 from candleworks.model.notices import Notice
 from candleworks.model.trades import Trades, microseconds_of
 from candleworks.settings import Feed, Rest, Settings

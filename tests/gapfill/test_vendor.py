@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from candleworks.database.engine import Engine
 from candleworks.errors import UsageError
-from candleworks.gapfill.fill import FillReport
+from candleworks.gapfill.report import FillReport
 from candleworks.model.trades import microseconds_of
 from candleworks.simulate import running_simulator
 from candleworks.vendor.bars import BarWindow, VendorBars

@@ -11,15 +11,16 @@ from polars.exceptions import PanicException
 
 from candleworks.database.engine import Engine
 from candleworks.imports import importer
-from candleworks.imports.formats import Layout, Reading
+from candleworks.imports.formats import TextLayout
 from candleworks.imports.importer import import_paths
+from candleworks.imports.reading import Reading
 from tests.imports.conftest import GOOD, HEADER, Desk
 
 pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
 
 EXPECTED = (
-    "which is not a known format: expected are time,symbol,price,day_volume or symbol,name or time,symbol,bid,ask or"
-    " those of Dukascopy, dukascopy-node or TrueFX; --columns time=...,bid=...,ask=... names others."
+    "which is not a known format: expected time,symbol,price,day_volume or symbol,name or time,symbol,bid,ask or"
+    " the columns of Dukascopy, dukascopy-node or TrueFX; name other columns with --columns time=...,bid=...,ask=..."
 )
 STAMP = "2022-10-19 12:00:02+00"
 
@@ -62,20 +63,20 @@ UNREADABLE = [
         gzip.compress((HEADER + GOOD).encode())[:-12],
         (
             "trades.csv is a broken gzip file"
-            " (Compressed file ended before the end-of-stream marker was reached): fetch it again."
+            " (Compressed file ended before the end-of-stream marker was reached): download it again."
         ),
     ),
     (
         gzip.compress((HEADER + GOOD).encode())[:10] + b"\xff" * 40,
-        ("trades.csv is a broken gzip file (Error -3 while decompressing data: invalid block type): fetch it again."),
+        "trades.csv is a broken gzip file (Error -3 while decompressing data: invalid block type): download it again.",
     ),
     (
         gzip.compress((HEADER + GOOD).encode()) + b"rest",
-        "trades.csv is a broken gzip file (Not a gzipped file (b're')): fetch it again.",
+        "trades.csv is a broken gzip file (Not a gzipped file (b're')): download it again.",
     ),
     (
         pa.compress((HEADER + GOOD).encode(), "zstd", asbytes=True)[:-12],
-        "trades.csv is a broken zstd file (Truncated compressed stream): fetch it again.",
+        "trades.csv is a broken zstd file (Truncated compressed stream): download it again.",
     ),
 ]
 
@@ -116,7 +117,7 @@ def test_one_bad_file_of_a_directory_does_not_stop_the_others(desk: Desk) -> Non
         "archive.zip is a broken zip file",
         "cut.csv.gz is a broken gzip file",
         f"mixed.csv has the columns time,symbol,price,day_volume {GOOD.strip().lower()}, {EXPECTED}",
-        "twice.arrow has the column price more than once: give one of them another name.",
+        "twice.arrow has the column price more than once: rename one of them.",
         "None",
     ]
     assert reports[-1].count("stored") == desk.ticks() == 1
@@ -127,14 +128,14 @@ def test_an_unforeseen_exception_is_one_line_about_its_file(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
 ) -> None:
     """The next file is imported; the traceback is kept as the cause, for --debug. A panic of polars is no Exception."""
-    real = importer.layout_of
+    real = importer.text_layout
 
-    def failing(name: str, head: bytes, reading: Reading) -> Layout:
+    def failing(name: str, head: bytes, reading: Reading) -> TextLayout:
         if name.endswith("a.csv"):
             raise kind("nobody\nforesaw this")
         return real(name, head, reading)
 
-    monkeypatch.setattr(importer, "layout_of", failing)
+    monkeypatch.setattr(importer, "text_layout", failing)
     paths = [desk.write(HEADER, "a.csv"), desk.write(HEADER + GOOD, "b.csv")]
     failed, stored = import_paths(desk.connection, desk.settings, paths)
     assert str(failed.error) == (
@@ -155,7 +156,7 @@ def test_a_file_of_rejected_lines_alone_has_failed(desk: Desk) -> None:
     """The error says why; one good line or a duplicate is enough for a success with counts."""
     (report,) = import_paths(desk.connection, desk.settings, [desk.write(f"{HEADER}x\ny\n")])
     assert str(report.failure).replace(f"{desk.directory}/", "") == (
-        "trades.csv has no line that can be used, 2 were rejected (line 2: 1 fields instead of 4):"
+        "trades.csv has no valid line, 2 were rejected (line 2: 1 fields instead of 4):"
         " correct the file or the options."
     )
     assert report.error is None
@@ -167,12 +168,12 @@ def test_a_file_of_rejected_lines_alone_has_failed(desk: Desk) -> None:
 def test_what_stands_for_no_file_is_named(desk: Desk) -> None:
     """A missing file, a pattern without matches, a directory or an archive with nothing to import."""
     assert desk.refusal(desk.directory / "missing.csv") == "missing.csv does not exist: check the path."
-    assert desk.refusal(desk.directory / "*.csv") == "*.csv matches no file: check the pattern."
+    assert desk.refusal(desk.directory / "*.csv") == "*.csv matches no file: correct the pattern."
     (desk.directory / "ticks").mkdir()
     (desk.directory / "ticks" / "notes.pdf").write_bytes(b"ticks")
     (desk.directory / "ticks" / ".hidden.csv").write_text(HEADER + GOOD)
     assert desk.refusal(desk.directory / "ticks") == (
-        "ticks holds no file to import: its name has to end in"
+        "ticks contains no file to import: names have to end in"
         " .csv, .txt, .tsv, .gz, .zst, .zip, .parquet, .arrow, .feather, .ipc."
     )
     with zipfile.ZipFile(desk.directory / "empty.zip", "w") as archive:
@@ -186,26 +187,26 @@ BROKEN_LINES = {
     f"{STAMP},AAPL,1.5": "3 fields instead of 4",
     f"{STAMP},AAPL,1.5,2,3": "5 fields instead of 4",
     f"{STAMP}": "1 fields instead of 4",
-    f"{STAMP},AAPL,much,": "price 'much' is no number",
-    f"{STAMP},AAPL,,": "price '' is no number",
-    f"{STAMP},AAPL,NaN,": "price 'NaN' is no number",
-    f"{STAMP},AAPL,inf,": "price 'inf' is no number",
-    f"{STAMP},AAPL,1e999,": "price '1e999' is no number",
-    f"{STAMP},AAPL,0x10,": "price '0x10' is no number",
+    f"{STAMP},AAPL,much,": "price 'much' is not a number",
+    f"{STAMP},AAPL,,": "price '' is not a number",
+    f"{STAMP},AAPL,NaN,": "price 'NaN' is not a number",
+    f"{STAMP},AAPL,inf,": "price 'inf' is not a number",
+    f"{STAMP},AAPL,1e999,": "price '1e999' is not a number",
+    f"{STAMP},AAPL,0x10,": "price '0x10' is not a number",
     f"{STAMP},AAPL,-0.01,": "price '-0.01' is negative",
-    f"{STAMP},AAPL,1.5,lots": "day_volume 'lots' is no number",
-    f"{STAMP},AAPL,1.5,nan": "day_volume 'nan' is no number",
+    f"{STAMP},AAPL,1.5,lots": "day_volume 'lots' is not a number",
+    f"{STAMP},AAPL,1.5,nan": "day_volume 'nan' is not a number",
     f"{STAMP},AAPL,1.5,-1": "day_volume '-1' is negative",
-    f"{STAMP},,1.5,": "symbol '' is none",
-    f"{STAMP},A B,1.5,": "symbol 'A B' is none",
-    f"{STAMP},Ä,1.5,": "symbol 'Ä' is none",
-    f"{STAMP},{'A' * 33},1.5,": f"symbol '{'A' * 33}' is none",
-    f"{STAMP},A\x00,1.5,": "symbol 'A\ufffd' is none",
-    "2022-10-19 12:00:02,AAPL,1.5,": "time '2022-10-19 12:00:02' is no ISO time with an offset from UTC",
-    "19.10.2022 12:00,AAPL,1.5,": "time '19.10.2022 12:00' is no ISO time with an offset from UTC",
-    "2022-10-32 12:00:02+00,AAPL,1.5,": "time '2022-10-32 12:00:02+00' is no ISO time with an offset from UTC",
-    "1666180802,AAPL,1.5,": "time '1666180802' is no ISO time with an offset from UTC",
-    ",AAPL,1.5,": "time '' is no ISO time with an offset from UTC",
+    f"{STAMP},,1.5,": "invalid symbol ''",
+    f"{STAMP},A B,1.5,": "invalid symbol 'A B'",
+    f"{STAMP},Ä,1.5,": "invalid symbol 'Ä'",
+    f"{STAMP},{'A' * 33},1.5,": f"invalid symbol '{'A' * 33}'",
+    f"{STAMP},A\x00,1.5,": "invalid symbol 'A\ufffd'",
+    "2022-10-19 12:00:02,AAPL,1.5,": "time '2022-10-19 12:00:02' is not an ISO time with an offset from UTC",
+    "19.10.2022 12:00,AAPL,1.5,": "time '19.10.2022 12:00' is not an ISO time with an offset from UTC",
+    "2022-10-32 12:00:02+00,AAPL,1.5,": "time '2022-10-32 12:00:02+00' is not an ISO time with an offset from UTC",
+    "1666180802,AAPL,1.5,": "time '1666180802' is not an ISO time with an offset from UTC",
+    ",AAPL,1.5,": "time '' is not an ISO time with an offset from UTC",
     "1989-12-31 23:59:59+00,AAPL,1.5,": "time '1989-12-31 23:59:59+00' is before 1990",
     "1990-01-01 00:59:59+01,AAPL,1.5,": "time '1990-01-01 00:59:59+01' is before 1990",
     "2222-01-01 00:00:00+00,AAPL,1.5,": "time '2222-01-01 00:00:00+00' is in the future",
@@ -261,9 +262,9 @@ COMPANIES = {
     "MSFT,Microsoft,Redmond": "3 fields instead of 2",
     ",Nobody": "symbol is empty",
     "TSLA, ": "name is empty",
-    'AMZN,"Amazon': "no CSV: unexpected end of data",
-    'AMZN,"Amazon"!': "no CSV: ',' expected after '\"'",
-    "NUL,A\x00B": "a NUL character, which the database cannot keep",
+    'AMZN,"Amazon': "not CSV: unexpected end of data",
+    'AMZN,"Amazon"!': "not CSV: ',' expected after '\"'",
+    "NUL,A\x00B": "contains a NUL character, which PostgreSQL cannot store",
 }
 
 

@@ -70,7 +70,7 @@ def test_days_are_dates(desk: Desk) -> None:
 def test_times_without_a_zone_need_one(desk: Desk) -> None:
     """As in text files."""
     path = written(desk, {"time": minutes(None), **PRICES, "Volume": [10.0, 20.5]})
-    with pytest.raises(TerminalError, match="without an offset from UTC: say which zone's they are with --timezone"):
+    with pytest.raises(TerminalError, match="without an offset from UTC: name their zone with --timezone"):
         take(desk, path, symbol="AAPL")
     assert take(desk, path, symbol="AAPL", timezone="UTC") == (2, 2, 0, 0)
     assert candles(desk) == CANDLES
@@ -111,8 +111,8 @@ def test_bad_rows_are_rejected_with_their_reason(desk: Desk) -> None:
     columns |= {"Close": [1.5, 2.0, float("nan"), 9.0], "volume": [1.0, None, 1.0, 1.0]}
     assert take(desk, written(desk, columns), symbol="AAPL") == (4, 2, 0, 2)
     assert [row[1] for row in desk.rejected()] == [
-        "line 4: close '' is no number",
-        "line 5: close 9.0 is not between low 1.25 and high 2.25",
+        "line 4: close '' is not a number",
+        "line 5: high 2.25 is below close 9.0",
     ]
 
 

@@ -115,12 +115,12 @@ def test_bars_continue_running_totals(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("2024-01-15T00:01:00Z,1,2,3,1,5", "high 2 is below low 3"),
-        ("2024-01-15T00:01:00Z,9,2,1,1,5", "open 9 is not between low 1 and high 2"),
-        ("2024-01-15T00:01:00Z,1,2,1,9,5", "close 9 is not between low 1 and high 2"),
+        ("2024-01-15T00:01:00Z,1,2,3,1,5", "open 1 is below low 3"),
+        ("2024-01-15T00:01:00Z,9,2,1,1,5", "high 2 is below open 9"),
+        ("2024-01-15T00:01:00Z,1,2,1,9,5", "high 2 is below close 9"),
         ("2024-01-15T00:01:00Z,1,2,1,1,-5", "volume '-5' is negative"),
-        ("2024-01-15T00:01:30Z,1,2,1,1,5", "time '2024-01-15T00:01:30Z' is not the beginning of a 1m bar in UTC"),
-        ("2024-01-15T00:01:00Z,1,2,1,,5", "close '' is no number"),
+        ("2024-01-15T00:01:30Z,1,2,1,1,5", "time '2024-01-15T00:01:30Z' is not the start of a 1m bar in UTC"),
+        ("2024-01-15T00:01:00Z,1,2,1,,5", "close '' is not a number"),
         ("2199-01-15T00:01:00Z,1,2,1,1,5", "time '2199-01-15T00:01:00Z' is in the future"),
     ],
 )
@@ -158,10 +158,14 @@ def test_bars_are_never_taken_for_ticks(desk: Desk) -> None:
     """Neither by a mapping nor without one; and nobody guesses how long a single bar is."""
     text = text_of(bars_of(3), MINUTE)
     refusals: list[tuple[str, dict[str, object], str]] = [
-        (text, {"columns": {"time": "timestamp", "price": "close"}}, "holds bars: map these, not ticks."),
+        (text, {"columns": {"time": "timestamp", "price": "close"}}, "contains bars: map bars, not ticks."),
         (text, {"format": "trades"}, "which is not the format trades"),
         ("time,symbol,price\n2024-01-15T00:00:00Z,A,1\n", {"format": "bars"}, "which is not the format bars"),
-        (text_of(bars_of(1), MINUTE), {}, "does not tell how long its bars are: at least two are needed."),
+        (
+            text_of(bars_of(1), MINUTE),
+            {},
+            "has only one bar of each symbol",
+        ),
         (text_of(bars_of(9), MINUTE / 2), {}, "has bars every 30 s"),
         (text_of(bars_of(9), 7 * MINUTE), {}, "has bars every 420 s"),
         (text_of(bars_of(9), 7 * 24 * HOUR), {}, "has bars every 604800 s"),

@@ -324,6 +324,6 @@ def test_a_file_of_something_else_is_refused(settings: Settings, dsn: str, tmp_p
     file.write_text("time,symbol,price\n")
     with pytest.raises(TerminalError) as error:
         sync_companies(settings, dsn, file=file)
-    assert str(error.value) == f"{file} is no list of companies: its first line must name symbol and name."
-    with pytest.raises(UsageError, match="leave out --all, --exchange and --country with it"):
+    assert str(error.value) == f"{file} is not a list of companies: its first line must name symbol and name."
+    with pytest.raises(UsageError, match="Leave out --all, --exchange and --country with a file"):
         sync_companies(settings, dsn, file=file, every=True)

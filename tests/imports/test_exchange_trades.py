@@ -68,7 +68,7 @@ def test_a_size_is_one_of_two_kinds_of_volume_and_is_checked(desk: Desk) -> None
     assert desk.summary(desk.take(text, columns=COLUMNS, symbol="BTC/USDT")) == (3, 1, 0, 2)
     assert [reason for _, reason, _ in desk.rejected()] == [
         "line 2: volume '-1' is negative",
-        "line 3: volume 'many' is no number",
+        "line 3: volume 'many' is not a number",
     ]
     assert volumes(desk) == [(1.0, None, None)]
 
@@ -151,4 +151,4 @@ def test_an_unknown_table_gets_a_line_that_reads_it(
 @pytest.mark.parametrize("text", ["a,b,c\nx,y,z\n", "hello\nworld\n", "name,price\nApple,3\n"])
 def test_what_is_no_table_of_ticks_gets_no_proposal(desk: Desk, text: str) -> None:
     """Without a time and a price the known formats are listed."""
-    assert "which is not a known format: expected are time,symbol,price" in desk.refusal(text)
+    assert "which is not a known format: expected time,symbol,price" in desk.refusal(text)

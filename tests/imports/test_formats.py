@@ -88,10 +88,10 @@ def test_other_columns_are_named(desk: Desk) -> None:
 def test_columns_that_are_not_there_are_named(desk: Desk) -> None:
     """The header's columns, and which of those asked for it lacks."""
     assert desk.refusal("a,b,c\n1,2,3\n", columns={"time": "a", "bid": "b", "ask": "d"}, symbol="X") == (
-        "trades.csv has the columns a,b,c: --columns names d besides."
+        "trades.csv has the columns a,b,c: there is no d, which --columns names."
     )
     assert desk.refusal("a,b,c\n1,2,3\n", columns={"time": "a", "bid": "b", "ask": "c"}, symbol="X") == (
-        "trades.csv has no times such as '1' that can be read: write them as ISO 8601, as DD.MM.YYYY HH:MM:SS.mmm,"
+        "trades.csv has times such as '1' in an unknown format: write them as ISO 8601, as DD.MM.YYYY HH:MM:SS.mmm,"
         " as YYYYMMDD HH:MM:SS.mmm with or without its separators,"
         " or as seconds, milliseconds or microseconds since 1970."
     )
@@ -102,7 +102,7 @@ def test_columns_that_are_not_there_are_named(desk: Desk) -> None:
 def test_a_symbol_is_told_by_the_name_or_by_the_caller(desk: Desk) -> None:
     """--symbol goes before the name; without both there is one line."""
     assert desk.refusal(LOCAL) == (
-        "trades.csv does not say which symbol its ticks are of: name it with --symbol EUR/USD."
+        "trades.csv has no symbol in its name: name it with an option such as --symbol EUR/USD."
     )
     names = {
         "XAUUSD-2016.csv": "XAU/USD",
@@ -173,10 +173,10 @@ def test_a_pipe_is_read_once(desk: Desk) -> None:
 def test_a_format_may_be_demanded(desk: Desk) -> None:
     """A file of another one is refused, and so is one that nobody knows."""
     assert desk.refusal(HEADER + GOOD, format="dukascopy").startswith(
-        "trades.csv has the columns time,symbol,price,day_volume, which is not the format dukascopy: expected are"
+        "trades.csv has the columns time,symbol,price,day_volume, which is not the format dukascopy: expected"
     )
     assert desk.summary(desk.take(HEADER + GOOD, format="trades")) == (1, 1, 0, 0)
-    with pytest.raises(UsageError, match=r"^--format csv is none: choose one of dukascopy, "):
+    with pytest.raises(UsageError, match=r"^Unknown --format csv: choose one of dukascopy, "):
         list(import_paths(desk.connection, desk.settings, [], Reading(format="csv")))
 
 

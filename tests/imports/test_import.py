@@ -259,7 +259,7 @@ def test_a_millisecond_holds_a_thousand_trades_of_a_symbol(desk: Desk, stored: i
     result = desk.take(HEADER + "\n" + lines_of([*other, *rows]))
     assert desk.summary(result) == (1_005, 1_002 - stored, stored, 3)
     assert [row[1:] for row in desk.rejected()] == [
-        (f"line {n + 5}: 1,000 ticks of its symbol share its stamp already", lines_of([rows[n]]).strip())
+        (f"line {n + 5}: its symbol already has 1,000 ticks with its event time", lines_of([rows[n]]).strip())
         for n in range(1_000, 1_003)
     ]
     assert Counter(desk.book.stored(MILLISECOND)) == Counter([*rows[:1_000], *other])

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from candleworks.database.connection import connect
 from candleworks.database.engine import Engine
-from candleworks.imports import blocks
+from candleworks.imports import chunks
 from candleworks.imports.importer import Reading, import_file, import_paths
-from candleworks.imports.report import Progress
+from candleworks.imports.report import FileProgress
 from tests.imports.conftest import HEADER, Desk
 from tests.storage.conftest import Trade, at
 
@@ -32,7 +32,7 @@ class StopError(Exception):
 @pytest.fixture(autouse=True)
 def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some eight lines each."""
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 400)
+    monkeypatch.setattr(chunks, "BLOCK_BYTES", 400)
 
 
 def recording(count: int, seed: int, step: timedelta) -> list[Trade]:
@@ -102,10 +102,10 @@ def test_pieces_make_a_whole(desk: Desk, order: Order, step: timedelta) -> None:
     assert desk.summary(desk.take(text_of(rows) + "\n", dry_run=True)) == (60, 0, 60, 0)
 
 
-def stop_after(pieces: int) -> Callable[[Progress], None]:
+def stop_after(pieces: int) -> Callable[[FileProgress], None]:
     told = []
 
-    def tell(progress: Progress) -> None:
+    def tell(progress: FileProgress) -> None:
         told.append(progress)
         if len(told) == pieces:
             raise StopError
@@ -197,7 +197,7 @@ def test_any_file_completes_any_history(desk: Desk, before: list[list[Trade]], r
         desk.book.merge(known)
     path = desk.write(text_of(rows))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks, "BLOCK_BYTES", 80)
+        patch.setattr(chunks, "BLOCK_BYTES", 80)
         for _ in range(stops):
             try:
                 list(import_paths(desk.connection, desk.settings, [path], progress=stop_after(1)))
@@ -217,7 +217,7 @@ def test_ticks_that_arrive_meanwhile_are_met(desk: Desk, dsn: str) -> None:
     rows = recording(100, 6, SECOND)
     with connect(dsn, "other") as other:
 
-        def merge(progress: Progress) -> None:
+        def merge(progress: FileProgress) -> None:
             if progress.rows < 50:
                 type(desk.book)(other).merge(rows[40:60])
 

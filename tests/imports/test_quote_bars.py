@@ -89,5 +89,5 @@ def test_crossed_bars_are_quarantined(desk: Desk) -> None:
         )
         assert take(desk, text, "y.csv", symbol="B", columns={"time": "t", **mapped}) == outcome
     assert [reason for _, reason, _ in desk.rejected()][-1] == "line 3: its ask is below the bid of the same bar"
-    with pytest.raises(TerminalError, match="does not say which symbol"):
+    with pytest.raises(TerminalError, match="has no symbol in its name"):
         take(desk, names + "".join(rows), "bars.csv")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from candleworks.database.engine import Engine
-from candleworks.imports import blocks
+from candleworks.imports import chunks
 from tests.imports.conftest import Desk
 
 HEADER = "Gmt time,Ask,Bid,AskVolume,BidVolume\n"
@@ -53,7 +53,7 @@ def stored(desk: Desk) -> list[Quote]:
 
 def test_half_a_recording_is_completed_by_the_whole(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each quote as often as it happened, in pieces of a few lines; candles follow at once, and again adds nothing."""
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 2_000)
+    monkeypatch.setattr(chunks, "BLOCK_BYTES", 2_000)
     rows = recording(80)
     desk.take(desk.write(HEADER + lines_of(rows[::2]), NAME))
     assert desk.summary(desk.take(desk.write(HEADER + lines_of(rows), NAME))) == (80, 40, 40, 0)
@@ -92,34 +92,34 @@ def test_a_millisecond_holds_a_thousand_quotes(desk: Desk) -> None:
     line = "08.11.2016 12:00:00.001,1.2,1.1,1,1\n"
     result = desk.take(desk.write(HEADER + line * 1_002, NAME))
     assert desk.summary(result) == (1_002, 1_000, 0, 2)
-    reason = "1,000 ticks of its symbol share its stamp already"
+    reason = "its symbol already has 1,000 ticks with its event time"
     assert [row[1] for row in desk.rejected()] == [f"line {number}: {reason}" for number in (1_002, 1_003)]
 
 
 STAMP = "08.11.2016 12:00:00.000"
 BROKEN = {
     f"{STAMP},1.1,1.2,1,1": "ask 1.1 is below bid 1.2",
-    f"{STAMP},NaN,1.1,1,1": "ask 'NaN' is no number",
-    f"{STAMP},1.2,,1,1": "bid '' is no number",
-    f"{STAMP},,,,": "bid '' is no number",
+    f"{STAMP},NaN,1.1,1,1": "ask 'NaN' is not a number",
+    f"{STAMP},1.2,,1,1": "bid '' is not a number",
+    f"{STAMP},,,,": "bid '' is not a number",
     f"{STAMP},1.2,-1,1,1": "bid '-1' is negative",
-    f"{STAMP},inf,1.1,1,1": "ask 'inf' is no number",
+    f"{STAMP},inf,1.1,1,1": "ask 'inf' is not a number",
     f"{STAMP},1.2,1.1,1,-1": "bid_volume '-1' is negative",
-    f"{STAMP},1.2,1.1,x,1": "ask_volume 'x' is no number",
+    f"{STAMP},1.2,1.1,x,1": "ask_volume 'x' is not a number",
     f"{STAMP},1,2,1,1,1,1": "7 fields instead of 5",
     "08.11.2016 12:00:00.0": "1 fields instead of 5",
     "2016.11.08 12:00:00.000,1.2,1.1,1,1": (
-        "time '2016.11.08 12:00:00.000' is no time such as 08.11.2016 00:00:00.054"
+        "time '2016.11.08 12:00:00.000' is not a time such as 08.11.2016 00:00:00.054"
     ),
     "11/08/2016 12:00:00.000,1.2,1.1,1,1": (
-        "time '11/08/2016 12:00:00.000' is no time such as 08.11.2016 00:00:00.054"
+        "time '11/08/2016 12:00:00.000' is not a time such as 08.11.2016 00:00:00.054"
     ),
     "11.13.2016 12:00:00.000,1.2,1.1,1,1": (
-        "time '11.13.2016 12:00:00.000' is no time such as 08.11.2016 00:00:00.054"
+        "time '11.13.2016 12:00:00.000' is not a time such as 08.11.2016 00:00:00.054"
     ),
     "31.12.1989 12:00:00.000,1.2,1.1,1,1": "time '31.12.1989 12:00:00.000' is before 1990",
     "08.11.2216 12:00:00.000,1.2,1.1,1,1": "time '08.11.2216 12:00:00.000' is in the future",
-    "Gmt time,Ask,Bid,AskVolume,BidVolume": "time 'Gmt time' is no time such as 08.11.2016 00:00:00.054",
+    "Gmt time,Ask,Bid,AskVolume,BidVolume": "time 'Gmt time' is not a time such as 08.11.2016 00:00:00.054",
 }
 
 
@@ -147,7 +147,7 @@ def test_a_decimal_comma_is_refused_line_by_line(desk: Desk) -> None:
     assert desk.summary(desk.take(desk.write(comma, NAME))) == (1, 0, 0, 1)
     quoted = HEADER + '08.11.2016 12:00:00.000,"1,2","1,1",1,1\n'
     assert desk.summary(desk.take(desk.write(quoted, NAME))) == (1, 0, 0, 1)
-    assert [row[1] for row in desk.rejected()] == ["line 2: bid '1,1' is no number", "line 2: 7 fields instead of 5"]
+    assert [row[1] for row in desk.rejected()] == ["line 2: bid '1,1' is not a number", "line 2: 7 fields instead of 5"]
 
 
 @on_postgres

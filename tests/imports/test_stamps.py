@@ -9,8 +9,18 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from candleworks.database.engine import Engine
-from candleworks.imports.local_time import Clock, resolve
-from candleworks.imports.times import COMPACT, DOTTED, EPOCH_MS, ISO, LOCAL_ISO, TimeForm, read_times, texts_of
+from candleworks.imports.times import (
+    COMPACT,
+    DOTTED,
+    EPOCH_MS,
+    ISO,
+    LOCAL_ISO,
+    AmbiguityState,
+    TimeForm,
+    read_times,
+    resolve,
+    texts_of,
+)
 from candleworks.model.trades import microseconds_of
 from tests.imports.conftest import Desk
 
@@ -70,13 +80,13 @@ def test_what_is_no_time_is_none(form: TimeForm, text: str) -> None:
     assert read(form, text, good, text) == [None, 1_478_559_600_000_000, None]
 
 
-def utc_of(*clocks: str, state: Clock | None = None) -> tuple[list[str], int]:
+def utc_of(*clocks: str, state: AmbiguityState | None = None) -> tuple[list[str], int]:
     """Return the UTC times of Berlin's clocks on the day of a change, - for skipped ones; and count the ambiguous."""
     naive = [datetime.fromisoformat(f"2016-{clock}").replace(tzinfo=UTC) for clock in clocks]
     times = read_times(texts_of(moment.isoformat()[:19] for moment in naive), LOCAL_ISO)
-    found = resolve(times.us, times.local, "Europe/Berlin", state or Clock())
+    found = resolve(times.us, times.local, "Europe/Berlin", state or AmbiguityState())
     told = [datetime.fromtimestamp(us / 1e6, UTC) for us in found.us]
-    return ["-" if skipped else f"{m:%H:%M}" for m, skipped in zip(told, found.skipped, strict=True)], int(
+    return ["-" if skipped else f"{m:%H:%M}" for m, skipped in zip(told, found.nonexistent, strict=True)], int(
         found.ambiguous.sum()
     )
 
@@ -96,7 +106,7 @@ def test_an_hour_that_is_skipped_never_was() -> None:
 def test_the_second_telling_goes_on_in_the_next_piece() -> None:
     """What follows is read with the clock that the piece before it left."""
     times = read_times(texts_of(["2016-10-30T02:50:00", "2016-10-30T02:10:00"]), LOCAL_ISO)
-    clock = resolve(times.us, times.local, "Europe/Berlin", Clock()).clock
+    clock = resolve(times.us, times.local, "Europe/Berlin", AmbiguityState()).clock
     assert utc_of("10-30 02:20", "10-30 03:20", "10-30 02:20", state=clock) == (["01:20", "02:20", "00:20"], 2)
 
 
@@ -112,17 +122,17 @@ def test_local_times_need_a_zone_and_follow_its_clock(desk: Desk, newest_first: 
     text = "Local time,Ask,Bid,AskVolume,BidVolume\n" + "".join(reversed(lines) if newest_first else lines)
     path = desk.write(text, "BTCUSD_Ticks_x.csv")
     assert desk.refusal(path) == (
-        f"BTCUSD_Ticks_x.csv has times such as '{clocks[-1 if newest_first else 0]}' without an offset from UTC: say"
-        " which zone's they are with --timezone, such as --timezone Europe/Zurich or --timezone UTC."
+        f"BTCUSD_Ticks_x.csv has times such as '{clocks[-1 if newest_first else 0]}' without an offset from UTC:"
+        " name their zone with --timezone, such as --timezone Europe/Zurich or --timezone UTC."
     )
     assert desk.refusal(path, timezone="Berlin") == (
-        "--timezone Berlin is no zone: name one such as Europe/Berlin or UTC."
+        "Unknown --timezone Berlin: name one such as Europe/Berlin or UTC."
     )
     result = desk.take(path, timezone="Europe/Berlin")
     assert desk.summary(result) == (5, 4, 0, 1)
     assert result.ambiguous == 2
     assert desk.rejected()[0][1] == (
-        f"line {5 if newest_first else 3}: time '27.03.2016 02:30:00.000' was skipped by the clocks of Europe/Berlin"
+        f"line {5 if newest_first else 3}: time '27.03.2016 02:30:00.000' does not exist in Europe/Berlin"
     )
     assert [f"{row[0]:%m-%d %H:%M}" for row in desk.quotes()] == [
         *("03-27 00:59", "03-27 01:00", "10-30 00:30", "10-30 01:10"),
@@ -135,6 +145,6 @@ def test_zones_change_their_clocks_as_python_says() -> None:
     moments = [start + timedelta(minutes=30 * n) for n in range(2 * 24 * 366)]
     local = texts_of(f"{moment.astimezone(BERLIN):%Y-%m-%dT%H:%M:%S}" for moment in moments)
     times = read_times(local, LOCAL_ISO)
-    found = resolve(times.us, times.local, "Europe/Berlin", Clock())
+    found = resolve(times.us, times.local, "Europe/Berlin", AmbiguityState())
     assert found.us.tolist() == [microseconds_of(moment) for moment in moments]
     assert found.ambiguous.sum() == 4

@@ -14,7 +14,7 @@ from candleworks.exports.exporter import export
 from candleworks.exports.request import Export, Format
 from candleworks.imports import tables
 from candleworks.imports.importer import import_paths
-from candleworks.storage.export import Relation, Selection
+from candleworks.storage.exports import ExportRelation, ExportSelection
 from tests.imports.conftest import Desk
 from tests.storage.conftest import Trade, at
 
@@ -51,29 +51,29 @@ def rows(desk: Desk, relation: str) -> list[tuple[Any, ...]]:
     return desk.connection.execute(f"SELECT * FROM {relation} ORDER BY symbol, time").fetchall()
 
 
-def write(desk: Desk, relation: Relation, kind: Format = Format.PARQUET, *, by_day: bool = False) -> Path:
+def write(desk: Desk, relation: ExportRelation, kind: Format = Format.PARQUET, *, by_day: bool = False) -> Path:
     output = desk.directory / ("days" if by_day else f"{relation}.{kind}")
-    export(desk.connection, Export(Selection(relation), output, kind, by_day=by_day))
+    export(desk.connection, Export(ExportSelection(relation), output, kind, by_day=by_day))
     return output
 
 
 @pytest.mark.parametrize(
     ("engine", "relation", "kind"),
     [
-        (Engine.POSTGRES, Relation.TRADES, Format.PARQUET),
-        (Engine.POSTGRES, Relation.QUOTES, Format.ARROW),
-        (Engine.TIMESCALE, Relation.TRADES, Format.ARROW),
+        (Engine.POSTGRES, ExportRelation.TRADES, Format.PARQUET),
+        (Engine.POSTGRES, ExportRelation.QUOTES, Format.ARROW),
+        (Engine.TIMESCALE, ExportRelation.TRADES, Format.ARROW),
     ],
     indirect=["engine"],
 )
 def test_a_round_trip_is_the_identity(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, relation: Relation, kind: Format
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, relation: ExportRelation, kind: Format
 ) -> None:
     """Times with their ordinals, volumes, arrival and origin, in pieces of a few rows; candles are right at once."""
     monkeypatch.setattr(tables, "BATCH_ROWS", 40)
     fill(desk)
     before = rows(desk, relation)
-    prefix = "" if relation is Relation.TRADES else "quote_"
+    prefix = "" if relation is ExportRelation.TRADES else "quote_"
     candles = desk.connection.execute(f"SELECT * FROM {prefix}candles_1h ORDER BY symbol, bucket").fetchall()
     path = write(desk, relation, kind)
     assert desk.summary(desk.take(path)) == (len(before), 0, len(before), 0)
@@ -90,7 +90,7 @@ def test_an_export_by_day_is_imported_as_a_directory(desk: Desk) -> None:
     """Each day is a file of its own, and volumes go on over midnight as they were."""
     fill(desk)
     before = rows(desk, "stocks_real_time")
-    directory = write(desk, Relation.TRADES, by_day=True)
+    directory = write(desk, ExportRelation.TRADES, by_day=True)
     desk.connection.execute("DELETE FROM stocks_real_time")
     reports = list(import_paths(desk.connection, desk.settings, [directory]))
     assert len(reports) > 1
@@ -103,7 +103,7 @@ def test_half_a_day_is_completed_from_a_file(desk: Desk) -> None:
     """Where ticks meet stored ones, only what is missing is added, with its arrival and origin."""
     fill(desk)
     before = rows(desk, "stocks_real_time")
-    path = write(desk, Relation.TRADES)
+    path = write(desk, ExportRelation.TRADES)
     desk.connection.execute("DELETE FROM stocks_real_time WHERE time > %s AND symbol = 'AAPL'", [NOON + MILLISECOND])
     missing = len(before) - desk.count("stocks_real_time")
     assert missing == 40
@@ -128,7 +128,7 @@ def test_files_of_others_are_read_by_their_columns(desk: Desk) -> None:
     assert desk.summary(desk.take(path)) == (4, 1, 0, 3)
     assert [(row[1], row[2][:12]) for row in desk.rejected()] == [
         ("row 2: ask is below bid", '{"time": 147'),
-        ("row 3: symbol is none", '{"time": 147'),
+        ("row 3: invalid symbol", '{"time": 147'),
         ("row 4: time is null", '{"time": nul'),
     ]
     assert [row[:3] for row in desk.quotes()] == [(stamps[0], "EUR/USD", 1.1)]
@@ -138,7 +138,7 @@ def test_files_of_others_are_read_by_their_columns(desk: Desk) -> None:
 def test_a_table_without_rows_is_a_file_without_ticks(desk: Desk) -> None:
     """An export of nothing is no error."""
     for kind in (Format.PARQUET, Format.ARROW):
-        assert desk.summary(desk.take(write(desk, Relation.QUOTES, kind))) == (0, 0, 0, 0)
+        assert desk.summary(desk.take(write(desk, ExportRelation.QUOTES, kind))) == (0, 0, 0, 0)
 
 
 @on_postgres
@@ -148,15 +148,16 @@ def test_tables_that_are_no_ticks_are_refused(desk: Desk) -> None:
     pq.write_table(pa.table({"a": [1]}), path)
     assert desk.refusal(path) == (
         "some.parquet has the columns a: ticks have time, symbol and price, or time, symbol, bid and ask;"
-        " --columns time=...,price=... names others."
+        " name other columns with --columns time=...,price=..."
     )
     pq.write_table(pa.table({"time": [datetime(2020, 1, 1)], "symbol": ["A"], "price": [1.0]}), path)  # noqa: DTZ001
-    assert desk.refusal(path).startswith("some.parquet has time as timestamp[us] without a zone: say which zone's")
+    assert desk.refusal(path).startswith("some.parquet has time as timestamp[us] without a time zone: name the zone")
     path.write_bytes(path.read_bytes()[:-20])
     assert desk.refusal(path).startswith("some.parquet is a broken parquet file (")
-    candles = write(desk, Relation.CANDLES_1M)
+    candles = write(desk, ExportRelation.CANDLES_1M)
     assert (
-        desk.refusal(candles) == "candles_1m.parquet holds candles_1m, which follow from ticks: import those instead."
+        desk.refusal(candles)
+        == "candles_1m.parquet contains candles_1m, which are computed from ticks: import ticks instead."
     )
 
 
@@ -193,12 +194,12 @@ def test_columns_that_a_table_does_not_have_are_refused(desk: Desk) -> None:
     """As is who takes bars for ticks."""
     path = theirs(desk, TRADES)
     assert desk.refusal(path, columns={"time": "time", "price": "px"}) == (
-        "ticks.parquet has the columns symbol,time,price: --columns names px besides."
+        "ticks.parquet has the columns symbol,time,price: there is no px, which --columns names."
     )
     bars = {"time": [NOON], **{name: [1.0] for name in ("open", "high", "low", "close")}}
     path = theirs(desk, bars, "bars.parquet")
     assert desk.refusal(path, columns={"time": "time", "price": "close"}) == (
-        "bars.parquet has open, high, low and close, so it holds bars: map these, not ticks."
+        "bars.parquet has open, high, low and close, so it contains bars: map bars, not ticks."
     )
 
 
@@ -217,7 +218,7 @@ def test_the_symbol_of_a_table_is_honoured(desk: Desk) -> None:
 def test_a_table_of_one_symbol_does_not_guess_it(desk: Desk) -> None:
     """Where neither a column nor the name says it."""
     path = theirs(desk, {"time": [NOON], "price": [1.0]})
-    assert desk.refusal(path).startswith("ticks.parquet does not say which symbol its ticks are of")
+    assert desk.refusal(path).startswith("ticks.parquet has no symbol in its name")
 
 
 @on_postgres
@@ -239,7 +240,7 @@ def test_times_of_a_table_without_a_zone_are_those_of_timezone(desk: Desk, monke
     assert [row[0].isoformat() for row in rows(desk, "stocks_real_time")] == [
         f"2016-10-30T{clock}+00:00" for clock in ("00:30:00", "01:00:00", "02:00:00")
     ]
-    assert desk.rejected()[0][1] == "row 4: time was skipped by the clocks of Europe/Zurich"
+    assert desk.rejected()[0][1] == "row 4: time does not exist in Europe/Zurich"
     assert desk.summary(desk.take(theirs(desk, TRADES), timezone="Europe/Zurich")) == (2, 2, 0, 0)
     assert rows(desk, "stocks_real_time")[-1][0] == NOON
 
@@ -249,7 +250,7 @@ def test_another_format_than_that_of_a_table_is_refused(desk: Desk) -> None:
     """Its own is no contradiction."""
     path = theirs(desk, TRADES)
     assert desk.refusal(path, format="trades") == (
-        "ticks.parquet is a parquet file, not one of the format trades: leave --format out."
+        "ticks.parquet is a parquet file, not of the format trades: leave out --format."
     )
     assert desk.refusal(path, format="arrow").startswith("ticks.parquet is a parquet file")
     assert desk.summary(desk.take(path, format="parquet")) == (2, 2, 0, 0)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from candleworks.candles.audit import audit
 from candleworks.candles.refresh import refresh
 from candleworks.database.engine import Engine
-from candleworks.imports import blocks
+from candleworks.imports import chunks
 from candleworks.imports.importer import Reading, import_file, import_paths
-from candleworks.imports.undo import Undone, undo_paths
+from candleworks.imports.undo import UndoResult, undo_paths
 from tests.imports.conftest import HEADER, Desk
 from tests.storage.conftest import Trade, at
 
@@ -44,7 +44,7 @@ def content(desk: Desk) -> dict[str, list[Any]]:
     }
 
 
-def undo(desk: Desk, *paths: str | Path, dry_run: bool = False) -> Undone:
+def undo(desk: Desk, *paths: str | Path, dry_run: bool = False) -> UndoResult:
     (report,) = undo_paths(desk.connection, desk.settings, paths, dry_run=dry_run)
     assert report.undone is not None, report.error
     return report.undone
@@ -135,7 +135,7 @@ def test_an_interrupted_import(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> N
     def stop(progress: object) -> None:  # noqa: ARG001
         raise StopError
 
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 400)
+    monkeypatch.setattr(chunks, "BLOCK_BYTES", 400)
     before = content(desk)
     path = desk.write(text_of([Trade(NOON + n * SECOND, "AAPL", 1.0, float(n)) for n in range(60)]))
     for _ in range(2):
@@ -258,15 +258,15 @@ def test_by_name_when_the_file_is_gone(desk: Desk) -> None:
 def test_what_cannot_be_taken_back(desk: Desk) -> None:
     """Nothing is changed, and the reason is told."""
     path = desk.write(text_of([Trade(NOON, "AAPL", 1.0)]))
-    assert refusal(desk, path) == "trades.csv was not imported into this database: there is nothing to take back."
+    assert refusal(desk, path) == "trades.csv was not imported into this database: there is nothing to undo."
     desk.take(path)
     undo(desk, path)
-    assert refusal(desk, path) == "trades.csv was taken back already: there is nothing left of its import."
+    assert refusal(desk, path) == "trades.csv was undone already: there is nothing left of its import."
     assert "nowhere.csv" in refusal(desk, desk.directory / "nowhere.csv")
     companies = desk.write("symbol,name\nAAPL,Apple\n", "company.csv")
     import_file(desk.connection, desk.settings, companies)
     assert refusal(desk, companies).startswith(
-        "company.csv cannot be taken back exactly, so nothing was changed: a list"
+        "company.csv cannot be undone exactly, so nothing was changed: an import"
     )
     exported = desk.write(
         "time,symbol,price,day_volume,volume,bid,ask,received_at,origin\n"
@@ -274,7 +274,7 @@ def test_what_cannot_be_taken_back(desk: Desk) -> None:
         "exported.csv",
     )
     import_file(desk.connection, desk.settings, exported)
-    assert "none of its 1 tick has the mark" in refusal(desk, exported)
+    assert "none of its 1 tick has the received_at" in refusal(desk, exported)
     desk.connection.execute("DELETE FROM candleworks.import_runs")
     assert "retention has dropped ticks of its time" in refusal(desk, exported)
 

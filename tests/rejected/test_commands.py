@@ -72,7 +72,7 @@ def test_what_is_refused_again_is_told(invoke: Invoke, dsn: str, refused: Connec
     [
         ((), "No ticks were chosen: give numbers, or --feed, --reason or --since."),
         (("9",), "There is no rejected tick 9: choose one of `candleworks rejected list`."),
-        (("1", "--set", "price"), "'price' sets nothing: write a field and its value, such as price=12.5."),
+        (("1", "--set", "price"), "'price' is not an assignment: write a field and its value, such as price=12.5."),
         (("1", "2", "--payload", "x"), "--payload applies to a single rejected tick: give its number."),
     ],
 )

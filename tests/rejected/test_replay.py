@@ -13,11 +13,10 @@ from candleworks.errors import UsageError
 from candleworks.imports.importer import import_file
 from candleworks.model.trades import Rejection, Trades, microseconds_of
 from candleworks.rejected.import_lines import LineForm
-from candleworks.rejected.retry import replay
+from candleworks.rejected.retry import retry
 from candleworks.settings import Feed, Settings
 from candleworks.storage.live_trades import LiveTrades, RecentTrades
-from candleworks.storage.rejected import quarantine
-from candleworks.storage.rejected_list import Selection, list_rejected
+from candleworks.storage.rejected import RejectedSelection, list_rejected, quarantine
 from candleworks.storage.trades import TradeStore
 from tests.storage.conftest import NEW_YORK
 
@@ -44,12 +43,12 @@ class Quarantine:
         self.connection = connection
         self.settings = settings
 
-    def replay(
+    def retry(
         self, *assignments: tuple[str, str], payload: str | None = None, form: LineForm | None = None
     ) -> list[tuple[str, str | None] | None]:
         """Replay everything that is refused, oldest first."""
-        ticks = list_rejected(self.connection, Selection(everything=True), None)[::-1]
-        done = replay(self.connection, self.settings, ticks, dict(assignments), payload, form or LineForm())
+        ticks = list_rejected(self.connection, RejectedSelection(everything=True), None)[::-1]
+        done = retry(self.connection, self.settings, ticks, dict(assignments), payload, form or LineForm())
         return [None if each.result is None else (each.result.outcome, each.result.reason) for each in done]
 
     def trades(self) -> list[tuple[object, ...]]:
@@ -101,7 +100,7 @@ def test_a_tick_that_is_acceptable_now_is_stored(quarantined: Quarantine, connec
     """Its symbol was added to the feed: it stands behind what is stored of its second, with the time of its arrival."""
     store(connection, [141.0, 142.0])
     refuse(connection, frame(), reason="symbol 'AAPL' is not subscribed")
-    assert quarantined.replay() == [STORED]
+    assert quarantined.retry() == [STORED]
     assert [row[2] for row in quarantined.trades()] == [141.0, 142.0, 143.2]
     assert quarantined.trades()[2][0] == NOON + timedelta(microseconds=2)
     origin = connection.execute("SELECT received_at, origin FROM stocks_real_time WHERE price = 143.2").fetchone()
@@ -112,10 +111,10 @@ def test_a_tick_that_is_acceptable_now_is_stored(quarantined: Quarantine, connec
 def test_replaying_twice_stores_nothing_twice(quarantined: Quarantine, connection: Connection) -> None:
     """Neither what is noted as stored, nor what is stored and was not noted."""
     refuse(connection, frame(), frame(price=144.0))
-    assert quarantined.replay() == [STORED, STORED]
-    assert quarantined.replay() == [None, None]
+    assert quarantined.retry() == [STORED, STORED]
+    assert quarantined.retry() == [None, None]
     connection.execute("UPDATE rejected_ticks SET outcome = NULL, resolved_at = NULL")
-    assert quarantined.replay() == [("duplicate", None)] * 2
+    assert quarantined.retry() == [("duplicate", None)] * 2
     assert len(quarantined.trades()) == 2
     assert quarantined.record() == [("duplicate", True, None, None)] * 2
 
@@ -124,11 +123,11 @@ def test_replaying_twice_stores_nothing_twice(quarantined: Quarantine, connectio
 def test_each_of_many_is_judged_by_itself(quarantined: Quarantine, connection: Connection) -> None:
     """What is stored already, or still wrong, does not keep the others out."""
     refuse(connection, frame(price=1))
-    assert quarantined.replay() == [STORED]
+    assert quarantined.retry() == [STORED]
     prices = [2, 1, -1, 3]
     refuse(connection, *(frame(price=price) for price in prices))
     connection.execute("DELETE FROM rejected_ticks WHERE id = 1")
-    assert quarantined.replay() == [STORED, ("duplicate", None), ("rejected", "price -1.0 is negative"), STORED]
+    assert quarantined.retry() == [STORED, ("duplicate", None), ("rejected", "price -1.0 is negative"), STORED]
     assert [row[2] for row in quarantined.trades()] == [1.0, 2.0, 3.0]
 
 
@@ -136,7 +135,7 @@ def test_each_of_many_is_judged_by_itself(quarantined: Quarantine, connection: C
 def test_two_equal_ticks_are_two_trades(quarantined: Quarantine, connection: Connection) -> None:
     """Two deliveries of equal frames are told from one that is replayed twice."""
     refuse(connection, frame(), frame())
-    assert quarantined.replay() == [STORED, STORED]
+    assert quarantined.retry() == [STORED, STORED]
     assert [row[0] for row in quarantined.trades()] == [NOON, NOON + timedelta(microseconds=1)]
 
 
@@ -144,7 +143,7 @@ def test_a_tick_is_corrected(quarantined: Quarantine, connection: Connection) ->
     """What was replayed is kept beside what came; volumes around it are right."""
     refuse(connection, frame(price=-143.2), reason="price -143.2 is negative")
     refuse(connection, frame(price=-143.3, timestamp=int(NOON.timestamp()) + 1, day_volume=750))
-    assert quarantined.replay(("price", "143.2"), ("bid", "null")) == [STORED, STORED]
+    assert quarantined.retry(("price", "143.2"), ("bid", "null")) == [STORED, STORED]
     assert [row[2:] for row in quarantined.trades()] == [(143.2, 700.0, None), (143.2, 750.0, 50.0)]
     assert quarantined.record()[0] == ("stored", True, frame(bid=None), None)
 
@@ -169,12 +168,12 @@ def test_what_is_still_wrong_is_refused_again(
     """By the rules of the feed; the record says why, and it can be tried again."""
     refuse(connection, payload)
     for _ in range(2):
-        ((outcome, reason),) = [each for each in quarantined.replay() if each]
+        ((outcome, reason),) = [each for each in quarantined.retry() if each]
         assert outcome == "rejected"
         assert reason is not None
         assert reason.startswith(refusal)
     assert quarantined.record() == [("rejected", False, None, reason)]
-    assert quarantined.replay(payload=frame()) == [STORED]
+    assert quarantined.retry(payload=frame()) == [STORED]
     assert quarantined.record() == [("stored", True, frame(), None)]
 
 
@@ -188,7 +187,7 @@ def test_what_is_far_from_the_stored_prices_is_refused_again(quarantined: Quaran
         frame(timestamp=noon, price=15.2),
     ]
     refuse(connection, *far, reason="price 15.1 is less than 1/10 of the last known price 300.0")
-    assert quarantined.replay() == [
+    assert quarantined.retry() == [
         STORED,
         STORED,
         ("rejected", "price 1e+29 is more than 10 times the last known price 15.1"),
@@ -202,7 +201,7 @@ def test_the_age_of_a_replayed_tick_counts_from_its_first_arrival(
     """However long it waited to be replayed."""
     refuse(connection, frame(), frame(timestamp=int(NOON.timestamp()) - 40 * 86_400))
     stamp = int(NOON.timestamp()) - 40 * 86_400
-    assert quarantined.replay() == [STORED, ("rejected", f"stamp {stamp} is 40 days older than its arrival")]
+    assert quarantined.retry() == [STORED, ("rejected", f"stamp {stamp} is 40 days older than its arrival")]
 
 
 def test_what_the_database_refused_is_replayed(quarantined: Quarantine, connection: Connection) -> None:
@@ -214,12 +213,12 @@ def test_what_the_database_refused_is_replayed(quarantined: Quarantine, connecti
     )
     live = LiveTrades(TradeStore(connection, "twelvedata", lambda _: NEW_YORK), "twelvedata", RecentTrades())
     assert live.write(trades, Trades(), []).rejected == 1
-    ((outcome, reason),) = [each for each in quarantined.replay() if each]
+    ((outcome, reason),) = [each for each in quarantined.retry() if each]
     assert outcome == "rejected"
     assert reason is not None
     assert reason.startswith("the database refused it: ")
     connection.execute("ALTER TABLE stocks_real_time DROP CONSTRAINT no_tens")
-    assert quarantined.replay() == [STORED]
+    assert quarantined.retry() == [STORED]
     row = connection.execute("SELECT time, price, day_volume, bid, ask FROM stocks_real_time").fetchone()
     assert row == (NOON, 10.0, 5.0, 9.5, None)
 
@@ -228,10 +227,10 @@ def test_what_the_database_refused_is_replayed(quarantined: Quarantine, connecti
 def test_a_feed_that_is_gone_is_named(quarantined: Quarantine, connection: Connection) -> None:
     """Its rules are not known."""
     refuse(connection, frame(), feed="elsewhere")
-    assert quarantined.replay() == [("rejected", "no feed named 'elsewhere' is configured")]
+    assert quarantined.retry() == [("rejected", "no feed named 'elsewhere' is configured")]
     elsewhere = (Feed(name="elsewhere", symbols=("AAPL",)),)
     again = Quarantine(connection, quarantined.settings.model_copy(update={"feeds": elsewhere}))
-    assert again.replay() == [STORED]
+    assert again.retry() == [STORED]
 
 
 HEADER = "symbol,price,time,day_volume"
@@ -246,10 +245,10 @@ def test_zero_prices_are_replayed_once_they_are_accepted(
     path = tmp_path / "ticks.csv"
     path.write_text(f"{HEADER}\nAAPL,140,2022-10-19 16:00:01+00,710\nAAPL,0,2022-10-19 16:00:02+00,720\n")
     assert import_file(connection, quarantined.settings, path).record.rejected == 1
-    assert [each and each[0] for each in quarantined.replay()] == ["rejected"] * 3
+    assert [each and each[0] for each in quarantined.retry()] == ["rejected"] * 3
     ingest = quarantined.settings.ingest.model_copy(update={"accept_zero_prices": True})
     quarantined.settings = quarantined.settings.model_copy(update={"ingest": ingest})
-    assert quarantined.replay() == [STORED] * 3
+    assert quarantined.retry() == [STORED] * 3
     assert sorted(row[2] for row in quarantined.trades()) == [0.0, 0.0, 140.0, 143.2]
 
 
@@ -258,21 +257,21 @@ def test_refused_lines_of_a_file_are_corrected(quarantined: Quarantine, connecti
     path = tmp_path / "ticks.csv"
     path.write_text(f"{HEADER}\nAAPL,143.5,2022-10-19 15:59:59+00,10\nAAPL,-1,2022-10-19 16:00:00+00,20\n")
     assert import_file(connection, quarantined.settings, path).record.rejected == 1
-    assert quarantined.replay() == [("rejected", "price '-1' is negative")]
-    assert quarantined.replay(("price", "144")) == [STORED]
+    assert quarantined.retry() == [("rejected", "price '-1' is negative")]
+    assert quarantined.retry(("price", "144")) == [STORED]
     assert [row[0] for row in quarantined.trades()] == [NOON - timedelta(seconds=1), NOON]
     assert quarantined.trades()[1][2:] == (144.0, 20.0, 10.0)
     assert quarantined.record() == [("stored", True, "AAPL,144,2022-10-19 16:00:00+00,20", None)]
-    assert quarantined.replay() == [None]
+    assert quarantined.retry() == [None]
 
 
 @on_one_engine
 def test_lines_of_a_file_that_is_gone_are_corrected(quarantined: Quarantine, connection: Connection) -> None:
     """By the columns that are told, or by the usual ones where none are."""
     refuse(connection, "AAPL,-1,2022-10-19 16:00:00+00,20", feed="/gone/a.csv", reason="line 2: price '-1' is negative")
-    assert quarantined.replay(("price", "144"), form=LineForm(header=HEADER)) == [STORED]
+    assert quarantined.retry(("price", "144"), form=LineForm(header=HEADER)) == [STORED]
     refuse(connection, "2022-10-19 16:00:01+00,AAPL,-1,25", feed="/gone/b.csv", reason="line 2: price '-1' is negative")
-    assert quarantined.replay(("price", "145")) == [None, STORED]
+    assert quarantined.retry(("price", "145")) == [None, STORED]
     assert [row[2:] for row in quarantined.trades()] == [(144.0, 20.0, None), (145.0, 25.0, 5.0)]
 
 
@@ -284,7 +283,7 @@ def test_refused_quotes_of_a_file_are_corrected(
     path = tmp_path / "quotes.csv"
     path.write_text("time,symbol,bid,ask\n2022-10-19 16:00:00.123+00,EUR/USD,none,1.1\n")
     import_file(connection, quarantined.settings, path)
-    assert quarantined.replay(("bid", "1.09")) == [STORED]
+    assert quarantined.retry(("bid", "1.09")) == [STORED]
     assert connection.execute("SELECT time, symbol, bid, ask FROM quotes").fetchall() == [
         (NOON + timedelta(milliseconds=123), "EUR/USD", 1.09, 1.1)
     ]
@@ -295,7 +294,7 @@ def test_rows_of_an_adopted_table_are_corrected(quarantined: Quarantine, connect
     """They were kept as JSON."""
     payload = '{"time":"2022-10-19T16:00:00+00:00","symbol":"AAPL","price":null,"day_volume":7}'
     refuse(connection, payload, feed="public.stocks_real_time_before_candleworks", reason="price is null")
-    assert quarantined.replay(("price", "3")) == [STORED]
+    assert quarantined.retry(("price", "3")) == [STORED]
     assert quarantined.trades() == [(NOON, "AAPL", 3.0, 7.0, None)]
 
 
@@ -303,10 +302,10 @@ def test_rows_of_an_adopted_table_are_corrected(quarantined: Quarantine, connect
 def test_a_field_that_lines_do_not_have_is_refused(quarantined: Quarantine, connection: Connection) -> None:
     """Those that they have are named; so is the way to tell the columns."""
     refuse(
-        connection, "2022-10-19 16:00:00+00,AAPL,x,", feed="/gone/ticks.csv", reason="line 7: price 'x' is no number"
+        connection, "2022-10-19 16:00:00+00,AAPL,x,", feed="/gone/ticks.csv", reason="line 7: price 'x' is not a number"
     )
     with pytest.raises(UsageError) as caught:
-        quarantined.replay(("bid", "1"))
+        quarantined.retry(("bid", "1"))
     assert (
         str(caught.value) == "The lines of /gone/ticks.csv have no 'bid': set one of time, symbol, price, day_volume."
     )
@@ -314,4 +313,4 @@ def test_a_field_that_lines_do_not_have_is_refused(quarantined: Quarantine, conn
     with pytest.raises(
         UsageError, match="name their columns with --header, such as --header time,symbol,price,day_vol"
     ):
-        quarantined.replay()
+        quarantined.retry()

@@ -3,30 +3,30 @@ import json
 import pytest
 
 from candleworks.simulate.catalogue import built_in_catalogue
-from candleworks.simulate.frames import text_frame
-from candleworks.simulate.protocol import Action, SymbolObject, look_up, parse_action, status_event
+from candleworks.simulate.protocol import ClientRequest, SymbolObject, look_up, parse_request, status_event
+from candleworks.simulate.ticks import text_frame
 
 CATALOGUE = built_in_catalogue()
 
 
 def test_symbols_come_as_a_comma_separated_string() -> None:
     """Blanks and empty parts do not matter."""
-    action = parse_action('{"action":"subscribe","params":{"symbols":"AAPL, EUR/USD,,RY:TSX"}}')
-    assert action == Action("subscribe", (SymbolObject("AAPL"), SymbolObject("EUR/USD"), SymbolObject("RY:TSX")))
+    action = parse_request('{"action":"subscribe","params":{"symbols":"AAPL, EUR/USD,,RY:TSX"}}')
+    assert action == ClientRequest("subscribe", (SymbolObject("AAPL"), SymbolObject("EUR/USD"), SymbolObject("RY:TSX")))
 
 
 def test_symbols_come_as_a_list_of_objects() -> None:
     """The extended format names the exchange, its code or the type; unknown keys are passed over."""
     symbols = [{"symbol": "RY", "mic_code": "XTSE"}, {"symbol": "AAPL", "exchange": "NASDAQ", "more": 1}]
-    action = parse_action(json.dumps({"action": "unsubscribe", "params": {"symbols": symbols}}))
+    action = parse_request(json.dumps({"action": "unsubscribe", "params": {"symbols": symbols}}))
     expected = (SymbolObject("RY", mic_code="XTSE"), SymbolObject("AAPL", exchange="NASDAQ"))
-    assert action == Action("unsubscribe", expected)
+    assert action == ClientRequest("unsubscribe", expected)
 
 
 @pytest.mark.parametrize("name", ["reset", "heartbeat"])
 def test_some_actions_need_no_parameters(name: str) -> None:
     """Reset and heartbeat stand alone."""
-    action = parse_action(json.dumps({"action": name}))
+    action = parse_request(json.dumps({"action": name}))
     assert action is not None
     assert (action.name, action.symbols) == (name, ())
 
@@ -50,7 +50,7 @@ def test_some_actions_need_no_parameters(name: str) -> None:
 )
 def test_other_messages_cannot_be_parsed(text: str | bytes) -> None:
     """Neither broken JSON nor an unknown action nor a subscription to nothing is an action."""
-    assert parse_action(text) is None
+    assert parse_request(text) is None
 
 
 @pytest.mark.parametrize(

@@ -164,23 +164,23 @@ HEADER = "time,symbol,price,day_volume\n"
     ("content", "kind", "message"),
     [
         (b"", TerminalError, "starts with '': expected time,symbol,price,day_volume"),
-        (HEADER.encode(), TerminalError, "holds no ticks: give a CSV with rows below time,symbol,price,day_volume"),
+        (HEADER.encode(), TerminalError, "contains no ticks: give a CSV with rows below time,symbol,price,day_volume"),
         (b"a,b\n1,2\n", TerminalError, "starts with 'a,b': expected time,symbol,price,day_volume"),
         (b"\xff\xfe\x00", TerminalError, "is not UTF-8 text: give a CSV with time,symbol,price,day_volume"),
         (
             (HEADER + "2022-10-19 20:00:00+00,AAPL,1,\n2022-10-19 20:00:00+00,AAPL\n").encode(),
             TerminalError,
-            "line 3 is no tick (not enough values to unpack (expected 4, got 2)): 2022-10-19 20:00:00+00,AAPL",
+            "line 3 is not a tick (not enough values to unpack (expected 4, got 2)): 2022-10-19 20:00:00+00,AAPL",
         ),
         (
             (HEADER + "2022-10-19 20:00:00,AAPL,1,\n").encode(),
             TerminalError,
-            "line 2 is no tick (the time 2022-10-19 20:00:00 has no offset): 2022-10-19 20:00:00,AAPL,1,",
+            "line 2 is not a tick (the time 2022-10-19 20:00:00 has no offset): 2022-10-19 20:00:00,AAPL,1,",
         ),
         (
             (HEADER + "2022-10-19 20:00:00+00,AAPL,nan,\n").encode(),
             TerminalError,
-            "line 2 is no tick (the price nan is no number): 2022-10-19 20:00:00+00,AAPL,nan,",
+            "line 2 is not a tick (the price nan is not a number): 2022-10-19 20:00:00+00,AAPL,nan,",
         ),
         (None, UsageError, "cannot be read: No such file or directory; give a recorded file"),
     ],

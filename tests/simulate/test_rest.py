@@ -203,7 +203,7 @@ def test_several_symbols_come_by_name_each_with_its_own_status() -> None:
             "Invalid **start_date** provided: yesterday. Give 2006-01-02 or 2006-01-02 15:04:05",
         ),
         ({"timezone": "Mars"}, 400, "Invalid **timezone** provided: Mars. Give UTC, Exchange or an IANA name"),
-        ({"format": "CSV"}, 400, "Invalid **format** provided: the simulator writes JSON only."),
+        ({"format": "CSV"}, 400, "Invalid **format** provided: the simulator supports JSON only."),
     ],
 )
 def test_a_wrong_question_is_refused_in_the_vendors_form(query: dict[str, str], code: int, message: str) -> None:

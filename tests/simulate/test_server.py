@@ -242,7 +242,7 @@ def test_a_port_in_use_is_named() -> None:
         running_simulator(port=simulator.port),
     ):
         pass
-    expected = f"port {simulator.port} on 127.0.0.1 is in use: end what holds it or give another --port"
+    expected = f"port {simulator.port} on 127.0.0.1 is in use: stop the process that uses it, or give another --port"
     assert str(error.value) == expected
 
 
@@ -250,9 +250,9 @@ def test_a_port_in_use_is_named() -> None:
     ("changes", "message"),
     [
         ({"rate": 0}, "--rate 0 is out of range: give ticks per second above 0, up to 10,000,000"),
-        ({"speed": -1}, "--speed -1 is out of range: give 1 for real pace, 0 for as fast as possible"),
+        ({"speed": -1}, "--speed -1 is out of range: give 1 for real time, 0 for as fast as possible"),
         ({"port": 70_000}, "--port 70000 is out of range: give 1 to 65535, or 0 for any free port"),
-        ({"symbols": []}, "--symbols names none: give some such as AAPL,BTC/USD"),
+        ({"symbols": []}, "--symbols is empty: name symbols such as AAPL,BTC/USD"),
         (
             {"symbols": ["AA PL"]},
             (

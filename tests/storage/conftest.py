@@ -11,7 +11,7 @@ import pytest
 from candleworks.clock import monotonic
 from candleworks.database.connection import Connection
 from candleworks.model.trades import Trades, microseconds_of
-from candleworks.storage.trades import Meeting, TradeStore
+from candleworks.storage.trades import MergeResult, TradeStore
 
 NEW_YORK = ZoneInfo("America/New_York")
 ZONES = {"AAPL": NEW_YORK, "BTC/USD": ZoneInfo("UTC")}
@@ -56,7 +56,7 @@ class Book:
         self.connection = connection
         self.store = TradeStore(connection, "test", ZONES.__getitem__)
 
-    def merge(self, rows: Iterable[Trade], known: Iterable[Trade] = (), store: TradeStore | None = None) -> Meeting:
+    def merge(self, rows: Iterable[Trade], known: Iterable[Trade] = (), store: TradeStore | None = None) -> MergeResult:
         trades = trades_of(rows)
         (store or self.store).prepare(trades.stamp_us)
         return (store or self.store).merge(trades, trades_of(known))

@@ -184,7 +184,7 @@ def test_a_late_trade_for_a_full_stamp_is_set_aside(book: Book, connection: Conn
     late = trades_of([Trade(NOON, "AAPL", 5_000.0), Trade(NOON + timedelta(milliseconds=1), "AAPL", 1.0)])
     assert live.write(Trades(), late, []) == Written(1, 0, 1)
     ((_, reason, payload),) = refused(connection)
-    assert reason == "1,000 ticks of its symbol share its stamp already"
+    assert reason == "its symbol already has 1,000 ticks with its event time"
     assert payload.startswith("symbol=AAPL stamp=2022-10-19T12:00:00+00:00 price=5000.0 ")
     assert len(book.stored(timedelta(milliseconds=1))) == 1_001
 

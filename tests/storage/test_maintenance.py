@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from candleworks.candles.audit import audit
+from candleworks.candles.maintenance import maintain
 from candleworks.candles.refresh import refresh
 from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine
 from candleworks.settings import Settings, load_settings
 from candleworks.storage.inspection import inspect
-from candleworks.storage.maintenance import maintain
 
 TICKS = 40_000
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from candleworks.database.connection import connect
 from candleworks.database.engine import Engine
 from candleworks.model.trades import microseconds_of
-from candleworks.storage.trades import Meeting, Position, TradeStore
+from candleworks.storage.trades import MergeResult, Position, TradeStore
 from tests.storage.conftest import ZONES, Book, Trade, at, wait_for_a_lock
 
 NOON = at("2022-10-19 12:00:00")
@@ -51,7 +51,7 @@ def in_time(rows: Sequence[Trade]) -> list[Trade]:
 def test_ordinals_follow_arrival_within_a_stamp(book: Book) -> None:
     """The third trade of a second stands two microseconds behind it."""
     rows = [Trade(NOON, "AAPL", price) for price in (3.0, 1.0, 2.0)]
-    assert book.merge(rows) == Meeting(3, 0)
+    assert book.merge(rows) == MergeResult(3, 0)
     assert [(row[0], row[2]) for row in book.rows()] == [
         (NOON + timedelta(microseconds=ordinal), price) for ordinal, price in enumerate((3.0, 1.0, 2.0))
     ]
@@ -60,33 +60,35 @@ def test_ordinals_follow_arrival_within_a_stamp(book: Book) -> None:
 def test_surplus_stands_behind_what_is_stored(book: Book) -> None:
     """What another source knew in addition follows the stored trades of that stamp, without a hole."""
     book.merge([Trade(NOON, "AAPL", 1.0), Trade(NOON, "AAPL", 2.0)])
-    assert book.merge([Trade(NOON, "AAPL", 9.0), Trade(NOON, "AAPL", 2.0), Trade(NOON, "AAPL", 8.0)]) == Meeting(2, 1)
+    assert book.merge([Trade(NOON, "AAPL", 9.0), Trade(NOON, "AAPL", 2.0), Trade(NOON, "AAPL", 8.0)]) == MergeResult(
+        2, 1
+    )
     assert [row.price for row in book.stored()] == [1.0, 2.0, 9.0, 8.0]
 
 
 def test_equal_trades_of_one_stamp_are_as_many_as_the_richer_source_has(book: Book) -> None:
     """Twice the same price and total within a second are two trades, and stay two when told again."""
     twice = [Trade(NOON, "AAPL", 1.0, 5.0)] * 2
-    assert book.merge(twice[:1]) == Meeting(1, 0)
-    assert book.merge(twice) == Meeting(1, 1)
-    assert book.merge(twice) == Meeting(0, 2)
-    assert book.merge([*twice, *twice[:1]]) == Meeting(1, 2)
+    assert book.merge(twice[:1]) == MergeResult(1, 0)
+    assert book.merge(twice) == MergeResult(1, 1)
+    assert book.merge(twice) == MergeResult(0, 2)
+    assert book.merge([*twice, *twice[:1]]) == MergeResult(1, 2)
     assert len(book.stored()) == 3
 
 
 def test_null_and_zero_totals_are_different(book: Book) -> None:
     """A trade without day_volume equals only one without."""
     book.merge([Trade(NOON, "AAPL", 1.0, None)])
-    assert book.merge([Trade(NOON, "AAPL", 1.0, 0.0), Trade(NOON, "AAPL", 1.0, None)]) == Meeting(1, 1)
+    assert book.merge([Trade(NOON, "AAPL", 1.0, 0.0), Trade(NOON, "AAPL", 1.0, None)]) == MergeResult(1, 1)
 
 
 def test_what_this_process_stored_before_is_told_from_a_repetition(book: Book) -> None:
     """A live repetition of a price is new although the table has one like it; `known` says so."""
     one = Trade(NOON, "AAPL", 1.0, 5.0)
     book.merge([one])
-    assert book.merge([one], known=[one]) == Meeting(1, 0)
-    assert book.merge([one], known=[one, one]) == Meeting(1, 0)
-    assert book.merge([one], known=[one, one]) == Meeting(0, 1)
+    assert book.merge([one], known=[one]) == MergeResult(1, 0)
+    assert book.merge([one], known=[one, one]) == MergeResult(1, 0)
+    assert book.merge([one], known=[one, one]) == MergeResult(0, 1)
 
 
 @real_server
@@ -107,7 +109,7 @@ def test_two_sources_complete_each_other(book: Book, truth: list[Trade], data: s
         assert meeting.stored + meeting.duplicates == len(source)
     assert Counter(book.stored()) == wanted
     for source in sources:
-        assert book.merge(source) == Meeting(0, len(source))
+        assert book.merge(source) == MergeResult(0, len(source))
     assert Counter(book.stored()) == wanted
 
 
@@ -177,8 +179,8 @@ def test_milliseconds_are_stamps_of_their_own(book: Book) -> None:
     """With a resolution of one millisecond ordinals count within it."""
     store = TradeStore(book.connection, "test", ZONES.__getitem__, resolution_us=1_000)
     rows = [Trade(NOON + timedelta(milliseconds=ms), "AAPL", 1.0) for ms in (0, 1, 1, 2)]
-    assert book.merge(rows, store=store) == Meeting(4, 0)
-    assert book.merge(rows, store=store) == Meeting(0, 4)
+    assert book.merge(rows, store=store) == MergeResult(4, 0)
+    assert book.merge(rows, store=store) == MergeResult(0, 4)
     assert book.stored(timedelta(milliseconds=1)) == rows
 
 
@@ -187,9 +189,9 @@ def test_a_millisecond_holds_a_thousand_trades(book: Book) -> None:
     store = TradeStore(book.connection, "test", ZONES.__getitem__, resolution_us=1_000)
     full = [Trade(NOON, "AAPL", float(n)) for n in range(998)]
     after = Trade(NOON + timedelta(milliseconds=1), "AAPL", 5.0)
-    assert book.merge(full, store=store) == Meeting(998, 0)
+    assert book.merge(full, store=store) == MergeResult(998, 0)
     more = [Trade(NOON, "AAPL", 2_000.0 + n) for n in range(4)]
-    assert book.merge([full[0], *more[:3], after, more[3]], store=store) == Meeting(3, 1, (3, 5))
+    assert book.merge([full[0], *more[:3], after, more[3]], store=store) == MergeResult(3, 1, (3, 5))
     assert book.stored(timedelta(milliseconds=1)) == [*full, *more[:2], after]
 
 
@@ -207,7 +209,7 @@ def test_any_within_looks_at_each_symbols_own_range(book: Book) -> None:
 @pytest.mark.parametrize("moment", ["1990-01-01 00:00:00", "1999-12-31 23:59:59", "2100-12-31 23:59:59"])
 def test_a_partition_is_made_for_any_time(book: Book, moment: str) -> None:
     """Old and future trades find room without anybody preparing it."""
-    assert book.merge([Trade(at(moment), "AAPL", 1.0)]) == Meeting(1, 0)
+    assert book.merge([Trade(at(moment), "AAPL", 1.0)]) == MergeResult(1, 0)
     assert [row[0] for row in book.rows()] == [at(moment)]
 
 
@@ -216,7 +218,7 @@ def test_two_merges_at_the_same_time_store_each_trade_once(dsn: str, book: Book)
     rows = [Trade(NOON + timedelta(seconds=n // 3), "AAPL", float(n)) for n in range(30)]
     book.merge([Trade(NOON - timedelta(days=1), "AAPL", 1.0)])
 
-    def merge_beside() -> Meeting:
+    def merge_beside() -> MergeResult:
         with connect(dsn, "second") as connection:
             return Book(connection).merge(rows)
 
@@ -225,7 +227,7 @@ def test_two_merges_at_the_same_time_store_each_trade_once(dsn: str, book: Book)
         second = executor.submit(merge_beside)
         wait_for_a_lock(book.connection, "second")
         first.commit()
-        assert second.result(timeout=30) == Meeting(0, len(rows))
+        assert second.result(timeout=30) == MergeResult(0, len(rows))
     assert book.stored()[1:] == rows
 
 
@@ -244,4 +246,4 @@ def test_two_who_need_the_same_new_week_make_it_once(dsn: str, book: Book) -> No
         wait_for_a_lock(book.connection, "second")
         first.commit()
         second.result(timeout=30)
-    assert book.merge([Trade(NOON, "AAPL", 1.0)]) == Meeting(1, 0)
+    assert book.merge([Trade(NOON, "AAPL", 1.0)]) == MergeResult(1, 0)

@@ -10,7 +10,7 @@ import pytest
 from candleworks.candles.refresh import refresh
 from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine
-from candleworks.storage.candle_reads import MAX_WAIT_SECONDS
+from candleworks.storage.read_pool import MAX_WAIT_SECONDS
 from tests.web.conftest import MONDAY, Store, every_minute
 
 

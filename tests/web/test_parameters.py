@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from candleworks.storage.candle_reads import CandleRange, GapRange, Period
+from candleworks.candles.reads import CandleRange, GapRange, Period
 from candleworks.web.parameters import BadParameterError, read_gap_range, read_period, read_range
 
 

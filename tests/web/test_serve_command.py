@@ -20,7 +20,7 @@ from candleworks.database.engine import Engine
 from candleworks.database.migrations import migrate
 from candleworks.database.profiles import WEB
 from candleworks.settings import load_settings
-from candleworks.storage import candle_reads
+from candleworks.storage import read_pool
 from tests.web.browser import until
 from tests.web.conftest import MONDAY, Store, every_minute, serving
 
@@ -142,7 +142,7 @@ def test_a_lost_database_is_said_and_found_again(tmp_path: Path, free_port: int)
             status, output = served.end()
     assert status == 0
     assert output.count("cannot be reached") == 1
-    assert output.count("The database answers again.") == 1
+    assert output.count("The database is available again.") == 1
 
 
 def test_it_starts_while_the_database_is_away(tmp_path: Path, free_port: int) -> None:
@@ -165,7 +165,7 @@ def test_a_slow_query_is_given_up(
     dsn: str, connection: Connection, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A query that takes too long becomes 503 with a sentence instead of a client that waits for ever."""
-    monkeypatch.setattr(candle_reads, "WEB", replace(WEB, statement_timeout_seconds=1))
+    monkeypatch.setattr(read_pool, "WEB", replace(WEB, statement_timeout_seconds=1))
     store("AAPL", every_minute(MONDAY, 1))
     with serving(dsn) as url:
         connection.execute("BEGIN; LOCK TABLE company")

@@ -23,7 +23,7 @@ from candleworks.errors import TerminalError, UsageError
 from candleworks.exports import exporter as exporting
 from candleworks.exports.exporter import export
 from candleworks.exports.request import Export, Format
-from candleworks.storage.export import Relation, Selection
+from candleworks.storage.exports import ExportRelation, ExportSelection
 from tests.conftest import clone
 
 Row = tuple[Any, ...]
@@ -33,21 +33,21 @@ SYMBOLS = ("AAPL", "BTC/USD", 'odd, "quoted"\nname', "")
 STRANGE = (0.1 + 0.2, 1e-7, 0.0, 1.1040100000000002, 123456789.125, 1e22, 2.2250738585072014e-100)
 UTC_US = pa.timestamp("us", "UTC")
 TYPES = {
-    Relation.TRADES: {
+    ExportRelation.TRADES: {
         "time": UTC_US,
         "symbol": pa.string(),
         **dict.fromkeys(("price", "day_volume", "volume", "bid", "ask"), pa.float64()),
         "received_at": UTC_US,
         "origin": pa.string(),
     },
-    Relation.QUOTES: {
+    ExportRelation.QUOTES: {
         "time": UTC_US,
         "symbol": pa.string(),
         **dict.fromkeys(("bid", "ask", "bid_volume", "ask_volume"), pa.float64()),
         "received_at": UTC_US,
         "origin": pa.string(),
     },
-    Relation.CANDLES_1M: {
+    ExportRelation.CANDLES_1M: {
         "bucket": UTC_US,
         "symbol": pa.string(),
         **dict.fromkeys(("open", "high", "low", "close", "volume", "vwap", "day_volume"), pa.float64()),
@@ -119,7 +119,7 @@ def rows(table: pa.Table) -> list[Row]:
     return [tuple(row.values()) for row in table.to_pylist()]
 
 
-def same(found: list[Row], expected: list[Row], relation: Relation) -> bool:
+def same(found: list[Row], expected: list[Row], relation: ExportRelation) -> bool:
     """Exactly; but sums within candles that are computed while they are read may be added in another order."""
     if relation.is_ticks:
         return found == expected
@@ -139,7 +139,7 @@ def read(path: Path) -> pa.Table:
             text,
             parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
             convert_options=pyarrow.csv.ConvertOptions(
-                column_types=TYPES[Relation.TRADES],
+                column_types=TYPES[ExportRelation.TRADES],
                 null_values=[""],
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
@@ -147,9 +147,9 @@ def read(path: Path) -> pa.Table:
         )
 
 
-def order(output: Path, relation: Relation = Relation.TRADES, **changes: Any) -> Export:
+def order(output: Path, relation: ExportRelation = ExportRelation.TRADES, **changes: Any) -> Export:
     bounds = {name: changes.pop(name) for name in ("symbols", "start", "stop") if name in changes}
-    return Export(Selection(relation, **bounds), output, changes.pop("kind", Format.PARQUET), **changes)
+    return Export(ExportSelection(relation, **bounds), output, changes.pop("kind", Format.PARQUET), **changes)
 
 
 def left_behind(directory: Path) -> list[str]:
@@ -159,7 +159,7 @@ def left_behind(directory: Path) -> list[str]:
 @pytest.mark.usefixtures("_small_blocks")
 @pytest.mark.parametrize("relation", TYPES)
 def test_a_parquet_file_has_the_relations_columns_and_rows(
-    full: Connection, tmp_path: Path, relation: Relation
+    full: Connection, tmp_path: Path, relation: ExportRelation
 ) -> None:
     """Names, order and types, every bit of every number, the name of the relation, in order of time."""
     result = export(full, order(tmp_path / "file.parquet", relation))
@@ -187,20 +187,20 @@ def test_other_formats_hold_the_same(full: Connection, tmp_path: Path, name: str
         assert table.schema.metadata[b"candleworks.relation"] == b"stocks_real_time"
     if name == "a.csv":
         header, first = (tmp_path / name).read_text().splitlines()[:2]
-        assert header == ",".join(f'"{column}"' for column in TYPES[Relation.TRADES])
+        assert header == ",".join(f'"{column}"' for column in TYPES[ExportRelation.TRADES])
         assert first.startswith("2024-03-03 00:00:00.000000Z,")
 
 
-@pytest.mark.parametrize("relation", Relation)
-def test_every_relation_can_be_exported(full: Connection, tmp_path: Path, relation: Relation) -> None:
+@pytest.mark.parametrize("relation", ExportRelation)
+def test_every_relation_can_be_exported(full: Connection, tmp_path: Path, relation: ExportRelation) -> None:
     """Ticks and candles of every level, into a directory under the relation's name."""
     export(full, order(tmp_path, relation))
     assert same(rows(read(tmp_path / f"{relation}.parquet")), stored(full, relation), relation)
 
 
 @pytest.mark.usefixtures("_small_blocks")
-@pytest.mark.parametrize("relation", [Relation.QUOTES, Relation.QUOTE_CANDLES_15M])
-def test_a_file_per_day_holds_what_lies_in_it(full: Connection, tmp_path: Path, relation: Relation) -> None:
+@pytest.mark.parametrize("relation", [ExportRelation.QUOTES, ExportRelation.QUOTE_CANDLES_15M])
+def test_a_file_per_day_holds_what_lies_in_it(full: Connection, tmp_path: Path, relation: ExportRelation) -> None:
     """From its first microsecond to its last, under the day's name."""
     result = export(full, order(tmp_path / "new", relation, by_day=True))
     assert len(result.files) == 3
@@ -223,15 +223,15 @@ def test_symbols_and_times_select(full: Connection, tmp_path: Path) -> None:
     nothing = order(tmp_path / "b.parquet", start=SUNDAY - timedelta(days=9), stop=SUNDAY)
     assert export(full, nothing).extent == (0, None, None)
     table = read(tmp_path / "b.parquet")
-    assert (table.num_rows, table.schema.types) == (0, list(TYPES[Relation.TRADES].values()))
+    assert (table.num_rows, table.schema.types) == (0, list(TYPES[ExportRelation.TRADES].values()))
     assert export(full, order(tmp_path / "days", stop=SUNDAY, by_day=True)).files == []
 
 
 def test_a_symbol_that_is_not_there_is_refused(full: Connection, tmp_path: Path) -> None:
     """A misspelt one would give an empty file."""
     with pytest.raises(TerminalError) as caught:
-        export(full, order(tmp_path / "a.parquet", Relation.QUOTES, symbols=("AAPL", "APPL")))
-    assert str(caught.value) == "quotes holds nothing of 'APPL': correct the symbol."
+        export(full, order(tmp_path / "a.parquet", ExportRelation.QUOTES, symbols=("AAPL", "APPL")))
+    assert str(caught.value) == "quotes has no rows of 'APPL': correct the symbol."
     assert left_behind(tmp_path) == []
 
 
@@ -262,7 +262,7 @@ def test_a_file_that_exists_is_replaced_on_request_only(full: Connection, tmp_pa
     (tmp_path / "a.parquet").write_text("mine")
     with pytest.raises(UsageError) as caught:
         export(full, order(tmp_path / "a.parquet"))
-    assert str(caught.value) == f"{tmp_path}/a.parquet exists: name another place, or replace it with --overwrite."
+    assert str(caught.value) == f"{tmp_path}/a.parquet exists: name another file, or replace it with --overwrite."
     assert (tmp_path / "a.parquet").read_text() == "mine"
     export(full, order(tmp_path / "a.parquet", overwrite=True))
     assert read(tmp_path / "a.parquet").num_rows > 50
@@ -302,11 +302,11 @@ from pathlib import Path
 from candleworks.exports import exporter as export
 from candleworks.exports.request import Export, Format
 from candleworks.database.connection import connect
-from candleworks.storage.export import Relation, Selection
+from candleworks.storage.exports import ExportRelation, ExportSelection
 export.BLOCK_BYTES = 1_000
 kill = lambda progress: progress.rows > 50 and os.kill(os.getpid(), signal.SIGKILL)
 with connect(sys.argv[1]) as connection:
-    export.export(connection, Export(Selection(Relation.TRADES), Path("a.parquet"), Format.PARQUET), kill)
+    export.export(connection, Export(ExportSelection(ExportRelation.TRADES), Path("a.parquet"), Format.PARQUET), kill)
 """
 
 
@@ -341,7 +341,7 @@ def test_a_disk_that_is_full_is_told_in_a_sentence(full: Connection, tmp_path: P
     with full_disk(2_000), pytest.raises(TerminalError) as caught:
         export(full, order(tmp_path / f"a.{kind}", kind=kind))
     assert str(caught.value).startswith(f"{tmp_path}/a.{kind} cannot be written (")
-    assert str(caught.value).endswith("): make room, or name another place.")
+    assert str(caught.value).endswith("): free disk space, or name another file.")
     assert left_behind(tmp_path) == []
 
 
@@ -351,13 +351,13 @@ def test_a_place_that_cannot_be_is_told_in_a_sentence(full: Connection, tmp_path
     with pytest.raises(TerminalError) as caught:
         export(full, order(tmp_path / "file" / "below" / "a.parquet"))
     assert str(caught.value) == (
-        f"{tmp_path}/file/below/a.parquet cannot be written (Not a directory): make room, or name another place."
+        f"{tmp_path}/file/below/a.parquet cannot be written (Not a directory): free disk space, or name another file."
     )
 
 
 def test_rows_come_in_whole_pieces_of_the_asked_size(full: Connection) -> None:
     """However many rows there are, no more than a piece of them is held."""
-    selection = Selection(Relation.TRADES)
+    selection = ExportSelection(ExportRelation.TRADES)
     with exporting.snapshot(full, selection) as source:
         blocks = list(source.blocks(source.extent(), 1_000))
     assert all(1_000 <= len(block) < 1_300 for block in blocks[:-1])

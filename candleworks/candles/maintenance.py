@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from candleworks import clock
+from candleworks.candles.refresh import refresh
 from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine, engine_of
 from candleworks.database.queries import query
-from candleworks.model.progress import Progress, silent
+from candleworks.model.notices import Progress, silent
 from candleworks.settings import Settings
-from candleworks.storage.aggregates import continuous_aggregates
-from candleworks.storage.candles import refresh
+from candleworks.storage.candles import continuous_aggregates
 from candleworks.storage.inspection import RelationSize, relation_sizes
 from candleworks.storage.tick_retention import drop_ticks
 from candleworks.wording import counted
@@ -20,7 +20,7 @@ from candleworks.wording import counted
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What was done to so many units (chunks, partitions or rows) of a relation, and its sizes around it."""
+    """What was done to a number of units (chunks, partitions or rows) of a relation, and its sizes before and after."""
 
     relation: str
     action: str
@@ -34,11 +34,11 @@ class Work:
 
 
 def maintain(connection: Connection, settings: Settings, progress: Progress = silent) -> list[Work]:
-    """Refresh candles, then drop and compress what the configuration says; return what was done.
+    """Refresh candles, then drop and compress ticks as configured; return what was done.
 
-    Every candle whose ticks go has been stored before. Harmless to repeat, to interrupt, and while ticks come in.
-    Needs a connection in autocommit mode. `progress` takes how many steps are done, how many there are, and what is
-    done now, at last nothing.
+    Candles are stored before their ticks are dropped. Safe to repeat, to interrupt, and while ticks come in. Needs a
+    connection in autocommit mode. `progress` is called with the number of finished steps, the number of all steps and
+    the current step, at the end an empty text.
     """
     steps = [*_retention(connection, settings), *_compression(connection, settings)]
     progress(0, len(steps) + 1, "refreshing candles")
@@ -46,26 +46,26 @@ def maintain(connection: Connection, settings: Settings, progress: Progress = si
     connection.execute(query("prepare_ahead"))
     done = []
     for number, step in enumerate(steps, 1):
-        progress(number, len(steps) + 1, f"{step.relation}: what is old enough is {step.action}")
+        progress(number, len(steps) + 1, f"{step.relation}: old {step.unit}s are being {step.action}")
         done.append(_measured(connection, step))
     progress(len(steps) + 1, len(steps) + 1, "")
     return [work for work in done if work.units]
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
+class _MaintenanceStep:
     relation: str
     action: str
     unit: str
     run: Callable[[], int]
 
 
-def _retention(connection: Connection, settings: Settings) -> Iterator[_Step]:
+def _retention(connection: Connection, settings: Settings) -> Iterator[_MaintenanceStep]:
     keep = settings.storage.retention_days
     unit = "chunk" if engine_of(connection) is Engine.TIMESCALE else "partition"
     for relation, days in (("stocks_real_time", keep.stocks_real_time), ("quotes", keep.quotes)):
         if days is not None:
-            yield _Step(relation, "dropped", unit, partial(drop_ticks, connection, relation, _ago(days)))
+            yield _MaintenanceStep(relation, "dropped", unit, partial(drop_ticks, connection, relation, _ago(days)))
     for relation, days in (
         ("rejected_ticks", keep.rejected_ticks),
         ("ingest_stats", keep.ingest_stats),
@@ -74,8 +74,8 @@ def _retention(connection: Connection, settings: Settings) -> Iterator[_Step]:
         ("feed_gaps", keep.feed_gaps),
     ):
         if days is not None:
-            yield _Step(relation, "deleted", "row", partial(_forget, connection, relation, days))
-    yield _Step("import_files", "deleted", "run", partial(_forget_import_runs, connection))
+            yield _MaintenanceStep(relation, "deleted", "row", partial(_forget, connection, relation, days))
+    yield _MaintenanceStep("import_files", "deleted", "run", partial(_forget_import_runs, connection))
 
 
 def _forget(connection: Connection, relation: str, days: int) -> int:
@@ -86,7 +86,7 @@ def _forget_import_runs(connection: Connection) -> int:
     return connection.execute(query("forget_import_runs")).rowcount
 
 
-def _compression(connection: Connection, settings: Settings) -> Iterator[_Step]:
+def _compression(connection: Connection, settings: Settings) -> Iterator[_MaintenanceStep]:
     if engine_of(connection) is not Engine.TIMESCALE:
         return
     after = settings.storage.compress_after_days
@@ -94,7 +94,7 @@ def _compression(connection: Connection, settings: Settings) -> Iterator[_Step]:
     wanted |= dict.fromkeys((aggregate.relation for aggregate in continuous_aggregates(connection)), after.candles)
     for relation, days in wanted.items():
         if days is not None:
-            yield _Step(relation, "compressed", "chunk", partial(_compress, connection, relation, days))
+            yield _MaintenanceStep(relation, "compressed", "chunk", partial(_compress, connection, relation, days))
 
 
 def _compress(connection: Connection, relation: str, days: int) -> int:
@@ -106,7 +106,7 @@ def _compress(connection: Connection, relation: str, days: int) -> int:
     return len(chunks)
 
 
-def _measured(connection: Connection, step: _Step) -> Work:
+def _measured(connection: Connection, step: _MaintenanceStep) -> Work:
     before = relation_sizes(connection)[step.relation]
     units = step.run()
     after = relation_sizes(connection)[step.relation] if units else before

@@ -1,7 +1,7 @@
 -- What the chart page and the candle feeds read. Nothing here scans ticks: they are met one index entry at a time, and
 -- a window of candles is always bounded on both sides.
 
--- name: market_symbols
+-- name: charted_symbols
 -- Every symbol that has candles, who is behind it, its newest tick (where ticks are gone, its newest minute), and whether
 -- it has trades and quotes. stopped_at and stop_reason are null unless every feed that should stream it was stopped.
 SELECT s.symbol, c.name, c.exchange, c.type, s.traded, s.quoted, greatest(
@@ -25,20 +25,20 @@ LEFT JOIN (
 ) f ON f.symbol = s.symbol
 ORDER BY s.symbol
 
--- name: market_kinds
+-- name: has_trades_and_quotes
 -- Whether a symbol has trades, and whether it has quotes.
 SELECT
     EXISTS (SELECT FROM public.candles_1d WHERE symbol = %(symbol)s) AS traded,
     EXISTS (SELECT FROM public.quote_candles_1d WHERE symbol = %(symbol)s) AS quoted
 
--- name: market_has_company
+-- name: has_company
 SELECT EXISTS (SELECT FROM public.company WHERE symbol = %(symbol)s)
 
--- name: market_last_tick
+-- name: last_tick
 -- Null for a symbol without candles of that price side.
 SELECT candleworks.newest_tick(%(symbol)s, %(price)s)
 
--- name: market_newest_tick
+-- name: newest_tick
 -- The newest tick of all symbols; null while there is none.
 SELECT greatest(
     (SELECT max(candleworks.newest_tick(s.symbol, 'trade')) FROM public.candles_1d s
@@ -72,16 +72,7 @@ FROM candleworks.candles_of(%(symbol)s, %(period)s::interval, %(start)s, %(stop)
 -- began at the moment of the oldest. A gap without a symbol concerns those of its feed, or all where these are unknown.
 -- outcome is what filling came to for this symbol, null while it was not tried.
 SELECT g.feed, g.symbol, g.started_at, g.ended_at, g.reason, g.filled_at, f.outcome
-FROM public.feed_gaps g
+FROM candleworks.gaps_of(%(symbol)s, %(start)s, %(stop)s) g
 LEFT JOIN public.gap_fills f ON f.gap_id = g.id AND f.symbol = %(symbol)s
-WHERE (g.started_at < %(stop)s OR %(stop)s::timestamptz IS NULL)
-    AND (g.ended_at > %(start)s OR g.ended_at IS NULL OR %(start)s::timestamptz IS NULL)
-    AND (
-        g.symbol = %(symbol)s
-        OR g.symbol IS NULL AND (
-            EXISTS (SELECT FROM public.feed_symbols s WHERE s.feed = g.feed AND s.symbol = %(symbol)s)
-            OR NOT EXISTS (SELECT FROM public.feed_symbols s WHERE s.feed = g.feed)
-        )
-    )
 ORDER BY g.started_at DESC
 FETCH FIRST %(most)s ROWS WITH TIES

@@ -1,4 +1,4 @@
-"""Rows of ticks and candles in bulk, out of one snapshot of the database."""
+"""Rows of ticks and candles in bulk, from one snapshot of the database."""
 
 import contextlib
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ from candleworks.database.queries import query
 WEEK = timedelta(days=7)
 _MONDAY = datetime(2000, 1, 3, tzinfo=UTC)
 _INSTANT = timedelta(microseconds=1)
-Row = bytes | bytearray | memoryview
+CopiedRow = bytes | bytearray | memoryview
 
 
-class Relation(StrEnum):
-    """What can be exported."""
+class ExportRelation(StrEnum):
+    """A relation that can be exported."""
 
     TRADES = "stocks_real_time"
     QUOTES = "quotes"
@@ -39,7 +39,7 @@ class Relation(StrEnum):
 
     @property
     def is_ticks(self) -> bool:
-        return self in (Relation.TRADES, Relation.QUOTES)
+        return self in (ExportRelation.TRADES, ExportRelation.QUOTES)
 
     @property
     def time(self) -> str:
@@ -48,17 +48,17 @@ class Relation(StrEnum):
 
 
 @dataclass(frozen=True)
-class Selection:
-    """Rows of [start, stop) of these symbols; None leaves a bound open, no symbols stand for all of them."""
+class ExportSelection:
+    """Rows of [start, stop) of these symbols, or of all when there are none; None leaves a bound open."""
 
-    relation: Relation
+    relation: ExportRelation
     symbols: tuple[str, ...] = ()
     start: datetime | None = None
     stop: datetime | None = None
 
 
 class Extent(NamedTuple):
-    """So many rows from `first` to `last`, which are None where there are no rows."""
+    """The number of rows from `first` to `last`, which are None where there are no rows."""
 
     rows: int
     first: datetime | None
@@ -66,9 +66,9 @@ class Extent(NamedTuple):
 
 
 class Snapshot:
-    """Reads as if nobody wrote since it was taken."""
+    """Reads the rows as they were when the snapshot was taken."""
 
-    def __init__(self, connection: Connection, selection: Selection) -> None:
+    def __init__(self, connection: Connection, selection: ExportSelection) -> None:
         self._connection = connection
         self._selection = selection
 
@@ -78,8 +78,8 @@ class Snapshot:
         types = self._connection.adapters.types
         return {column.name: types[column.type_code].name for column in cursor.description or ()}
 
-    def knows(self, symbol: str) -> bool:
-        """Tell whether the relation has any row of the symbol, at whatever time."""
+    def has_symbol(self, symbol: str) -> bool:
+        """Whether the relation has any row of the symbol, at any time."""
         row = self._connection.execute(self._statement("export_knows"), {"symbol": symbol}).fetchone()
         return bool(row and row[0])
 
@@ -90,11 +90,11 @@ class Snapshot:
         return Extent(*row) if row else Extent(0, None, None)
 
     def blocks(self, extent: Extent, block_bytes: int) -> Iterator[bytes]:
-        """Yield the rows in order of time and symbol as CSV, whole rows of about so many bytes at a time.
+        """Yield the rows in order of time and symbol as CSV, in blocks of complete rows of about so many bytes.
 
         An empty cell is null, an empty text is quoted.
         """
-        parts: list[Row] = []
+        parts: list[CopiedRow] = []
         size = 0
         for row in self._rows(extent):
             parts.append(row)
@@ -105,7 +105,7 @@ class Snapshot:
         if parts:
             yield b"".join(parts)
 
-    def _rows(self, extent: Extent) -> Iterator[Row]:
+    def _rows(self, extent: Extent) -> Iterator[CopiedRow]:
         statement = self._statement("export_rows")
         for start, stop in self._windows(extent):
             parameters = {"start": start, "stop": stop, "symbols": list(self._selection.symbols) or None}
@@ -128,7 +128,7 @@ class Snapshot:
 
 
 @contextlib.contextmanager
-def snapshot(connection: Connection, selection: Selection) -> Iterator[Snapshot]:
+def snapshot(connection: Connection, selection: ExportSelection) -> Iterator[Snapshot]:
     """Hold one transaction open, which sees one state of the database."""
     with connection.transaction():
         connection.execute(query("export_snapshot"))

@@ -12,17 +12,18 @@ from candleworks.database.connection import Connection, connect
 from candleworks.database.engine import Engine
 from candleworks.exports.exporter import export
 from candleworks.exports.request import Export, Format
-from candleworks.imports import blocks
-from candleworks.imports.formats import Reading
+from candleworks.imports import chunks
 from candleworks.imports.importer import import_paths
+from candleworks.imports.reading import Reading
 from candleworks.settings import load_settings
-from candleworks.storage.export import Relation, Selection
+from candleworks.storage.exports import ExportRelation, ExportSelection
 from tests.conftest import clone
 
 MONDAY = datetime(2024, 3, 4, 14, tzinfo=UTC)
 INSERT = {
-    Relation.TRADES: "COPY stocks_real_time (time, symbol, price, day_volume, volume, bid, ask, received_at, origin)",
-    Relation.QUOTES: "COPY quotes (time, symbol, bid, ask, bid_volume, ask_volume, received_at, origin)",
+    ExportRelation.TRADES: "COPY stocks_real_time"
+    " (time, symbol, price, day_volume, volume, bid, ask, received_at, origin)",
+    ExportRelation.QUOTES: "COPY quotes (time, symbol, bid, ask, bid_volume, ask_volume, received_at, origin)",
 }
 
 
@@ -61,10 +62,10 @@ def quotes(chance: random.Random) -> Iterator[tuple[Any, ...]]:
 
 
 HEADER = "time,symbol,price,day_volume,volume,bid,ask,received_at,origin"
-ROWS = {Relation.TRADES: trades, Relation.QUOTES: quotes}
+ROWS = {ExportRelation.TRADES: trades, ExportRelation.QUOTES: quotes}
 
 
-def everything(connection: Connection, relation: Relation) -> list[tuple[Any, ...]]:
+def everything(connection: Connection, relation: ExportRelation) -> list[tuple[Any, ...]]:
     return connection.execute(f"SELECT * FROM {relation} ORDER BY symbol, time").fetchall()
 
 
@@ -80,9 +81,9 @@ def import_all(path: Path, into: Connection) -> None:
     assert list(import_paths(into, settings, [str(path)], Reading()))
 
 
-def fill(connection: Connection, relation: Relation) -> None:
+def fill(connection: Connection, relation: ExportRelation) -> None:
     rows = list(ROWS[relation](random.Random(5)))
-    prepare = "prepare_ticks" if relation is Relation.TRADES else "prepare_quotes"
+    prepare = "prepare_ticks" if relation is ExportRelation.TRADES else "prepare_quotes"
     connection.execute(f"SELECT candleworks.{prepare}(%s, %s)", [rows[0][0], rows[-1][0]])
     with connection.cursor().copy(f"{INSERT[relation]} FROM STDIN") as copy:
         for row in rows:
@@ -91,11 +92,11 @@ def fill(connection: Connection, relation: Relation) -> None:
 
 @pytest.mark.parametrize("relation", ROWS)
 def test_a_round_trip_is_the_identity(
-    connection: Connection, other: Connection, tmp_path: Path, relation: Relation
+    connection: Connection, other: Connection, tmp_path: Path, relation: ExportRelation
 ) -> None:
     """Every column of every row, its microsecond, its origin and when it was received; and twice is once."""
     fill(connection, relation)
-    export(connection, Export(Selection(relation), tmp_path / "out", Format.PARQUET))
+    export(connection, Export(ExportSelection(relation), tmp_path / "out", Format.PARQUET))
     for _ in range(2):
         import_all(tmp_path / "out", into=other)
         assert everything(other, relation) == everything(connection, relation)
@@ -111,13 +112,13 @@ def test_other_files_make_the_same_round_trip(
     connection: Connection,
     other: Connection,
     tmp_path: Path,
-    relation: Relation,
+    relation: ExportRelation,
     kind: Format,
     options: dict[str, bool],
 ) -> None:
     """A file per day, Arrow, and CSV, plain and compressed."""
     fill(connection, relation)
-    export(connection, Export(Selection(relation), tmp_path / "out", kind, **options))
+    export(connection, Export(ExportSelection(relation), tmp_path / "out", kind, **options))
     import_all(tmp_path / "out", into=other)
     assert everything(other, relation) == everything(connection, relation)
 
@@ -125,12 +126,12 @@ def test_other_files_make_the_same_round_trip(
 @pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
 @pytest.mark.parametrize("relation", ROWS)
 def test_pieces_of_a_table_as_csv_are_put_together(
-    connection: Connection, other: Connection, tmp_path: Path, relation: Relation, monkeypatch: pytest.MonkeyPatch
+    connection: Connection, other: Connection, tmp_path: Path, relation: ExportRelation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A piece never ends between ticks of one stamp."""
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 1_000)
+    monkeypatch.setattr(chunks, "BLOCK_BYTES", 1_000)
     fill(connection, relation)
-    export(connection, Export(Selection(relation), tmp_path / "out.csv", Format.CSV, by_day=False))
+    export(connection, Export(ExportSelection(relation), tmp_path / "out.csv", Format.CSV, by_day=False))
     import_all(tmp_path / "out.csv", into=other)
     assert everything(other, relation) == everything(connection, relation)
 
@@ -148,13 +149,13 @@ def test_bad_lines_of_a_table_as_csv_are_kept_apart(connection: Connection, tmp_
     )
     (tmp_path / "bad.csv").write_text("\n".join(lines))
     import_all(tmp_path / "bad.csv", into=connection)
-    ((time, symbol, *values),) = everything(connection, Relation.TRADES)
+    ((time, symbol, *values),) = everything(connection, ExportRelation.TRADES)
     assert (time, symbol) == (MONDAY + timedelta(seconds=1, microseconds=1), "AAPL")
     assert values == [1.1040100000000002, None, 1e-12, None, 1.5, MONDAY + timedelta(seconds=2), "bar"]
     assert [reason for (reason,) in connection.execute("SELECT reason FROM rejected_ticks ORDER BY id")] == [
-        "line 3: volume 'many' is no number",
-        "line 4: ask 'inf' is no number",
-        "line 5: received_at '2024-03-04 14:00:02' is no ISO time with an offset from UTC",
+        "line 3: volume 'many' is not a number",
+        "line 4: ask 'inf' is not a number",
+        "line 5: received_at '2024-03-04 14:00:02' is not an ISO time with an offset from UTC",
         "line 6: origin is missing",
     ]
 
@@ -165,6 +166,6 @@ def test_a_line_ends_within_quotes_too(connection: Connection, tmp_path: Path) -
     lines = (HEADER, '2024-03-04 14:00:01Z,"AAPL",1,,,,,2024-03-04 14:00:02Z,"b', 'ar"')
     (tmp_path / "broken.csv").write_text("\n".join(lines))
     import_all(tmp_path / "broken.csv", into=connection)
-    assert [row[-1] for row in everything(connection, Relation.TRADES)] == ["b"]
+    assert [row[-1] for row in everything(connection, ExportRelation.TRADES)] == ["b"]
     rejected = connection.execute("SELECT reason, payload FROM rejected_ticks").fetchall()
     assert rejected == [("line 3: 1 fields instead of 9", 'ar"')]
