@@ -1,6 +1,6 @@
 -- Retention of ticks by dropping whole partitions; candles stay. `candleworks maintain` closes a partition, detaches it
 -- concurrently, so that neither readers nor writers of other partitions wait, and drops it:
--- docs/decisions/0034-dropping-ticks.md.
+-- docs/decisions/0035-dropping-ticks.md.
 -- Locks: none, everything is new.
 
 -- The partitions of ticks and the ends of their weeks. state: attached; detaching, after a detach that was interrupted; or
