@@ -16,7 +16,7 @@ from psycopg.rows import args_row, scalar_row
 from candleworks.database.connection import Connection, ConnectionPool, describe, open_pool, transient_errors
 from candleworks.database.queries import query
 from candleworks.errors import TerminalError, TransientError
-from candleworks.model.quality import QualityResult, QualityState
+from candleworks.model.alerts import CheckResult
 from candleworks.storage.quality import quality_history, quality_now
 
 TRADE_SIDES = ("trade",)
@@ -200,12 +200,12 @@ class Market:
         with self._connection() as connection:
             return action(connection)
 
-    def quality(self) -> list[QualityState]:
+    def quality(self) -> list[CheckResult]:
         """Return the newest result of every check and subject, the worst first."""
         with self._connection() as connection:
             return quality_now(connection)
 
-    def quality_history(self, check: str) -> list[QualityResult]:
+    def quality_history(self, check: str) -> list[CheckResult]:
         """Return the newest results of one check, the newest first."""
         with self._connection() as connection:
             return quality_history(connection, check)
