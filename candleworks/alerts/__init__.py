@@ -1,7 +1,7 @@
-"""Trouble that checks find, until somebody has heard of it and it has ended."""
+"""From the results of checks to alerts, and from alerts to notifications."""
 
-from candleworks.alerts.delivery import Delivered, deliver
-from candleworks.alerts.evaluation import Changed, update
-from candleworks.model.alerts import Alert, Result, Severity
+from candleworks.alerts.delivery import DeliveryCounts, deliver
+from candleworks.alerts.evaluation import AlertChanges, update
+from candleworks.model.alerts import Alert, CheckResult, Severity
 
-__all__ = ["Alert", "Changed", "Delivered", "Result", "Severity", "deliver", "update"]
+__all__ = ["Alert", "AlertChanges", "CheckResult", "DeliveryCounts", "Severity", "deliver", "update"]

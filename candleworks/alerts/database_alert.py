@@ -1,6 +1,6 @@
-"""The alert that the database cannot keep: that about the database itself.
+"""The alert that the database is not available: kept in a file and delivered directly while it cannot be stored.
 
-It lives in a file, its messages go out directly, and both are put into the tables when the database is back.
+When the database is back, alert, events and deliveries are written to its tables.
 """
 
 import logging
@@ -10,128 +10,146 @@ from pathlib import Path
 
 import msgspec
 
-from candleworks.alerts.delivery import waiting_time
-from candleworks.alerts.lifecycle import follow
+from candleworks.alerts.delivery import retry_after
+from candleworks.alerts.lifecycle import transition
 from candleworks.alerts.message import compose
 from candleworks.alerts.recipients import Recipient, recipients
 from candleworks.database.connection import Connection
-from candleworks.model.alerts import Alert, AlertEvent, DirectDelivery, Result, told
+from candleworks.model.alerts import Alert, AlertKey, CheckResult, Notification
 from candleworks.settings import Settings
-from candleworks.storage.alerts import lock_alerts, save_alert, save_event, save_told, unresolved_alerts
+from candleworks.storage.alerts import lock_alerts, save_alert, save_event, unresolved_alerts
+from candleworks.storage.deliveries import save_delivery
 
 FILE = "alerts-unrecorded.json"
-CHECK, SUBJECT = "watch-database", "database"
+KEY: AlertKey = ("watch-database", "database")
+EXPECTED = "the database answers"
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
-class _Event:
-    event: AlertEvent
-    deliveries: dict[str, DirectDelivery]
+class _Unstored:
+    """What the database does not know yet; `events` has one list per event, with one notification per recipient."""
 
-
-@dataclass
-class _State:
     alert: Alert | None = None
-    events: list[_Event] = field(default_factory=list)
+    events: list[list[Notification]] = field(default_factory=list)
 
 
-class Unrecorded:
-    """The alert about the database, and the messages about it that the outbox does not know."""
+class DatabaseAlert:
+    """The alert about the database. It survives a restart of the process in a file in `settings.home`."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._path = settings.home / FILE
-        self._state = _read(self._path)
+        self._unstored = _read(self._path)
         self._away_since: datetime | None = None
+        self._saved = True
 
-    def away(self, reason: str, moment: datetime) -> None:
-        """Take note that the database did not answer, and tell it when that lasts."""
-        self._away_since = self._away_since or moment
-        away_seconds = (moment - self._away_since).total_seconds()
-        if self._state.alert is None and away_seconds < self._settings.alerts.watch.database_away_seconds:
+    def failed(self, reason: str, at: datetime) -> None:
+        """Note that the database did not answer; fires the alert, and notifies, once that has lasted long enough."""
+        self._away_since = self._away_since or at
+        away_seconds = (at - self._away_since).total_seconds()
+        before = self._unstored.alert
+        if before is None and away_seconds < self._settings.alerts.watch.database_away_seconds:
             return
-        result = Result(CHECK, SUBJECT, "critical", "failed", reason, "a database that answers", moment)
-        alert, event = follow(self._state.alert, result, self._settings.alerts)
-        if self._state.alert is None and alert is not None and event is not None:
+        result = CheckResult(*KEY, "critical", "failed", reason, EXPECTED, at)
+        alert, event = transition(before, result, self._settings.alerts)
+        if before is None and alert is not None and event is not None:
             alert = replace(alert, opened_at=self._away_since)
             event = replace(event, alert=alert)
-        self._state.alert = alert
-        if event is not None:
-            self._state.events.append(_Event(event, self._due(event, moment)))
+        self._unstored.alert = alert
+        if event is not None and event.due:
+            names = [recipient.name for recipient in recipients(self._settings)]
+            self._unstored.events.append([replace(event, recipient=name, next_attempt_at=at) for name in names])
         self._save()
-        self._send(moment)
+        self._send(at)
 
-    def _due(self, event: AlertEvent, moment: datetime) -> dict[str, DirectDelivery]:
-        names = [recipient.name for recipient in recipients(self._settings)] if event.told else []
-        return {name: DirectDelivery(next_attempt_at=moment) for name in names}
-
-    def back(self, connection: Connection, moment: datetime) -> Result:
-        """Put what is not recorded into the tables; return what the watch has to say about the database now."""
+    def recovered(self, connection: Connection, at: datetime) -> CheckResult:
+        """Store what is not stored yet; return the result that the database answers."""
         self._away_since = None
-        if self._state.alert is not None:
+        if self._unstored.alert is not None:
             with connection.transaction():
-                recorded = self._record(connection, self._state.alert)
-            self._state = _State(recorded)
+                stored = self._store(connection, self._unstored.alert)
+            self._unstored = _Unstored(stored)
             self._save()
-        return Result(CHECK, SUBJECT, "critical", "passed", "it answers", "a database that answers", moment)
+        return CheckResult(*KEY, "critical", "passed", "it answers", EXPECTED, at)
 
-    def _record(self, connection: Connection, alert: Alert) -> Alert | None:
-        """Write the alert and its events; return it as it stands then, or None when it is over."""
+    def _store(self, connection: Connection, alert: Alert) -> Alert | None:
+        """Write the alert and its events; return it as stored, or null when it has been resolved."""
         lock_alerts(connection)
-        stored = unresolved_alerts(connection, [(CHECK, SUBJECT)]).get((CHECK, SUBJECT))
-        if not self._state.events and (stored is None or stored.checked_at >= alert.checked_at):
+        stored = unresolved_alerts(connection, [KEY]).get(KEY)
+        if not self._unstored.events and (stored is None or stored.checked_at >= alert.checked_at):
             return stored
         saved = save_alert(connection, replace(alert, id=stored.id if stored else None))
-        for direct in self._state.events:
-            event = replace(direct.event, alert=replace(direct.event.alert, id=saved.id))
+        for notifications in self._unstored.events:
+            event = replace(notifications[0], alert=replace(notifications[0].alert, id=saved.id))
             event_id = save_event(connection, event, pending=False)
-            save_told(connection, event_id, direct.deliveries)
+            for notification in notifications:
+                save_delivery(connection, replace(notification, event_id=event_id))
         return saved
 
-    def _send(self, moment: datetime) -> None:
-        for direct in self._state.events:
-            for recipient in recipients(self._settings):
-                delivery = direct.deliveries.get(recipient.name)
-                if delivery and delivery.state == "waiting" and delivery.next_attempt_at <= moment:
-                    self._send_one(direct.event, recipient, delivery, moment)
+    def _send(self, at: datetime) -> None:
+        by_name = {recipient.name: recipient for recipient in recipients(self._settings)}
+        for notifications in self._unstored.events:
+            for number, each in enumerate(notifications):
+                recipient = by_name.get(each.recipient or "")
+                if recipient and each.state == "waiting" and each.next_attempt_at and each.next_attempt_at <= at:
+                    self._send_one(notifications, number, recipient, at)
 
-    def _send_one(self, event: AlertEvent, recipient: Recipient, delivery: DirectDelivery, moment: datetime) -> None:
-        delivery.state, delivery.attempts = "sending", delivery.attempts + 1
+    def _send_one(self, notifications: list[Notification], number: int, recipient: Recipient, at: datetime) -> None:
+        notification = replace(notifications[number], state="sending", attempts=notifications[number].attempts + 1)
+        notifications[number] = notification
         self._save()
-        message = told(event, possible_repeat=delivery.possible_repeat)
-        sent = recipient.send(compose([message], self._settings, recipient.lengths, moment))
-        if sent.taken:
-            delivery.state, delivery.sent_at, delivery.reason = "sent", moment, None
+        sent = recipient.send(compose([notification], self._settings, recipient.lengths, at))
+        if sent.accepted:
+            notifications[number] = replace(notification, state="sent", sent_at=at, reason=None)
         else:
-            delivery.state, delivery.reason = "waiting", sent.reason
-            delivery.next_attempt_at = moment + waiting_time(delivery.attempts, self._settings.alerts)
-            delivery.possible_repeat |= sent.maybe_arrived
-            log.warning("%s did not take a notification (%s).", recipient.name, sent.reason)
+            notifications[number] = replace(
+                notification,
+                state="waiting",
+                reason=sent.reason,
+                next_attempt_at=at + retry_after(notification.attempts, self._settings.alerts),
+                possible_repeat=notification.possible_repeat or sent.maybe_arrived,
+            )
+            log.warning("%s did not accept a notification: %s.", recipient.name, sent.reason)
         self._save()
 
     def _save(self) -> None:
-        if self._state.alert is None:
+        """Write the file; a full disk, which may be why the database is not available, must not stop notifications."""
+        try:
+            self._write()
+            self._saved = True
+        except OSError as error:
+            if self._saved:
+                log.warning(
+                    "%s cannot be written (%s): a restart may repeat notifications.", self._path, error.strerror
+                )
+            self._saved = False
+
+    def _write(self) -> None:
+        if self._unstored.alert is None:
             self._path.unlink(missing_ok=True)
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self._path.with_suffix(".new")
-        fresh.write_bytes(msgspec.json.encode(self._state))
-        fresh.replace(self._path)
+        new = self._path.with_suffix(".new")
+        new.write_bytes(msgspec.json.encode(self._unstored))
+        new.replace(self._path)
 
 
-def _read(path: Path) -> _State:
-    """Return what an earlier watch left; a message that it was cut off at is sent once more, and says so."""
+def _read(path: Path) -> _Unstored:
+    """Return what an earlier process left; a notification whose sending was interrupted is sent again, and says so."""
     try:
-        state = msgspec.json.decode(path.read_bytes(), type=_State)
+        unstored = msgspec.json.decode(path.read_bytes(), type=_Unstored)
     except FileNotFoundError:
-        return _State()
+        return _Unstored()
     except msgspec.DecodeError as error:
-        log.warning("%s cannot be read (%s): what it held is lost.", path, error)
-        return _State()
-    for direct in state.events:
-        for delivery in direct.deliveries.values():
-            if delivery.state == "sending":
-                delivery.state, delivery.possible_repeat = "waiting", True
-    return state
+        log.warning("%s is not readable (%s) and is ignored: its events are not stored.", path, error)
+        return _Unstored()
+    unstored.events = [[_resumed(each) for each in notifications] for notifications in unstored.events]
+    return unstored
+
+
+def _resumed(notification: Notification) -> Notification:
+    if notification.state != "sending":
+        return notification
+    return replace(notification, state="waiting", possible_repeat=True)

@@ -1,32 +1,42 @@
-"""Keeps the alerts in step with what checks say."""
+"""Turns the results of checks into alerts: opens, counts, inhibits, escalates and resolves them."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import NamedTuple
 
-from candleworks.alerts.inhibition import SPEAKS_FOR, Speaking, needs_speakers, speakers_first
-from candleworks.alerts.lifecycle import follow
+from candleworks.alerts.lifecycle import transition
 from candleworks.database.connection import Connection
-from candleworks.model.alerts import Alert, AlertEvent, Result
+from candleworks.model.alerts import Alert, AlertKey, CheckResult, Notification
 from candleworks.model.notices import Notice, Notify, ignore
 from candleworks.settings import Settings
 from candleworks.storage.alerts import (
-    Key,
     feeds_of_symbols,
+    inhibiting_alerts,
     lasting_silences,
     lock_alerts,
-    notified_alerts,
     opened,
     save_alert,
     save_event,
     unresolved_alerts,
 )
 
-_WORST_FIRST = ("failed", "error", "passed")
+_WORST_LAST = ("passed", "error", "failed")
 _NOTICES = {"opened": "quality.failed", "escalated": "quality.failed", "resolved": "quality.resolved"}
 
 
-class Changed(NamedTuple):
+class InhibitRule(NamedTuple):
+    """While an alert of a source check about a feed fires, target checks of the symbols of that feed do not notify."""
+
+    source: Sequence[str]
+    target: Sequence[str]
+
+
+INHIBIT_RULES = (InhibitRule(source=("watch-ingest", "watch-feed"), target=("freshness", "never-seen")),)
+GRACE_PERIOD = timedelta(minutes=15)  # rules hold so long after a feed recovers: its symbols tick again one by one
+
+
+class AlertChanges(NamedTuple):
     """The alerts that results opened, escalated and resolved."""
 
     opened: tuple[Alert, ...]
@@ -35,67 +45,77 @@ class Changed(NamedTuple):
 
 
 def update(
-    database: Connection | str, settings: Settings, results: Iterable[Result], notify: Notify = ignore
-) -> Changed:
-    """Open, count, escalate and resolve alerts, and note which notifications are due, in one transaction.
+    database: Connection | str, settings: Settings, results: Iterable[CheckResult], notify: Notify = ignore
+) -> AlertChanges:
+    """Apply results to the alerts and store which notifications are due, in one transaction.
 
-    `database` is an autocommit connection or a connection string. A check has one result per subject; of several the
-    worst counts. What has no result here stays as it is. Whoever delivers sends the notifications; `notify` is called
-    afterwards, not for silenced or inhibited alerts.
+    `database` is an autocommit connection or a connection string. Of several results of a check and subject the worst
+    counts; alerts without a result here stay as they are. Notifications are sent by whoever delivers. `notify` is
+    called after the transaction, but not for silenced or inhibited alerts.
     """
-    worst = _worst(results)
-    if not worst:
-        return Changed((), (), ())
+    by_key = {result.key: result for result in sorted(results, key=lambda each: _WORST_LAST.index(each.status))}
+    if not by_key:
+        return AlertChanges((), (), ())
     with opened(database, "alerts") as connection, connection.transaction():
-        events = _follow_all(connection, settings, worst)
+        events = _apply(connection, settings, by_key)
     for event in events:
-        if event.told:
+        if event.due:
             notify(_notice(event))
-    named = {
-        name: tuple(event.alert for event in events if event.name == name)
-        for name in ("opened", "escalated", "resolved")
-    }
-    return Changed(named["opened"], named["escalated"], named["resolved"])
+    return AlertChanges(*(_alerts(events, name) for name in AlertChanges._fields))
 
 
-def _worst(results: Iterable[Result]) -> dict[Key, Result]:
-    by_badness = sorted(results, key=lambda result: _WORST_FIRST.index(result.status), reverse=True)
-    return {(result.check, result.subject): result for result in by_badness}
+def _alerts(events: Iterable[Notification], name: str) -> tuple[Alert, ...]:
+    return tuple(event.alert for event in events if event.event == name)
 
 
-def _follow_all(connection: Connection, settings: Settings, results: dict[Key, Result]) -> list[AlertEvent]:
+def _apply(connection: Connection, settings: Settings, results: Mapping[AlertKey, CheckResult]) -> list[Notification]:
     lock_alerts(connection)
     unresolved = unresolved_alerts(connection, results)
-    fresh = [key for key, result in results.items() if key not in unresolved and result.status != "passed"]
-    mutes = lasting_silences(connection, fresh, min(result.at for result in results.values()))
-    speaking = _speaking(connection, results)
+    new = [key for key, result in results.items() if key not in unresolved and result.status != "passed"]
+    silences = lasting_silences(connection, new, min(result.at for result in results.values()))
+    inhibited = _inhibited(connection, results.values())
     events = []
-    for key in speakers_first(results):
-        before, result = unresolved.get(key), results[key]
-        alert, event = follow(before, result, settings.alerts, mutes.get(key), speaking.speaker(result))
+    for key, result in results.items():
+        before = unresolved.get(key)
+        alert, event = transition(before, result, settings.alerts, silences.get(key), inhibited.get(key))
         if alert is None or alert == before:
             continue
-        speaking.note(alert)
         saved = save_alert(connection, alert)
         if event is not None:
             event = replace(event, alert=replace(event.alert, id=saved.id))
-            save_event(connection, event, pending=event.told)
+            save_event(connection, event, pending=event.due)
             events.append(event)
     return events
 
 
-def _speaking(connection: Connection, results: dict[Key, Result]) -> Speaking:
-    if not needs_speakers(results.values()):
-        return Speaking((), (), {})
-    moment = max(result.at for result in results.values())
-    told, ended = notified_alerts(connection, SPEAKS_FOR, moment)
-    return Speaking(told, ended, feeds_of_symbols(connection))
+def _inhibited(connection: Connection, results: Collection[CheckResult]) -> dict[AlertKey, str]:
+    """Return which check inhibits each result; an error is never inhibited, because nothing is known about it."""
+    targets = {check for rule in INHIBIT_RULES for check in rule.target}
+    failed = [result for result in results if result.status == "failed" and result.check in targets]
+    if not failed:
+        return {}
+    sources = {check for rule in INHIBIT_RULES for check in rule.source}
+    firing = inhibiting_alerts(connection, sources, max(result.at for result in failed), GRACE_PERIOD)
+    feeds = feeds_of_symbols(connection)
+    causes = {result.key: _inhibited_by(result, firing, feeds.get(result.subject, ())) for result in failed}
+    return {key: cause for key, cause in causes.items() if cause}
 
 
-def _notice(event: AlertEvent) -> Notice:
+def _inhibited_by(result: CheckResult, firing: Collection[AlertKey], feeds: Sequence[str]) -> str | None:
+    """Return a source check that fires for every feed of the symbol: one that works would deliver its ticks."""
+    for rule in INHIBIT_RULES:
+        if result.check not in rule.target:
+            continue
+        found = [[check for check in rule.source if (check, f"feed/{feed}") in firing] for feed in feeds]
+        if found and all(found):
+            return found[0][0]
+    return None
+
+
+def _notice(event: Notification) -> Notice:
     alert = event.alert
     facts = {
-        "event": event.name,
+        "event": event.event,
         "alert": alert.id,
         "check": alert.check,
         "subject": alert.subject,
@@ -107,4 +127,4 @@ def _notice(event: AlertEvent) -> Notice:
         "since": alert.opened_at.isoformat(),
         "at": event.at.isoformat(),
     }
-    return Notice(_NOTICES[event.name], f"{alert.check}/{alert.subject}", facts)
+    return Notice(_NOTICES[event.event], f"{alert.check}/{alert.subject}", facts)

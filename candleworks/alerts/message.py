@@ -1,34 +1,35 @@
-"""What a notification says, to be read on a phone: many alerts in one, as long as the recipient takes."""
+"""The text of notifications, to be read on a phone: many alerts in one message, as long as the recipient accepts."""
 
 import re
 import socket
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import Literal, NamedTuple
 from urllib.parse import quote
 
-from candleworks.alerts.durations import in_words, with_words
-from candleworks.alerts.first_steps import first_step
-from candleworks.model.alerts import Told
+from candleworks.alerts.runbook import first_step
+from candleworks.model.alerts import Notification
 from candleworks.settings import Settings
+from candleworks.wording import counted
 
-LONGEST_VALUE = 200
-SHOWN_SUBJECTS = (20, 10, 5, 2, 1, 0)  # per check; fewer where a recipient takes only short notifications
+MAX_VALUE_LENGTH = 200
+SHOWN_SUBJECTS = (20, 10, 5, 2, 1, 0)  # per check; fewer where a recipient accepts only short messages
 _SEVERITIES = ("critical", "warning", "info")
 _STATES = ("firing", "check error", "still firing", "resolved")
-_REPEAT = "This may have been sent before: the first attempt was cut off."
-_NO_PAGE = (
-    "This link opens only on {host}. Set alerts.page_url in candleworks.yaml to an address of the chart page that opens"
-    " from elsewhere."
+_REPEAT = "This may be a repeat: an earlier attempt to send it was interrupted."
+_LOCAL_LINK = (
+    "This link opens only on {host}: set alerts.page_url in candleworks.yaml to an address that your phone can open."
 )
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+_MONTH, _YEAR = 30.44 * _DAY, 365.25 * _DAY
 
 Level = Literal["critical", "warning", "info", "resolved"]
 
 
 class Message(NamedTuple):
-    """A title of one line, and a body of several. `level` is the worst severity that fires, or says that none does."""
+    """A title of one line, and a body of several. `level` is the worst severity that fires, or `resolved`."""
 
     title: str
     body: str
@@ -36,67 +37,72 @@ class Message(NamedTuple):
 
 
 def compose(
-    told: Sequence[Told], settings: Settings, lengths: tuple[int, int], moment: datetime, *, first: bool = False
+    notifications: Sequence[Notification],
+    settings: Settings,
+    lengths: tuple[int, int],
+    now: datetime,
+    *,
+    first: bool = False,
 ) -> Message:
-    """Write one notification about events, in at most so many characters of title and body.
+    """Write one message about notifications, in at most so many characters of title and body.
 
-    Each alert is shown as its newest event leaves it, the most severe first. `moment` is now; `first` is whether the
-    recipient has never had a notification.
+    Each alert is shown as its newest event leaves it, the most severe first. `first`: the recipient has never been
+    notified before.
     """
-    events = sorted(latest(told), key=_place)
+    events = sorted(newest_per_alert(notifications), key=_group_key)
     title = _cut(_title(events), lengths[0])
     worst = events[0]
-    level: Level = "resolved" if worst.event == "resolved" else worst.severity
-    tail = _tail(events, settings, first=first)
+    level: Level = "resolved" if worst.event == "resolved" else worst.alert.severity
+    footer = _footer(events, settings, first=first)
     for shown in SHOWN_SUBJECTS:
-        text = _groups(events, shown, moment)
-        if len(text) + len(tail) <= lengths[1]:
-            return Message(title, text + tail, level)
-    room = lengths[1] - len(tail)
-    return Message(title, _cut(text, room) + tail if room > len(tail) else _cut(text, lengths[1]), level)
+        text = _groups(events, shown, now)
+        if len(text) + len(footer) <= lengths[1]:
+            return Message(title, text + footer, level)
+    left = lengths[1] - len(footer)
+    return Message(title, _cut(text, left) + footer if left > len(footer) else _cut(text, lengths[1]), level)
 
 
-def latest(told: Sequence[Told]) -> list[Told]:
+def newest_per_alert(notifications: Sequence[Notification]) -> list[Notification]:
     """Return the newest event of each alert."""
-    return list({each.alert_id or (each.check, each.subject): each for each in told}.values())
+    return list({each.alert.id or each.alert.key: each for each in notifications}.values())
 
 
-def check_address(settings: Settings, check: str) -> str:
-    """Return where the check and its present state are explained."""
+def check_url(settings: Settings, check: str) -> str:
+    """Return the address of the page about a check and its present state."""
     return f"{settings.page_url}/quality/{quote(check)}"
 
 
-def _place(told: Told) -> tuple[bool, int, int, str]:
-    state = _state(told)
-    return state == "resolved", _SEVERITIES.index(told.severity), _STATES.index(state), told.check
+def _group_key(notification: Notification) -> tuple[bool, int, int, str]:
+    state, alert = _state(notification), notification.alert
+    return state == "resolved", _SEVERITIES.index(alert.severity), _STATES.index(state), alert.check
 
 
-def _state(told: Told) -> str:
-    if told.event == "resolved":
+def _state(notification: Notification) -> str:
+    if notification.event == "resolved":
         return "resolved"
-    if told.result == "error":
+    if notification.alert.result == "error":
         return "check error"
-    return "still firing" if told.event == "escalated" else "firing"
+    return "still firing" if notification.event == "escalated" else "firing"
 
 
-def _heading(told: Told) -> str:
-    return f"{told.severity.upper()} {_state(told)}: {told.check}"
+def _heading(notification: Notification) -> str:
+    return f"{notification.alert.severity.upper()} {_state(notification)}: {notification.alert.check}"
 
 
-def _title(events: Sequence[Told]) -> str:
+def _title(events: Sequence[Notification]) -> str:
     worst, *others = events
     counts = Counter("resolved" if event.event == "resolved" else "firing" for event in others)
     more = [f"{counts['firing']} more firing"] if counts["firing"] else []
     if counts["resolved"]:
         more.append(f"{counts['resolved']} {'more ' if worst.event == 'resolved' else ''}resolved")
-    return f"{', '.join([f'{_heading(worst)} {worst.subject}', *more])} [candleworks]"
+    return f"{', '.join([f'{_heading(worst)} {worst.alert.subject}', *more])} [candleworks]"
 
 
-def _tail(events: Sequence[Told], settings: Settings, *, first: bool) -> str:
-    checks = {event.check for event in events}
-    lines = [check_address(settings, checks.pop()) if len(checks) == 1 else f"{settings.page_url}/quality"]
+def _footer(events: Sequence[Notification], settings: Settings, *, first: bool) -> str:
+    checks = {event.alert.check for event in events}
+    lines = [check_url(settings, checks.pop()) if len(checks) == 1 else f"{settings.page_url}/quality"]
     if first and settings.alerts.page_url is None:
-        lines.append(_NO_PAGE.format(host=socket.gethostname()))
+        lines.append(_LOCAL_LINK.format(host=socket.gethostname()))
     if settings.alerts.dashboard_url:
         lines.append(f"Dashboard: {settings.alerts.dashboard_url}")
     if any(event.possible_repeat for event in events):
@@ -104,62 +110,95 @@ def _tail(events: Sequence[Told], settings: Settings, *, first: bool) -> str:
     return "\n\n" + "\n".join(lines)
 
 
-def _groups(events: Sequence[Told], shown: int, moment: datetime) -> str:
-    return "\n\n".join("\n".join(_group(list(group), shown, moment)) for _, group in groupby(events, key=_place))
+def _groups(events: Sequence[Notification], shown: int, now: datetime) -> str:
+    return "\n\n".join("\n".join(_group(list(group), shown, now)) for _, group in groupby(events, key=_group_key))
 
 
-def _group(events: Sequence[Told], shown: int, moment: datetime) -> list[str]:
-    """Write the alerts of one check, severity and state; what they have in common is said once."""
+def _group(events: Sequence[Notification], shown: int, now: datetime) -> list[str]:
+    """Write the alerts of one check, severity and state; what they have in common is written once."""
     one, *others = events
-    when = _common(_when(event, moment) for event in events)
-    expected = _common(event.expected for event in events)
-    lines = [f"{_heading(one)}, {len(events):,} subjects" if others else _heading(one)]
+    period = _common(_period(event, now) for event in events)
+    expected = _common(event.alert.expected for event in events)
+    lines = [f"{_heading(one)}, {counted(len(events), 'subject')}" if others else _heading(one)]
     for event in events[:shown]:
-        parts = [_what(event, moment)]
-        parts += [f"expected {_value(event.expected, moment)}"] if event.expected and not expected else []
-        parts += [] if when else [_when(event, moment)]
+        parts = [_observation(event, now)]
+        parts += [f"expected {_value(event.alert.expected, now)}"] if event.alert.expected and not expected else []
+        parts += [] if period else [_period(event, now)]
         lines.append(("- " if others else "") + "; ".join(parts))
     if len(events) > shown:
         lines.append(f"- and {len(events) - shown:,} more")
-    lines += [f"{when[0].upper()}{when[1:]}"] if when else []
-    lines += [f"Expected: {_value(expected, moment)}"] if expected else []
-    if one.event != "resolved" and (step := first_step(one.check)):
-        lines.append(f"Do first: {step}")
+    lines += [f"{period[0].upper()}{period[1:]}"] if period else []
+    lines += [f"Expected: {_value(expected, now)}"] if expected else []
+    if one.event != "resolved" and (step := first_step(one.alert.check, one.alert.result)):
+        lines.append(f"First step: {step}")
     return lines
 
 
 def _common(texts: Iterable[str | None]) -> str | None:
-    """Return what all texts are, or None when they differ."""
+    """Return what all texts are, or null when they differ."""
     first, *others = set(texts)
     return None if others else first
 
 
-def _what(told: Told, moment: datetime) -> str:
-    """Write what is, or was, the matter with the subject of an alert."""
-    observed = _value(told.observed, moment)
-    if told.event == "resolved" and told.note:
-        return f"{told.subject}: resolved {told.note}"
-    if told.event == "resolved":
-        return f"{told.subject} now: {observed}" if told.observed else f"{told.subject}: back to normal"
-    if told.result == "error":
-        return f"{told.subject}: not checked, because the check failed: {observed}"
-    return f"{told.subject}: {observed}"
+def _observation(notification: Notification, now: datetime) -> str:
+    alert = notification.alert
+    observed = _value(alert.observed, now)
+    if notification.event == "resolved" and notification.note:
+        return f"{alert.subject}: resolved {notification.note}"
+    if notification.event == "resolved":
+        return f"{alert.subject} now: {observed}" if alert.observed else f"{alert.subject}: back to normal"
+    if alert.result == "error":
+        return f"{alert.subject}: the check could not be run: {observed}"
+    return f"{alert.subject}: {observed}"
 
 
-def _when(told: Told, moment: datetime) -> str:
-    began = f"{told.opened_at:%Y-%m-%d %H:%M:%S}"
-    if told.event == "resolved":
-        lasted = in_words((told.at - told.opened_at).total_seconds())
-        return f"fired for {lasted}, from {began} to {told.at:%Y-%m-%d %H:%M:%S} UTC"
-    times = f", failed {told.count} times" if told.count > 1 else ""
-    return f"firing since {began} UTC ({in_words((moment - told.opened_at).total_seconds())} ago){times}"
+def _period(notification: Notification, now: datetime) -> str:
+    alert = notification.alert
+    opened = f"{alert.opened_at:%Y-%m-%d %H:%M:%S}"
+    if notification.event == "resolved":
+        lasted = duration((notification.at - alert.opened_at).total_seconds())
+        return f"fired for {lasted}, from {opened} to {notification.at:%Y-%m-%d %H:%M:%S} UTC"
+    times = f", failed {alert.count} times" if alert.count > 1 else ""
+    return f"firing since {opened} UTC ({duration((now - alert.opened_at).total_seconds())} ago){times}"
 
 
-def _value(text: str | None, moment: datetime) -> str:
+def _value(text: str | None, now: datetime) -> str:
     if text is None:
-        return "nothing"
-    return _cut(with_words(re.sub(r"\s+", " ", text).strip(), moment), LONGEST_VALUE)
+        return "no value"
+    return _cut(readable_times(re.sub(r"\s+", " ", text).strip(), now), MAX_VALUE_LENGTH)
 
 
 def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: max(0, length - 3)]}..."
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in at most two units: `64 s`, `5 min 12 s`, `3 h 20 min`, `12 days`, `3 years`."""
+    total = max(0, round(seconds))
+    if total < 2 * _MINUTE:
+        return f"{total} s"
+    if total < 2 * _HOUR:
+        return _two_units(total, _MINUTE, "min", 1, "s")
+    if total < 2 * _DAY:
+        return _two_units(total, _HOUR, "h", _MINUTE, "min")
+    for size, unit in ((_YEAR, "years"), (_MONTH, "months")):
+        if total >= 2 * size:
+            return f"{total / size:.0f} {unit}"
+    return f"{total / _DAY:.0f} days"
+
+
+def _two_units(total: int, size: int, unit: str, small_size: int, small_unit: str) -> str:
+    large, rest = divmod(total, size)
+    small = rest // small_size
+    return f"{large} {unit} {small} {small_unit}" if small else f"{large} {unit}"
+
+
+def readable_times(text: str, now: datetime) -> str:
+    """Write numbers of seconds in a text, such as `101,962,167 s`, as durations, and add how long ago its times are."""
+
+    def ago(found: re.Match[str]) -> str:
+        seconds = (now - datetime.fromisoformat(found[1]).replace(tzinfo=UTC)).total_seconds()
+        return f"{found[0]} ({duration(seconds)} ago)" if seconds >= 0 else found[0]
+
+    text = re.sub(r"(?<![\w.,-])(\d[\d,]*) s\b", lambda found: duration(float(found[1].replace(",", ""))), text)
+    return re.sub(r"\b(\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?) UTC", ago, text)

@@ -1,4 +1,4 @@
-"""Where notifications go: apprise addresses, named without secrets, and what a failed attempt may say about them."""
+"""Recipients of notifications: apprise URLs, named without their secrets, and the reasons why sending failed."""
 
 import contextlib
 import hashlib
@@ -16,52 +16,52 @@ if TYPE_CHECKING:
 
 LOG = "log"
 _DEFAULT_LENGTHS = (250, 32_768)
-# apprise's names: recipients show them by colour or icon, a webhook has them as its type.
+# Names of apprise: recipients show them by colour or icon, a webhook gets them as its type.
 _KINDS: Mapping[Level, str] = {"critical": "failure", "warning": "warning", "info": "info", "resolved": "success"}
 
 log = logging.getLogger(__name__)
 
 
-class Sent(NamedTuple):
-    """Whether a notification was taken; if not, why, without secrets, and whether it may have arrived all the same."""
+class SendResult(NamedTuple):
+    """Whether a message was accepted; if not, why, without secrets, and whether it may have arrived anyway."""
 
-    taken: bool
+    accepted: bool
     reason: str | None = None
     maybe_arrived: bool = False
 
 
 class Recipient(Protocol):
-    """Takes notifications; it is named without its secrets."""
+    """Accepts messages; its name holds no secret."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def lengths(self) -> tuple[int, int]:
-        """The most characters of a title and of a body that it takes."""
+        """The maximum number of characters of a title and of a body."""
 
-    def send(self, message: Message) -> Sent: ...
+    def send(self, message: Message) -> SendResult: ...
 
 
 def recipients(settings: Settings) -> list[Recipient]:
-    """Return the configured recipients, or the log when there is none."""
+    """Return the configured recipients, or the log when there are none."""
     urls = [url.get_secret_value() for url in settings.alert_urls]
-    return [_Address(url) for url in dict.fromkeys(urls)] or [_Log()]
+    return [_AppriseRecipient(url) for url in dict.fromkeys(urls)] or [_LogRecipient()]
 
 
-class _Log:
+class _LogRecipient:
     """Writes notifications to the log of this process."""
 
     name = LOG
     lengths = _DEFAULT_LENGTHS
 
-    def send(self, message: Message) -> Sent:
+    def send(self, message: Message) -> SendResult:
         log.warning("%s\n%s", message.title, message.body)
-        return Sent(taken=True)
+        return SendResult(accepted=True)
 
 
-class _Address:
-    """One apprise address."""
+class _AppriseRecipient:
+    """One apprise URL."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -70,28 +70,28 @@ class _Address:
 
     @property
     def lengths(self) -> tuple[int, int]:
-        with _overheard():
+        with _captured_log():
             servers = self._apprise()
         return (servers[0].title_maxlen or _DEFAULT_LENGTHS[0], servers[0].body_maxlen) if servers else _DEFAULT_LENGTHS
 
-    def send(self, message: Message) -> Sent:
+    def send(self, message: Message) -> SendResult:
         from apprise import NotifyFormat, NotifyType  # noqa: PLC0415 - see _apprise
 
-        with _overheard() as words:
+        with _captured_log() as lines:
             servers = self._apprise()
             if not servers:
-                return Sent(taken=False, reason="apprise cannot read its address: correct CANDLEWORKS_ALERT_URLS")
+                return SendResult(accepted=False, reason="invalid apprise URL: correct CANDLEWORKS_ALERT_URLS")
             kind, (title, body) = NotifyType(_KINDS[message.level]), message[:2]
             form = NotifyFormat.TEXT
             if servers[0].notify_format == NotifyFormat.HTML:
-                # apprise's own conversion makes every space a &nbsp;, so that no phone could break the lines
+                # apprise's own conversion makes every space a &nbsp;, which keeps phones from wrapping lines
                 form, body = NotifyFormat.HTML, html.escape(body, quote=False).replace("\n", "<br/>")
                 title = title if servers[0].title_maxlen > 0 else html.escape(title, quote=False)
-            taken = servers.notify(body, title, kind, body_format=form)
-        return Sent(taken=True) if taken else _failure(words)
+            accepted = servers.notify(body, title, kind, body_format=form)
+        return SendResult(accepted=True) if accepted else _failure(lines)
 
     def _apprise(self) -> "Apprise":
-        """Return what sends to the address; it holds no server where apprise cannot read the address."""
+        """Return the sender to the URL; it has no server where the URL is not valid."""
         from apprise import Apprise, AppriseAsset  # noqa: PLC0415 - 0.5 s to import and to look at its plugins
 
         servers = Apprise(asset=AppriseAsset(app_id="candleworks", app_desc="candleworks alerts"))
@@ -100,57 +100,59 @@ class _Address:
 
 
 @contextlib.contextmanager
-def _overheard() -> Iterator[list[str]]:
-    """Keep what apprise and what it uses log, which holds tokens and addresses, for ourselves."""
-    words = _Words()
+def _captured_log() -> Iterator[list[str]]:
+    """Capture the log of apprise and its libraries, which may hold tokens and addresses, instead of showing it."""
+    captured = _LogCapture()
     before = []
     for name in ("apprise", "urllib3"):
         logger = logging.getLogger(name)
         before.append((logger, logger.level, logger.propagate))
         logger.setLevel(logging.DEBUG)
         logger.propagate = False
-        logger.addHandler(words)
+        logger.addHandler(captured)
     try:
-        yield words.heard
+        yield captured.lines
     finally:
         for logger, level, propagate in before:
-            logger.removeHandler(words)
+            logger.removeHandler(captured)
             logger.setLevel(level)
             logger.propagate = propagate
 
 
-class _Words(logging.Handler):
+class _LogCapture(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
-        self.heard: list[str] = []
+        self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.name == "apprise":
-            self.heard.append(record.getMessage())
+            self.lines.append(record.getMessage())
 
 
-class _Reason(NamedTuple):
+class _FailureReason(NamedTuple):
     pattern: str
     sentence: str
     maybe_arrived: bool = False
 
 
-# apprise says only that it failed. What it logs is looked through for what can be repeated without its secrets.
+# apprise reports only that sending failed; its log is searched for reasons that hold no secret.
 _REASONS = (
-    _Reason(r"error=(\d{3})\b", "it answered HTTP {}"),
-    _Reason(r"Exception: \((\d{3}), b['\"]", "it answered SMTP {}"),
-    _Reason(r"Connection refused", "it refused the connection"),
-    _Reason(r"getaddrinfo|Name or service not known|name resolution|NameResolution", "its name is not known"),
-    _Reason(r"certificate verify failed", "its certificate is not trusted"),
-    _Reason(r"connect timeout|Connection timed out|ConnectTimeout", "it cannot be reached in time"),
-    _Reason(r"timed out", "it did not answer in time", maybe_arrived=True),
-    _Reason(r"Connection aborted|reset by peer|closed|Broken pipe", "it broke the connection", maybe_arrived=True),
+    _FailureReason(r"error=(\d{3})\b", "HTTP status {}"),
+    _FailureReason(r"Exception: \((\d{3}), b['\"]", "SMTP status {}"),
+    _FailureReason(r"Connection refused", "connection refused"),
+    _FailureReason(r"getaddrinfo|Name or service not known|name resolution|NameResolution", "host name not found"),
+    _FailureReason(r"certificate verify failed", "certificate not trusted"),
+    _FailureReason(r"connect timeout|Connection timed out|ConnectTimeout", "connection timed out"),
+    _FailureReason(r"timed out", "no response in time", maybe_arrived=True),
+    _FailureReason(r"Connection aborted|reset by peer|closed|Broken pipe", "connection closed", maybe_arrived=True),
 )
 
 
-def _failure(words: list[str]) -> Sent:
-    text = "\n".join(words)
+def _failure(lines: list[str]) -> SendResult:
+    text = "\n".join(lines)
     for reason in _REASONS:
         if found := re.search(reason.pattern, text):
-            return Sent(taken=False, reason=reason.sentence.format(*found.groups()), maybe_arrived=reason.maybe_arrived)
-    return Sent(taken=False, reason="apprise did not say why")
+            return SendResult(
+                accepted=False, reason=reason.sentence.format(*found.groups()), maybe_arrived=reason.maybe_arrived
+            )
+    return SendResult(accepted=False, reason="apprise gave no reason")

@@ -1,6 +1,7 @@
-"""Who delivers the notifications of a database, and to whom: the recipients of those that deliver, never of a check.
+"""Which process delivers the notifications of a database, and to which recipients.
 
-`alerts watch` names the recipients of its installation; `alerts deliver` does where no watch runs.
+The recipients are those of the processes that deliver, whoever runs the checks: `alerts watch` registers the recipients
+of its installation, `alerts deliver` its own where no watchdog runs.
 """
 
 import socket
@@ -10,7 +11,8 @@ from datetime import timedelta
 from candleworks.alerts.recipients import LOG, recipients
 from candleworks.database.connection import Connection
 from candleworks.settings import Settings
-from candleworks.storage.deliverers import Deliverer, count_pending, list_deliverers, register_deliverer
+from candleworks.storage.deliveries import Deliverer, count_pending, list_deliverers, register_deliverer
+from candleworks.wording import counted
 
 WATCH = "alerts watch"
 DELIVER = "alerts deliver"
@@ -18,19 +20,19 @@ START = "start `candleworks up` or `candleworks alerts watch`, or run `candlewor
 
 
 def deliverer_name(settings: Settings, command: str) -> str:
-    """Return by what a process that delivers is known: its host, its home and its command."""
+    """Return the name of a process that delivers: its host, its home and its command."""
     return f"{socket.gethostname()}:{settings.home} ({command})"
 
 
 def own_recipients(settings: Settings) -> list[str]:
-    """Return the names of the addresses that this process has."""
+    """Return the names of the recipients whose addresses this process has."""
     return [recipient.name for recipient in recipients(settings) if recipient.name != LOG]
 
 
 def register(connection: Connection, settings: Settings, runs_for: timedelta | None) -> None:
-    """Name the recipients of this process; `runs_for` is how long a watch runs at least until its next round.
+    """Register the recipients of this process; `runs_for` is how long a watchdog runs at least until its next round.
 
-    Without it nothing is changed where a watch runs, or where the process has no address.
+    Without it nothing is changed where a watchdog runs, or where the process has no address.
     """
     names = own_recipients(settings)
     if runs_for is not None:
@@ -39,10 +41,10 @@ def register(connection: Connection, settings: Settings, runs_for: timedelta | N
         register_deliverer(connection, deliverer_name(settings, DELIVER), names, timedelta(0))
 
 
-def chosen(deliverers: Sequence[Deliverer]) -> list[str]:
-    """Return to whom a notification goes: to the recipients of all that delivered within a day.
+def routed_recipients(deliverers: Sequence[Deliverer]) -> list[str]:
+    """Return who gets a notification: the recipients of all processes that delivered within a day.
 
-    Where nobody did, to those known before, where it waits; where none was ever named, to the log.
+    Where none did, the recipients known before; where there never were any, the log.
     """
     current = {name for deliverer in deliverers if deliverer.current for name in deliverer.recipients}
     known = {name for deliverer in deliverers for name in deliverer.recipients}
@@ -50,20 +52,20 @@ def chosen(deliverers: Sequence[Deliverer]) -> list[str]:
 
 
 def conflict(deliverers: Sequence[Deliverer]) -> str | None:
-    """Say which installations deliver to different recipients; None when all agree."""
+    """Return a warning when installations deliver to different recipients."""
     current = [deliverer for deliverer in deliverers if deliverer.current and deliverer.recipients]
     if len({tuple(sorted(deliverer.recipients)) for deliverer in current}) < 2:
         return None
     each = "; ".join(f"{deliverer.name} to {', '.join(deliverer.recipients)}" for deliverer in current)
     return (
         f"{len(current)} installations deliver the notifications of this database to different recipients: {each}."
-        " Each notification goes to all of them. Set the same CANDLEWORKS_ALERT_URLS everywhere, or stop one and run"
-        " `candleworks alerts recipients --forget NAME`."
+        " Every notification goes to all of them. Set the same CANDLEWORKS_ALERT_URLS everywhere, or stop one and run"
+        " `candleworks alerts recipients --remove NAME`."
     )
 
 
 def without_address(deliverers: Sequence[Deliverer], settings: Settings) -> str | None:
-    """Say who else delivers where this process has no address, or None."""
+    """Return a warning when this process has no address, and another one delivers."""
     others = [deliverer for deliverer in deliverers if deliverer.current and deliverer.recipients]
     if own_recipients(settings) or not others:
         return None
@@ -74,27 +76,27 @@ def without_address(deliverers: Sequence[Deliverer], settings: Settings) -> str 
 
 
 def sent_elsewhere(connection: Connection, settings: Settings) -> str | None:
-    """Say which recipients another process sends to, because this one does not have their addresses."""
+    """Say which recipients another process delivers to, because this one does not have their addresses."""
     deliverers = list_deliverers(connection)
     own = own_recipients(settings) or [LOG]
-    others = [name for name in chosen(deliverers) if name not in own]
+    others = [name for name in routed_recipients(deliverers) if name not in own]
     if not others:
         return None
     by = next(deliverer.name for deliverer in deliverers if others[0] in (deliverer.recipients or [LOG]))
-    return f"{', '.join(others)}: sent by {by}, not from here."
+    return f"{', '.join(others)}: delivered by {by}, not by this process."
 
 
-def waiting(connection: Connection) -> str | None:
-    """Say how many notifications are pending and who sends them; None when there are none."""
+def pending(connection: Connection) -> str | None:
+    """Say how many notifications are pending and which process delivers them; null when there are none."""
     count = count_pending(connection)
     if not count:
         return None
     deliverers = list_deliverers(connection)
-    to = ", ".join(chosen(deliverers))
+    to = ", ".join(routed_recipients(deliverers))
     running = [deliverer.name for deliverer in deliverers if deliverer.running]
-    notifications = "1 notification waits" if count == 1 else f"{count:,} notifications wait"
+    notifications = f"{counted(count, 'notification')} pending"
     if running:
-        return f"{notifications}: {running[0]} sends to {to}."
+        return f"{notifications}: {running[0]} delivers to {to}."
     if not deliverers:
-        return f"{notifications}, and nothing delivers: {START}, where CANDLEWORKS_ALERT_URLS is set."
-    return f"{notifications} for {to}, and nothing that delivers runs: {START}."
+        return f"{notifications}, but nothing delivers: {START}, with CANDLEWORKS_ALERT_URLS set."
+    return f"{notifications} for {to}, but nothing delivers: {START}."

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 from candleworks.database.connection import Connection
-from candleworks.model.quality import QualityResult, QualityState
+from candleworks.model.alerts import CheckResult
 from candleworks.storage.candle_reads import (
     Candle,
     CandleSeries,
@@ -124,11 +124,11 @@ class CandleReader:
         with self._pool.connection() as connection:
             return action(connection)
 
-    def quality(self) -> list[QualityState]:
+    def quality(self) -> list[CheckResult]:
         """Return the newest result of every check and subject, the worst first."""
         return self.read(quality_now)
 
-    def quality_history(self, check: str) -> list[QualityResult]:
+    def quality_history(self, check: str) -> list[CheckResult]:
         """Return the newest results of one check, the newest first."""
         return self.read(lambda connection: quality_history(connection, check))
 

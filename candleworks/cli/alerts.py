@@ -1,6 +1,5 @@
-"""`candleworks alerts`: what is wrong, who looks after it, and the notifications about it."""
+"""`candleworks alerts`: list, acknowledge, silence and resolve alerts."""
 
-import asyncio
 import getpass
 import json
 from datetime import datetime
@@ -12,38 +11,22 @@ from rich.markup import escape
 from rich.table import Table
 
 from candleworks import clock
-from candleworks.alerts import deliver as deliver_notifications
-from candleworks.alerts.message import Message
-from candleworks.alerts.recipients import recipients
-from candleworks.alerts.routing import conflict, sent_elsewhere, waiting
-from candleworks.cli.alert_recipients import list_recipients
-from candleworks.cli.alert_watch import watch
-from candleworks.cli.console import AsJson, log_to_stderr, wide_console
-from candleworks.database.connection import connect, transient_errors
-from candleworks.database.profiles import READER
-from candleworks.runtime.database import prepared, reading, writing
+from candleworks.alerts.routing import conflict, pending
+from candleworks.cli.alert_delivery import deliver, list_recipients, test, watch
+from candleworks.cli.console import AsJson, wide_console
+from candleworks.runtime.database import reading, writing
 from candleworks.settings import load_settings
-from candleworks.storage.alert_list import (
-    acknowledge,
-    list_alerts,
-    show_alert,
-    silence_alert,
-    unsent_notifications,
-    unsilence_alert,
-)
-from candleworks.storage.alert_list import resolve as resolve_alert
-from candleworks.storage.deliverers import list_deliverers
+from candleworks.storage import alerts as storage
+from candleworks.storage.deliveries import list_deliverers
 from candleworks.times import future_time, past_time
 
 SHOWN_ALERTS = 200
 
 alerts = typer.Typer(
-    no_args_is_help=True, help="Look at alerts, answer them, and deliver the notifications about them."
+    no_args_is_help=True, help="List, acknowledge, silence and resolve alerts, and deliver their notifications."
 )
 
-Number = Annotated[int, typer.Argument(metavar="ALERT", help="Its number in `alerts list`.", min=1)]
-alerts.command()(watch)
-alerts.command("recipients")(list_recipients)
+Number = Annotated[int, typer.Argument(metavar="ALERT", help="Number of the alert in `alerts list`.", min=1)]
 
 
 @alerts.command("list")
@@ -59,11 +42,11 @@ def list_(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the alerts that are not resolved, and the notifications that were not delivered yet."""
+    """List the alerts that are not resolved, and the notifications that are not delivered."""
     with reading(load_settings(), "alerts list") as connection:
-        found = list_alerts(connection, resolved, SHOWN_ALERTS)
-        unsent = unsent_notifications(connection)
-        remarks = [waiting(connection), conflict(list_deliverers(connection))]
+        found = storage.list_alerts(connection, resolved, SHOWN_ALERTS)
+        unsent = storage.unsent_notifications(connection)
+        remarks = [pending(connection), conflict(list_deliverers(connection))]
     if as_json:
         typer.echo(json.dumps({"alerts": found, "unsent": unsent}, default=str))
         return
@@ -80,121 +63,91 @@ def list_(
 
 @alerts.command()
 def show(number: Number, as_json: AsJson = False) -> None:
-    """Show an alert, what happened to it, and the notifications about it."""
+    """Show an alert, its events, and its notifications."""
     with reading(load_settings(), "alerts show") as connection:
-        alert, history, notifications = show_alert(connection, number)
+        alert, history, notifications = storage.show_alert(connection, number)
     if as_json:
         typer.echo(json.dumps({"alert": alert, "history": history, "notifications": notifications}, default=str))
         return
     facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in alert.items():
         if value is not None:
-            facts.add_row(name, _shown(value))
+            facts.add_row(name, "firing" if (name, value) == ("status", "open") else _shown(value))
     wide_console().print(facts, _rows(history), *([_rows(notifications)] if notifications else []))
 
 
 @alerts.command()
 def ack(
     number: Number,
-    by: Annotated[str | None, typer.Option(help="Who looks after it; you, when it is not given.")] = None,
+    by: Annotated[str | None, typer.Option(help="Who works on it; by default the current user.")] = None,
 ) -> None:
-    """Say that somebody looks after an alert: it no longer escalates. That it is resolved is still notified."""
+    """Acknowledge an alert: it no longer escalates. When it is resolved, a notification is still sent."""
     person = by or getpass.getuser()
     with writing(load_settings(), "alerts ack") as connection:
-        alert = acknowledge(connection, number, person)
+        alert = storage.acknowledge(connection, number, person)
     typer.echo(f"alert {number} ({alert['check']}, {alert['subject']}) is acknowledged by {person}")
 
 
 @alerts.command()
-def mute(
+def silence(
     number: Number,
     until: Annotated[
         datetime,
         typer.Option(parser=future_time, metavar="TIME", help="30m, 12h, 7d, or a time such as 2026-01-31T08:00."),
     ],
-    reason: Annotated[str, typer.Option(help="Why; it is shown with the alert.")],
+    reason: Annotated[str, typer.Option(help="Why; shown with the alert.")],
 ) -> None:
-    """Silence an alert, and the next ones of its check and subject, until that time."""
-    with writing(load_settings(), "alerts mute") as connection:
-        alert = silence_alert(connection, number, until, reason)
+    """Silence an alert, and the next ones of the same check and subject, until a time."""
+    with writing(load_settings(), "alerts silence") as connection:
+        alert = storage.silence(connection, number, until, reason)
     typer.echo(f"alert {number} ({alert['check']}, {alert['subject']}) is silenced until {until:%Y-%m-%d %H:%M} UTC")
 
 
 @alerts.command()
-def unmute(number: Number) -> None:
+def unsilence(number: Number) -> None:
     """End the silence of an alert."""
-    with writing(load_settings(), "alerts unmute") as connection:
-        alert = unsilence_alert(connection, number)
+    with writing(load_settings(), "alerts unsilence") as connection:
+        alert = storage.unsilence(connection, number)
     typer.echo(f"alert {number} ({alert['check']}, {alert['subject']}) is no longer silenced")
 
 
 @alerts.command()
 def resolve(number: Number) -> None:
-    """Resolve an alert that no check will resolve, such as one about a symbol that was given up.
+    """Resolve an alert that no check will resolve, such as one about a symbol that is no longer subscribed.
 
-    Whoever was notified that it is firing is notified that you resolved it.
+    Whoever was notified that it fires is notified that you resolved it.
     """
     with writing(load_settings(), "alerts resolve") as connection:
-        alert = resolve_alert(connection, number, getpass.getuser())
+        alert = storage.resolve(connection, number, getpass.getuser())
     typer.echo(f"alert {number} ({alert['check']}, {alert['subject']}) is resolved")
 
 
-@alerts.command()
-def deliver() -> None:
-    """Send the notifications that are due, for example from cron where no `alerts watch` runs.
-
-    They go to the recipients of a running watch, or to CANDLEWORKS_ALERT_URLS of this process where none runs. Ends
-    with exit status 1 when a recipient did not take one; it is kept.
-    """
-    settings = load_settings()
-    log_to_stderr(settings)
-    with prepared(settings) as dsn:
-        # In a thread, so that a signal does not come between sending and noting it.
-        done = asyncio.run(asyncio.to_thread(deliver_notifications, settings, dsn))
-        with transient_errors(dsn), connect(dsn, "alerts deliver", profile=READER) as connection:
-            elsewhere = sent_elsewhere(connection, settings)
-    typer.echo(f"notifications sent: {done.notifications}, alerts in them: {done.alerts}, not taken: {done.failures}")
-    if elsewhere:
-        typer.echo(elsewhere)
-    if done.failures:
-        raise typer.Exit(1)
+for command in (watch, deliver, test):
+    alerts.command()(command)
+alerts.command("recipients")(list_recipients)
 
 
-@alerts.command()
-def test() -> None:
-    """Send a notification to every address in CANDLEWORKS_ALERT_URLS of this shell.
-
-    Ends with exit status 1 when one did not take it.
-    """
-    settings = load_settings()
-    text = f"Somebody ran `candleworks alerts test`. Nothing has happened.\n\n{settings.page_url}/quality"
-    message = Message("candleworks: a test", text, "info")
-    missed = 0
-    for recipient in recipients(settings):
-        sent = recipient.send(message)
-        missed += not sent.taken
-        typer.echo(f"{recipient.name}: {'taken' if sent.taken else f'not taken ({sent.reason})'}")
-    if missed:
-        raise typer.Exit(1)
-
-
-def _table(found: list[dict[str, Any]]) -> Table:
+def _table(found: list[storage.AlertRow]) -> Table:
     table = Table(box=SIMPLE_HEAD)
-    for name in ("alert", "status", "check", "subject", "observed", "since (UTC)", "times"):
+    for name in ("alert", "status", "check", "subject", "observed", "since (UTC)", "count"):
         table.add_column(name, no_wrap=name == "check", overflow="fold")
     for alert in found:
-        marks = [alert["severity"], "firing" if alert["status"] == "open" else alert["status"]]
-        if alert["silenced_until"] is not None and alert["silenced_until"] > clock.now():
-            marks.append("silenced")
-        elif alert["notified_at"] is None and alert["resolved_at"] is None:
-            marks.append("inhibited")
-        if alert["unsent"]:
-            marks.append("unsent")
         observed = _shown(alert["observed"]) + (f", expected {_shown(alert['expected'])}" if alert["expected"] else "")
-        opened, times = f"{alert['opened_at']:%Y-%m-%d %H:%M:%S}", f"{alert['count']:,}"
+        opened, count = f"{alert['opened_at']:%Y-%m-%d %H:%M:%S}", f"{alert['count']:,}"
         who = (_shown(alert["check"]), _shown(alert["subject"]))
-        table.add_row(str(alert["id"]), ", ".join(marks), *who, observed, opened, times)
+        table.add_row(str(alert["id"]), ", ".join(_marks(alert)), *who, observed, opened, count)
     return table
+
+
+def _marks(alert: storage.AlertRow) -> list[str]:
+    marks = [alert["severity"], "firing" if alert["status"] == "open" else alert["status"]]
+    if alert["silenced_until"] is not None and alert["silenced_until"] > clock.now():
+        marks.append("silenced")
+    elif alert["notified_at"] is None and alert["resolved_at"] is None:
+        marks.append("inhibited")
+    if alert["unsent"]:
+        marks.append("unsent")
+    return marks
 
 
 def _rows(rows: list[dict[str, Any]]) -> Table:

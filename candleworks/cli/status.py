@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from candleworks import __version__
-from candleworks.cli.alert_recipients import notification_facts
+from candleworks.cli.alert_delivery import notification_facts
 from candleworks.cli.console import AsJson
 from candleworks.database.connection import describe
 from candleworks.runtime.database import reading

@@ -43,10 +43,8 @@ class SilenceMonitor:
         }
 
     def _limit_us(self, symbol: str) -> int:
-        silence = self._settings.silence
         around_the_clock = self._calendars[symbol] == AROUND_THE_CLOCK
-        seconds = silence.around_the_clock_seconds if around_the_clock else silence.session_seconds
-        return silence.symbols.get(symbol, seconds) * MICROSECONDS
+        return self._settings.silence.of_symbol(symbol, around_the_clock=around_the_clock) * MICROSECONDS
 
     @property
     def calendars(self) -> set[str]:
@@ -82,7 +80,7 @@ class SilenceMonitor:
         expected = {symbol: start_us for symbol, start_us in since.items() if start_us is not None}
         if not expected:
             return None
-        limit_us = min(self._limits_us[symbol] for symbol in expected)
+        limit_us = self._settings.silence.feed_seconds * MICROSECONDS
         latest = max(self._last_us.get(symbol, 0) for symbol in self._subscribed_us)
         since_us = max(latest, *expected.values())
         return since_us if now_us - since_us > limit_us else None

@@ -1,30 +1,51 @@
-"""What an alert is: a trouble that a check found, from its opening to its end."""
+"""From a check to a person: the result of a check, the alert that it fires, and the notification about the alert."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-Severity = Literal["info", "warning", "critical"]
-EventName = Literal["opened", "escalated", "acknowledged", "silenced", "unsilenced", "resolved"]
+Severity = Literal["critical", "warning", "info"]
+CheckStatus = Literal["passed", "failed", "error"]
+Suite = Literal["ticks", "candles", "system"]
+AlertEvent = Literal["opened", "escalated", "acknowledged", "silenced", "unsilenced", "resolved"]
+DeliveryState = Literal["waiting", "sending", "sent"]
+AlertKey = tuple[str, str]  # check and subject: at most one unresolved alert has it
 
 
-class Result(NamedTuple):
-    """What a check said about a subject such as a symbol or a feed at a moment.
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What a check found about one subject, such as a symbol, `feed/NAME` or a relation.
 
-    `error` means that the check itself broke, so that nothing is known; `observed` is then the reason.
+    `error` means that the check could not be run: nothing is known, and `observed` is the reason. What follows is null
+    in results of the watchdog, which are not stored; the others are rows of `quality_results`. `sample` holds some of
+    the offending rows, `seconds` the time that the whole check took, [window_from, window_until) what it covered.
+    `failing` are the times of all offending ticks or buckets, a multirange as text; null where the check has no rows.
+    `since` is set where the newest result is read back: since when the status has been the same.
     """
 
     check: str
     subject: str
     severity: Severity
-    status: Literal["passed", "failed", "error"]
+    status: CheckStatus
     observed: str | None
     expected: str | None
     at: datetime
+    _: KW_ONLY
+    suite: Suite | None = None
+    window_from: datetime | None = None
+    window_until: datetime | None = None
+    sample: list[dict[str, Any]] | None = None
+    seconds: float | None = None
+    failing: str | None = None
+    since: datetime | None = None
+
+    @property
+    def key(self) -> AlertKey:
+        return self.check, self.subject
 
 
-class Mute(NamedTuple):
-    """Until when nothing is sent, and why."""
+class AlertSilence(NamedTuple):
+    """Until when nothing is sent about an alert, and why."""
 
     until: datetime
     reason: str | None
@@ -32,10 +53,11 @@ class Mute(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """A row of `alerts`; `id` is None while it has none.
+    """A row of `alerts`; `id` is null until it is stored.
 
-    `result` is the newest one that did not pass. `last_seen_at` is when that was, `checked_at` when any result came
-    last, `passes` how many passed since, `notified_at` when a notification that it fires was due.
+    The status `open` is shown as firing. `result` is the newest status that was not `passed`, `last_seen_at` its time;
+    `checked_at` is the time of the newest result of any status, `passes` how many passed in a row since, `notified_at`
+    when a notification that the alert fires was due: null while it is silenced or inhibited from the start.
     """
 
     check: str
@@ -59,76 +81,34 @@ class Alert:
     resolved_at: datetime | None = None
     notified_at: datetime | None = None
 
-    def muted(self, moment: datetime) -> bool:
-        return self.silenced_until is not None and self.silenced_until > moment
+    @property
+    def key(self) -> AlertKey:
+        return self.check, self.subject
 
-
-@dataclass(frozen=True, slots=True)
-class AlertEvent:
-    """Something that happened to `alert`, as it stood then. `told` is whether a notification about it is due.
-
-    Of a resolved alert, `observed` is here what is observed now, None where the check does not say.
-    """
-
-    name: EventName
-    alert: Alert
-    at: datetime
-    told: bool
-    note: str | None = None
+    def silenced(self, at: datetime) -> bool:
+        return self.silenced_until is not None and self.silenced_until > at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """What a notification says about one event. `possible_repeat`: an earlier attempt may have arrived.
+class Notification:
+    """An event of an alert, and its delivery to one recipient.
 
-    `observed` of a resolved alert is what is observed now, None where that is not known; `note` is set when a person
-    resolved it.
+    `alert` is as the event left it; when a check resolved it, its `observed` is the value now, null where the check
+    does not give one. `due` is false where nobody is notified: silenced, inhibited, or nobody was notified that it
+    fires. `note` says who resolved it by hand, or what inhibits it. `possible_repeat`: an earlier attempt may have
+    arrived. `recipient` is null, and the delivery waiting, until it is distributed.
     """
 
-    event: EventName
-    check: str
-    subject: str
-    severity: Severity
-    result: str
-    count: int
-    observed: str | None
-    expected: str | None
-    opened_at: datetime
+    event: AlertEvent
+    alert: Alert
     at: datetime
+    due: bool = True
     note: str | None = None
-    alert_id: int | None = None
     event_id: int = 0
-    attempts: int = 1
-    possible_repeat: bool = False
-
-
-def told(event: AlertEvent, *, possible_repeat: bool = False) -> Told:
-    """Return what a notification says about an event."""
-    alert = event.alert
-    return Told(
-        event=event.name,
-        check=alert.check,
-        subject=alert.subject,
-        severity=alert.severity,
-        result=alert.result,
-        count=alert.count,
-        observed=alert.observed,
-        expected=alert.expected,
-        opened_at=alert.opened_at,
-        at=event.at,
-        note=event.note,
-        alert_id=alert.id,
-        possible_repeat=possible_repeat,
-    )
-
-
-@dataclass(slots=True)
-class DirectDelivery:
-    """A delivery to a recipient while there is no outbox."""
-
-    next_attempt_at: datetime
-    state: Literal["waiting", "sending", "sent"] = "waiting"
+    recipient: str | None = None
+    state: DeliveryState = "waiting"
     attempts: int = 0
+    next_attempt_at: datetime | None = None
     sent_at: datetime | None = None
     possible_repeat: bool = False
     reason: str | None = None

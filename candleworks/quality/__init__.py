@@ -1,4 +1,4 @@
-"""Checks of ticks, candles and the platform itself, by Great Expectations, against the database itself."""
+"""Checks of ticks, candles and the platform, run by Great Expectations inside the database."""
 
 from candleworks.quality.report import Report
 from candleworks.quality.run import run_checks

@@ -1,6 +1,6 @@
-"""Great Expectations against the database: one expectation per check, or several of its own on a table.
+"""Great Expectations on the database: SQL of a check as one expectation, or several of its own on a table.
 
-Importing it costs 2.7 s and 140 MB, so that only a run of checks imports this module.
+Importing it takes 2.7 s and 140 MB, so only a run of checks imports this module.
 """
 
 import contextlib
@@ -25,16 +25,17 @@ from great_expectations.expectations.core import (
     UnexpectedRowsExpectation,
 )
 from great_expectations.expectations.row_conditions import Column
+from sqlalchemy import Engine, event
+from sqlalchemy.engine import ExceptionContext
 
 from candleworks.database.connection import sqlalchemy_url
 from candleworks.database.profiles import CHECK
 from candleworks.errors import TerminalError, TransientError
 from candleworks.model.bars import OHLC_ORDER
-from candleworks.quality.first_error import Guard
 
-SHOWN_ROWS = 200  # of a native expectation; when more offend, who offends is known in part
-# The SQL of a check bounds itself, so the batch is a single row that it is joined with. Everything that it finds comes
-# as one row, because at most 200 would be fetched.
+SHOWN_ROWS = 200  # of a native expectation; when more rows offend, not all of them are known
+# The SQL of a check limits itself to a window, so the batch is a single row that it is joined with. Its result is one
+# row, because Great Expectations fetches at most 200.
 _ONE_ROW = """
 SELECT jsonb_agg(to_jsonb(found)) AS found FROM (
 STATEMENT
@@ -46,11 +47,11 @@ logging.getLogger("great_expectations").setLevel(logging.CRITICAL)  # errors are
 
 
 @dataclass(slots=True)
-class Outcome:
-    """The rows that an expectation did not expect; `error` when it could not be judged.
+class ExpectationOutcome:
+    """The rows that an expectation found, or the `error` because of which it could not be validated.
 
-    `rows` are dictionaries with `subject`, `observed`, `expected` and `sample` where SQL made them, and the columns
-    that identify them elsewhere. `partial` tells that there are more than `rows` holds.
+    `rows` are dictionaries with `subject`, `observed`, `expected` and `sample` where they come from SQL, otherwise with
+    the identifying columns. `partial`: there are more than `rows` holds.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -58,12 +59,47 @@ class Outcome:
     error: str | None = None
 
 
-class BrokenBatchError(TerminalError):
-    """The rows that a check is to look at cannot be read."""
+class UnreadableBatchError(TerminalError):
+    """The rows of a check cannot be read."""
 
 
-class Database:
-    """One context of Great Expectations with one data source, whose sessions only read.
+class FailFast:
+    """Rejects the statements of a check after one of them failed, with the same error.
+
+    Great Expectations computes a metric that fails three times, then the metrics of one statement one by one, and
+    counts rows in a statement of its own: SQL that ran into the time limit was run 6 times, `candle-shape` 45 times.
+    """
+
+    def __init__(self, *engines: Engine) -> None:
+        self._failure: BaseException | None = None
+        self._listeners = [
+            (engine, name, listener)
+            for engine in engines
+            for name, listener in (("handle_error", self._remember), ("before_cursor_execute", self._reject))
+        ]
+        for each in self._listeners:
+            event.listen(*each)
+
+    def close(self) -> None:
+        """Remove the listeners: SQLAlchemy keeps parts of an engine beyond its end."""
+        self._failure = None
+        for each in self._listeners:
+            event.remove(*each)
+
+    def next_check(self) -> None:
+        """Accept statements again."""
+        self._failure = None
+
+    def _remember(self, context: ExceptionContext) -> None:
+        self._failure = context.sqlalchemy_exception or context.original_exception
+
+    def _reject(self, *_: Any) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+
+class ExpectationSession:
+    """A context of Great Expectations with one data source, whose database sessions are read-only.
 
     A check ends at its first statement that fails: call `next_check` before each.
     """
@@ -71,32 +107,32 @@ class Database:
     def __init__(self, source: Any) -> None:
         self._source = source
         self._numbers = itertools.count()
-        self._guard = Guard(source.get_engine(), source.get_execution_engine().engine)
+        self._fail_fast = FailFast(source.get_engine(), source.get_execution_engine().engine)
         self._run = self.result("SELECT 1 AS run")
 
     def next_check(self) -> None:
-        self._guard.next_check()
+        self._fail_fast.next_check()
 
     def close(self) -> None:
-        self._guard.close()
+        self._fail_fast.close()
         self._source.get_execution_engine().close()
         self._source.get_engine().dispose()
 
-    def rows(self, statement: str) -> Outcome:
-        """Expect a statement to find nothing."""
+    def rows(self, statement: str) -> ExpectationOutcome:
+        """Expect that a statement finds no rows."""
         query = _ONE_ROW.replace("STATEMENT", _escaped(statement))
         result = self._validate(self._run, UnexpectedRowsExpectation(unexpected_rows_query=query))
         if result.success:
-            return Outcome()
+            return ExpectationOutcome()
         if error := _error(result.exception_info):
-            return Outcome(error=error)
-        found = result.result["details"]["unexpected_rows"]  # read after they were counted: they may have gone
-        return Outcome(found[0]["found"] if found else [])
+            return ExpectationOutcome(error=error)
+        found = result.result["details"]["unexpected_rows"]  # read after they were counted: they may be gone
+        return ExpectationOutcome(found[0]["found"] if found else [])
 
     def native(
         self, batch: Any, expectations: Mapping[str, Any], identity: Sequence[str]
-    ) -> Iterator[tuple[str, Outcome]]:
-        """Judge expectations, named by the problem that they tell; yield those that fail with the rows that offend."""
+    ) -> Iterator[tuple[str, ExpectationOutcome]]:
+        """Validate expectations, named by the problem that they find; yield those that fail with the offending rows."""
         # Together they cost one statement, and rows are asked for only when there are any.
         for problem, expectation in expectations.items():
             expectation.meta = {"problem": problem}
@@ -112,23 +148,23 @@ class Database:
             error = _error(result.exception_info)
             rows = list(result.result.get("partial_unexpected_index_list") or [])
             partial = result.result.get("unexpected_count", 0) > len(rows)
-            yield problem, Outcome(rows, partial=partial, error=error)
+            yield problem, ExpectationOutcome(rows, partial=partial, error=error)
 
     def table(self, name: str) -> Any:
-        """Return a table of the schema public as a batch; what is expected of it has to bound itself.
+        """Return a table of the schema public as a batch; its expectations have to limit themselves to a window.
 
-        BrokenBatchError when it cannot be read.
+        UnreadableBatchError when it cannot be read.
         """
         try:
             asset = self._source.add_table_asset(f"table {next(self._numbers)}", table_name=name)
         except TestConnectionError as error:
-            raise BrokenBatchError(_sentence(str(error.__cause__ or error))) from error
+            raise UnreadableBatchError(_sentence(str(error.__cause__ or error))) from error
         return asset.add_batch_definition_whole_table("all")
 
     def result(self, statement: str) -> Any:
         """Return the rows of a statement as a batch.
 
-        It is run as it stands first, because its columns have to be known: it must not be large.
+        The statement is run once to learn its columns: its result must not be large.
         """
         asset = self._source.add_query_asset(f"query {next(self._numbers)}", query=statement)
         return asset.add_batch_definition_whole_table("all")
@@ -139,29 +175,29 @@ class Database:
 
 
 @contextlib.contextmanager
-def expecting(dsn: str) -> Iterator[Database]:
-    """Open a context without files, progress bars or anything that is sent anywhere.
+def expectation_session(dsn: str) -> Iterator[ExpectationSession]:
+    """Open a context without files, progress bars and telemetry.
 
-    TransientError when the database lets nobody else in.
+    TransientError when the database accepts no more connections.
     """
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
-    with warnings.catch_warnings():  # add_postgres() refuses addresses of sockets
+    with warnings.catch_warnings():  # add_postgres() rejects addresses of sockets
         warnings.simplefilter("ignore", GxDatasourceWarning)
         try:
             source = context.data_sources.add_sql("candleworks", connection_string=sqlalchemy_url(dsn, CHECK, "check"))
         except TestConnectionError as error:
             reason = _sentence(str(error.cause or error))
             raise TransientError(f"Great Expectations cannot connect to the database ({reason}): try again.") from error
-    database = Database(source)
+    session = ExpectationSession(source)
     try:
-        yield database
+        yield session
     finally:
-        database.close()
+        session.close()
 
 
 def required_fields(limits: Sequence[Mapping[str, Any]], bounds: Mapping[str, Any]) -> dict[str, Any]:
-    """Expect the columns that each symbol requires, and a symbol that is not empty."""
+    """Expect a value in the columns that each symbol requires, and a symbol that is not empty."""
     found: dict[str, Any] = {
         "symbol is empty": ExpectColumnValueLengthsToBeBetween(
             column="symbol", min_value=1, row_condition=_in_window(bounds)
@@ -177,7 +213,7 @@ def required_fields(limits: Sequence[Mapping[str, Any]], bounds: Mapping[str, An
 
 
 def price_positive(limits: Sequence[Mapping[str, Any]], bounds: Mapping[str, Any]) -> dict[str, Any]:
-    """Expect prices above zero, or also zero where ingest accepts it."""
+    """Expect prices above zero, or zero as well where ingest accepts it."""
     accept_zero = any(row["accept_zero_prices"] for row in limits)
     return {
         "price is not above zero": ExpectColumnValuesToBeBetween(
@@ -197,7 +233,7 @@ def candle_shape() -> dict[str, Any]:
 
 
 def _in_window(bounds: Mapping[str, Any]) -> Any:
-    """Say the bounds of the window; ticks that are chosen by their time may have come at any time."""
+    """Return the condition of the window; ticks that are selected by event time may have arrived at any time."""
     condition = Column("time") >= bounds["time_from"]
     if isinstance(bounds["received_from"], str):
         return condition
@@ -212,7 +248,7 @@ def _escaped(statement: str) -> str:
 
 
 def _error(info: Mapping[str, Any]) -> str | None:
-    """Return the reason why an expectation could not be judged; it stands flat or by metric."""
+    """Return why an expectation could not be validated; the information is flat or grouped by metric."""
     if "raised_exception" in info:
         message = info.get("exception_message") if info["raised_exception"] else None
     else:

@@ -1,4 +1,4 @@
-"""What the SQL of the checks is given: bounds, thresholds of each symbol, and what only this process can see."""
+"""Parameters of the SQL of the checks: thresholds of each symbol, and facts that SQL cannot see."""
 
 import random
 import shutil
@@ -17,7 +17,7 @@ _CLASSES: Mapping[str, SymbolClass] = {CURRENCIES: "forex", AROUND_THE_CLOCK: "c
 
 
 def class_of(symbol: str, settings: Settings) -> SymbolClass:
-    """Return `forex` for what follows the hours of currencies, `crypto` around the clock, else `stock`."""
+    """Return `forex` for symbols that follow the calendar FX, `crypto` for those around the clock, else `stock`."""
     return _CLASSES.get(calendar_of(symbol, settings.calendars), "stock")
 
 
@@ -37,19 +37,20 @@ def _limits_of(symbol: str, settings: Settings) -> dict[str, Any]:
         "calendar": calendar,
         "zone": str(zone_of(calendar)),
         "accept_zero_prices": settings.ingest.accept_zero_prices,
+        "max_silence_seconds": settings.silence.alert_of_symbol(symbol, around_the_clock=calendar == AROUND_THE_CLOCK),
         **thresholds,
     }
 
 
-def sampled(symbols: Iterable[str], count: int, moment: datetime) -> list[str]:
-    """Choose some symbols, others at every moment."""
-    return shuffled(symbols, moment)[:count]
+def sampled(symbols: Iterable[str], count: int, at: datetime) -> list[str]:
+    """Choose some symbols at random; the same for the same time."""
+    return shuffled(symbols, at)[:count]
 
 
-def shuffled(symbols: Iterable[str], moment: datetime) -> list[str]:
-    """Put symbols into an order that is another at every moment."""
+def shuffled(symbols: Iterable[str], at: datetime) -> list[str]:
+    """Return symbols in random order; the same for the same time."""
     names = sorted(symbols)
-    random.Random(int(moment.timestamp())).shuffle(names)  # noqa: S311 - no secret
+    random.Random(int(at.timestamp())).shuffle(names)  # noqa: S311 - no secret
     return names
 
 
@@ -57,14 +58,13 @@ def suite_limits(settings: Settings) -> dict[str, Any]:
     """Return the thresholds that do not depend on a symbol."""
     quality = settings.quality
     return {
-        "max_feed_silence_seconds": quality.ticks.max_feed_silence_seconds,
         "max_duplicates_percent": quality.ticks.max_duplicates_percent,
         **quality.system.model_dump(),
     }
 
 
 def facts(connection: Connection, settings: Settings, until: datetime) -> dict[str, Any]:
-    """Return what no statement sees by itself: how far candles are stored, the disk, the configured retention."""
+    """Return facts that SQL cannot see: how far candles are stored, the disk, the configured retention."""
     return {
         "levels": Objects(
             {"level": state.level, "watermark": _iso(state.watermark), "lag_seconds": state.lag_seconds}
@@ -80,8 +80,8 @@ def facts(connection: Connection, settings: Settings, until: datetime) -> dict[s
     }
 
 
-def _iso(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
+def _iso(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
 
 
 def _disk(settings: Settings) -> dict[str, Any]:

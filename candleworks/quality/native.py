@@ -1,4 +1,4 @@
-"""The checks that Great Expectations can say by itself, told per symbol."""
+"""The checks that consist of expectations of Great Expectations; failures are grouped by symbol."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -7,9 +7,9 @@ from typing import Any
 from candleworks.database.queries import query
 from candleworks.quality.expectations import (
     SHOWN_ROWS,
-    BrokenBatchError,
-    Database,
-    Outcome,
+    ExpectationOutcome,
+    ExpectationSession,
+    UnreadableBatchError,
     candle_shape,
     price_positive,
     required_fields,
@@ -20,7 +20,7 @@ from candleworks.storage.quality import check_sql
 from candleworks.wording import counted
 
 Render = Callable[..., str]
-Offence = tuple[str, Mapping[str, Any]]  # the problem, and the row
+OffendingRow = tuple[str, Mapping[str, Any]]  # the problem, and the row
 _ANY_TIME = {"time_from": datetime.min.replace(tzinfo=UTC), "received_from": "-infinity"}
 _TICKS = "stocks_real_time"
 _TICK: tuple[str, ...] = ("symbol", "time")
@@ -32,42 +32,44 @@ _EXPECTED = {
 }
 
 
-def native_outcome(database: Database, name: str, parameters: Mapping[str, Any], render: Render) -> Outcome:
-    """Judge the expectations of a check; those that offend are grouped by symbol."""
-    offences: dict[str, list[Offence]] = {}
+def native_outcome(
+    session: ExpectationSession, name: str, parameters: Mapping[str, Any], render: Render
+) -> ExpectationOutcome:
+    """Validate the expectations of a check, and group the offending rows by symbol."""
+    offences: dict[str, list[OffendingRow]] = {}
     partial = False
     try:
-        for batch, expectations, identity in _batches(database, name, parameters, render):
-            for problem, outcome in database.native(batch, expectations, identity):
+        for batch, expectations, identity in _batches(session, name, parameters, render):
+            for problem, outcome in session.native(batch, expectations, identity):
                 if outcome.error is not None:
                     return outcome
                 partial = partial or outcome.partial
                 for row in outcome.rows:
                     of_symbol = offences.setdefault(row["symbol"], [])
-                    if (problem, row) not in of_symbol:  # what failed before may be among what is new
+                    if (problem, row) not in of_symbol:  # a row that failed before may be among the new ones
                         of_symbol.append((problem, row))
-    except BrokenBatchError as error:
-        return Outcome(error=str(error))
-    return Outcome([_row(name, *offence, partial) for offence in sorted(offences.items())], partial)
+    except UnreadableBatchError as error:
+        return ExpectationOutcome(error=str(error))
+    return ExpectationOutcome([_row(name, *offending, partial) for offending in sorted(offences.items())], partial)
 
 
 def _batches(
-    database: Database, name: str, parameters: Mapping[str, Any], render: Render
+    session: ExpectationSession, name: str, parameters: Mapping[str, Any], render: Render
 ) -> Iterator[tuple[Any, dict[str, Any], tuple[str, ...]]]:
-    """Yield rows, what is expected of them, and what identifies one: of the table itself, and of what failed before."""
+    """Yield batches with their expectations and identifying columns: the table itself, and rows that failed before."""
     if name == "candle-shape":
-        statement = "\nUNION\n".join(render(check_sql(name), **piece) for piece in parameters["pieces"])
-        yield database.result(statement), candle_shape(), _CANDLE
+        statement = "\nUNION\n".join(render(check_sql(name), **each) for each in parameters["ranges"])
+        yield session.result(statement), candle_shape(), _CANDLE
         return
     made = {"required-fields": required_fields, "price-positive": price_positive}[name]
-    yield database.table(_TICKS), made(parameters["limits"], parameters), _TICK
-    if parameters["again"]:
-        yield database.result(render(query("ticks_again"))), made(parameters["limits"], _ANY_TIME), _TICK
+    yield session.table(_TICKS), made(parameters["limits"], parameters), _TICK
+    if parameters["rechecks"]:
+        yield session.result(render(query("ticks_to_recheck"))), made(parameters["limits"], _ANY_TIME), _TICK
 
 
-def _row(name: str, symbol: str, offences: Sequence[Offence], partial: bool) -> dict[str, Any]:
+def _row(name: str, symbol: str, offences: Sequence[OffendingRow], partial: bool) -> dict[str, Any]:
     problems = ", ".join(sorted({problem for problem, _ in offences}))
-    more = f" (of all symbols {SHOWN_ROWS} of a kind are shown, there are more)" if partial else ""
+    more = f" (more than {SHOWN_ROWS} rows fail, only these are counted)" if partial else ""
     return {
         "subject": symbol or EMPTY_SYMBOL,
         "observed": f"{counted(len(offences), 'row')}: {problems}{more}",

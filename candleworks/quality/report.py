@@ -1,9 +1,9 @@
-"""What a run of checks found."""
+"""The results of a run of checks, and how they are summarised."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from candleworks.model.quality import QualityResult
+from candleworks.model.alerts import CheckResult
 from candleworks.wording import counted
 
 SHOWN_SUBJECTS = 3  # of each check, in a sentence
@@ -11,18 +11,18 @@ SHOWN_SUBJECTS = 3  # of each check, in a sentence
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The results of a run as they were stored, and the checks that had nothing to look at."""
+    """The results of a run as they were stored, and the checks that had no new rows to read."""
 
-    results: Sequence[QualityResult]
+    results: Sequence[CheckResult]
     idle: Sequence[str]
     seconds: float
 
     @property
-    def failed(self) -> list[QualityResult]:
+    def failed(self) -> list[CheckResult]:
         return [result for result in self.results if result.status == "failed"]
 
     @property
-    def errors(self) -> list[QualityResult]:
+    def errors(self) -> list[CheckResult]:
         return [result for result in self.results if result.status == "error"]
 
     @property
@@ -32,34 +32,34 @@ class Report:
 
     @property
     def counts(self) -> str:
-        """How many checks ended how, each counted once: `27 checks: 4 failed, 1 error, 22 passed`."""
+        """How many checks have which outcome, each counted once: `25 checks: 4 failed, 1 error, 20 passed`."""
         failed, errors = _subjects(self.failed), _subjects(self.errors)
         checks = {result.check for result in self.results}
         passed = len(checks - {*failed, *errors})
         parts = [(len(failed), "failed"), (len(set(errors) - set(failed)), "error"), (passed, "passed")]
-        told = ", ".join(f"{count} {status}" for count, status in parts if count)
-        return f"{_checks(len(checks))}: {told or 'nothing to look at'}"
+        outcomes = ", ".join(f"{count} {status}" for count, status in parts if count)
+        return f"{_checks(len(checks))}: {outcomes or 'nothing to check'}"
 
     @property
     def sentence(self) -> str:
-        """Name what failed, for one line: `2 of 27 checks failed: price-jump (AAPL), candle-levels (BTC/USD, MSFT)`."""
+        """Name what failed, in one line: `2 of 25 checks failed: price-jump (AAPL), candle-levels (BTC/USD, MSFT)`."""
         failed, errors = _subjects(self.failed), _subjects(self.errors)
         if self.passed:
             return self.counts
         count = len({result.check for result in self.results})
-        told = []
+        parts = []
         if failed:
-            told.append(f"{len(failed)} of {_checks(count)} failed: {', '.join(map(_named, failed.items()))}")
+            parts.append(f"{len(failed)} of {_checks(count)} failed: {', '.join(map(_named, failed.items()))}")
         if errors:
-            told.append(f"{len(errors)} of {_checks(count)} ended in an error: {', '.join(errors)}")
-        return "; ".join(told)
+            parts.append(f"{len(errors)} of {_checks(count)} ended in an error: {', '.join(errors)}")
+        return "; ".join(parts)
 
 
 def _checks(count: int) -> str:
     return counted(count, "check")
 
 
-def _subjects(results: Iterable[QualityResult]) -> dict[str, list[str]]:
+def _subjects(results: Iterable[CheckResult]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for result in results:
         found.setdefault(result.check, []).append(result.subject)

@@ -22,7 +22,7 @@ from candleworks.feed.service import ingest
 from candleworks.model.trades import microseconds_of, moment_of
 from candleworks.processes import stop_event
 from candleworks.runtime.database import Report, prepared, reading
-from candleworks.settings import Feed, Settings, Silence
+from candleworks.settings import Feed, Settings, SilenceLimits
 from candleworks.simulate import RunningSimulator, SimulatorOptions, running_simulator
 from candleworks.simulate.catalogue import built_in_catalogue
 from candleworks.simulate.recording import SECOND_US, Recording, RecordingBuilder, RecordingSelection, read_recording
@@ -194,7 +194,7 @@ def target_settings(settings: Settings, into: str | None, feed: Feed) -> Setting
     `into` is a connection string or the home of an embedded database; None means `replay` in the home in use.
     """
     # Silence in a recording is no fault of the connection.
-    patient = Silence(around_the_clock_seconds=86_400, session_seconds=86_400)
+    patient = SilenceLimits(feed_seconds=86_400, around_the_clock_seconds=86_400, session_seconds=86_400)
     # A recording is historical data, as a file is: it may be old, and may contain splits.
     ingest_settings = settings.ingest.model_copy(update={"max_age_days": None, "max_price_factor": None})
     changes: dict[str, object] = {"feeds": (feed,), "api_key": None, "silence": patient, "ingest": ingest_settings}

@@ -23,10 +23,10 @@ from candleworks.settings.sections import (
     Ingest,
     Rest,
     RetentionDays,
-    Silence,
+    SilenceLimits,
     Simulator,
     Storage,
-    Watch,
+    WatchdogLimits,
 )
 from candleworks.settings.value_types import (
     BUILT_IN_CALENDARS,
@@ -57,13 +57,13 @@ __all__ = [
     "Rest",
     "RetentionDays",
     "Settings",
-    "Silence",
+    "SilenceLimits",
     "Simulator",
     "Storage",
     "SymbolClass",
     "SystemQuality",
     "TickQuality",
     "TickThresholds",
-    "Watch",
+    "WatchdogLimits",
     "load_settings",
 ]

@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, field_validator
 from candleworks.errors import ConfigurationError
 from candleworks.settings.feeds import Feed, some
 from candleworks.settings.quality import Quality
-from candleworks.settings.sections import Alerts, Calendars, Candles, Ingest, Rest, Silence, Simulator, Storage
+from candleworks.settings.sections import Alerts, Calendars, Candles, Ingest, Rest, SilenceLimits, Simulator, Storage
 from candleworks.settings.value_types import VENDOR_FEED_URL, VENDOR_REST_URL, FeedUrl, Port, RestUrl, Section
 
 
@@ -18,7 +18,7 @@ class File(Section):
 
     feeds: tuple[Feed, ...] = Field(default=(Feed(),), min_length=1)
     ingest: Ingest = Ingest()
-    silence: Silence = Silence()
+    silence: SilenceLimits = SilenceLimits()
     candles: Candles = Candles()
     calendars: Calendars = Calendars()
     storage: Storage = Storage()

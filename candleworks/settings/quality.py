@@ -15,9 +15,9 @@ class TickThresholds(Section):
     required: tuple[RequiredField, ...] = Field(default=("time", "symbol", "price", "received_at"), min_length=1)
     """Columns that must have a value ([required-fields](../checks/required-fields.md))."""
     max_future_seconds: StrictInt = Field(default=60, ge=0, le=86_400)
-    """Largest lead of the event time over the arrival ([stamp-future](../checks/stamp-future.md))."""
+    """Largest lead of the event time over the arrival ([future-ticks](../checks/future-ticks.md))."""
     max_age_seconds: StrictInt = Field(default=3_600, ge=1, le=31_536_000)
-    """Largest age of a streamed tick on arrival ([stamp-old](../checks/stamp-old.md))."""
+    """Largest age of a streamed tick on arrival ([late-ticks](../checks/late-ticks.md))."""
     jump_percent: StrictFloat = Field(default=20.0, gt=0, le=10_000)
     """Largest distance of a price from the recent median ([price-jump](../checks/price-jump.md))."""
     jump_mad: StrictFloat = Field(default=30.0, gt=0, le=10_000)
@@ -26,14 +26,10 @@ class TickThresholds(Section):
     """Smallest distance that counts for `jump_mad`."""
     jump_closed_percent: StrictFloat = Field(default=45.0, gt=0, le=10_000)
     """Largest distance of a price from the recent median while the market is closed."""
-    volume_back_percent: StrictFloat = Field(default=5.0, gt=0, le=100)
-    """Largest decrease of the day volume ([volume-back](../checks/volume-back.md))."""
+    volume_decrease_percent: StrictFloat = Field(default=5.0, gt=0, le=100)
+    """Largest decrease of the day volume ([volume-decrease](../checks/volume-decrease.md))."""
     max_spread_percent: StrictFloat = Field(default=5.0, gt=0, le=10_000)
     """Largest spread between bid and ask while the market is open ([wide-spread](../checks/wide-spread.md))."""
-    max_silence_seconds: StrictInt = Field(default=900, ge=5, le=31_536_000)
-    """Longest time without a tick of a symbol while its market is open ([freshness](../checks/freshness.md))."""
-    never_seen_seconds: StrictInt = Field(default=900, ge=5, le=31_536_000)
-    """Time in which the first tick of a symbol must arrive ([never-seen](../checks/never-seen.md))."""
     min_rate_percent: StrictFloat = Field(default=10.0, gt=0, le=100)
     """Fewest ticks in an hour, relative to the same hour of other days ([tick-rate](../checks/tick-rate.md))."""
 
@@ -46,9 +42,7 @@ class TickQuality(TickThresholds):
     )
     """Exceptions for `stock`, `crypto` or `forex`, with the keys of `quality.ticks` down to `min_rate_percent`."""
     symbols: dict[Symbol, TickThresholds] = Field(default_factory=dict)
-    """Exceptions by symbol, for example `{BRK.A: {max_silence_seconds: 3600}}`."""
-    max_feed_silence_seconds: StrictInt = Field(default=300, ge=5, le=31_536_000)
-    """Longest time without a tick of a feed whose market is open ([feed-silent](../checks/feed-silent.md))."""
+    """Exceptions by symbol, for example `{BRK.A: {max_spread_percent: 10}}`."""
     max_duplicates_percent: StrictFloat = Field(default=20.0, gt=0, le=100)
     """Largest share of duplicates among the ticks of a feed ([duplicates](../checks/duplicates.md))."""
 
@@ -88,12 +82,8 @@ class SystemQuality(Section):
 
     max_lag_ms: StrictInt = Field(default=5_000, ge=1, le=86_400_000)
     """Longest time from the arrival of a tick to its commit ([ingest-lag](../checks/ingest-lag.md))."""
-    max_spool_ticks: StrictInt = Field(default=50_000, ge=0, le=1_000_000_000)
-    """Most ticks that may wait for the database ([spool](../checks/spool.md))."""
-    max_open_gap_seconds: StrictInt = Field(default=300, ge=1, le=31_536_000)
-    """Longest time that a feed may be down ([open-gaps](../checks/open-gaps.md))."""
     max_unfilled_gap_hours: StrictInt = Field(default=24, ge=1, le=8_760)
-    """Longest time that a gap may stay unfilled ([open-gaps](../checks/open-gaps.md))."""
+    """Longest time that a gap may stay unfilled ([unfilled-gaps](../checks/unfilled-gaps.md))."""
     max_rejected_percent: StrictFloat = Field(default=1.0, gt=0, le=100)
     """Largest share of rejected ticks of a feed ([rejected](../checks/rejected.md))."""
     max_refresh_lag_seconds: StrictInt = Field(default=300, ge=1, le=86_400)

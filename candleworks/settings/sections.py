@@ -6,6 +6,8 @@ from pydantic import Field, StrictBool, StrictFloat, StrictInt
 
 from candleworks.settings.value_types import CalendarName, RestUrl, Section, SilenceSeconds, Symbol
 
+SILENCE_ALERT_FACTOR = 2
+
 
 class Ingest(Section):
     """Which ticks are accepted, and how they are batched on their way to the database.
@@ -33,18 +35,36 @@ class Ingest(Section):
     """Largest size of the spool of a feed: ticks on disk while the database is unavailable."""
 
 
-class Silence(Section):
-    """How long a symbol may have no ticks while its market is open; a longer silence is recorded as a gap.
+class SilenceLimits(Section):
+    """How long a feed or a symbol may have no ticks while its market is open.
 
-    A feed that receives nothing at all for this long reconnects.
+    A feed that is silent for longer reconnects, and a longer silence of a symbol is recorded as a gap. Silence of twice
+    the limit fires an alert: [watch-feed](../reference/checks.md#the-watchdog) for a feed,
+    [freshness](../checks/freshness.md) or [never-seen](../checks/never-seen.md) for a symbol.
     """
 
+    feed_seconds: StrictInt = Field(default=60, ge=5, le=86_400)
+    """For all symbols of a feed together."""
     around_the_clock_seconds: StrictInt = Field(default=60, ge=5, le=86_400)
     """For symbols that trade around the clock, such as `BTC/USD`."""
     session_seconds: StrictInt = Field(default=600, ge=5, le=86_400)
     """For all other symbols."""
     symbols: dict[Symbol, SilenceSeconds] = Field(default_factory=dict)
     """Exceptions by symbol, in seconds from 5 to 86,400, for example `{BRK.A: 3600}`."""
+
+    def of_symbol(self, symbol: str, *, around_the_clock: bool) -> int:
+        """Return how many seconds a symbol may be silent while its market is open."""
+        seconds = self.around_the_clock_seconds if around_the_clock else self.session_seconds
+        return self.symbols.get(symbol, seconds)
+
+    def alert_of_symbol(self, symbol: str, *, around_the_clock: bool) -> int:
+        """Return after how many seconds the silence of a symbol fires an alert."""
+        return SILENCE_ALERT_FACTOR * self.of_symbol(symbol, around_the_clock=around_the_clock)
+
+    @property
+    def alert_of_feed(self) -> int:
+        """After how many seconds the silence of a feed fires an alert: reconnecting has not helped."""
+        return SILENCE_ALERT_FACTOR * self.feed_seconds
 
 
 class Candles(Section):
@@ -108,20 +128,18 @@ class Storage(Section):
     retention_days: RetentionDays = RetentionDays()
 
 
-class Watch(Section):
+class WatchdogLimits(Section):
     """When the watchdog, `candleworks alerts watch`, fires an alert."""
 
     interval_seconds: StrictFloat = Field(default=5.0, ge=0.1, le=3_600)
-    """Interval between two looks."""
+    """Interval between two evaluations."""
     ingest_away_seconds: StrictInt = Field(default=60, ge=15, le=86_400)
-    """An alert fires when a feed's ingest has shown no sign of life for this long."""
-    feed_silent_seconds: StrictInt = Field(default=120, ge=15, le=86_400)
-    """An alert fires when no tick of a feed has arrived for this long while one of its markets is open."""
+    """An alert fires when the ingest of a feed has had no heartbeat for this long."""
     checks_away_seconds: StrictInt = Field(default=1_800, ge=300, le=86_400)
     """An alert fires when scheduled checks have not run for this long."""
     database_away_seconds: StrictFloat = Field(default=15.0, ge=0, le=86_400)
     """An alert fires when the database has not answered for this long."""
-    max_spool_depth: StrictInt = Field(default=50_000, ge=1, le=1_000_000_000)
+    max_spool_ticks: StrictInt = Field(default=50_000, ge=1, le=1_000_000_000)
     """An alert fires when more ticks of a feed wait for the database."""
 
 
@@ -158,7 +176,7 @@ class Alerts(Section):
     """Delay before the first retry of a delivery that failed. Later delays grow."""
     retry_longest_seconds: StrictFloat = Field(default=600.0, ge=0.1, le=86_400)
     """Longest delay between two attempts of a delivery."""
-    watch: Watch = Watch()
+    watch: WatchdogLimits = WatchdogLimits()
 
 
 class Simulator(Section):

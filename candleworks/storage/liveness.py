@@ -1,4 +1,4 @@
-"""Signs of life: of the feeds, and of the database that tells them."""
+"""Heartbeats: of feeds, of scheduled checks, and of the database that stores both."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,35 +15,39 @@ from candleworks.errors import TerminalError
 
 
 @dataclass(frozen=True, slots=True)
-class FeedSigns:
-    """What a feed showed lately. `windows` of ten seconds are known of the stretch in which `ticks` came.
+class FeedLiveness:
+    """What a feed showed in a window of time before now.
 
-    `stopped_at` and `stop_reason` are null unless a person has stopped it and nobody has started it since.
+    `heartbeat_at` is its newest row of statistics. `windows` ten-second rows cover the time in which `ticks` arrived.
+    `spool_depths` are the ticks that waited in the newest seven rows, oldest first; empty when there are none.
+    `disconnected_at` is null while it is connected or silent, `stopped_at` unless an operator stopped it.
     """
 
     feed: str
-    last_sign_at: datetime | None
+    heartbeat_at: datetime | None
     windows: int
     ticks: int
     spool_depths: list[int]
     in_session: bool
+    disconnected_at: datetime | None = None
+    disconnect_reason: str | None = None
     stopped_at: datetime | None = None
     stop_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class CheckSigns:
-    """When checks ran last, and in how many of the twelve stretches of five minutes up to then they did."""
+class CheckLiveness:
+    """When checks ran last, and in how many of the twelve periods of five minutes up to then they did."""
 
     last_run_at: datetime
-    stretches: int
+    periods: int
 
 
 @contextmanager
 def impatient(dsn: str, purpose: str) -> Iterator[Connection]:
-    """Connect to a database that has ten seconds for every answer; TransientError when it gives none.
+    """Connect with a time limit of ten seconds for every answer.
 
-    TerminalError when it refuses.
+    TransientError when the database does not answer in time, TerminalError when it reports an error.
     """
     with transient_errors(dsn), connect(dsn, purpose, profile=WATCH) as connection:
         try:
@@ -52,51 +56,51 @@ def impatient(dsn: str, purpose: str) -> Iterator[Connection]:
             if _unanswered(error):
                 raise
             raise TerminalError(
-                f"The database {describe(dsn)} refuses ({_sentence(error)}): put that right."
+                f"The database {describe(dsn)} reported an error ({_sentence(error)}): correct it."
             ) from error
 
 
-def feed_signs(
-    connection: Connection, feeds: Mapping[str, Sequence[str]], moment: datetime, silence: timedelta
-) -> list[FeedSigns]:
-    """Return what each feed, given with its symbols, showed up to `moment`; ticks are those of the last `silence`.
+def feed_liveness(
+    connection: Connection, feeds: Mapping[str, Sequence[str]], at: datetime, window: timedelta
+) -> list[FeedLiveness]:
+    """Return what each feed, given with its symbols, showed in the window before `at`.
 
-    TerminalError when the question itself fails.
+    TerminalError when the query fails.
     """
     pairs = [(feed, symbol) for feed, symbols in feeds.items() for symbol in symbols]
     parameters = {
         "feeds": [feed for feed, _ in pairs],
         "symbols": [symbol for _, symbol in pairs],
-        "moment": moment,
-        "silence": silence,
+        "at": at,
+        "window": window,
     }
-    with _looking("feeds"), connection.cursor(row_factory=class_row(FeedSigns)) as cursor:
+    with _querying("feeds"), connection.cursor(row_factory=class_row(FeedLiveness)) as cursor:
         return cursor.execute(query("feed_liveness"), parameters).fetchall()
 
 
-def check_signs(connection: Connection, moment: datetime) -> CheckSigns | None:
-    """Return what the checks showed up to `moment`; None when none ran for a day.
+def check_liveness(connection: Connection, at: datetime) -> CheckLiveness | None:
+    """Return when checks ran up to `at`; null when none ran for a day.
 
-    TerminalError when the question itself fails.
+    TerminalError when the query fails.
     """
-    with _looking("checks"), connection.cursor(row_factory=class_row(CheckSigns)) as cursor:
-        return cursor.execute(query("check_liveness"), {"moment": moment}).fetchone()
+    with _querying("checks"), connection.cursor(row_factory=class_row(CheckLiveness)) as cursor:
+        return cursor.execute(query("check_liveness"), {"at": at}).fetchone()
 
 
 @contextmanager
-def _looking(what: str) -> Iterator[None]:
+def _querying(what: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
         if _unanswered(error):
             raise
-        raise TerminalError(f"The {what} cannot be looked at ({_sentence(error)}): put that right.") from error
+        raise TerminalError(f"The state of the {what} could not be read ({_sentence(error)}): correct it.") from error
 
 
 def _unanswered(error: psycopg.Error) -> bool:
-    """Whether the connection was lost, the server is going down, or a time limit ended the wait for it.
+    """Whether the connection was lost, the server is shutting down, or the time limit was reached.
 
-    The driver's classes do not tell: it counts much that a server says as an operational error.
+    The driver's classes do not say: they count much that a server reports as an operational error.
     """
     return error.sqlstate is None or error.sqlstate.startswith(("08", "57"))
 

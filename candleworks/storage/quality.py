@@ -1,4 +1,4 @@
-"""What checks ask of the database, and where their results are kept."""
+"""`quality_results`: what checks read from the database, and their results."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,38 +16,37 @@ from candleworks.database.connection import Connection, connect, describe, trans
 from candleworks.database.profiles import WRITER
 from candleworks.database.queries import query, sql_directory
 from candleworks.errors import TerminalError
-from candleworks.model.quality import QualityResult, QualityState
+from candleworks.model.alerts import CheckResult
 
-Span = tuple[datetime, datetime]
+TimeRange = tuple[datetime, datetime]  # [start, stop)
 _FIRST, _LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
-class Trouble(NamedTuple):
-    """A check and subject that did not pass lately. `failing` tells that its newest result did not.
+class RecentFailure(NamedTuple):
+    """A check and subject that did not pass recently. `failing`: nor did its newest result.
 
-    `times` are those of the rows that failed last, at `failed_at`; None where nothing has to be looked at again:
-    nothing ever failed (the check ended in an error), or the alert about it has ended since. `expected` is of that
-    result.
+    `times` are those of the rows that failed last, at `failed_at`; null where nothing has to be checked again: no row
+    failed (the check ended in an error), or its alert was resolved since. `expected` is of that result.
     """
 
     check: str
     subject: str
     failing: bool
-    times: list[Span] | None
+    times: list[TimeRange] | None
     failed_at: datetime | None
     expected: str | None
 
 
 @contextmanager
 def check_session(dsn: str) -> Iterator[Connection]:
-    """Connect for a run of checks; TransientError when the database is away, TerminalError when it refuses."""
+    """Connect for a run of checks; TransientError when the database is not available, TerminalError on other errors."""
     try:
         with transient_errors(dsn), connect(dsn, "check", profile=WRITER) as connection:
             yield connection
     except psycopg.Error as error:
         reason = error.diag.message_primary or str(error)
         raise TerminalError(
-            f"The checks cannot run: the database {describe(dsn)} refuses ({reason}): put that right."
+            f"The checks cannot run: the database {describe(dsn)} reported an error ({reason}): correct it."
         ) from error
 
 
@@ -62,7 +61,7 @@ def check_sql(name: str) -> str:
 
 
 def rendered(connection: Connection, statement: str, parameters: Mapping[str, Any]) -> str:
-    """Put the parameters into a statement as literals; lists of objects and mappings become JSON."""
+    """Return a statement with the parameters as literals; lists of objects and mappings become JSON."""
     plain = {name: Jsonb(value) if isinstance(value, Objects | dict) else value for name, value in parameters.items()}
     return psycopg.ClientCursor(connection).mogrify(statement, plain)
 
@@ -78,65 +77,70 @@ def symbols_in_window(connection: Connection, window: Mapping[str, Any]) -> dict
 
 
 def symbols_of_feeds(connection: Connection) -> list[str]:
-    """Return what feeds stream, should stream, or were refused."""
+    """Return the symbols that feeds subscribe to, refused ones included."""
     return [symbol for (symbol,) in connection.execute(query("symbols_of_feeds")).fetchall()]
 
 
-def failing_subjects(connection: Connection, until: datetime) -> list[Trouble]:
-    """Return what did not pass lately: its passes are worth a row."""
-    return [_trouble(*row) for row in connection.execute(query("failing_subjects"), {"until": until}).fetchall()]
+def recent_failures(connection: Connection, until: datetime) -> list[RecentFailure]:
+    """Return the checks and subjects that did not pass recently: when they pass, that is stored too."""
+    return [_failure(*row) for row in connection.execute(query("recent_failures"), {"until": until}).fetchall()]
 
 
-def _trouble(check: str, subject: str, failing: bool, times: Multirange[datetime] | None, *last: Any) -> Trouble:
-    spans = None if times is None else [(each.lower or _FIRST, each.upper or _LAST) for each in times]
-    return Trouble(check, subject, failing, spans, *last)
+def _failure(check: str, subject: str, failing: bool, times: Multirange[datetime] | None, *last: Any) -> RecentFailure:
+    ranges = None if times is None else [(each.lower or _FIRST, each.upper or _LAST) for each in times]
+    return RecentFailure(check, subject, failing, ranges, *last)
 
 
-def repairs(connection: Connection, symbol: str, span: Span, since: datetime) -> tuple[int, datetime | None]:
-    """Return how many candles of a time the audit repaired since a moment, and when last; None for none."""
+def candle_repairs(
+    connection: Connection, symbol: str, span: TimeRange, since: datetime
+) -> tuple[int, datetime | None]:
+    """Return how many candles in a range the audit repaired since a time, and when the last; null for none."""
     parameters = {"symbol": symbol, "start": span[0], "stop": span[1], "since": since}
-    row = connection.execute(query("repairs"), parameters).fetchone()
+    row = connection.execute(query("candle_repairs"), parameters).fetchone()
     return (row[0], row[1]) if row else (0, None)
 
 
-def judged_feeds(connection: Connection, window: Mapping[str, Any]) -> tuple[set[str], set[str]]:
-    """Return the feeds (`feed/NAME`) that wrote statistics in a window, and those that stream or should."""
-    wrote = connection.execute(query("feeds_with_statistics"), window).fetchall()
-    streaming = connection.execute(query("streaming_feeds")).fetchall()
-    return {feed for (feed,) in wrote}, {feed for (feed,) in streaming}
+def feeds_with_statistics(connection: Connection, window: Mapping[str, Any]) -> set[str]:
+    """Return the feeds (`feed/NAME`) that wrote statistics in a window."""
+    return {feed for (feed,) in connection.execute(query("feeds_with_statistics"), window)}
+
+
+def feeds_streaming(connection: Connection) -> set[str]:
+    """Return the feeds (`feed/NAME`) that stream a symbol, or have asked for one."""
+    return {feed for (feed,) in connection.execute(query("feeds_streaming"))}
 
 
 def day_with_candles(connection: Connection, before: datetime) -> datetime | None:
-    """Return the start of the newest UTC day before a moment that has candles of trades; None where there is none."""
+    """Return the start of the newest UTC day before a time that has candles of trades; null where there is none."""
     row = connection.execute(query("day_with_candles"), {"before": before}).fetchone()
     return row[0] if row else None
 
 
 def ticks_of_symbols(connection: Connection, start: datetime, stop: datetime) -> dict[str, int]:
-    """Return how many ticks symbols have in some UTC days, 0 for those that have candles within a week of them only."""
+    """Return the number of ticks per symbol in some UTC days; 0 for symbols with candles only within a week of them."""
     return dict(connection.execute(query("ticks_of_symbols"), {"start": start, "stop": stop}).fetchall())
 
 
-def save_results(connection: Connection, results: Sequence[QualityResult], checked: Mapping[str, datetime]) -> None:
-    """Keep the results of a run, and up to where its checks have read, all or nothing."""
+def save_results(connection: Connection, results: Sequence[CheckResult], checked: Mapping[str, datetime]) -> None:
+    """Store the results of a run, and up to where its checks have read, in one transaction."""
     with connection.transaction(), connection.cursor() as cursor:
         cursor.executemany(query("save_quality_result"), [_row(result) for result in results])
         cursor.executemany(
-            query("save_checked_until"), [{"check": check, "moment": moment} for check, moment in checked.items()]
+            query("save_checked_until"), [{"check": check, "moment": until} for check, until in checked.items()]
         )
 
 
-def _row(result: QualityResult) -> dict[str, Any]:
+def _row(result: CheckResult) -> dict[str, Any]:
     return asdict(result) | {"sample": None if result.sample is None else Jsonb(result.sample)}
 
 
-def quality_now(connection: Connection) -> list[QualityState]:
-    """Return the newest result of every check and subject, the worst first."""
-    with connection.cursor(row_factory=class_row(QualityState)) as cursor:
+def quality_now(connection: Connection) -> list[CheckResult]:
+    """Return the newest result of every check and subject with its `since`, the worst first."""
+    with connection.cursor(row_factory=class_row(CheckResult)) as cursor:
         return cursor.execute(query("quality_now")).fetchall()
 
 
-def quality_history(connection: Connection, check: str) -> list[QualityResult]:
-    """Return the newest results of a check that failed, broke or passed, the newest first."""
-    with connection.cursor(row_factory=class_row(QualityResult)) as cursor:
+def quality_history(connection: Connection, check: str) -> list[CheckResult]:
+    """Return the newest results of a check for each status, the newest first."""
+    with connection.cursor(row_factory=class_row(CheckResult)) as cursor:
         return cursor.execute(query("quality_history"), {"check": check}).fetchall()

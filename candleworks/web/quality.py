@@ -1,30 +1,25 @@
-"""`/quality`: what the checks say now, and open alerts; `/quality/CHECK`: one check with its rows and recent results.
+"""`/quality`: the present results of all checks, and active alerts; `/quality/CHECK`: one check with its history.
 
-Plain HTML that reloads itself: nothing comes from elsewhere, and no script is needed. `/quality.json` says the same.
+Plain HTML that reloads itself, without scripts and without requests to other servers. `/quality.json` is for programs.
 """
 
 import html
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Response
 
-from candleworks.alerts.first_steps import first_step
-from candleworks.alerts.watchdog import MEANINGS
+from candleworks import clock
+from candleworks.alerts.runbook import CHECK_RUNBOOK, WATCHDOG_RUNBOOK
 from candleworks.candles.reads import CandleReader
-from candleworks.model.quality import QualityResult, QualityState
-from candleworks.storage.alert_list import alerts_of_check, list_alerts
-from candleworks.web.alert_table import alert_table
-from candleworks.web.html import line, second, table
+from candleworks.model.alerts import CheckResult
+from candleworks.storage.alerts import AlertRow, alerts_of_check, list_alerts
 from candleworks.web.page import asset_version
 from candleworks.web.responses import json_answer
-
-Alert = Mapping[str, Any]
 
 SHOWN_ALERTS = 200
 
@@ -45,8 +40,8 @@ _PAGE = """<!doctype html>
 </body>
 </html>
 """
-_NOTHING = "<p>No check has run yet. <code>candleworks check</code> runs them all.</p>"
-_TOLD = {"failed": ("failure", "failures"), "error": ("check broke", "checks broke")}
+_NO_RESULTS = "<p>No check has run yet. Run <code>candleworks check</code>.</p>"
+_NOT_STORED = "<p><code>candleworks alerts watch</code> evaluates it every few seconds; only its alerts are stored.</p>"
 
 
 def quality_routes(market: CandleReader) -> APIRouter:
@@ -54,11 +49,12 @@ def quality_routes(market: CandleReader) -> APIRouter:
 
     @router.api_route("/quality", methods=["GET", "HEAD"])
     def quality() -> Response:
-        states = _present(market.quality())
+        results = _present(market.quality())
         alerts = market.read(lambda connection: list_alerts(connection, None, SHOWN_ALERTS))
-        back = '<a href="/">candleworks</a> quality'
-        body = (alert_table("Open alerts", alerts) if alerts else "") + (_sections(states) if states else _NOTHING)
-        return _page("candleworks quality", back, _summary(states, alerts), body)
+        heading = '<a href="/">candleworks</a> quality'
+        body = _alerts("Active alerts", alerts) if alerts else ""
+        body += _sections(results) if results else _NO_RESULTS
+        return _page("candleworks quality", heading, _summary(results, alerts), body)
 
     @router.api_route("/quality.json", methods=["GET", "HEAD"])
     def quality_json() -> Response:
@@ -66,44 +62,46 @@ def quality_routes(market: CandleReader) -> APIRouter:
 
     @router.api_route("/quality/{check}", methods=["GET", "HEAD"])
     def one_check(check: str) -> Response:
-        states = _present([state for state in market.quality() if state.check == check])
+        results = _present([result for result in market.quality() if result.check == check])
         history = market.quality_history(check)
         alerts = market.read(lambda connection: alerts_of_check(connection, check))
-        back = f'<a href="/">candleworks</a> <a href="/quality">quality</a> {html.escape(check)}'
-        body = _explained(check, known=bool(history or alerts))
-        body += _details(states, history) if history else ""
-        body += alert_table("Alerts", alerts) if alerts else ""
-        unresolved = [alert for alert in alerts if alert["resolved_at"] is None]
-        return _page(
-            f"{check} - candleworks quality", back, _summary(states, unresolved, looked=check in MEANINGS), body
-        )
+        heading = f'<a href="/">candleworks</a> <a href="/quality">quality</a> {html.escape(check)}'
+        body = _description(check, stored=bool(history or alerts))
+        body += _details(results, history) if history else ""
+        body += _alerts("Alerts", alerts) if alerts else ""
+        active = [alert for alert in alerts if alert["resolved_at"] is None]
+        summary = _summary(results, active, watched=check in WATCHDOG_RUNBOOK)
+        return _page(f"{check} - candleworks quality", heading, summary, body)
 
     return router
 
 
-def _present(states: Sequence[QualityState]) -> list[QualityState]:
-    """Leave out what a check said as a whole before it failed."""
+def _present(results: Sequence[CheckResult]) -> list[CheckResult]:
+    """Leave out the result of a check itself from before one of its subjects failed."""
     failed: dict[str, datetime] = {}
-    for state in states:
-        if state.status != "passed":
-            failed[state.check] = max(state.at, failed.get(state.check, state.at))
+    for result in results:
+        if result.status != "passed":
+            failed[result.check] = max(result.at, failed.get(result.check, result.at))
     return [
-        state
-        for state in states
-        if state.status != "passed" or state.check not in failed or state.at >= failed[state.check]
+        result
+        for result in results
+        if result.status != "passed" or result.check not in failed or result.at >= failed[result.check]
     ]
 
 
-def _explained(check: str, *, known: bool) -> str:
-    """Say what to do when it fails, and where what is shown comes from, unless it is a check with results."""
-    step = first_step(check)
-    advice = f"<p>When it fails, do first: {html.escape(step)}</p>" if step else ""
-    if check in MEANINGS:
-        return (
-            f"<p>{html.escape(MEANINGS[check])}</p>{advice}"
-            "<p><code>candleworks alerts watch</code> looks every few seconds and keeps alerts, but no results.</p>"
-        )
-    return advice if known else f"<p>Nothing is stored about {html.escape(check)}.</p>"
+def _description(check: str, *, stored: bool) -> str:
+    """Say what a check expects and the first step when it fails, and whether its results are stored."""
+    entry = CHECK_RUNBOOK.get(check) or WATCHDOG_RUNBOOK.get(check)
+    if entry is None:
+        return "" if stored else f"<p>There are no results of {html.escape(check)}.</p>"
+    text = f"<p>Expects that {_code(entry.expects)}.</p><p>First step when it fails: {_code(entry.first_step)}</p>"
+    return text + (_NOT_STORED if check in WATCHDOG_RUNBOOK else "")
+
+
+def _code(markdown: str) -> str:
+    """Return text as HTML, with what is in backquotes as code."""
+    parts = html.escape(markdown).split("`")
+    return "".join(f"<code>{part}</code>" if number % 2 else part for number, part in enumerate(parts))
 
 
 def _page(title: str, heading: str, status: tuple[str, str], body: str) -> Response:
@@ -114,57 +112,113 @@ def _page(title: str, heading: str, status: tuple[str, str], body: str) -> Respo
     return Response(text, media_type="text/html; charset=utf-8", headers={"Cache-Control": "no-cache"})
 
 
-def _summary(states: Sequence[QualityState], alerts: Sequence[Alert], *, looked: bool = False) -> tuple[str, str]:
-    """Return the worst status and one line about all; `looked` where no result is needed to know that all is well."""
-    checked = {state.check for state in states}
-    watched = [alert["result"] for alert in alerts if alert["check"] not in checked]  # they have no results
-    statuses = [*(state.status for state in states), *watched]
+def _summary(results: Sequence[CheckResult], alerts: Sequence[AlertRow], *, watched: bool = False) -> tuple[str, str]:
+    """Return the worst status and one line about all; `watched`: no alert means that the check passes."""
+    checks = {result.check for result in results}
+    statuses = [result.status for result in results]
+    statuses += [alert["result"] for alert in alerts if alert["check"] not in checks]  # of the watchdog
     if not statuses:
-        return ("passed", "no alert is open") if looked else ("unknown", "nothing known")
+        return ("passed", "no active alerts") if watched else ("unknown", "no results")
     count = Counter(statuses)
-    troubles = [
-        f"{count[status]} {_TOLD[status][count[status] != 1]}" for status in ("failed", "error") if count[status]
-    ]
-    newest = max((state.at for state in states), default=None)
-    text = ", ".join(troubles) or ("no failure, alerts end when it passes again" if alerts else "all is well")
-    worst = next(status for status in ("error", "failed", "passed") if count[status])
-    return worst, f"{text} <small>checked {second(newest)}</small>" if newest else text
+    failures = [f"{count['failed']} failed"] if count["failed"] else []
+    failures += [f"{count['error']} error{'s' if count['error'] > 1 else ''}"] if count["error"] else []
+    newest = max((result.at for result in results), default=None)
+    passed = "no failures; active alerts are resolved by the next passes" if alerts else "all checks passed"
+    text = ", ".join(failures) or passed
+    worst = "error" if count["error"] else "failed" if count["failed"] else "passed"
+    return worst, f"{text} <small>checked {_second(newest)}</small>" if newest else text
 
 
-def _sections(states: Sequence[QualityState]) -> str:
-    trouble = [state for state in states if state.status != "passed"]
-    parts = [_states("Trouble", trouble)] if trouble else []
-    passed = sorted((s for s in states if s.status == "passed"), key=lambda s: (s.suite, s.check, s.subject))
-    for suite, members in itertools.groupby(passed, key=lambda state: state.suite):
-        parts.append(_states(f"Passed: {suite}", list(members)))
+def _sections(results: Sequence[CheckResult]) -> str:
+    failures = [result for result in results if result.status != "passed"]
+    parts = [_results("Failures", failures)] if failures else []
+    passed = sorted((r for r in results if r.status == "passed"), key=lambda r: (r.suite or "", r.check, r.subject))
+    for suite, members in itertools.groupby(passed, key=lambda result: result.suite):
+        parts.append(_results(f"Passed: {suite}", members))
     return "".join(parts)
 
 
-def _details(states: Sequence[QualityState], history: Sequence[QualityResult]) -> str:
+def _details(results: Sequence[CheckResult], history: Sequence[CheckResult]) -> str:
     rows = "".join(
-        f"<h2>Rows of {html.escape(state.subject)}</h2><pre>{html.escape(json.dumps(state.sample, indent=1))}</pre>"
-        for state in states
-        if state.sample and state.status != "passed"
+        f"<h2>Rows of {html.escape(each.subject)}</h2><pre>{html.escape(json.dumps(each.sample, indent=1))}</pre>"
+        for each in results
+        if each.sample and each.status != "passed"
     )
-    lines = (line(second(r.at), r.subject, r.status, r.observed, r.expected, status=r.status) for r in history)
-    heads = ("at", "subject", "status", "observed", "expected")
-    return _states("Now", states) + rows + table("Recent results", heads, lines)
-
-
-def _states(caption: str, states: Iterable[QualityState]) -> str:
-    heads = ("check", "subject", "severity", "status", "since", "observed", "expected")
+    names = ("time", "subject", "status", "observed", "expected")
     lines = (
-        line(
-            state.check,
-            state.subject,
-            state.severity,
-            state.status,
-            second(state.since),
-            state.observed,
-            state.expected,
-            status=state.status,
-            link=f"/quality/{quote(state.check, safe='')}",
-        )
-        for state in states
+        _line(names, (_second(each.at), each.subject, each.status, each.observed, each.expected), each.status)
+        for each in history
     )
-    return table(caption, heads, lines)
+    return _results("Now", results) + rows + _table("Recent results", names, lines)
+
+
+def _results(caption: str, results: Iterable[CheckResult]) -> str:
+    names = ("check", "subject", "severity", "status", "since", "observed", "expected")
+    lines = (
+        _line(
+            names,
+            (each.check, each.subject, each.severity, each.status, _second(each.since), each.observed, each.expected),
+            each.status,
+            link=_address(each.check),
+        )
+        for each in results
+    )
+    return _table(caption, names, lines)
+
+
+def _alerts(caption: str, alerts: Iterable[AlertRow]) -> str:
+    names = ("check", "alert", "subject", "severity", "state", "since", "last seen", "count", "observed", "expected")
+    return _table(caption, names, (_alert(names, alert) for alert in alerts))
+
+
+def _alert(names: Sequence[str], alert: AlertRow) -> str:
+    values = (
+        alert["check"],
+        str(alert["id"]),
+        alert["subject"],
+        alert["severity"],
+        _state(alert),
+        _second(alert["opened_at"]),
+        _second(alert["last_seen_at"]),
+        f"{alert['count']:,}",
+        alert["observed"],
+        alert["expected"],
+    )
+    status = "passed" if alert["resolved_at"] else alert["result"]
+    return _line(names, values, status, link=_address(alert["check"]))
+
+
+def _state(alert: AlertRow) -> str:
+    if alert["resolved_at"]:
+        return f"resolved {_second(alert['resolved_at'])}"
+    parts = ["firing" if alert["status"] == "open" else f"acknowledged by {alert['acknowledged_by']}"]
+    if alert["result"] == "error":
+        parts.append("check error")
+    if alert["silenced_until"] and alert["silenced_until"] > clock.now():
+        parts.append(f"silenced until {_second(alert['silenced_until'])}")
+    elif alert["notified_at"] is None:
+        parts.append("inhibited")
+    return ", ".join(parts)
+
+
+def _address(check: str) -> str:
+    return f"/quality/{quote(check, safe='')}"
+
+
+def _table(caption: str, names: Iterable[str], lines: Iterable[str]) -> str:
+    """Return a table with a caption; `lines` come from `_line`."""
+    head = "".join(f"<th>{name}</th>" for name in names)
+    return f"<h2>{caption}</h2><table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+def _line(names: Sequence[str], values: Sequence[str | None], status: str, link: str | None = None) -> str:
+    """Return a row of escaped values; `link` is the address behind the first. Narrow screens show the names."""
+    texts = [html.escape(value or "") for value in values]
+    if link:
+        texts[0] = f'<a href="{link}">{texts[0]}</a>'
+    cells = (f'<td data-name="{name}">{text}</td>' for name, text in zip(names, texts, strict=True))
+    return f'<tr class="{status}">{"".join(cells)}</tr>'
+
+
+def _second(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S}" if at else ""

@@ -7,13 +7,13 @@ from typing import Any
 
 from prefect.client.schemas.objects import State
 
-from candleworks.alerts.message import check_address
+from candleworks.alerts.message import check_url
 from candleworks.candles.maintenance import Work
 from candleworks.exports.request import Export, ExportResult
 from candleworks.gapfill.report import FillReport, GapFill
 from candleworks.imports.report import FileReport, ImportResult
 from candleworks.imports.undo import UndoReport
-from candleworks.model.quality import QualityResult
+from candleworks.model.alerts import CheckResult
 from candleworks.quality import Report
 from candleworks.runtime.grafana import grafana_address
 from candleworks.settings import Settings
@@ -201,12 +201,12 @@ def quality_page(report: Report, settings: Settings) -> str:
     return "\n\n".join(lines)
 
 
-def _quality_row(each: QualityResult, settings: Settings) -> str:
-    check = f"[{each.check}]({check_address(settings, each.check)})"
+def _quality_row(each: CheckResult, settings: Settings) -> str:
+    check = f"[{each.check}]({check_url(settings, each.check)})"
     cells = (each.status, check, each.subject, each.severity, each.observed or "", each.expected or "")
     return f"| {' | '.join(cell.replace('|', chr(92) + '|').replace(chr(10), ' ') for cell in cells)} |"
 
 
-def _quality_line(each: QualityResult) -> str:
+def _quality_line(each: CheckResult) -> str:
     expected = f" (expected: {each.expected})" if each.expected else ""
     return f"{each.severity} {each.status}: {each.check} of {each.subject}: {each.observed}{expected}"

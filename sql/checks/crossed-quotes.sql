@@ -1,4 +1,4 @@
--- Ticks whose bid is above their ask. The table quotes takes no crossed ones.
+-- Ticks whose bid is above their ask. The table quotes rejects them.
 WITH offending AS (
     SELECT t.symbol, t.time, t.bid, t.ask, t.received_at, row_number() OVER (PARTITION BY t.symbol ORDER BY t.time) AS n
     FROM candleworks.new_ticks(%(received_from)s, %(received_until)s, %(time_from)s) t

@@ -1,4 +1,4 @@
--- Feeds of which many ticks were stored already. Below 100 there are too few to tell: a reconnect repeats one per symbol.
+-- Feeds of which many ticks were stored already. Fewer than 100 do not count: a reconnect repeats one per symbol.
 SELECT 'feed/' || s.feed AS subject,
     format('%%s of %%s ticks were duplicates (%%s %%%%)', sum(s.duplicates), sum(s.duplicates + s.ticks),
         to_char(100.0 * sum(s.duplicates) / sum(s.duplicates + s.ticks), 'FM990.0')) AS observed,

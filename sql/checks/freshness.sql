@@ -1,8 +1,8 @@
--- Streamed symbols without a tick for longer than allowed, counted while their market is open and they are asked for.
+-- Streamed symbols without a tick for longer than allowed while their market is open and they are subscribed.
 SELECT s.symbol AS subject,
-    format('no tick for %%s s of open market, the last one %%s', round(o.seconds::numeric),
+    format('no tick for %%s s in market hours, last tick %%s', round(o.seconds::numeric),
         to_char(t.last AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC')) AS observed,
-    format('one within %%s s', l.max_silence_seconds) AS expected,
+    format('a tick within %%s s', l.max_silence_seconds) AS expected,
     jsonb_build_array(jsonb_build_object('symbol', s.symbol, 'last', t.last, 'streamed_since', s.since)) AS sample
 FROM candleworks.subscribed_symbols() s
 JOIN jsonb_to_recordset(%(limits)s) l(symbol text, calendar text, max_silence_seconds double precision)

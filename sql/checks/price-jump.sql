@@ -1,12 +1,12 @@
 -- Prices far from the median of the 200 ticks before their quarter of an hour; where there are fewer than 20 of these, from
--- the median of the quarter itself. Only ticks of the five days before are compared (the longest pause of an exchange,
--- Easter, lasts less), and imported ones with imported ones: a live feed may be a simulated one. Deviations are counted in
--- percent and, while the reference is fresh and the market open, in MAD (median absolute deviations), which tell what is
--- usual for the symbol at that time. What failed before passes once the 200 ticks after its quarter confirm the price.
+-- the median of the quarter itself. Only ticks of the five days before are compared (Easter, the longest closure of an
+-- exchange, is shorter), and imported ticks with imported ones: a live feed may be a simulated one. Deviations are measured
+-- in percent and, while the reference is recent and the market open, in MAD (median absolute deviations), the usual variation
+-- of the symbol at that time. A failure passes once the 200 ticks after its quarter confirm the price.
 WITH ticks AS MATERIALIZED (
     SELECT t.symbol, t.time, t.price, t.received_at, public.time_bucket('15 minutes', t.time) AS quarter,
         t.origin = 'file' AS imported
-    FROM candleworks.checked_ticks(%(received_from)s, %(received_until)s, %(time_from)s, %(again)s) t WHERE t.price > 0
+    FROM candleworks.checked_ticks(%(received_from)s, %(received_until)s, %(time_from)s, %(rechecks)s) t WHERE t.price > 0
 ), quarters AS (
     SELECT t.symbol, t.imported, t.quarter, percentile_cont(0.5) WITHIN GROUP (ORDER BY t.price) AS own_median
     FROM ticks t GROUP BY 1, 2, 3
@@ -27,7 +27,7 @@ WITH ticks AS MATERIALIZED (
             SELECT p.time, p.price FROM public.stocks_real_time p
             WHERE p.symbol = q.symbol AND p.time < q.quarter AND p.time >= q.quarter - interval '5 days' AND p.price > 0
                 AND (p.origin = 'file') = q.imported
-                AND p.time >= %(reference_from)s -- says nothing new, but leaves out chunks before they are opened
+                AND p.time >= %(reference_from)s -- redundant, but excludes chunks before they are opened
             ORDER BY p.time DESC LIMIT 200
         ) p
     ) b
@@ -46,7 +46,7 @@ WITH ticks AS MATERIALIZED (
 ), later AS MATERIALIZED (
     SELECT f.symbol, f.imported, f.quarter, p.median
     FROM (SELECT DISTINCT f.symbol, f.imported, f.quarter FROM far f) f
-    JOIN jsonb_to_recordset(%(again)s) a(symbol text, start timestamptz, stop timestamptz)
+    JOIN jsonb_to_recordset(%(rechecks)s) a(symbol text, start timestamptz, stop timestamptz)
         ON a.symbol = f.symbol AND a.start <= f.quarter AND a.stop > f.quarter
     CROSS JOIN LATERAL (
         SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY p.price) AS median
@@ -76,7 +76,7 @@ WITH ticks AS MATERIALIZED (
     FROM offending o GROUP BY o.symbol
 )
 SELECT w.symbol AS subject,
-    format('%%s, the farthest %%s against a median of %%s (%%s %%%%)%%s', candleworks.counted(w.ticks, 'tick'), w.price, round(w.median::numeric, 6)::double precision,
+    format('%%s far from the median, worst price %%s against %%s (%%s %%%%)%%s', candleworks.counted(w.ticks, 'tick'), w.price, round(w.median::numeric, 6)::double precision,
         to_char(w.percent, 'FMSG999999990.0'), (
             SELECT format(', as after a %%s split', s.name)
             FROM (VALUES

@@ -1,5 +1,5 @@
--- Feeds of which many ticks were rejected; below 10 there are too few to tell. Imports report the rejected lines of their
--- files themselves.
+-- Feeds of which many ticks were rejected; fewer than 10 do not count. Rejected lines of imported files are reported by the
+-- import.
 WITH feeds AS (
     SELECT s.feed, sum(s.ticks) AS ticks FROM public.ingest_stats s
     WHERE s.at >= %(stats_from)s AND s.at < %(until)s GROUP BY s.feed

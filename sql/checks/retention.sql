@@ -20,7 +20,7 @@ WITH kept AS (
     END AS moment
     FROM kept k
 )
-SELECT o.relation AS subject, format('rows of %%s', to_char(o.moment AT TIME ZONE 'UTC', 'YYYY-MM-DD')) AS observed,
-    format('none older than %%s days', o.days) AS expected,
+SELECT o.relation AS subject, format('oldest row of %%s', to_char(o.moment AT TIME ZONE 'UTC', 'YYYY-MM-DD')) AS observed,
+    format('no row older than %%s days', o.days) AS expected,
     jsonb_build_array(jsonb_build_object('relation', o.relation, 'oldest', o.moment)) AS sample
 FROM oldest o WHERE o.moment IS NOT NULL

@@ -1,5 +1,5 @@
--- Streamed symbols with far fewer ticks in the last whole hour than in the same hour of the last 14 days (their median, of
--- at least 5). Only hours count in which the market was open throughout, and no gap of the feed.
+-- Streamed symbols with far fewer ticks in the last complete hour than in the same hour of the last 14 days (the median of at
+-- least 5). Only hours count in which the market was open throughout, and no gap of the feed was recorded.
 WITH symbols AS MATERIALIZED (
     SELECT s.symbol, s.since, l.calendar, l.min_rate_percent
     FROM candleworks.subscribed_symbols() s
@@ -26,9 +26,9 @@ WITH symbols AS MATERIALIZED (
     GROUP BY 1, 2
 )
 SELECT u.symbol AS subject,
-    format('%%s ticks from %%s, usually %%s', coalesce(c.ticks, 0),
+    format('%%s ticks in the hour from %%s, usually %%s', coalesce(c.ticks, 0),
         to_char(%(hour)s::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI UTC'), u.ticks) AS observed,
-    format('at least %%s %%%% of the usual', u.min_rate_percent) AS expected,
+    format('at least %%s %%%% of the usual number', u.min_rate_percent) AS expected,
     jsonb_build_array(jsonb_build_object(
         'hour', %(hour)s::timestamptz, 'ticks', coalesce(c.ticks, 0), 'usual', u.ticks, 'days', u.days
     )) AS sample

@@ -1,5 +1,5 @@
--- One-minute candles of sampled symbols that are further than allowed from the vendor's own bars, which come as rows of
--- (symbol, bucket, open, high, low, close). Rebuilt candles were made of these bars and prove nothing.
+-- One-minute candles of sampled symbols that differ more than allowed from the vendor's bars, given as rows of
+-- (symbol, bucket, open, high, low, close). Rebuilt candles are made of these bars and are not compared.
 WITH offending AS (
     SELECT c.symbol, c.bucket, to_jsonb(v) - 'symbol' - 'bucket' AS vendor,
         jsonb_build_object('open', c.open, 'high', c.high, 'low', c.low, 'close', c.close) AS stored,
@@ -18,7 +18,7 @@ WITH offending AS (
     WHERE d.percent > l.bar_tolerance_percent
 )
 SELECT o.symbol AS subject,
-    format('%%s up to %%s %%%% away from the vendor''s bars', candleworks.counted(count(*), 'candle'), to_char(max(o.percent), 'FM999990.00')) AS observed,
+    format('%%s differing from the vendor''s bars by up to %%s %%%%', candleworks.counted(count(*), 'candle'), to_char(max(o.percent), 'FM999990.00')) AS observed,
     format('within %%s %%%%', min(o.bar_tolerance_percent)) AS expected,
     jsonb_agg(to_jsonb(o) - 'n' - 'bar_tolerance_percent' ORDER BY o.n) FILTER (WHERE o.n <= %(sample)s) AS sample,
     candleworks.failing_times(range_agg(tstzrange(o.bucket, o.bucket + interval '1 minute'))) AS failing

@@ -1,4 +1,4 @@
--- Bid and ask further apart than allowed while the market is open; of ticks and of quotes.
+-- Spreads wider than allowed while the market is open, of ticks and of quotes.
 WITH sides AS (
     SELECT t.symbol, t.time, t.bid, t.ask
     FROM candleworks.new_ticks(%(received_from)s, %(received_until)s, %(time_from)s) t

@@ -118,7 +118,7 @@ CREATE FUNCTION candleworks.require_unresolved(alert bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM public.alerts a WHERE a.id = alert AND a.resolved_at IS NULL FOR UPDATE) THEN
-        RAISE EXCEPTION 'There is no unresolved alert %: choose one of SELECT id, "check", subject FROM alerts WHERE resolved_at IS NULL.', alert
+        RAISE EXCEPTION 'There is no unresolved alert %: choose one from SELECT id, "check", subject FROM alerts WHERE resolved_at IS NULL.', alert
             USING ERRCODE = 'no_data_found';
     END IF;
 END $$;
@@ -146,7 +146,7 @@ DECLARE
 BEGIN
     PERFORM candleworks.require_unresolved(alert);
     IF "until" <= clock_timestamp() THEN
-        RAISE EXCEPTION 'An alert cannot be silenced until %, which is past: give a later time.', "until"
+        RAISE EXCEPTION 'An alert cannot be silenced until %, which is in the past: give a later time.', "until"
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     UPDATE public.alerts a SET silenced_until = "until", silence_reason = reason WHERE a.id = alert RETURNING * INTO changed;

@@ -1,5 +1,5 @@
 -- name: unresolved_alerts
--- Those of the given checks and subjects, kept from being acknowledged or silenced meanwhile.
+-- Those of the given checks and subjects, locked against being acknowledged or silenced meanwhile.
 SELECT a.*
 FROM public.alerts a
 JOIN unnest(%(checks)s::text[], %(subjects)s::text[]) w("check", subject) USING ("check", subject)
@@ -7,20 +7,20 @@ WHERE a.resolved_at IS NULL
 FOR UPDATE OF a
 
 -- name: lasting_silences
--- Silences of earlier alerts that last beyond the given moment.
+-- Silences of earlier alerts that last beyond the given time.
 SELECT DISTINCT ON (a."check", a.subject) a."check", a.subject, a.silenced_until, a.silence_reason
 FROM public.alerts a
 JOIN unnest(%(checks)s::text[], %(subjects)s::text[]) w("check", subject) USING ("check", subject)
-WHERE a.silenced_until > %(moment)s
+WHERE a.silenced_until > %(at)s
 ORDER BY a."check", a.subject, a.opened_at DESC
 
--- name: notified_alerts
--- Those of the given checks that are firing, or were resolved within 15 minutes, and were notified or are silenced: they
--- inhibit others. What was not checked for a day is of a check that does not run any more.
-SELECT a."check", a.subject, a.resolved_at IS NOT NULL AS resolved FROM public.alerts a
-WHERE (a.resolved_at IS NULL OR a.resolved_at > %(moment)s::timestamptz - interval '15 minutes')
-    AND a."check" = ANY(%(checks)s) AND a.checked_at > %(moment)s::timestamptz - interval '1 day'
-    AND (a.notified_at IS NOT NULL OR a.silenced_until > %(moment)s)
+-- name: inhibiting_alerts
+-- Alerts of the given checks that fire, or were resolved within the grace period, and were notified or are silenced. One
+-- that was not evaluated for a day belongs to a check that no longer runs.
+SELECT a."check", a.subject FROM public.alerts a
+WHERE (a.resolved_at IS NULL OR a.resolved_at > %(at)s::timestamptz - %(grace_period)s)
+    AND a."check" = ANY(%(checks)s) AND a.checked_at > %(at)s::timestamptz - interval '1 day'
+    AND (a.notified_at IS NOT NULL OR a.silenced_until > %(at)s)
 
 -- name: feeds_of_symbols
 SELECT s.symbol, array_agg(s.feed ORDER BY s.feed) FROM public.feed_symbols s WHERE s.status <> 'removed' GROUP BY s.symbol
@@ -52,14 +52,14 @@ VALUES (
 RETURNING id
 
 -- name: recover_deliveries
--- Who holds the recipient is not sending yet: what is found in that state was cut off by the end of its sender.
+-- Whoever has the lock of the recipient is not sending yet: a delivery in that state was interrupted when its sender ended.
 UPDATE public.alert_deliveries
-SET state = 'waiting', possible_repeat = true, reason = 'its sender was cut off', next_attempt_at = now()
+SET state = 'waiting', possible_repeat = true, reason = 'sending was interrupted', next_attempt_at = now()
 WHERE recipient = %(recipient)s AND state = 'sending'
 
 -- name: claim_deliveries
--- Everything that waits for a recipient becomes one notification, unless the recipient is left alone for a while after a
--- failure. What was silenced meanwhile stays until the silence ends.
+-- Everything that waits for a recipient becomes one message, unless an attempt failed and the next one is not due yet.
+-- What was silenced meanwhile waits until the silence ends.
 WITH due AS (
     SELECT d.event_id
     FROM public.alert_deliveries d
@@ -79,18 +79,18 @@ WITH due AS (
     FROM due WHERE d.event_id = due.event_id AND d.recipient = %(recipient)s
     RETURNING d.event_id, d.attempts, d.possible_repeat
 )
-SELECT e.event, a."check", a.subject, e.severity, e.result, e.count, e.observed, e.expected, a.opened_at, e.at, e.note,
-    a.id AS alert_id, c.event_id, c.attempts, c.possible_repeat
+SELECT a.id, a."check", a.subject, e.severity, e.result, e.count, e.observed, e.expected, a.opened_at, a.last_seen_at,
+    a.checked_at, e.event, e.at, e.note, c.event_id, c.attempts, c.possible_repeat
 FROM claimed c
 JOIN public.alert_events e ON e.id = c.event_id
 JOIN public.alerts a ON a.id = e.alert_id
 ORDER BY c.event_id
 
--- name: note_sent
+-- name: save_sent
 UPDATE public.alert_deliveries SET state = 'sent', sent_at = clock_timestamp(), reason = NULL
 WHERE recipient = %(recipient)s AND event_id = ANY(%(events)s) AND state = 'sending'
 
--- name: note_unsent
+-- name: save_unsent
 UPDATE public.alert_deliveries
 SET state = 'waiting', next_attempt_at = now() + %(wait)s, reason = %(reason)s,
     possible_repeat = possible_repeat OR %(maybe_arrived)s
@@ -130,8 +130,8 @@ ORDER BY e.id, d.recipient
 SELECT recipient, count(*) AS notifications, min(reason) AS reason
 FROM public.alert_deliveries WHERE state <> 'sent' GROUP BY recipient ORDER BY recipient
 
--- name: insert_direct_deliveries
--- What became of notifications that were sent while the database was away.
+-- name: save_delivery
+-- A delivery that was made, or tried, while the database was not available.
 INSERT INTO public.alert_deliveries (
     event_id, recipient, state, attempts, next_attempt_at, sent_at, possible_repeat, reason
 ) VALUES (

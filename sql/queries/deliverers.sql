@@ -24,15 +24,15 @@ SELECT due.id, recipient FROM due CROSS JOIN unnest(%(recipients)s::text[]) reci
 -- Alerts about which a notification has no recipients yet.
 SELECT count(DISTINCT e.alert_id) FROM public.alert_events e WHERE e.pending
 
--- name: forget_recipient
--- Forget a recipient: nothing more is meant for it, and what waits for it is dropped.
-WITH forgotten AS (
+-- name: remove_recipient
+-- With what waits for it.
+WITH removed AS (
     UPDATE candleworks.alert_deliverers SET recipients = array_remove(recipients, %(recipient)s)
     WHERE %(recipient)s = ANY(recipients) RETURNING name
 ), dropped AS (
     DELETE FROM public.alert_deliveries WHERE recipient = %(recipient)s AND state <> 'sent' RETURNING event_id
 )
-SELECT (SELECT count(*) FROM forgotten) AS deliverers, (SELECT count(*) FROM dropped) AS deliveries
+SELECT (SELECT count(*) FROM removed) AS deliverers, (SELECT count(*) FROM dropped) AS notifications
 
 -- name: was_notified
 SELECT EXISTS (SELECT FROM public.alert_deliveries WHERE recipient = %(recipient)s AND state = 'sent')

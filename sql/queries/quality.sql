@@ -13,11 +13,11 @@ FROM candleworks.new_ticks(%(received_from)s, %(received_until)s, %(time_from)s)
 -- name: symbols_of_feeds
 SELECT DISTINCT symbol FROM public.feed_symbols WHERE status <> 'removed'
 
--- name: failing_subjects
--- What did not pass when it was last looked at, failed within a day, or has an alert: its passes are kept too. failing: the
--- newest result did not pass. times: when the rows are that failed last; null when they were right again or were accepted,
--- because the alert has ended since.
-WITH troubled AS (
+-- name: recent_failures
+-- Checks and subjects whose newest result did not pass, that failed within a day, or that have an unresolved alert: when they
+-- pass, that is stored too. failing: the newest result did not pass. times: of the rows that failed last; null when they were
+-- corrected or accepted, because the alert has been resolved since.
+WITH failures AS (
     SELECT n."check", n.subject, true AS failing FROM candleworks.quality_now() n WHERE n.status <> 'passed'
     UNION ALL
     SELECT r."check", r.subject, false FROM public.quality_results r
@@ -26,7 +26,7 @@ WITH troubled AS (
     SELECT a."check", a.subject, false FROM public.alerts a WHERE a.resolved_at IS NULL
 )
 SELECT t."check", t.subject, bool_or(t.failing) AS failing, f.times, f.at, f.expected
-FROM troubled t
+FROM failures t
 LEFT JOIN LATERAL (
     SELECT r.at, r.expected, CASE WHEN NOT EXISTS (
         SELECT FROM public.alerts a WHERE a."check" = t."check" AND a.subject = t.subject AND a.resolved_at >= r.at
@@ -37,23 +37,23 @@ LEFT JOIN LATERAL (
 GROUP BY t."check", t.subject, f.times, f.at, f.expected
 ORDER BY t."check", t.subject
 
--- name: repairs
--- How many of a symbol's candles at some times the audit repaired since a moment, and when last.
+-- name: candle_repairs
+-- How many candles of a symbol in a range the audit repaired since a time, and when the last.
 SELECT count(*), max(d.repaired_at) FROM public.candle_differences d
 WHERE d.symbol = %(symbol)s AND d.repaired_at > %(since)s AND d.bucket <@ tstzrange(%(start)s, %(stop)s)
 
--- name: ticks_again
-SELECT t.* -- those of the given times of symbols alone
-FROM candleworks.checked_ticks('infinity', 'infinity', 'infinity', %(again)s) t
+-- name: ticks_to_recheck
+SELECT t.* -- of the given times of symbols only
+FROM candleworks.checked_ticks('infinity', 'infinity', 'infinity', %(rechecks)s) t
 
 -- name: feeds_with_statistics
 SELECT DISTINCT 'feed/' || s.feed FROM public.ingest_stats s WHERE s.at >= %(stats_from)s AND s.at < %(until)s
 
--- name: streaming_feeds
+-- name: feeds_streaming
 SELECT DISTINCT 'feed/' || s.feed FROM public.feed_symbols s WHERE s.status IN ('asked', 'streaming')
 
 -- name: day_with_candles
--- The newest UTC day before a moment that has candles; null where there is none.
+-- The newest UTC day before a time that has candles; null where there is none.
 SELECT max(c.bucket) FROM public.candles_1d c WHERE c.bucket < %(before)s
 
 -- name: ticks_of_symbols
@@ -75,7 +75,7 @@ INSERT INTO public.quality_results (
 )
 
 -- name: quality_now
--- Worst first. What was not looked at for two days is of a check or symbol that is gone.
+-- Worst first. A result older than two days belongs to a check or symbol that is gone.
 SELECT "check", subject, suite, severity, status, observed, expected, lower("window") AS window_from, upper("window") AS window_until,
     sample, seconds, at, since
 FROM candleworks.quality_now()

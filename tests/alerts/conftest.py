@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from candleworks.alerts import Result
+from candleworks.alerts import CheckResult
 from candleworks.settings import Settings, load_settings
 from tests.alerts.receivers import Mail, Web
 from tests.cli.conftest import invoke  # noqa: F401 - the fixture
@@ -13,16 +13,16 @@ from tests.cli.conftest import invoke  # noqa: F401 - the fixture
 NOW = datetime(2026, 1, 5, 15, tzinfo=UTC)
 
 
-def results(status: str, *subjects: str, minute: float = 0, observed: str = "312 s") -> list[Result]:
+def results(status: str, *subjects: str, minute: float = 0, observed: str = "312 s") -> list[CheckResult]:
     """A check's word on each subject, some minutes after NOW."""
     at = NOW + timedelta(minutes=minute)
     return [
-        Result("freshness", subject, "warning", status, observed, "at most 120 s", at)  # type: ignore[arg-type]
+        CheckResult("freshness", subject, "warning", status, observed, "at most 120 s", at)  # type: ignore[arg-type]
         for subject in subjects
     ]
 
 
-def told_to(dsn: str, *urls: str, **alerts: object) -> Settings:
+def settings_for(dsn: str, *urls: str, **alerts: object) -> Settings:
     """Settings with those receivers, which are tried again at once."""
     settings = load_settings({"CANDLEWORKS_DSN": dsn, "CANDLEWORKS_ALERT_URLS": ",".join(urls)})
     rules = {"retry_first_seconds": 0.1, "retry_longest_seconds": 0.1} | alerts

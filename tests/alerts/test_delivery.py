@@ -1,4 +1,4 @@
-"""The outbox against real receivers: everything arrives, once."""
+"""The outbox with real recipients: everything arrives, once."""
 
 import logging
 import os
@@ -13,12 +13,12 @@ from datetime import timedelta
 
 import pytest
 
-from candleworks.alerts import Delivered, Result, deliver, update
-from candleworks.alerts.first_steps import first_step
+from candleworks.alerts import CheckResult, DeliveryCounts, deliver, update
+from candleworks.alerts.runbook import first_step
 from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine
 from candleworks.settings import Settings
-from tests.alerts.conftest import NOW, results, told_to
+from tests.alerts.conftest import NOW, results, settings_for
 from tests.alerts.receivers import SECRET, Mail, Web
 from tests.cli.commands import environment
 
@@ -33,13 +33,13 @@ def eventually(happened: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def deliver_until(settings: Settings, dsn: str, happened: Callable[[], object]) -> Delivered:
+def deliver_until(settings: Settings, dsn: str, happened: Callable[[], object]) -> DeliveryCounts:
     """Deliver again and again, as the watchdog does; the sum of it."""
-    total = Delivered()
+    total = DeliveryCounts()
 
     def more() -> object:
         nonlocal total
-        total = Delivered(*map(sum, zip(total, deliver(settings, dsn), strict=True)))
+        total = DeliveryCounts(*map(sum, zip(total, deliver(settings, dsn), strict=True)))
         return happened()
 
     eventually(more)
@@ -57,7 +57,7 @@ def test_an_alert_is_notified_when_it_fires_escalates_and_is_resolved(
     dsn: str, connection: Connection, web: Web, mail: Mail
 ) -> None:
     """Three notifications to each recipient for ten results; the last one says what is observed then."""
-    settings = told_to(dsn, web.url, mail.url, page_url="https://candles.example")
+    settings = settings_for(dsn, web.url, mail.url, page_url="https://candles.example")
     for minute in range(0, 50, 5):
         status = "failed" if minute < 30 else "passed"
         update(connection, settings, results(status, "AAPL", minute=minute, observed=f"{minute} s"))
@@ -72,7 +72,7 @@ def test_an_alert_is_notified_when_it_fires_escalates_and_is_resolved(
         "AAPL: 0 s",
         "Firing since 2026-01-05 15:00:00 UTC (... ago)",
         "Expected: at most 2 min",
-        f"Do first: {first_step('freshness')}",
+        f"First step: {first_step('freshness')}",
         "",
         "https://candles.example/quality/freshness",
     ]
@@ -91,12 +91,12 @@ def test_an_alert_is_notified_when_it_fires_escalates_and_is_resolved(
 @on_one_engine
 def test_a_webhook_is_given_the_severity(dsn: str, connection: Connection, web: Web) -> None:
     """As the type that apprise has for it: critical is not warning, and what is resolved is a success."""
-    settings = told_to(dsn, web.url)
+    settings = settings_for(dsn, web.url)
     severities = ("critical", "warning", "info")
     for minute, status in enumerate(("failed", "passed", "passed")):
         for severity in severities:
             at = NOW + timedelta(minutes=minute)
-            update(connection, settings, [Result("disk", severity, severity, status, None, None, at)])  # type: ignore[arg-type]
+            update(connection, settings, [CheckResult("disk", severity, severity, status, None, None, at)])  # type: ignore[arg-type]
             deliver(settings, dsn)
     assert [message.type for message in web.messages] == ["failure", "warning", "info", *["success"] * 3]
 
@@ -104,14 +104,14 @@ def test_a_webhook_is_given_the_severity(dsn: str, connection: Connection, web: 
 @on_one_engine
 def test_a_flood_is_one_notification(dsn: str, connection: Connection, web: Web, mail: Mail) -> None:
     """A hundred symbols that go stale at once, and come back at once: two notifications per recipient."""
-    settings = told_to(dsn, web.url, mail.url)
+    settings = settings_for(dsn, web.url, mail.url)
     symbols = [f"S{number:03}" for number in range(100)]
     update(connection, settings, results("failed", *symbols))
-    assert deliver(settings, dsn) == Delivered(notifications=2, alerts=200)
+    assert deliver(settings, dsn) == DeliveryCounts(notifications=2, alerts=200)
     for minute in (5, 10):
         update(connection, settings, results("passed", *symbols, minute=minute))
-    assert deliver(settings, dsn) == Delivered(notifications=2, alerts=200)
-    assert deliver(settings, dsn) == Delivered()
+    assert deliver(settings, dsn) == DeliveryCounts(notifications=2, alerts=200)
+    assert deliver(settings, dsn) == DeliveryCounts()
     assert [message.title for message in web.messages] == [
         "WARNING firing: freshness S000, 99 more firing [candleworks]",
         "WARNING resolved: freshness S000, 99 more resolved [candleworks]",
@@ -122,14 +122,14 @@ def test_a_flood_is_one_notification(dsn: str, connection: Connection, web: Web,
 
 
 @on_one_engine
-def test_what_a_receiver_does_not_take_is_kept(dsn: str, connection: Connection, web: Web, other_web: Web) -> None:
-    """It is tried again until it is taken; the other receivers hear nothing twice."""
-    settings = told_to(dsn, web.url, other_web.url)
+def test_what_a_recipient_does_not_accept_is_kept(dsn: str, connection: Connection, web: Web, other_web: Web) -> None:
+    """It is tried again until it is accepted; other recipients get nothing twice."""
+    settings = settings_for(dsn, web.url, other_web.url)
     web.status = 503
     update(connection, settings, results("failed", "AAPL"))
     deliver_until(settings, dsn, lambda: web.requests >= 3)
     (reason,) = connection.execute("SELECT reason FROM alert_deliveries WHERE state = 'waiting'").fetchone() or ("",)
-    assert reason == "it answered HTTP 503"
+    assert reason == "HTTP status 503"
     web.status = 200
     deliver_until(settings, dsn, lambda: web.messages)
     assert (len(web.messages), len(other_web.messages), other_web.requests) == (1, 1, 1)
@@ -137,13 +137,13 @@ def test_what_a_receiver_does_not_take_is_kept(dsn: str, connection: Connection,
 
 
 @on_one_engine
-def test_messages_wait_for_a_receiver_that_is_down(dsn: str, connection: Connection) -> None:
-    """Fired and resolved while it was away: that is one alert, as it is when the receiver is back."""
+def test_notifications_wait_for_a_recipient_that_is_down(dsn: str, connection: Connection) -> None:
+    """Fired and resolved while it was away: that is one alert, as it is when the recipient is back."""
     web = Web()
     with web.listening():
-        settings = told_to(dsn, web.url)
+        settings = settings_for(dsn, web.url)
     update(connection, settings, results("failed", "AAPL"))
-    assert deliver(settings, dsn) == Delivered(failures=1)
+    assert deliver(settings, dsn) == DeliveryCounts(failures=1)
     for minute in (5, 10):
         update(connection, settings, results("passed", "AAPL", minute=minute))
     with web.listening():
@@ -155,28 +155,28 @@ def test_messages_wait_for_a_receiver_that_is_down(dsn: str, connection: Connect
 
 @on_one_engine
 def test_a_mail_server_that_is_busy_is_tried_again(dsn: str, connection: Connection, mail: Mail) -> None:
-    """Its own number is the reason that is kept."""
-    settings = told_to(dsn, mail.url)
+    """Its status code is stored as the reason."""
+    settings = settings_for(dsn, mail.url)
     mail.busy = True
     update(connection, settings, results("failed", "AAPL"))
     assert deliver(settings, dsn).failures == 1
-    assert connection.execute("SELECT reason FROM alert_deliveries").fetchone() == ("it answered SMTP 451",)
+    assert connection.execute("SELECT reason FROM alert_deliveries").fetchone() == ("SMTP status 451",)
     mail.busy = False
     deliver_until(settings, dsn, lambda: mail.mails)
     assert len(mail.mails) == 1
 
 
 @on_one_engine
-def test_a_receiver_that_fails_is_left_alone_for_a_while(dsn: str, connection: Connection, web: Web) -> None:
-    """Also with what opens meanwhile; longer after each attempt."""
-    settings = told_to(dsn, web.url, retry_first_seconds=50.0, retry_longest_seconds=150.0)
+def test_a_recipient_that_fails_is_tried_again_later(dsn: str, connection: Connection, web: Web) -> None:
+    """Also for what opens meanwhile; later after each attempt."""
+    settings = settings_for(dsn, web.url, retry_first_seconds=50.0, retry_longest_seconds=150.0)
     web.status = 500
     update(connection, settings, results("failed", "AAPL"))
     waits = []
     for _ in range(4):
         deliver(settings, dsn)
         update(connection, settings, results("failed", f"S{len(waits)}"))
-        assert deliver(settings, dsn) == Delivered()
+        assert deliver(settings, dsn) == DeliveryCounts()
         (wait,) = connection.execute(
             "SELECT max(extract(epoch FROM next_attempt_at - now()))::float8 FROM alert_deliveries"
         ).fetchone() or (0,)
@@ -188,8 +188,8 @@ def test_a_receiver_that_fails_is_left_alone_for_a_while(dsn: str, connection: C
 
 
 def test_two_deliverers_send_each_event_once(dsn: str, connection: Connection, web: Web) -> None:
-    """While one waits for the answer of the receiver, the other finds nothing to do."""
-    settings = told_to(dsn, web.url)
+    """While one waits for the response of the recipient, the other finds nothing to do."""
+    settings = settings_for(dsn, web.url)
     arrived, finish = threading.Event(), threading.Event()
 
     def wait() -> None:
@@ -201,17 +201,17 @@ def test_two_deliverers_send_each_event_once(dsn: str, connection: Connection, w
     first = threading.Thread(target=deliver, args=[settings, dsn])
     first.start()
     assert arrived.wait(PATIENCE_SECONDS)
-    assert [deliver(settings, dsn) for _ in range(3)] == [Delivered()] * 3
+    assert [deliver(settings, dsn) for _ in range(3)] == [DeliveryCounts()] * 3
     finish.set()
     first.join()
-    assert deliver(settings, dsn) == Delivered()
+    assert deliver(settings, dsn) == DeliveryCounts()
     assert web.requests == 1
     assert deliveries(connection) == [("opened", "sent", 1, False)]
 
 
 def test_many_deliverers_share_many_events(dsn: str, connection: Connection, web: Web) -> None:
-    """Four at once, while alerts open: nothing is lost, nothing is told twice."""
-    settings = told_to(dsn, web.url)
+    """Four at once, while alerts open: nothing is lost, nothing is sent twice."""
+    settings = settings_for(dsn, web.url)
     ended = threading.Event()
 
     def work() -> None:
@@ -232,9 +232,9 @@ def test_many_deliverers_share_many_events(dsn: str, connection: Connection, web
     assert sorted(re.findall(r"^(?:- )?(S\d\d):", text, re.MULTILINE)) == symbols
 
 
-def test_a_deliverer_that_is_killed_between_sending_and_noting_it(dsn: str, connection: Connection, web: Web) -> None:
+def test_a_deliverer_that_is_killed_before_it_stores_the_result(dsn: str, connection: Connection, web: Web) -> None:
     """The next one sends once more, and says so; after that nothing more."""
-    settings = told_to(dsn, web.url)
+    settings = settings_for(dsn, web.url)
     update(connection, settings, results("failed", "AAPL"))
     web.meanwhile = lambda: os.kill(sender.pid, signal.SIGKILL)
     code = "import sys; from candleworks.alerts import deliver; from candleworks.settings import load_settings as l;"
@@ -246,47 +246,49 @@ def test_a_deliverer_that_is_killed_between_sending_and_noting_it(dsn: str, conn
     assert deliveries(connection) == [("opened", "sending", 1, False)]
     web.meanwhile = lambda: None
     deliver_until(settings, dsn, lambda: len(web.messages) > 1)
-    assert deliver(settings, dsn) == Delivered()
+    assert deliver(settings, dsn) == DeliveryCounts()
     first, second = (message.text for message in web.messages)
-    assert "may have been sent before" not in first
+    assert "may be a repeat" not in first
     assert "AAPL: 5 min 12 s" in second
-    assert "This may have been sent before: the first attempt was cut off." in second
+    assert "This may be a repeat: an earlier attempt to send it was interrupted." in second
     assert deliveries(connection) == [("opened", "sent", 2, True)]
 
 
 @on_one_engine
-def test_a_receiver_that_hangs_up_may_have_taken_it(dsn: str, connection: Connection, web: Web) -> None:
+def test_a_recipient_that_closes_the_connection_may_have_accepted_it(
+    dsn: str, connection: Connection, web: Web
+) -> None:
     """Nobody knows: it is sent once more, and says so."""
-    settings = told_to(dsn, web.url)
+    settings = settings_for(dsn, web.url)
     update(connection, settings, results("failed", "AAPL"))
     web.status = 0
     assert deliver(settings, dsn).failures == 1
-    assert connection.execute("SELECT reason FROM alert_deliveries").fetchone() == ("it broke the connection",)
+    assert connection.execute("SELECT reason FROM alert_deliveries").fetchone() == ("connection closed",)
     web.status = 200
     deliver_until(settings, dsn, lambda: len(web.messages) > 1)
-    assert ["may have been sent before" in message.text for message in web.messages] == [False, True]
+    assert ["may be a repeat" in message.text for message in web.messages] == [False, True]
 
 
 @on_one_engine
 def test_a_database_that_is_lost_while_a_message_is_sent(dsn: str, connection: Connection, web: Web) -> None:
-    """The sender lives and notes it over a new connection: nothing is sent again."""
-    settings = told_to(dsn, web.url)
+    """The sender stores the result over a new connection: nothing is sent again."""
+    settings = settings_for(dsn, web.url)
     update(connection, settings, results("failed", "AAPL"))
     web.meanwhile = lambda: connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'candleworks alerts deliver'"
     )
     assert deliver(settings, dsn).notifications == 1
-    assert deliver(settings, dsn) == Delivered()
+    assert deliver(settings, dsn) == DeliveryCounts()
     assert web.requests == 1
     assert deliveries(connection) == [("opened", "sent", 1, False)]
 
 
 @on_one_engine
-def test_no_secret_is_logged_or_kept(
+def test_no_secret_is_logged_or_stored(
     dsn: str, connection: Connection, web: Web, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Addresses hold tokens: neither failures nor successes write them anywhere, also where everything is logged."""
-    settings = told_to(dsn, web.url, f"json://127.0.0.1:1/{SECRET}", f"slck://{SECRET}/{SECRET}")
+    settings = settings_for(dsn, web.url, f"json://127.0.0.1:1/{SECRET}", f"slck://{SECRET}/{SECRET}")
     with caplog.at_level(logging.DEBUG):
         update(connection, settings, results("failed", "AAPL"))
         deliver(settings, dsn)
@@ -294,21 +296,21 @@ def test_no_secret_is_logged_or_kept(
     reasons = {reason for (reason,) in connection.execute("SELECT reason FROM alert_deliveries").fetchall()}
     assert reasons == {
         None,
-        "it refused the connection",
-        "apprise cannot read its address: correct CANDLEWORKS_ALERT_URLS",
+        "connection refused",
+        "invalid apprise URL: correct CANDLEWORKS_ALERT_URLS",
     }
     everything = connection.execute("SELECT string_agg(d::text, ' ') FROM alert_deliveries d").fetchone()
-    assert "did not take a notification (it refused the connection)" in caplog.text
+    assert "did not accept a notification: connection refused." in caplog.text
     assert SECRET not in f"{caplog.text}{everything}{settings!r}"
 
 
 @on_one_engine
-def test_without_an_address_messages_are_logged(
+def test_without_an_address_notifications_are_logged(
     dsn: str, connection: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Once, as a warning."""
-    settings = told_to(dsn)
+    settings = settings_for(dsn)
     update(connection, settings, results("failed", "AAPL"))
-    assert deliver(settings, dsn) == Delivered(notifications=1, alerts=1)
-    assert deliver(settings, dsn) == Delivered()
+    assert deliver(settings, dsn) == DeliveryCounts(notifications=1, alerts=1)
+    assert deliver(settings, dsn) == DeliveryCounts()
     assert "WARNING firing: freshness AAPL [candleworks]\nWARNING firing: freshness\nAAPL: 5 min 12 s" in caplog.text

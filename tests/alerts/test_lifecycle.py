@@ -1,4 +1,4 @@
-"""What results make of alerts, without a database."""
+"""The life of an alert, without a database."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -6,27 +6,27 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from candleworks.alerts.lifecycle import follow
-from candleworks.model.alerts import Alert, Mute, Result
+from candleworks.alerts.lifecycle import transition
+from candleworks.model.alerts import Alert, AlertSilence, CheckResult
 from candleworks.settings import Alerts
 
 START = datetime(2026, 1, 5, 15, tzinfo=UTC)
 RULES = Alerts(escalate_after_failures=3, escalate_after_seconds=300, resolve_after_passes=2)
 
 
-def result(status: str, minute: float, observed: str = "312 s") -> Result:
+def result(status: str, minute: float, observed: str = "312 s") -> CheckResult:
     at = START + timedelta(minutes=minute)
-    return Result("freshness", "AAPL", "warning", status, observed, "at most 120 s", at)  # type: ignore[arg-type]
+    return CheckResult("freshness", "AAPL", "warning", status, observed, "at most 120 s", at)  # type: ignore[arg-type]
 
 
 def history(statuses: Iterable[str], alert: Alert | None = None, first: int = 0) -> tuple[Alert | None, list[str]]:
-    """The alert after a result every five minutes, and what was told on the way."""
-    told = []
+    """The alert after a result every five minutes, and the events that were notified."""
+    notified = []
     for number, status in enumerate(statuses, first):
-        alert, event = follow(alert, result(status, 5 * number), RULES)
-        if event is not None and event.told:
-            told.append(event.name)
-    return alert, told
+        alert, event = transition(alert, result(status, 5 * number), RULES)
+        if event is not None and event.due:
+            notified.append(event.event)
+    return alert, notified
 
 
 def present(alert: Alert | None) -> Alert:
@@ -35,22 +35,22 @@ def present(alert: Alert | None) -> Alert:
 
 
 def test_a_pass_without_an_alert_is_nothing() -> None:
-    """There is nothing to keep."""
-    assert follow(None, result("passed", 0), RULES) == (None, None)
+    """There is nothing to store."""
+    assert transition(None, result("passed", 0), RULES) == (None, None)
 
 
 def test_a_failure_opens_an_alert() -> None:
-    """With what was observed, and a message."""
-    alert, event = follow(None, result("failed", 0), RULES)
+    """With what was observed, and a notification."""
+    alert, event = transition(None, result("failed", 0), RULES)
     alert = present(alert)
     assert (alert.status, alert.result, alert.count, alert.opened_at) == ("open", "failed", 1, START)
     assert (alert.observed, alert.expected) == ("312 s", "at most 120 s")
     assert event is not None
-    assert (event.name, event.told, event.alert) == ("opened", True, alert)
+    assert (event.event, event.due, event.alert) == ("opened", True, alert)
 
 
 @pytest.mark.parametrize(
-    ("statuses", "told"),
+    ("statuses", "events"),
     [
         (["failed", "failed"], ["opened"]),
         (["failed"] * 3, ["opened", "escalated"]),
@@ -65,31 +65,31 @@ def test_a_failure_opens_an_alert() -> None:
         (["failed", "passed", "passed", "failed"], ["opened", "resolved", "opened"]),
     ],
 )
-def test_each_change_is_told_once(statuses: list[str], told: list[str]) -> None:
-    """At the opening, at the third failure, and after two passes in a row; what broke itself ends nothing."""
+def test_each_change_is_one_event(statuses: list[str], events: list[str]) -> None:
+    """At the first failure, at the third, and after two passes in a row; a check error resolves nothing."""
     alert: Alert | None = None
-    heard = []
+    found = []
     for number, status in enumerate(statuses):
-        alert, event = follow(alert, result(status, 5 * number), RULES)
-        heard += [event.name] if event else []
+        alert, event = transition(alert, result(status, 5 * number), RULES)
+        found += [event.event] if event else []
         if alert is not None and alert.status == "resolved":
             alert = None
-    assert heard == told
+    assert found == events
 
 
 def test_failures_in_quick_succession_do_not_escalate() -> None:
-    """A watchdog that looks every five seconds counts sixty failures before the five minutes are over."""
+    """The watchdog counts sixty failures in five minutes."""
     alert: Alert | None = None
     for second in range(0, 300, 5):
-        alert, event = follow(alert, result("failed", second / 60), RULES)
-        assert event is None or event.name == "opened"
-    _, event = follow(alert, result("failed", 5), RULES)
+        alert, event = transition(alert, result("failed", second / 60), RULES)
+        assert event is None or event.event == "opened"
+    _, event = transition(alert, result("failed", 5), RULES)
     assert event is not None
-    assert event.name == "escalated"
+    assert event.event == "escalated"
 
 
 def test_an_acknowledged_alert_does_not_escalate() -> None:
-    """Somebody looks after it. Its end is told."""
+    """Somebody works on it. That it is resolved is notified."""
     alert, _ = history(["failed"])
     acknowledged = replace(present(alert), status="acknowledged")
     assert history(["failed"] * 5 + ["passed"] * 2, acknowledged, 1)[1] == ["resolved"]
@@ -98,7 +98,7 @@ def test_an_acknowledged_alert_does_not_escalate() -> None:
 def test_failures_are_counted() -> None:
     """With the newest observation; passes between them do not count."""
     alert, _ = history(["failed", "passed", "failed"])
-    alert, _ = follow(alert, result("failed", 20, "400 s"), RULES)
+    alert, _ = transition(alert, result("failed", 20, "400 s"), RULES)
     alert = present(alert)
     assert (alert.count, alert.observed, alert.passes) == (3, "400 s", 0)
     assert (alert.opened_at, alert.last_seen_at) == (START, START + timedelta(minutes=20))
@@ -109,33 +109,33 @@ def test_a_result_that_comes_again_changes_nothing(status: str) -> None:
     """Nor does one that is older than what is known."""
     alert, _ = history(["failed", "failed", "passed"])
     for minute in (10, 9, 0):
-        assert follow(alert, result(status, minute), RULES) == (alert, None)
+        assert transition(alert, result(status, minute), RULES) == (alert, None)
 
 
-def test_a_muted_alert_is_kept_and_not_told() -> None:
-    """Neither its opening, which a mute of the alert before it covers, nor its escalation, nor its end."""
-    mute = Mute(START + timedelta(hours=1), "known")
-    alert, event = follow(None, result("failed", 0), RULES, mute)
+def test_a_silenced_alert_is_stored_and_not_notified() -> None:
+    """Neither its opening, which the silence of the alert before it covers, nor its escalation, nor its resolution."""
+    silence = AlertSilence(START + timedelta(hours=1), "known")
+    alert, event = transition(None, result("failed", 0), RULES, silence)
     assert event is not None
-    assert (event.name, event.told) == ("opened", False)
-    assert (present(alert).silenced_until, present(alert).silence_reason) == mute
+    assert (event.event, event.due) == ("opened", False)
+    assert (present(alert).silenced_until, present(alert).silence_reason) == silence
     assert history(["failed"] * 5 + ["passed"] * 2, alert, 1)[1] == []
 
 
-def test_what_outlives_its_mute_is_told() -> None:
-    """The opening, once, and its end."""
-    alert, _ = follow(None, result("failed", 0), RULES, Mute(START + timedelta(minutes=12), "known"))
-    alert, told = history(["failed"] * 2, alert, 1)
-    assert told == []
-    alert, told = history(["failed", "failed", "passed", "passed"], alert, 3)
-    assert told == ["opened", "escalated", "resolved"]
+def test_what_still_fails_after_its_silence_is_notified() -> None:
+    """Its opening, once, and its resolution."""
+    alert, _ = transition(None, result("failed", 0), RULES, AlertSilence(START + timedelta(minutes=12), "known"))
+    alert, notified = history(["failed"] * 2, alert, 1)
+    assert notified == []
+    alert, notified = history(["failed", "failed", "passed", "passed"], alert, 3)
+    assert notified == ["opened", "escalated", "resolved"]
     assert present(alert).status == "resolved"
 
 
-def test_an_escalation_waits_for_the_end_of_a_mute() -> None:
-    """Who heard of the opening before it was muted hears then how long it lasts."""
+def test_an_escalation_waits_for_the_end_of_a_silence() -> None:
+    """Whoever was notified of the opening before the silence is notified then how long it lasts."""
     alert, _ = history(["failed"])
-    muted = replace(present(alert), silenced_until=START + timedelta(minutes=22))
-    alert, told = history(["failed"] * 4, muted, 1)
-    assert told == []
+    silenced = replace(present(alert), silenced_until=START + timedelta(minutes=22))
+    alert, notified = history(["failed"] * 4, silenced, 1)
+    assert notified == []
     assert history(["failed"], alert, 5)[1] == ["escalated"]

@@ -1,4 +1,4 @@
-"""Who delivers and to whom: what the installation says, never the shell that happens to run something."""
+"""Which process delivers and to which recipients: those of the installation, whichever shell runs a check."""
 
 import logging
 import socket
@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from candleworks.alerts import Delivered, deliver, update
+from candleworks.alerts import DeliveryCounts, deliver, update
 from candleworks.alerts.routing import START, WATCH, deliverer_name, own_recipients
-from candleworks.alerts.watch_loop import Watch
+from candleworks.alerts.watchdog import Watchdog
 from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine
 from candleworks.settings import Settings
-from tests.alerts.conftest import results, told_to
+from tests.alerts.conftest import results, settings_for
 from tests.alerts.receivers import SECRET, Mail, Web
-from tests.alerts.test_watch import few_sessions  # noqa: F401 - the fixture
+from tests.alerts.test_watchdog import few_sessions  # noqa: F401 - the fixture
 from tests.cli.conftest import Invoke
 
 on_one_engine = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
@@ -30,42 +30,45 @@ def opened(connection: Connection, settings: Settings, *symbols: str) -> None:
     update(connection, settings, results("failed", *symbols))
 
 
-def forgotten(connection: Connection) -> None:
-    """Two days have passed since anything delivered."""
+def two_days_later(connection: Connection) -> None:
+    """Nothing has delivered for two days."""
     connection.execute(
         "UPDATE candleworks.alert_deliverers SET seen_at = now() - '2 days'::interval, runs_until = now()"
     )
 
 
 def a_failing_check(connection: Connection) -> None:
-    """A feed that lost its connection an hour ago: `open-gaps` fails."""
+    """A gap that nobody has filled for two days: `unfilled-gaps` fails."""
     connection.execute(
-        "INSERT INTO feed_gaps (feed, started_at, reason) VALUES ('twelvedata', now() - interval '1 hour', 'test')"
+        "INSERT INTO feed_gaps (feed, started_at, ended_at, reason)"
+        " VALUES ('twelvedata', now() - interval '3 days', now() - interval '2 days', 'test')"
     )
 
 
-def test_a_check_from_another_shell_swallows_no_alert(
+def test_a_check_from_another_shell_loses_no_notification(
     invoke: Invoke, dsn: str, connection: Connection, web: Web, mail: Mail, tmp_path: Path
 ) -> None:
-    """It has no addresses, and an empty home: the watch of the installation sends to each of its recipients, once."""
-    settings = at_home(told_to(dsn, web.url, mail.url), tmp_path)
-    watch = Watch(settings, dsn)
-    watch.round()
+    """It has no addresses, and an empty home: the watchdog of the installation delivers to its recipients, once."""
+    settings = at_home(settings_for(dsn, web.url, mail.url), tmp_path)
+    watch = Watchdog(settings, dsn)
+    watch.run_once()
     a_failing_check(connection)
     found = invoke("check", "system", CANDLEWORKS_DSN=dsn)
-    assert "failed: open-gaps of feed/twelvedata: " in found.output
+    assert "failed: unfilled-gaps of feed/twelvedata: " in found.output
     names = ", ".join(sorted(own_recipients(settings)))
-    assert f"1 notification waits: {deliverer_name(settings, WATCH)} sends to {names}.\n" in found.output
+    assert f"1 notification pending: {deliverer_name(settings, WATCH)} delivers to {names}.\n" in found.output
     assert found.errors == ""
     assert (web.messages, mail.mails) == ([], [])
     delivered = invoke("alerts", "deliver", CANDLEWORKS_DSN=dsn)
     assert delivered.output == (
-        "notifications sent: 0, alerts in them: 0, not taken: 0\n"
-        f"{names}: sent by {deliverer_name(settings, WATCH)}, not from here.\n"
+        "0 notifications sent with 0 alerts, 0 failed\n"
+        f"{names}: delivered by {deliverer_name(settings, WATCH)}, not by this process.\n"
     )
     for _ in range(2):
-        watch.round()
-    assert [message.title for message in web.messages] == ["WARNING firing: open-gaps feed/twelvedata [candleworks]"]
+        watch.run_once()
+    assert [message.title for message in web.messages] == [
+        "WARNING firing: unfilled-gaps feed/twelvedata [candleworks]"
+    ]
     assert [sent["Subject"] for sent in mail.mails] == [web.messages[0].title]
 
 
@@ -73,27 +76,27 @@ def test_a_check_from_another_shell_swallows_no_alert(
 def test_what_waits_before_anything_delivers_is_sent_then(
     invoke: Invoke, dsn: str, connection: Connection, web: Web, tmp_path: Path
 ) -> None:
-    """A check says that nothing delivers; the first watch sends all of it to its recipients."""
+    """A check says that nothing delivers; the first watchdog delivers everything."""
     a_failing_check(connection)
     found = invoke("check", "system", CANDLEWORKS_DSN=dsn, CANDLEWORKS_ALERT_URLS=web.url)
-    assert f"1 notification waits, and nothing delivers: {START}" in found.output
+    assert f"1 notification pending, but nothing delivers: {START}" in found.output
     assert web.requests == 0
-    Watch(at_home(told_to(dsn, web.url), tmp_path), dsn).round()
+    Watchdog(at_home(settings_for(dsn, web.url), tmp_path), dsn).run_once()
     assert len(web.messages) == 1
 
 
 @on_one_engine
 def test_an_address_that_is_added_later_gets_no_old_events(dsn: str, connection: Connection, web: Web) -> None:
-    """Only what happens from then on; one that is taken away gets nothing more."""
+    """Only what happens from then on; one that is removed gets nothing more."""
     with Web().listening() as later:
-        opened(connection, told_to(dsn, web.url), "AAPL")
-        deliver(told_to(dsn, web.url), dsn)
-        both = told_to(dsn, web.url, later.url)
-        assert deliver(both, dsn) == Delivered()
+        opened(connection, settings_for(dsn, web.url), "AAPL")
+        deliver(settings_for(dsn, web.url), dsn)
+        both = settings_for(dsn, web.url, later.url)
+        assert deliver(both, dsn) == DeliveryCounts()
         opened(connection, both, "MSFT")
-        assert deliver(both, dsn) == Delivered(notifications=2, alerts=2)
+        assert deliver(both, dsn) == DeliveryCounts(notifications=2, alerts=2)
         opened(connection, both, "TSLA")
-        deliver(told_to(dsn, later.url), dsn)
+        deliver(settings_for(dsn, later.url), dsn)
     assert [message.title.split()[3] for message in web.messages] == ["AAPL", "MSFT"]
     assert [message.title.split()[3] for message in later.messages] == ["MSFT", "TSLA"]
 
@@ -102,19 +105,19 @@ def test_an_address_that_is_added_later_gets_no_old_events(dsn: str, connection:
 def test_a_deliverer_without_addresses_takes_nothing_from_those_that_have_some(
     dsn: str, connection: Connection, web: Web, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not even when those were not seen for days: it waits for them. Its log says where notifications go."""
-    settings, silent = at_home(told_to(dsn, web.url), tmp_path / "a"), at_home(told_to(dsn), tmp_path / "b")
+    """Not even when those were not seen for days: notifications wait for them. Its log says where they go."""
+    settings, silent = at_home(settings_for(dsn, web.url), tmp_path / "a"), at_home(settings_for(dsn), tmp_path / "b")
     deliver(settings, dsn, ROUND)
-    for forget in (lambda: None, lambda: forgotten(connection)):
-        forget()
+    for wait in (lambda: None, lambda: two_days_later(connection)):
+        wait()
         opened(connection, silent, f"S{len(web.messages)}")
-        assert deliver(silent, dsn, ROUND) == deliver(silent, dsn) == Delivered()
+        assert deliver(silent, dsn, ROUND) == deliver(silent, dsn) == DeliveryCounts()
         assert deliver(settings, dsn, ROUND).notifications == 1
     (name,) = own_recipients(settings)
     with caplog.at_level(logging.WARNING):
-        watch = Watch(silent, dsn)
+        watch = Watchdog(silent, dsn)
         for _ in range(3):
-            watch.round()
+            watch.run_once()
     sentence = f"CANDLEWORKS_ALERT_URLS is not set here: notifications go to {name}, delivered by"
     assert [record.getMessage().startswith(sentence) for record in caplog.records].count(True) == 1
 
@@ -123,29 +126,31 @@ def test_a_deliverer_without_addresses_takes_nothing_from_those_that_have_some(
 def test_only_an_installation_without_addresses_logs(
     invoke: Invoke, dsn: str, connection: Connection, web: Web, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """When a watch takes its addresses out of the configuration, the log is its recipient from then on."""
-    deliver(at_home(told_to(dsn, web.url), tmp_path), dsn, ROUND)
-    silent = at_home(told_to(dsn), tmp_path)
+    """When a watchdog is restarted without addresses, the log is its recipient from then on."""
+    deliver(at_home(settings_for(dsn, web.url), tmp_path), dsn, ROUND)
+    silent = at_home(settings_for(dsn), tmp_path)
     deliver(silent, dsn, ROUND)
     opened(connection, silent, "AAPL")
     other = invoke("alerts", "deliver", CANDLEWORKS_DSN=dsn, CANDLEWORKS_ALERT_URLS=web.url)
-    assert other.output.endswith(f"log: sent by {deliverer_name(silent, WATCH)}, not from here.\n")
-    assert deliver(silent, dsn, ROUND) == Delivered(notifications=1, alerts=1)
+    assert other.output.endswith(f"log: delivered by {deliverer_name(silent, WATCH)}, not by this process.\n")
+    assert deliver(silent, dsn, ROUND) == DeliveryCounts(notifications=1, alerts=1)
     assert "WARNING firing: freshness AAPL" in caplog.text
     assert web.requests == 0
 
 
-def test_two_installations_with_different_recipients_are_told(
+def test_two_installations_with_different_recipients_are_a_warning(
     invoke: Invoke, dsn: str, connection: Connection, web: Web, other_web: Web, tmp_path: Path
 ) -> None:
     """By the log of the second, by `doctor` and by `alerts list`; every recipient gets everything once."""
-    first, second = (at_home(told_to(dsn, each.url), tmp_path / name) for each, name in ((web, "a"), (other_web, "b")))
-    watches = [Watch(settings, dsn) for settings in (first, second)]
+    first, second = (
+        at_home(settings_for(dsn, each.url), tmp_path / name) for each, name in ((web, "a"), (other_web, "b"))
+    )
+    watches = [Watchdog(settings, dsn) for settings in (first, second)]
     for watch in watches * 2:
-        watch.round()
+        watch.run_once()
     opened(connection, first, "AAPL")
     for watch in watches * 2:
-        watch.round()
+        watch.run_once()
     assert [len(each.messages) for each in (web, other_web)] == [1, 1]
     each = "; ".join(
         f"{socket.gethostname()}:{settings.home} (alerts watch) to {own_recipients(settings)[0]}"
@@ -166,34 +171,34 @@ def test_the_second_installation_says_once_that_there_is_another(
     dsn: str, web: Web, other_web: Web, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """And says it no more when they agree."""
-    Watch(at_home(told_to(dsn, web.url), tmp_path / "a"), dsn).round()
-    second = Watch(at_home(told_to(dsn, other_web.url), tmp_path / "b"), dsn)
+    Watchdog(at_home(settings_for(dsn, web.url), tmp_path / "a"), dsn).run_once()
+    second = Watchdog(at_home(settings_for(dsn, other_web.url), tmp_path / "b"), dsn)
     for _ in range(4):
-        second.round()
+        second.run_once()
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert [sentence.startswith("2 installations deliver") for sentence in said].count(True) == 1
     caplog.clear()
-    same = Watch(at_home(told_to(dsn, web.url), tmp_path / "b"), dsn)
+    same = Watchdog(at_home(settings_for(dsn, web.url), tmp_path / "b"), dsn)
     for _ in range(2):
-        same.round()
+        same.run_once()
     caplog.clear()
-    same.round()
+    same.run_once()
     assert "2 installations" not in caplog.text
 
 
 @on_one_engine
-def test_a_recipient_is_forgotten(invoke: Invoke, dsn: str, connection: Connection, web: Web) -> None:
-    """With what waits for it; a name that nobody knows is a mistake."""
-    settings = told_to(dsn, web.url)
+def test_a_recipient_is_removed(invoke: Invoke, dsn: str, connection: Connection, web: Web) -> None:
+    """With what waits for it; an unknown name is an error."""
+    settings = settings_for(dsn, web.url)
     (name,) = own_recipients(settings)
     web.status = 500
     opened(connection, settings, "AAPL")
     deliver(settings, dsn)
-    done = invoke("alerts", "recipients", "--forget", name, CANDLEWORKS_DSN=dsn)
-    assert done.output == f"{name} is forgotten; deliveries that waited for it and are dropped: 1\n"
+    done = invoke("alerts", "recipients", "--remove", name, CANDLEWORKS_DSN=dsn)
+    assert done.output == f"removed {name} and 1 notification waiting for it\n"
     assert connection.execute("SELECT count(*) FROM alert_deliveries").fetchone() == (0,)
-    again = invoke("alerts", "recipients", "--forget", name, CANDLEWORKS_DSN=dsn)
-    sentence = f"There is no recipient '{name}': choose one of `candleworks alerts recipients`.\n"
+    again = invoke("alerts", "recipients", "--remove", name, CANDLEWORKS_DSN=dsn)
+    sentence = f"There is no recipient '{name}': choose one from `candleworks alerts recipients`.\n"
     assert (again.status, again.errors) == (2, sentence)
 
 
@@ -201,14 +206,14 @@ def test_a_recipient_is_forgotten(invoke: Invoke, dsn: str, connection: Connecti
 def test_a_watch_that_stopped_is_known_at_once(
     invoke: Invoke, dsn: str, connection: Connection, tmp_path: Path
 ) -> None:
-    """A check does not say that it sends; what it was told to send waits for its recipients."""
-    settings = at_home(told_to(dsn, "json://127.0.0.1:1/x"), tmp_path)
-    watch = Watch(settings, dsn)
-    watch.round()
+    """A check does not say that it delivers; notifications wait for its recipients."""
+    settings = at_home(settings_for(dsn, "json://127.0.0.1:1/x"), tmp_path)
+    watch = Watchdog(settings, dsn)
+    watch.run_once()
     assert "running" in invoke("alerts", "recipients", CANDLEWORKS_DSN=dsn).output
     watch.stop()
     assert "not running" in invoke("alerts", "recipients", CANDLEWORKS_DSN=dsn).output
     opened(connection, settings, "AAPL")
     listed = invoke("alerts", "list", CANDLEWORKS_DSN=dsn).output
     (name,) = own_recipients(settings)
-    assert f"1 notification waits for {name}, and nothing that delivers runs: {START}.\n" in listed
+    assert f"1 notification pending for {name}, but nothing delivers: {START}.\n" in listed

@@ -17,7 +17,7 @@ from psycopg.conninfo import make_conninfo
 from typer.core import TyperGroup as Group
 
 from candleworks import clock
-from candleworks.alerts import Result, update
+from candleworks.alerts import CheckResult, update
 from candleworks.candles.calendars import sync_calendars
 from candleworks.cli.main import app
 from candleworks.database.connection import connect
@@ -118,7 +118,7 @@ def filled(engine: Engine, server_dsn: str, template: str, tmp_path_factory: pyt
         assert all(not report.error for report in import_paths(connection, settings, [str(directory)], Reading()))
         for row in rejected():
             connection.execute("INSERT INTO rejected_ticks VALUES (now(), %s, %s, %s)", row)
-        update(dsn, settings, [Result("freshness", "AAPL", "warning", "failed", "none", "one", clock.now())])
+        update(dsn, settings, [CheckResult("freshness", "AAPL", "warning", "failed", "none", "one", clock.now())])
     return f"documented_{engine}"
 
 

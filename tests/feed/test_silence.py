@@ -9,7 +9,7 @@ from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine
 from candleworks.feed.silence import SilenceMonitor, SilentSymbol
 from candleworks.model.trades import MICROSECONDS
-from candleworks.settings import Calendars, Settings, Silence
+from candleworks.settings import Calendars, Settings, SilenceLimits
 from candleworks.storage.calendars import sessions_around
 
 
@@ -28,9 +28,9 @@ SESSIONS = {
 }
 
 
-def monitor_of(*symbols: str, since: str = "Mon 00:00", silence: Silence | None = None) -> SilenceMonitor:
+def monitor_of(*symbols: str, since: str = "Mon 00:00", silence: SilenceLimits | None = None) -> SilenceMonitor:
     """Subscribed to the symbols since then, with a stock of Hong Kong among those that can be."""
-    settings = Settings(silence=silence or Silence(), calendars=Calendars(symbols={"0700": "XHKG"}))
+    settings = Settings(silence=silence or SilenceLimits(), calendars=Calendars(symbols={"0700": "XHKG"}))
     monitor = SilenceMonitor(settings, symbols)
     monitor.sessions = SESSIONS
     monitor.subscribed(symbols, us(since))
@@ -60,7 +60,7 @@ def test_bitcoin_may_be_silent_for_a_minute() -> None:
 
 
 def test_silence_is_counted_from_the_open() -> None:
-    """Silence before does not count."""
+    """SilenceLimits before does not count."""
     monitor = monitor_of("AAPL")
     monitor.received(["AAPL"], us("Mon 20:59"))
     assert silent(monitor, "Tue 14:40:00") == []
@@ -90,7 +90,7 @@ def test_currencies_have_a_weekend() -> None:
 
 def test_limits_have_exceptions() -> None:
     """By symbol; the others keep the general ones."""
-    silence = Silence(around_the_clock_seconds=30, session_seconds=300, symbols={"ETH/USD": 120, "MSFT": 60})
+    silence = SilenceLimits(around_the_clock_seconds=30, session_seconds=300, symbols={"ETH/USD": 120, "MSFT": 60})
     monitor = monitor_of("BTC/USD", "ETH/USD", "AAPL", "MSFT", since="Mon 15:00:00", silence=silence)
     names = {
         at: [found.symbol for found in silent(monitor, f"Mon 15:0{at}")] for at in ("0:31", "1:01", "2:01", "5:01")
@@ -110,6 +110,15 @@ def test_a_feed_is_silent_when_no_symbol_ticks() -> None:
     monitor.received(["AAPL"], us("Sun 03:00:40"))
     assert monitor.feed_silent_since(us("Sun 03:01:40")) is None
     assert monitor.feed_silent_since(us("Sun 03:01:41")) == us("Sun 03:00:40")
+
+
+def test_a_feed_has_a_limit_of_its_own() -> None:
+    """Whatever the limits of its symbols are: a feed of stocks is silent after a minute too."""
+    monitor = monitor_of("AAPL", "MSFT", since="Mon 15:00:00")
+    assert monitor.feed_silent_since(us("Mon 15:01:00")) is None
+    assert (monitor.feed_silent_since(us("Mon 15:01:01")), silent(monitor, "Mon 15:01:01")) == (us("Mon 15:00:00"), [])
+    patient = monitor_of("AAPL", since="Mon 15:00:00", silence=SilenceLimits(feed_seconds=300))
+    assert patient.feed_silent_since(us("Mon 15:05:00")) is None
 
 
 def test_without_an_open_market_all_may_be_silent() -> None:
@@ -139,7 +148,7 @@ def test_before_sessions_are_known_only_pairs_are_expected() -> None:
 def test_a_new_configuration_changes_who_is_watched() -> None:
     """Those that stay keep their times, with the new limits; those that went are forgotten."""
     monitor = monitor_of("BTC/USD", "ETH/USD", since="Mon 00:00:00")
-    monitor.configure(Settings(silence=Silence(around_the_clock_seconds=90)), ["BTC/USD", "SOL/USD"])
+    monitor.configure(Settings(silence=SilenceLimits(around_the_clock_seconds=90)), ["BTC/USD", "SOL/USD"])
     monitor.subscribed(["SOL/USD"], us("Mon 00:01:00"))
     assert silent(monitor, "Mon 00:01:30") == []
     assert silent(monitor, "Mon 00:01:31") == [SilentSymbol("BTC/USD", us("Mon 00:00"))]

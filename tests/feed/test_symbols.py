@@ -61,7 +61,7 @@ def ticking(vendor: Vendor, symbol: str) -> Iterator[None]:
 def watchful(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Two seconds of silence are too much."""
     monkeypatch.setattr(liveness, "CHECK_INTERVAL_SECONDS", 0.1)
-    silence = settings.silence.model_copy(update={"around_the_clock_seconds": 2})
+    silence = settings.silence.model_copy(update={"around_the_clock_seconds": 2, "feed_seconds": 2})
     return settings.model_copy(update={"silence": silence})
 
 

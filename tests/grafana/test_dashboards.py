@@ -280,7 +280,7 @@ def test_an_alert_rule_queries_reduces_and_compares(rule: dict[str, Any]) -> Non
     notes = rule["annotations"]
     (shown,) = [shown for shown in BUILT.values() if shown["uid"] == notes["__dashboardUid__"]]
     (panel,) = [panel for panel in shown["panels"] if str(panel["id"]) == notes["__panelId__"]]
-    assert panel["title"] in {"Last tick of every symbol", "Candle watermarks", "Open alerts"}
+    assert panel["title"] in {"Last tick of every symbol", "Candle watermarks", "Active alerts"}
 
 
 def test_messages_go_where_the_environment_says() -> None:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from candleworks.database.engine import Engine
-from candleworks.quality import candle_window as history
+from candleworks.quality import windows
 from tests.quality.conftest import FEED, NOW, Watched, failing
 
 MINUTE = timedelta(minutes=1)
@@ -81,7 +81,7 @@ def test_a_symbol_that_was_found_wrong_is_in_every_sample(
     watched: Watched, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two runs that look at others do not say that it is well; nor that all are."""
-    monkeypatch.setattr(history, "AUDITED_TICKS", 0)
+    monkeypatch.setattr(windows, "AUDITED_TICKS", 0)
     corrupt(watched, engine, "1m", "AAPL", BUCKET, "volume = volume + 7")
     assert ("candle-audit", "AAPL") in failing(watched.check("candles"))
     watched.configured(candles={"audited_symbols": 1})
@@ -110,8 +110,8 @@ def test_a_candle_that_only_waits_for_its_refresh_is_no_fault(watched: Watched) 
     assert failing(watched.check("candles")) == set()
 
 
-def test_a_hole_in_open_hours_is_found_when_it_is_over(watched: Watched) -> None:
-    """The ticks of 20 minutes are missing, and no gap is booked."""
+def test_missing_minutes_are_found_when_a_candle_follows(watched: Watched) -> None:
+    """The ticks of 20 minutes are missing, and no gap is recorded."""
     watched.execute(
         "DELETE FROM stocks_real_time WHERE symbol = 'MSFT' AND time >= %s AND time < %s",
         NOW - 40 * MINUTE, NOW - 20 * MINUTE,
@@ -119,13 +119,13 @@ def test_a_hole_in_open_hours_is_found_when_it_is_over(watched: Watched) -> None
     watched.refresh()
     report = watched.check("candles")
     assert failing(report) == {("empty-minutes", "MSFT")}
-    assert report.failed[0].observed == "20 minutes of open market without a candle, from 2026-03-04 17:20 UTC"
+    assert report.failed[0].observed == "20 minutes without a candle in market hours, from 2026-03-04 17:20 UTC"
     assert sample(watched, "empty-minutes", "MSFT")[0]["start"] == "2026-03-04T17:20:00+00:00"
 
 
 @pytest.mark.parametrize("symbol", ["MSFT", None])
-def test_a_booked_gap_is_no_empty_minute(watched: Watched, symbol: str | None) -> None:
-    """What the feed itself knows to be missing is told by `open-gaps`."""
+def test_a_recorded_gap_is_no_empty_minute(watched: Watched, symbol: str | None) -> None:
+    """`unfilled-gaps` reports what the feed itself recorded as missing."""
     start, stop = NOW - 40 * MINUTE, NOW - 20 * MINUTE
     watched.execute("DELETE FROM stocks_real_time WHERE symbol = 'MSFT' AND time >= %s AND time < %s", start, stop)
     watched.execute(

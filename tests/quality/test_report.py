@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from candleworks.model.quality import QualityResult, Status
+from candleworks.model.alerts import CheckResult, CheckStatus
 from candleworks.quality import Report
 
 AT = datetime(2026, 3, 4, tzinfo=UTC)
@@ -16,9 +16,9 @@ def report(*results: str) -> Report:
     made = []
     for text in results:
         status, check, subject = text.split(" ", 2)
-        assert status in get_args(Status)
+        assert status in get_args(CheckStatus)
         made.append(
-            QualityResult(
+            CheckResult(
                 check=check, subject=subject, suite="ticks", severity="warning", status=status,  # type: ignore[arg-type]
                 observed=None, expected=None, window_from=None, window_until=AT, sample=None, seconds=0.0, at=AT,
             )
@@ -29,7 +29,7 @@ def report(*results: str) -> Report:
 @pytest.mark.parametrize(
     ("results", "counts", "sentence"),
     [
-        ([], "0 checks: nothing to look at", "0 checks: nothing to look at"),
+        ([], "0 checks: nothing to check", "0 checks: nothing to check"),
         (["passed disk system"], "1 check: 1 passed", "1 check: 1 passed"),
         (
             ["failed price-jump AAPL", "passed disk system", "passed price-jump MSFT"],
@@ -41,7 +41,7 @@ def report(*results: str) -> Report:
                 *(f"failed freshness {symbol}" for symbol in "ABCDE"),
                 "failed refresh-lag candles_1m",
                 "error disk system",
-                "passed spool system",
+                "passed retention system",
             ],
             "4 checks: 2 failed, 1 error, 1 passed",
             (

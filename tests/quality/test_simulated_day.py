@@ -57,7 +57,7 @@ def test_candles_that_are_not_the_vendors_are_found(platform: Platform) -> None:
     assert check_name == "vendor-bars"
     assert symbol in SYMBOLS
     (found,) = report.failed
-    assert found.observed == "1 candle up to 2.00 % away from the vendor's bars"
+    assert found.observed == "1 candle differing from the vendor's bars by up to 2.00 %"
     assert found.sample
     assert found.sample[0]["bucket"] == minute.isoformat()
     assert set(found.sample[0]["vendor"]) == set(found.sample[0]["stored"]) == {"open", "high", "low", "close"}

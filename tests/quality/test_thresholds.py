@@ -20,12 +20,21 @@ def test_the_narrowest_threshold_counts(tmp_path: Path) -> None:
     settings = read(
         tmp_path,
         "{ticks: {jump_percent: 10, max_spread_percent: 2, classes: {crypto: {jump_percent: 30}},"
-        " symbols: {BTC/USD: {max_silence_seconds: 20}, ETH/USD: {jump_percent: 20.0}}}}",
+        " symbols: {BTC/USD: {max_spread_percent: 3}, ETH/USD: {jump_percent: 20.0}}}}",
     )
     found = {row["symbol"]: row for row in limits(["AAPL", "BTC/USD", "ETH/USD"], settings)}
     assert [found[symbol]["jump_percent"] for symbol in ("AAPL", "BTC/USD", "ETH/USD")] == [10, 30, 20]
-    assert [found[symbol]["max_silence_seconds"] for symbol in ("AAPL", "BTC/USD", "ETH/USD")] == [900, 20, 900]
-    assert {row["max_spread_percent"] for row in found.values()} == {2}
+    assert [found[symbol]["max_spread_percent"] for symbol in ("AAPL", "BTC/USD", "ETH/USD")] == [2, 3, 2]
+    assert {row["min_rate_percent"] for row in found.values()} == {10}
+
+
+def test_the_limits_of_silence_are_those_of_the_feed(tmp_path: Path) -> None:
+    """A gap is recorded after the limit of a symbol; its check fails after twice as long."""
+    file = tmp_path / "c.yaml"
+    file.write_text("silence: {around_the_clock_seconds: 30, symbols: {MSFT: 700}}")
+    settings = load_settings({"CANDLEWORKS_CONFIG": str(file)})
+    found = {row["symbol"]: row["max_silence_seconds"] for row in limits(["AAPL", "MSFT", "BTC/USD"], settings)}
+    assert found == {"AAPL": 1_200, "MSFT": 1_400, "BTC/USD": 60}
 
 
 @pytest.mark.parametrize(

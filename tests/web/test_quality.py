@@ -7,9 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from candleworks.alerts import Result, update
+from candleworks.alerts import CheckResult, update
 from candleworks.database.connection import Connection
-from candleworks.model.quality import QualityResult
 from candleworks.settings import load_settings
 from candleworks.storage.quality import save_results
 from tests.storage.reads import counted
@@ -18,14 +17,14 @@ from tests.web.conftest import serving
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 
-def result(check: str, subject: str, status: Any, minutes_ago: int = 0, **columns: Any) -> QualityResult:
+def result(check: str, subject: str, status: Any, minutes_ago: int = 0, **columns: Any) -> CheckResult:
     at = NOW - timedelta(minutes=minutes_ago)
     facts: dict[str, Any] = {"suite": "ticks", "severity": "warning", "observed": None, "expected": None}
     facts |= {"sample": None, "window_from": at, "window_until": at, "seconds": 0.1, "at": at}
-    return QualityResult(check=check, subject=subject, status=status, **facts | columns)
+    return CheckResult(check=check, subject=subject, status=status, **facts | columns)
 
 
-def keep(connection: Connection, *results: QualityResult) -> None:
+def keep(connection: Connection, *results: CheckResult) -> None:
     save_results(connection, results, {})
 
 
@@ -48,13 +47,13 @@ def test_trouble_stands_first_with_what_was_seen_and_since_when(client: httpx.Cl
         result("tick-rate", "stocks_real_time", "error", 1, observed="(psycopg) boom"),
     )
     page = client.get("/quality").text
-    assert "1 failure, 1 check broke" in page
-    cells = re.findall(r"<td>(?:<a [^>]*>)?([^<]*)", page)
+    assert "1 failed, 1 error" in page
+    cells = re.findall(r"<td[^>]*>(?:<a [^>]*>)?([^<]*)", page)
     broke, failed = (f"{NOW - timedelta(minutes=minutes):%Y-%m-%d %H:%M:%S}" for minutes in (1, 20))
     assert cells[:5] == ["tick-rate", "stocks_real_time", "warning", "error", broke]
     assert cells[7:12] == ["freshness", "AAPL", "warning", "failed", failed]
     assert cells[12:14] == ["no tick for 900 s", "one within 600 s"]
-    assert page.index("Trouble") < page.index("Passed: ticks")
+    assert page.index("Failures") < page.index("Passed: ticks")
     states = client.get("/quality.json").json()
     assert [(state["check"], state["status"]) for state in states] == [
         ("tick-rate", "error"), ("freshness", "failed"), ("price-jump", "passed"),
@@ -80,7 +79,7 @@ def test_a_check_has_a_page_with_the_rows_that_offend(client: httpx.Client, conn
     page = client.get("/quality/price-jump").text
     assert "Rows of AAPL" in page
     assert "&quot;price&quot;: 1.5" in page
-    assert "Nothing is stored about x" in client.get("/quality/x").text
+    assert "There are no results of x" in client.get("/quality/x").text
 
 
 def test_what_came_in_is_shown_as_text(client: httpx.Client, connection: Connection) -> None:
@@ -135,41 +134,43 @@ def open_alert(connection: Connection, check: str, *statuses: Any, until: dateti
     at = until - timedelta(minutes=len(statuses))
     for minute, status in enumerate(statuses):
         moment = at + timedelta(minutes=minute)
-        result = Result(check, "feed/<b>", "critical", status, "0 ticks in 120 s", "at least 1", moment)
+        result = CheckResult(
+            check, "feed/<b>", "critical", status, "0 ticks in the last 120 s", "at least 1 tick", moment
+        )
         update(connection, load_settings({}), [result])
 
 
 def test_the_link_of_a_watchdogs_alert_leads_to_the_alert(client: httpx.Client, connection: Connection) -> None:
     """It keeps no results: the page says what its alert means, since when it is open, and what was observed."""
     page = client.get("/quality/watch-feed").text
-    assert "no tick comes.</p><p>When it fails, do first: Check that the vendor is up" in page
-    assert "no alert is open" in page
+    assert "of its symbols is open.</p><p>First step when it fails: Check the status of the vendor" in page
+    assert "no active alerts" in page
     open_alert(connection, "watch-feed", "failed", "failed", "passed")
     page = client.get("/quality/watch-feed").text
-    cells = re.findall(r"<td>(?:<a [^>]*>)?([^<]*)", page)
+    cells = re.findall(r"<td[^>]*>(?:<a [^>]*>)?([^<]*)", page)
     assert cells[2:5] == ["feed/&lt;b&gt;", "critical", "firing"]
     assert cells[5] == f"{NOW - timedelta(minutes=3):%Y-%m-%d %H:%M:%S}"
-    assert cells[7:10] == ["2", "0 ticks in 120 s", "at least 1"]
-    assert "1 failure" in page
+    assert cells[7:10] == ["2", "0 ticks in the last 120 s", "at least 1 tick"]
+    assert "1 failed" in page
     assert "<b>" not in page
     open_alert(connection, "watch-feed", "passed", until=NOW + timedelta(minutes=1))
     page = client.get("/quality/watch-feed").text
-    assert "no alert is open" in page
-    assert "<td>resolved " in page
+    assert "no active alerts" in page
+    assert ">resolved " in page
 
 
 def test_open_alerts_stand_on_the_overview(client: httpx.Client, connection: Connection) -> None:
-    """Also those of the watchdog, so that it does not say that all is well; those that ended do not."""
+    """Also those of the watchdog, so that it does not say that all checks passed; those that ended do not."""
     keep(connection, result("price-jump", "stocks_real_time", "passed", 1))
     open_alert(connection, "price-jump", "failed", "passed", until=NOW - timedelta(minutes=1))
-    assert "no failure, alerts end when it passes again" in client.get("/quality").text
+    assert "no failures; active alerts are resolved by the next passes" in client.get("/quality").text
     open_alert(connection, "price-jump", "passed")
     open_alert(connection, "watch-spool", "failed", "passed", "passed")
     page = client.get("/quality").text
-    assert "all is well" in page
+    assert "all checks passed" in page
     assert "watch-spool" not in page
     open_alert(connection, "watch-feed", "failed")
     page = client.get("/quality").text
-    assert "1 failure" in page
-    assert "all is well" not in page
+    assert "1 failed" in page
+    assert "all checks passed" not in page
     assert '<a href="/quality/watch-feed">watch-feed</a>' in page

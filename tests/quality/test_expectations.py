@@ -53,23 +53,23 @@ def test_a_check_that_takes_too_long_costs_one_time_limit(watched: Watched, fail
 @pytest.mark.parametrize("slow", [f"SELECT {CANDLE} FROM pg_sleep(30)", f"SELECT {CANDLE}, 1 / 0 AS broken"])
 def test_expectations_of_its_own_end_together(dsn: str, failures: list[str], slow: str) -> None:
     """All that stand on the same rows are known to be broken when one is; the next check goes on."""
-    from candleworks.quality.expectations import candle_shape, expecting  # noqa: PLC0415 - takes seconds
+    from candleworks.quality.expectations import candle_shape, expectation_session  # noqa: PLC0415 - takes seconds
 
-    with expecting(dsn) as database:
-        outcomes = dict(database.native(database.result(slow), candle_shape(), ("symbol",)))
+    with expectation_session(dsn) as session:
+        outcomes = dict(session.native(session.result(slow), candle_shape(), ("symbol",)))
         assert len(outcomes) == 4
         assert all(outcome.error for outcome in outcomes.values())
         assert len(failures) == 1
-        database.next_check()
-        assert database.rows("SELECT 1 AS subject").rows == [{"subject": 1}]
+        session.next_check()
+        assert session.rows("SELECT 1 AS subject").rows == [{"subject": 1}]
 
 
 def test_a_table_that_is_locked_breaks_only_its_checks(dsn: str, connection: Connection) -> None:
     """Somebody changes it for longer than a statement may wait: an outcome like any other."""
-    from candleworks.quality.expectations import expecting  # noqa: PLC0415 - takes seconds
+    from candleworks.quality.expectations import expectation_session  # noqa: PLC0415 - takes seconds
     from candleworks.quality.native import native_outcome  # noqa: PLC0415
 
-    with expecting(dsn) as database, connection.transaction():
+    with expectation_session(dsn) as session, connection.transaction():
         connection.execute("LOCK TABLE stocks_real_time")
-        outcome = native_outcome(database, "price-positive", {}, str)
+        outcome = native_outcome(session, "price-positive", {}, str)
     assert outcome.error == TOO_LONG

@@ -1,4 +1,4 @@
-"""update() against the database: one alert per trouble, whoever reports it, and what people do to it in SQL."""
+"""update() on the database: one alert per check and subject, whoever reports it, and what people do to it in SQL."""
 
 import threading
 from datetime import timedelta
@@ -6,13 +6,13 @@ from datetime import timedelta
 import pytest
 from psycopg import errors
 
-from candleworks.alerts import Result, deliver, update
+from candleworks.alerts import CheckResult, deliver, update
 from candleworks.clock import now
 from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine
 from candleworks.model.notices import Notice
 from candleworks.settings import Settings
-from tests.alerts.conftest import NOW, results, told_to
+from tests.alerts.conftest import NOW, results, settings_for
 from tests.alerts.receivers import Web
 
 on_one_engine = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
@@ -24,8 +24,8 @@ def alert(connection: Connection, *columns: str) -> tuple[object, ...]:
     return row
 
 
-def test_one_trouble_is_one_row(connection: Connection, settings: Settings) -> None:
-    """Failures are counted in it, a second pass ends it, and the next failure is a new one."""
+def test_a_check_and_subject_have_one_unresolved_alert(connection: Connection, settings: Settings) -> None:
+    """Failures are counted in it, a second pass resolves it, and the next failure opens a new one."""
     for minute, status in enumerate(["failed", "failed", "passed", "passed", "failed"]):
         update(connection, settings, results(status, "AAPL", minute=minute))
     rows = connection.execute("SELECT status, count, opened_at, resolved_at FROM alerts ORDER BY id").fetchall()
@@ -39,26 +39,26 @@ def test_one_trouble_is_one_row(connection: Connection, settings: Settings) -> N
 
 @on_one_engine
 def test_what_changed_is_returned_and_noticed(dsn: str, settings: Settings) -> None:
-    """By name of the check and subject, with facts that can be written as JSON."""
-    heard: list[Notice] = []
-    changed = update(dsn, settings, results("failed", "AAPL", "MSFT"), heard.append)
+    """By check and subject, with facts that can be written as JSON."""
+    notices: list[Notice] = []
+    changed = update(dsn, settings, results("failed", "AAPL", "MSFT"), notices.append)
     assert [found.subject for found in changed.opened] == ["AAPL", "MSFT"]
-    update(dsn, settings, results("passed", "AAPL", minute=5), heard.append)
-    changed = update(dsn, settings, results("passed", "AAPL", minute=10), heard.append)
+    update(dsn, settings, results("passed", "AAPL", minute=5), notices.append)
+    changed = update(dsn, settings, results("passed", "AAPL", minute=10), notices.append)
     assert [found.subject for found in changed.resolved] == ["AAPL"]
-    assert [(notice.name, notice.subject) for notice in heard] == [
+    assert [(notice.name, notice.subject) for notice in notices] == [
         ("quality.failed", "freshness/AAPL"),
         ("quality.failed", "freshness/MSFT"),
         ("quality.resolved", "freshness/AAPL"),
     ]
-    facts = heard[0].facts
+    facts = notices[0].facts
     assert (facts["event"], facts["severity"], facts["observed"]) == ("opened", "warning", "312 s")
     assert (facts["since"], facts["count"]) == (NOW.isoformat(), 1)
 
 
 @on_one_engine
-def test_a_check_that_breaks_ends_nothing(connection: Connection, settings: Settings) -> None:
-    """It is an alert itself, and passes around it do not count as two in a row."""
+def test_a_check_error_resolves_nothing(connection: Connection, settings: Settings) -> None:
+    """It is an alert itself, and passes before and after it do not count as two in a row."""
     update(connection, settings, results("failed", "AAPL"))
     for minute, status in enumerate(["passed", "error", "passed"], 1):
         update(connection, settings, results(status, "AAPL", minute=minute, observed="division by zero"))
@@ -69,7 +69,7 @@ def test_a_check_that_breaks_ends_nothing(connection: Connection, settings: Sett
 
 @on_one_engine
 def test_the_worst_of_several_results_counts(connection: Connection, settings: Settings) -> None:
-    """One check can look at a subject in several ways."""
+    """A check can find several things about a subject."""
     both = [*results("failed", "AAPL"), *results("passed", "AAPL"), *results("error", "AAPL")]
     for order in (both, both[::-1]):
         update(connection, settings, order)
@@ -92,7 +92,7 @@ def test_several_processes_report_at_once(dsn: str, connection: Connection, sett
 
 @on_one_engine
 def test_an_alert_and_its_notification_are_kept_together(connection: Connection, settings: Settings) -> None:
-    """When the notification cannot be noted, nothing is."""
+    """When the notification cannot be stored, neither is the alert."""
     connection.execute("ALTER TABLE alert_events ADD CHECK (NOT pending)")
     with pytest.raises(errors.CheckViolation):
         update(connection, settings, results("failed", "AAPL"))
@@ -100,7 +100,7 @@ def test_an_alert_and_its_notification_are_kept_together(connection: Connection,
 
 
 def test_an_alert_is_acknowledged_in_sql(connection: Connection, settings: Settings) -> None:
-    """It is known by whom, it no longer escalates, and it still ends by itself."""
+    """By whom is stored; it no longer escalates, and checks still resolve it."""
     update(connection, settings, results("failed", "AAPL"))
     connection.execute("SELECT acknowledge_alert(id, 'ada') FROM alerts")
     for minute in range(5, 60, 5):
@@ -113,12 +113,14 @@ def test_an_alert_is_acknowledged_in_sql(connection: Connection, settings: Setti
     assert events == [("opened", None), ("acknowledged", "by ada"), ("resolved", None)]
 
 
-def test_a_muted_alert_is_recorded_and_not_sent(dsn: str, connection: Connection, web: Web) -> None:
-    """Nor is the next one of its subject; the others are. When the mute is over, what still fails is told."""
-    settings = told_to(dsn, web.url)
+def test_a_silenced_alert_is_stored_and_not_sent(dsn: str, connection: Connection, web: Web) -> None:
+    """Nor is the next one of its subject; the others are. What still fails after the silence is notified."""
+    settings = settings_for(dsn, web.url)
 
     def run(status: str, *subjects: str) -> None:
-        update(connection, settings, [Result("freshness", s, "warning", status, "x", None, now()) for s in subjects])  # type: ignore[arg-type]
+        update(
+            connection, settings, [CheckResult("freshness", s, "warning", status, "x", None, now()) for s in subjects]
+        )  # type: ignore[arg-type]
         deliver(settings, dsn)
 
     run("failed", "AAPL")
@@ -138,9 +140,9 @@ def test_a_muted_alert_is_recorded_and_not_sent(dsn: str, connection: Connection
 
 
 @on_one_engine
-def test_a_message_that_waits_when_its_alert_is_muted_waits_on(dsn: str, connection: Connection, web: Web) -> None:
-    """Until the mute ends."""
-    settings = told_to(dsn, web.url)
+def test_a_notification_of_a_silenced_alert_waits(dsn: str, connection: Connection, web: Web) -> None:
+    """Until the silence ends."""
+    settings = settings_for(dsn, web.url)
     update(connection, settings, results("failed", "AAPL"))
     connection.execute("SELECT silence_alert(id, now() + interval '1 hour', 'known') FROM alerts")
     deliver(settings, dsn)
@@ -150,11 +152,11 @@ def test_a_message_that_waits_when_its_alert_is_muted_waits_on(dsn: str, connect
     assert len(web.messages) == 1
 
 
-def test_what_is_over_cannot_be_answered(connection: Connection, settings: Settings) -> None:
-    """The sentence says where to choose from; nor can a mute end in the past."""
+def test_a_resolved_alert_cannot_be_changed(connection: Connection, settings: Settings) -> None:
+    """The error says where to choose from; nor can a silence end in the past."""
     update(connection, settings, results("failed", "AAPL"))
     for call in ("acknowledge_alert(7)", "silence_alert(7, now() + interval '1 day', 'x')", "unsilence_alert(7)"):
-        with pytest.raises(errors.NoDataFound, match="There is no unresolved alert 7: choose one of SELECT"):
+        with pytest.raises(errors.NoDataFound, match="There is no unresolved alert 7: choose one from SELECT"):
             connection.execute(f"SELECT {call}")
-    with pytest.raises(errors.InvalidParameterValue, match="which is past: give a later time"):
+    with pytest.raises(errors.InvalidParameterValue, match="which is in the past: give a later time"):
         connection.execute("SELECT silence_alert(id, now() - interval '1 second', 'x') FROM alerts")

@@ -86,9 +86,9 @@ def test_wrong_ticks_fail_until_they_are_corrected(watched: Watched) -> None:
     stay = {
         ("price-positive", "AAPL"),
         ("price-jump", "MSFT"),
-        ("stamp-future", "ETH/USD"),
-        ("ordinal-holes", "BTC/USD"),
-        ("volume-back", "BTC/USD"),
+        ("future-ticks", "ETH/USD"),
+        ("ordinal-gaps", "BTC/USD"),
+        ("volume-decrease", "BTC/USD"),
     }
     assert failing(watched.check("ticks")) == stay | {("crossed-quotes", "EUR/USD")}
     for number in (4, 5):
@@ -122,25 +122,26 @@ def test_a_price_that_later_ticks_confirm_is_no_jump_any_more(watched: Watched) 
 def test_what_a_person_accepts_is_not_looked_at_again(watched: Watched) -> None:
     """An alert that is resolved by hand stays resolved, though its rows are as they were."""
     watched.execute("DELETE FROM stocks_real_time WHERE symbol = 'BTC/USD' AND time = %s", NOW - 5 * MINUTE)
-    assert failing(watched.check("ticks")) == {("ordinal-holes", "BTC/USD")}
+    assert failing(watched.check("ticks")) == {("ordinal-gaps", "BTC/USD")}
     watched.execute("SELECT resolve_alert(id) FROM alerts")
     report = next_run(watched, 2, "ticks")
     assert failing(report) == set()
     (found,) = [result for result in report.results if result.subject == "BTC/USD"]
-    assert found.observed == "accepted, because its alert was resolved by hand"
-    assert alerts(watched) == [("ordinal-holes", "BTC/USD", "resolved")]
+    assert found.observed == "accepted: its alert was resolved by hand"
+    assert alerts(watched) == [("ordinal-gaps", "BTC/USD", "resolved")]
 
 
 @ON_PLAIN_POSTGRESQL
-def test_a_feed_that_notes_nothing_is_not_well_again(watched: Watched) -> None:
-    """Its ticks wait on the disk, and it ended: that is no reason to call the spool empty. Its end says how many."""
-    stats(watched.connection, NOW - timedelta(seconds=5), spool_depth=80_000)
-    assert failing(watched.check("system")) == {("spool", "feed/twelvedata")}
+def test_a_feed_without_statistics_does_not_pass(watched: Watched) -> None:
+    """Nothing is known about it, so its alert stays. When it passes, the result has the value."""
+    for seconds in range(10, 3600, 10):
+        watched.execute("UPDATE ingest_stats SET lag_ms_p99 = 9000 WHERE at = %s", NOW - timedelta(seconds=seconds))
+    assert failing(watched.check("system")) == {("ingest-lag", "feed/twelvedata")}
     for minutes in (10, 15):
         watched.check("system", until=NOW + minutes * MINUTE)
-    assert alerts(watched) == [("spool", "feed/twelvedata", "open")]
+    assert alerts(watched) == [("ingest-lag", "feed/twelvedata", "open")]
     for minutes in (20, 25):
-        stats(watched.connection, NOW + minutes * MINUTE - timedelta(seconds=5), spool_depth=12)
+        stats(watched.connection, NOW + minutes * MINUTE - timedelta(seconds=5), lag_ms_p99=80.0)
         report = watched.check("system", until=NOW + minutes * MINUTE)
-    assert [r.observed for r in report.results if r.subject == "feed/twelvedata"] == ["12 ticks not yet stored"]
-    assert alerts(watched) == [("spool", "feed/twelvedata", "resolved")]
+    assert [r.observed for r in report.results if r.subject == "feed/twelvedata"] == ["p99 lag 80 ms"]
+    assert alerts(watched) == [("ingest-lag", "feed/twelvedata", "resolved")]

@@ -1,5 +1,5 @@
--- Ticks of a stream whose event time is older than allowed, although a newer one of their symbol had come before. Without that
--- one it may be the last trade before a quiet time, which a vendor repeats after a subscription.
+-- Streamed ticks that arrived later after their event time than allowed, although a newer tick of the symbol had arrived
+-- before. Without that one it may be the last trade before a quiet time, which a vendor repeats after a subscription.
 WITH old AS MATERIALIZED (
     SELECT t.symbol, t.time, t.price, t.received_at, l.max_age_seconds,
         extract(epoch FROM t.received_at - t.time) AS age_seconds
@@ -19,7 +19,7 @@ WITH old AS MATERIALIZED (
     ) newer
 )
 SELECT o.symbol AS subject,
-    format('%%s up to %%s s older than arrival', candleworks.counted(count(*), 'tick'), round(max(o.age_seconds))) AS observed,
-    format('at most %%s s', min(o.max_age_seconds)) AS expected,
+    format('%%s with an event time up to %%s s before arrival', candleworks.counted(count(*), 'tick'), round(max(o.age_seconds))) AS observed,
+    format('at most %%s s before', min(o.max_age_seconds)) AS expected,
     jsonb_agg(to_jsonb(o) - 'n' - 'max_age_seconds' ORDER BY o.n) FILTER (WHERE o.n <= %(sample)s) AS sample
 FROM offending o GROUP BY o.symbol

@@ -1,0 +1,144 @@
+"""`candleworks alerts watch`, `deliver`, `recipients` and `test`: who is notified, and what `doctor` says about it."""
+
+import asyncio
+import contextlib
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from candleworks.alerts import deliver as deliver_notifications
+from candleworks.alerts.message import Message
+from candleworks.alerts.recipients import LOG, recipients
+from candleworks.alerts.routing import START, conflict, own_recipients, pending, routed_recipients, sent_elsewhere
+from candleworks.alerts.watchdog import Watchdog
+from candleworks.cli.console import Duration, log_to_stderr, wide_console
+from candleworks.database.connection import Connection, connect, transient_errors
+from candleworks.database.profiles import READER
+from candleworks.database.server import database
+from candleworks.errors import UsageError
+from candleworks.processes import single_instance, stop_event
+from candleworks.runtime.database import prepared, reading, writing
+from candleworks.settings import Settings, load_settings
+from candleworks.storage.deliveries import Deliverer, list_deliverers, remove_recipient
+from candleworks.wording import counted
+
+Remove = Annotated[
+    str | None, typer.Option("--remove", metavar="NAME", help="Remove a recipient whose address is no longer used.")
+]
+
+
+def watch(duration: Duration = None) -> None:
+    """Run the watchdog: watch feeds and the database, and deliver the notifications of all alerts.
+
+    Notifications go to CANDLEWORKS_ALERT_URLS of this process, whoever ran the checks. It needs neither Prefect nor a
+    database that answers. Run one per database.
+    """
+    settings = load_settings()
+    log_to_stderr(settings)
+    refusal = f"candleworks alerts watch is already running in {settings.home}: run one per database."
+    with single_instance(settings.home / "alerts-watch.lock", refusal), database(settings) as dsn:
+        asyncio.run(_watch(settings, dsn, duration))
+
+
+async def _watch(settings: Settings, dsn: str, duration: float | None) -> None:
+    stop = stop_event(duration)
+    watchdog = Watchdog(settings, dsn)
+    while not stop.is_set():
+        await asyncio.to_thread(watchdog.run_once)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), settings.alerts.watch.interval_seconds)
+    await asyncio.to_thread(watchdog.stop)
+
+
+def deliver() -> None:
+    """Deliver the notifications that are due, for example from cron where no `alerts watch` runs.
+
+    They go to the recipients of a running watchdog, or to CANDLEWORKS_ALERT_URLS of this process where none runs. Exits
+    with status 1 when a recipient did not accept one; it is tried again later.
+    """
+    settings = load_settings()
+    log_to_stderr(settings)
+    with prepared(settings) as dsn:
+        # In a thread, so that a signal does not interrupt it between sending and storing the result.
+        done = asyncio.run(asyncio.to_thread(deliver_notifications, settings, dsn))
+        with transient_errors(dsn), connect(dsn, "alerts deliver", profile=READER) as connection:
+            elsewhere = sent_elsewhere(connection, settings)
+    sent = f"{counted(done.notifications, 'notification')} sent with {counted(done.alerts, 'alert')}"
+    typer.echo(f"{sent}, {done.failures} failed")
+    if elsewhere:
+        typer.echo(elsewhere)
+    if done.failures:
+        raise typer.Exit(1)
+
+
+def test() -> None:
+    """Send a test notification to every address in CANDLEWORKS_ALERT_URLS.
+
+    Exits with status 1 when one was not accepted.
+    """
+    settings = load_settings()
+    text = f"This is a test, sent by `candleworks alerts test`.\n\n{settings.page_url}/quality"
+    message = Message("Test notification [candleworks]", text, "info")
+    failed = 0
+    for recipient in recipients(settings):
+        sent = recipient.send(message)
+        failed += not sent.accepted
+        typer.echo(f"{recipient.name}: {'accepted' if sent.accepted else f'not accepted ({sent.reason})'}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def list_recipients(remove: Remove = None) -> None:
+    """List which processes deliver the notifications of this database, and to which recipients.
+
+    Addresses are not stored. A removed recipient is registered again when a process delivers to its address.
+    """
+    if remove is not None:
+        with writing(load_settings(), "alerts recipients") as connection:
+            _remove(connection, remove)
+        return
+    with reading(load_settings(), "alerts recipients") as connection:
+        deliverers = list_deliverers(connection)
+    if not deliverers:
+        typer.echo(f"no notifications were delivered yet: {START}")
+        return
+    table = Table("delivered by", "recipients", "state", "last seen (UTC)")
+    for deliverer in deliverers:
+        names = ", ".join(deliverer.recipients) or LOG
+        table.add_row(escape(deliverer.name), names, _state(deliverer), f"{deliverer.seen_at:%Y-%m-%d %H:%M:%S}")
+    wide_console().print(table)
+    if found := conflict(deliverers):
+        typer.echo(found)
+
+
+def _remove(connection: Connection, name: str) -> None:
+    deliverers, notifications = remove_recipient(connection, name)
+    if not deliverers and not notifications:
+        raise UsageError(f"There is no recipient {name!r}: choose one from `candleworks alerts recipients`.")
+    typer.echo(f"removed {name} and {counted(notifications, 'notification')} waiting for it")
+
+
+def _state(deliverer: Deliverer) -> str:
+    if deliverer.running:
+        return "running"
+    return "not running" if deliverer.current else "not seen for a day"
+
+
+def notification_facts(connection: Connection, settings: Settings) -> dict[str, str]:
+    """Return what `doctor` shows: which process delivers, to whom, and what is wrong with that."""
+    deliverers = list_deliverers(connection)
+    running = [deliverer.name for deliverer in deliverers if deliverer.running]
+    to = routed_recipients(deliverers)
+    sender = f"delivered by {running[0]}" if running else f"not delivered, because nothing delivers: {START}"
+    facts = {"notifications": f"to {', '.join(to)}, {sender}"}
+    own = own_recipients(settings)
+    if own and not set(own) <= set(to):
+        facts["addresses here"] = f"{', '.join(own)} in this shell: only a process that delivers uses them"
+    if settings.alerts.page_url is None:
+        facts["links"] = (
+            f"alerts.page_url is not set: notifications link to {settings.page_url}, which opens only on this machine"
+        )
+    problems = [conflict(deliverers), pending(connection)]
+    return facts | {name: text for name, text in zip(("recipients", "pending"), problems, strict=True) if text}
