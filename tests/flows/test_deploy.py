@@ -119,7 +119,7 @@ def test_what_a_person_changed_stays_when_a_feed_is_added(stage: Stage, caplog: 
     assert sorted(stage.seconds(GAPS)) == [600, 86400]
     assert {name: stage[name].id for name in ids} == ids
     assert (
-        "refresh-candles: schedules.schedule.when stays every 90 s, as it was set in Prefect (files: every 60 s)."
+        "refresh-candles: schedules.schedule.when stays every 90 s, as set in Prefect (files: every 60 s)."
         in caplog.messages
     )
     assert not [each for each in caplog.records if each.levelno > logging.INFO]
@@ -149,7 +149,7 @@ def test_a_conflict_is_shown_and_what_a_person_set_stays(stage: Stage, caplog: p
     [warning] = [each.getMessage() for each in caplog.records if each.name == "candleworks.deploy"]
     assert warning == (
         "refresh-candles: schedules.schedule.when was changed both in the files (every 120 s) and in Prefect (every"
-        " 90 s): what Prefect has stays. Set it there, or take what the files say for all deployments with `make deploy"
+        " 90 s); Prefect's value is kept. Change it there, or reset all deployments to the files with `make deploy"
         " ARGS=--reset`."
     )
     caplog.clear()
@@ -185,7 +185,7 @@ def test_a_feed_that_was_renamed_leaves_no_deployment(
     state = stage.client.read_flow_run(run.id).state
     assert state
     assert state.type == StateType.CANCELLING
-    assert "stream-ticks-one was removed: the files name it no more. Its run was cancelled." in caplog.messages
+    assert "stream-ticks-one was deleted, as it is no longer in the files. Its run was cancelled." in caplog.messages
 
 
 def test_what_was_deployed_last_is_remembered_by_the_server(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
