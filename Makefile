@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup up deploy test lint docs bench lock clean
+.PHONY: setup up deploy test lint check docs bench lock clean
 
 setup: $(STAMP)
 
@@ -24,9 +24,9 @@ deploy: setup
 	$(BIN)/python -m flows.support.deploy $(ARGS)
 
 test: setup
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
-lint: setup
+lint check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

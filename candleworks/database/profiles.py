@@ -130,7 +130,7 @@ PROFILES = (WRITER, READER, WEB, CHECK, WATCH, ADMIN)
 def session_parameters(dsn: str, profile: Profile, purpose: str | None = None) -> dict[str, str]:
     """Return all parameters of the connection; `purpose` names it in pg_stat_activity, by default the profile does.
 
-    Raises psycopg.ProgrammingError for what is no connection string.
+    Raises psycopg.ProgrammingError for an invalid connection string.
     """
     given = {name: str(value) for name, value in conninfo_to_dict(dsn).items() if value is not None}
     limits, theirs = _options(profile.settings), given.get("options", "")

@@ -233,7 +233,7 @@ def _cause_of(end: ConnectionClosed) -> str:
     for side, close in sides:
         if close is not None:
             return f"{side} closed it with code {int(close.code)}{f', {close.reason}' if close.reason else ''}"
-    return "it broke"
+    return "it was interrupted"
 
 
 def check_key(settings: Settings, feeds: Sequence[Feed]) -> None:
