@@ -34,7 +34,7 @@ def export_data(
 
     Args:
         output: File or directory on the worker's machine, such as /data/candles.parquet or /data/ticks.csv.zst.
-        relation: ExportRelation to export; stocks_real_time and quotes are ticks.
+        relation: Relation to export; stocks_real_time and quotes are ticks.
         symbols: Only these symbols, such as AAPL; all if empty.
         start: First time.
         stop: End, exclusive.

@@ -20,7 +20,7 @@ LINE_SECONDS = 5.0
 
 
 def export(
-    relation: Annotated[ExportRelation, typer.Argument(help="ExportRelation to export.")],
+    relation: Annotated[ExportRelation, typer.Argument(help="Relation to export.")],
     symbols: Annotated[list[str] | None, typer.Option("--symbol", help="Only this symbol; repeatable.")] = None,
     start: Annotated[
         datetime | None, typer.Option("--from", parser=past_time, metavar="TIME", help=f"First time, {TIME_EXAMPLES}.")

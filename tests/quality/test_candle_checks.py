@@ -134,3 +134,17 @@ def test_a_recorded_gap_is_no_empty_minute(watched: Watched, symbol: str | None)
     )  # fmt: skip
     watched.refresh()
     assert failing(watched.check("candles")) == set()
+
+
+def test_a_gap_of_a_feed_without_the_symbol_explains_nothing(watched: Watched) -> None:
+    """A gap of all symbols affects those of its own feed."""
+    start, stop = NOW - 40 * MINUTE, NOW - 20 * MINUTE
+    watched.execute("DELETE FROM stocks_real_time WHERE symbol = 'MSFT' AND time >= %s AND time < %s", start, stop)
+    watched.execute(
+        "INSERT INTO feed_symbols (feed, symbol, status, since) VALUES ('coins', 'BTC/USD', 'streaming', %s)", start
+    )
+    watched.execute(
+        "INSERT INTO feed_gaps (feed, started_at, ended_at, reason) VALUES ('coins', %s, %s, 'silence')", start, stop
+    )
+    watched.refresh()
+    assert ("empty-minutes", "MSFT") in failing(watched.check("candles"))
