@@ -19,7 +19,6 @@ from candleworks.feed.batcher import Backpressure, Batch, Batcher, FlushInterval
 from candleworks.feed.spool import Spool, SpoolFullError
 from candleworks.feed.spool_file import QueueEntry
 from candleworks.model.gaps import GapNote
-from candleworks.model.trades import MICROSECONDS
 from candleworks.settings import Ingest
 
 COMMIT_MS = 60  # how long a commit may take before its entry is copied to disk; most take 5 to 20
@@ -49,7 +48,6 @@ class FeedQueue(Backpressure):
         self._max_ticks = ingest.max_buffered_ticks
         self._max_rows = min(ingest.max_batch_rows, self._max_ticks // 2)
         self._kept_ticks = min(KEPT_TICKS, self._max_ticks // 2)  # or saving would never make room in memory
-        self._max_batch_age_ms = ingest.flush_interval_ms
         self._save_after_ms = ingest.flush_interval_ms + COMMIT_MS
         self._head: deque[QueueEntry] = deque()
         self._tail: deque[QueueEntry] = deque()
@@ -106,8 +104,7 @@ class FeedQueue(Backpressure):
         self._inspect(batch)
         self._append(batch)
         if self._writer_is_behind():
-            gathered_us = clock.now_us() - batch.received_us[0]
-            self._pause_reading(len(batch) / UNHURRIED_TICKS_PER_SECOND - gathered_us / MICROSECONDS)
+            self._pause_reading(len(batch) / UNHURRIED_TICKS_PER_SECOND)
 
     def _append(self, batch: Batch, notes: tuple[GapNote, ...] = ()) -> None:
         entry = QueueEntry(self._spool.run_id, next(self._sequences), batch, notes)
@@ -193,7 +190,7 @@ class FeedQueue(Backpressure):
         """Copy whatever waits too long to disk, until the end."""
         while not end.is_set():
             await asyncio.sleep(FULL_INTERVAL_SECONDS if self.spool_problem else SAVE_INTERVAL_SECONDS)
-            if _age_ms(self._batcher.oldest_us) >= self._max_batch_age_ms:
+            if _age_ms(self._batcher.oldest_us) >= self._save_after_ms:
                 self.flush()
             if self._oldest_unsaved_ms() >= self._save_after_ms:
                 await self.save()

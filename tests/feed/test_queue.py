@@ -314,19 +314,6 @@ def test_the_reader_does_not_wait_for_long(tmp_path: Path, monkeypatch: pytest.M
     asyncio.run(run())
 
 
-def test_the_reader_of_a_slow_stream_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its ticks come at less than that rate, whatever the writer does."""
-    monkeypatch.setattr(queue_module, "UNHURRIED_TICKS_PER_SECOND", 50_000)
-
-    async def run() -> None:
-        queue = small_batches(tmp_path, 500)
-        for number in range(2_000):
-            queue.add(b"1", clock.now_us() - 100_000)
-            assert not queue.full, number
-
-    asyncio.run(run())
-
-
 def test_notes_about_a_batch_precede_it(tmp_path: Path) -> None:
     """What is noted when a batch is inspected is stored before it, and what is noted before comes first."""
     limits, later = Ingest(), GapNote("closed", 2)
