@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -37,6 +38,12 @@ def notices_of(running: Ingest) -> list[tuple[str, str]]:
 def symbols(connection: Connection) -> dict[str, tuple[str, str | None]]:
     rows = connection.execute("SELECT symbol, status, reason FROM feed_symbols WHERE feed = 'twelvedata'").fetchall()
     return {symbol: (status, reason) for symbol, status, reason in rows}
+
+
+def requests(vendor: Vendor) -> list[dict[str, Any]]:
+    """What the vendor received, without heartbeats."""
+    messages = [json.loads(message) for message in vendor.received]
+    return [message for message in messages if message["action"] != "heartbeat"]
 
 
 @contextmanager
@@ -131,16 +138,16 @@ def test_symbols_come_and_go_on_the_running_connection(
         until(lambda: symbols(connection).get("MSFT") == ("streaming", None))
         vendor.answers = (answer("BTC/USD"),)
         running.follow("AAPL", "BTC/USD")
-        until(lambda: len(vendor.received) == 3)
+        until(lambda: len(requests(vendor)) == 3)
         vendor.send(price(NOW, symbol="AAPL"), price(NOW, symbol="BTC/USD"), price(NOW, symbol="MSFT"))
         until(lambda: count(connection) == 3)
         until(lambda: symbols(connection).get("MSFT") == ("removed", None))
         until(lambda: symbols(connection).get("BTC/USD") == ("streaming", None))
         vendor.answers = (answer("MSFT"),)
         running.follow("AAPL", "BTC/USD", "MSFT")
-        until(lambda: len(vendor.received) == 4)
+        until(lambda: len(requests(vendor)) == 4)
         until(lambda: symbols(connection)["MSFT"] == ("streaming", None))
-    assert [json.loads(message) for message in vendor.received[1:]] == [
+    assert requests(vendor)[1:] == [
         {"action": "unsubscribe", "params": {"symbols": "MSFT"}},
         {"action": "subscribe", "params": {"symbols": "BTC/USD"}},
         {"action": "subscribe", "params": {"symbols": "MSFT"}},

@@ -147,7 +147,7 @@ def test_an_import_of_the_same_ticks_beside_the_stream_doubles_nothing(
     monkeypatch.setattr(FlushInterval, "seconds", 0.3)  # or the stream would always be first
     with (
         running_simulator(rate=1_000, symbols=SYMBOLS, journal=journal) as simulator,
-        streaming(settings, simulator.feed_url, *SYMBOLS),
+        streaming(settings, simulator.feed_url, *SYMBOLS, flush_interval_ms=300),
     ):
         for number in range(3):
             before = count(connection)
