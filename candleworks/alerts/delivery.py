@@ -26,7 +26,7 @@ from candleworks.storage.deliveries import (
     sole_sender,
     was_notified,
 )
-from candleworks.storage.liveness import impatient
+from candleworks.storage.liveness import watch_connection
 from candleworks.wording import counted
 
 APPLICATION = "alerts deliver"
@@ -50,7 +50,7 @@ def deliver(settings: Settings, dsn: str, runs_for: timedelta | None = None) -> 
     later call. The watchdog passes how long it `runs_for` at least. TransientError when the database is not available.
     """
     total = DeliveryCounts()
-    with impatient(dsn, APPLICATION) as connection:
+    with watch_connection(dsn, APPLICATION) as connection:
         register(connection, settings, runs_for)
         distribute_notifications(connection, routed_recipients(list_deliverers(connection)))
         for recipient in recipients(settings):
@@ -114,7 +114,7 @@ def _save(dsn: str, connection: Connection, save: Callable[[Connection], None]) 
             with transient_errors(dsn):
                 save(connection)
             return
-        with impatient(dsn, APPLICATION) as other:
+        with watch_connection(dsn, APPLICATION) as other:
             save(other)
 
     Retrying(

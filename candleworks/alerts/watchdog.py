@@ -17,7 +17,7 @@ from candleworks.errors import CandleworksError, TerminalError, TransientError
 from candleworks.model.alerts import CheckResult
 from candleworks.settings import Settings
 from candleworks.storage.deliveries import Deliverer, deliverer_stopped, list_deliverers
-from candleworks.storage.liveness import impatient
+from candleworks.storage.liveness import watch_connection
 
 APPLICATION = "alerts watch"
 ROUNDS_MISSED = 3  # before a watchdog is considered stopped
@@ -53,7 +53,7 @@ class Watchdog:
 
     def stop(self) -> None:
         """Register that this process no longer delivers."""
-        with suppress(CandleworksError), impatient(self._dsn, APPLICATION) as connection:
+        with suppress(CandleworksError), watch_connection(self._dsn, APPLICATION) as connection:
             deliverer_stopped(connection, deliverer_name(self._settings, WATCH))
 
     def _warn_once(self, sentence: str) -> None:
@@ -65,7 +65,7 @@ class Watchdog:
     def _evaluate(self, at: datetime) -> None:
         if not self._migrated:
             self._migrate()
-        with impatient(self._dsn, APPLICATION) as connection:
+        with watch_connection(self._dsn, APPLICATION) as connection:
             results = [self._database_alert.recovered(connection, at), *self._results(connection, at)]
             changes = update(connection, self._settings, results)
             self._compare_recipients(list_deliverers(connection))
@@ -94,7 +94,7 @@ class Watchdog:
         """Create the tables where the database was not available at the start."""
         try:
             migrate(self._dsn, self._settings)
-            with impatient(self._dsn, APPLICATION) as connection:
+            with watch_connection(self._dsn, APPLICATION) as connection:
                 sync_calendars(connection, self._settings)
         except TransientError:
             raise

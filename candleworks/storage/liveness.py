@@ -44,7 +44,7 @@ class CheckLiveness:
 
 
 @contextmanager
-def impatient(dsn: str, purpose: str) -> Iterator[Connection]:
+def watch_connection(dsn: str, purpose: str) -> Iterator[Connection]:
     """Connect with a time limit of ten seconds for every answer.
 
     TransientError when the database does not answer in time, TerminalError when it reports an error.

@@ -58,7 +58,7 @@ def test_several_files_are_told_in_one_table(invoke: Invoke, dsn: str, tmp_path:
     (tmp_path / "c.csv").write_text("symbol,name\nAAPL,Apple\n")
     ended = invoke("import", ".", "--again", CANDLEWORKS_DSN=dsn)
     assert ended.status == 1
-    assert ended.errors.startswith("b.csv has the columns nothing,known, which is not a known format: expected are")
+    assert ended.errors.startswith("b.csv has the columns nothing,known, which is not a known format: expected")
     assert ended.errors.count("\n") == 1
     table = cells(ended.output)
     assert [row[:5] for row in table] == [
@@ -135,7 +135,7 @@ def test_an_import_is_taken_back(invoke: Invoke, dsn: str, connection: Connectio
     (tmp_path / "plain.csv").write_text(PLAIN + "x\n")
     given = ("plain.csv", *COLUMNS, "--timezone", "UTC", "--symbol")
     invoke("import", *given, "A", CANDLEWORKS_DSN=dsn)
-    removed = "1 tick removed, 1 line no longer quarantined\n"
+    removed = "1 tick removed, 1 rejected line deleted\n"
     ended = invoke("import", "--undo", "--dry-run", "plain.csv", CANDLEWORKS_DSN=dsn)
     assert ended == (0, f"plain.csv: would be undone, {removed}", "")
     ended = invoke("import", "--undo", "plain.csv", CANDLEWORKS_DSN=dsn)

@@ -72,8 +72,12 @@ def test_another_session_cannot_have_a_lock(dsn: str) -> None:
 @ON_PLAIN_POSTGRESQL
 def test_a_lock_is_waited_for_longer_than_a_profile_waits_for_rows(dsn: str) -> None:
     """An import of the same content may take hours; afterwards the profile's limit counts again."""
-    impatient = replace(WRITER, lock_timeout_seconds=1)
-    with connect(dsn) as owner, connect(dsn, "waits", profile=impatient) as waiting, ThreadPoolExecutor(1) as threads:
+    watch_connection = replace(WRITER, lock_timeout_seconds=1)
+    with (
+        connect(dsn) as owner,
+        connect(dsn, "waits", profile=watch_connection) as waiting,
+        ThreadPoolExecutor(1) as threads,
+    ):
         with locked(owner, Lock.IMPORT, "content"):
             taking = threads.submit(take_lock, waiting, Lock.IMPORT, "content")
             wait_for_a_lock(owner, "waits")
