@@ -35,7 +35,7 @@ lint check: setup
 # Writes the pages of docs/reference/ that follow from the code.
 docs: setup
 	$(BIN)/python docs/generate.py
-	$(BIN)/python -m tests.contract.schema_page
+	$(BIN)/python docs/schema_page.py
 
 bench: setup
 	$(BIN)/python -m bench $(ARGS)
