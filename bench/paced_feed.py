@@ -30,10 +30,10 @@ def burst_size(ticks_per_second: int) -> int:
 
 def _burst(first: int, size: int) -> bytes:
     """Frames of the ticks numbered from `first` on; a tick's price is its number."""
-    stamp = clock.now_us() // 1_000_000
+    event_time = clock.now_us() // 1_000_000
     symbols = [symbol.encode() for symbol in SYMBOLS]
     return joined_frames(
-        [_PRICE % (symbols[n % len(symbols)], stamp, n, n) for n in range(first, first + size)],
+        [_PRICE % (symbols[n % len(symbols)], event_time, n, n) for n in range(first, first + size)],
     )
 
 

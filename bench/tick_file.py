@@ -21,7 +21,7 @@ IN_SESSION = 0.7
 
 @dataclass(frozen=True)
 class TickFile:
-    """A written file; stamps are seconds since 1970."""
+    """A written file; event times are seconds since 1970."""
 
     path: Path
     rows: int
@@ -33,16 +33,18 @@ def write_tick_file(path: Path, rows: int) -> TickFile:
     """Write the same `rows` trades every time."""
     frame = _ticks(rows)
     _written(frame).write_csv(path)
-    return TickFile(path, rows, int(frame["stamp"][0]), int(frame["stamp"][-1]))
+    return TickFile(path, rows, int(frame["event_time"][0]), int(frame["event_time"][-1]))
 
 
 def write_identified_file(path: Path, rows: int) -> None:
     """Write those trades in that order with `time` made unique per symbol, which COPY into the table needs."""
-    _written(_ticks(rows).with_columns(pl.int_range(pl.len()).over("symbol", "stamp").alias("ordinal"))).write_csv(path)
+    _written(_ticks(rows).with_columns(pl.int_range(pl.len()).over("symbol", "event_time").alias("ordinal"))).write_csv(
+        path
+    )
 
 
 def _ticks(rows: int) -> pl.DataFrame:
-    """Make trades in order of time: stamp, symbol, price, day_volume."""
+    """Make trades in order of time: event time, symbol, price, day_volume."""
     random = np.random.default_rng(1)
     number = np.arange(rows)
     day, within = np.divmod(number, TICKS_PER_DAY)
@@ -50,7 +52,7 @@ def _ticks(rows: int) -> pl.DataFrame:
     symbol = random.choice(SYMBOLS, rows, p=weights / weights.sum())
     frame = pl.DataFrame(
         {
-            "stamp": FIRST_DAY + day * DAY_SECONDS + OPENING_SECONDS + within // TICKS_PER_SECOND,
+            "event_time": FIRST_DAY + day * DAY_SECONDS + OPENING_SECONDS + within // TICKS_PER_SECOND,
             "day": day,
             "symbol": np.array(_symbols())[symbol],
             "step": np.round(random.normal(0, 0.02, rows), 2),
@@ -70,9 +72,9 @@ def _symbols() -> list[str]:
 
 def _written(frame: pl.DataFrame) -> pl.DataFrame:
     """Return the four columns, newest second first, times as PostgreSQL spells them."""
-    time = pl.from_epoch("stamp", time_unit="s").dt.to_string("%Y-%m-%d %H:%M:%S")
+    time = pl.from_epoch("event_time", time_unit="s").dt.to_string("%Y-%m-%d %H:%M:%S")
     if "ordinal" in frame.columns:
         microseconds = pl.format(".{}", pl.col("ordinal").cast(pl.String).str.zfill(6))
         time += pl.when(pl.col("ordinal") > 0).then(microseconds).otherwise(pl.lit(""))
-    newest_first = frame.sort("stamp", descending=True, maintain_order=True)
+    newest_first = frame.sort("event_time", descending=True, maintain_order=True)
     return newest_first.select((time + "+00").alias("time"), "symbol", "price", "day_volume")

@@ -43,7 +43,7 @@ def replay(
     ] = None,
     speed: Annotated[float, typer.Option(help="1 is real time, 60 a minute per second, 0 as fast as possible.")] = 1.0,
     shift: Annotated[
-        bool, typer.Option("--shift-stamps/--keep-stamps", help="Shift event times so that the last tick comes now.")
+        bool, typer.Option("--shift-times/--keep-times", help="Shift event times so that the last tick comes now.")
     ] = False,
     into: Annotated[
         str | None,
@@ -55,7 +55,7 @@ def replay(
     """Replay recorded trades into a separate database.
 
     They pass through a websocket and the ingest, as live trades do. The database in use is never written to, and a
-    target that holds more than replays is refused. Without --shift-stamps, repeating a replay adds only what is
+    target that holds more than replays is refused. Without --shift-times, repeating a replay adds only what is
     missing. Ctrl-C stops it.
     """
     settings = load_settings()

@@ -83,8 +83,8 @@ def simulate(
         Path | None, typer.Option(help="Send this recording (time,symbol,price,day_volume) instead of made-up prices.")
     ] = None,
     speed: Annotated[float, typer.Option(help="Speed of --replay: 1 is real time, 0 as fast as the client reads.")] = 1,
-    keep_stamps: Annotated[
-        bool, typer.Option("--keep-stamps", help="Keep the event times of --replay instead of shifting them to today.")
+    keep_times: Annotated[
+        bool, typer.Option("--keep-times", help="Keep the event times of --replay instead of shifting them to today.")
     ] = False,
     close_at_end: Annotated[
         bool, typer.Option("--close-at-end", help="Close the connection (code 1000) at the end of --replay.")
@@ -107,7 +107,7 @@ def simulate(
         seed=seed,
         replay=replay,
         speed=speed,
-        keep_stamps=keep_stamps,
+        keep_times=keep_times,
         close_at_end=close_at_end,
         journal=journal,
         refused_keys=tuple(refuse_key or ()),

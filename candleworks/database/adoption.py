@@ -17,7 +17,7 @@ from candleworks import clock
 from candleworks.database.connection import Connection
 from candleworks.database.queries import query
 from candleworks.errors import TerminalError
-from candleworks.model.tick_validation import LARGEST, SMALLEST, STAMP_MIN_US, SYMBOL_PATTERN
+from candleworks.model.tick_validation import EARLIEST_US, LARGEST, SMALLEST, SYMBOL_PATTERN
 from candleworks.model.trades import moment_of
 from candleworks.model.trading_day import zone_lookup
 from candleworks.settings import Settings
@@ -206,7 +206,7 @@ def tick_limits(settings: Settings) -> dict[str, object]:
     latest = clock.now() + timedelta(seconds=settings.ingest.max_future_seconds)
     accept_zero = settings.ingest.accept_zero_prices
     return {
-        "earliest": moment_of(STAMP_MIN_US),
+        "earliest": moment_of(EARLIEST_US),
         "latest": latest,
         "symbol_pattern": SYMBOL_PATTERN,
         "accept_zero": accept_zero,

@@ -30,7 +30,7 @@ Integers = NDArray[np.int64]
 def encode_trades(trades: Trades, origin: str) -> bytes:
     """Return the whole COPY stream of `trades`."""
     return encode_columns(
-        np.array(trades.stamp_us, dtype=np.int64) + np.array(trades.ordinal, dtype=np.int64),
+        np.array(trades.event_us, dtype=np.int64) + np.array(trades.ordinal, dtype=np.int64),
         np.array(trades.symbol, dtype="S"),
         np.array(trades.price, dtype=np.float64),
         [np.array(c, dtype=np.float64) for c in (trades.day_volume, trades.volume, trades.bid, trades.ask)],

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from candleworks.model.tick_validation import (
+    EARLIEST_US,
     LARGEST,
     SMALLEST,
-    STAMP_MIN_US,
     VOLUME_FAULTS,
     age_fault,
     number_fault,
@@ -90,11 +90,11 @@ class Sequencer:
     @staticmethod
     def _resume(symbol: _SymbolState, position: Position) -> None:
         symbol.seen = True
-        symbol.event_time_us, symbol.count = position.stamp_us, position.sharing
+        symbol.event_time_us, symbol.count = position.event_us, position.sharing
         symbol.price, symbol.day_volume = position.price, position.day_volume
         symbol.level = position.price
         symbol.highest = position.highest_day_volume
-        symbol.day_start_us, symbol.day_end_us = trading_day_us(position.stamp_us, symbol.zone)
+        symbol.day_start_us, symbol.day_end_us = trading_day_us(position.event_us, symbol.zone)
 
     def sequence(
         self,
@@ -132,7 +132,7 @@ class Sequencer:
         max_future_us, factor = self._max_future_us, self._max_factor
         squared = factor * factor
         # One bound for all, at least as strict as each tick's own: older ticks are checked one by one.
-        oldest_us = max(STAMP_MIN_US, max(received_us, default=0) - self._max_age_us)
+        oldest_us = max(EARLIEST_US, max(received_us, default=0) - self._max_age_us)
         for event, received, payload in zip(events, received_us, payloads, strict=True):
             if isinstance(event, str):
                 self._reject(batch, received, event, payload)
@@ -213,7 +213,7 @@ class Sequencer:
 
     def _time_problem(self, symbol: _SymbolState, timestamp: int, received_us: int) -> str | None:
         event_time_us = timestamp * MICROSECONDS
-        if event_time_us < STAMP_MIN_US:
+        if event_time_us < EARLIEST_US:
             return f"event time {timestamp} is before 1990"
         if event_time_us > received_us + self._max_future_us:
             return f"event time {timestamp} is {timestamp - received_us // MICROSECONDS} s in the future"
@@ -250,7 +250,7 @@ class Sequencer:
 def _append(
     trades: Trades, event: PriceEvent, event_time_us: int, ordinal: int, volume: float | None, received_us: int
 ) -> None:
-    trades.stamp_us.append(event_time_us)
+    trades.event_us.append(event_time_us)
     trades.ordinal.append(ordinal)
     trades.symbol.append(event.symbol)
     trades.price.append(event.price)

@@ -33,7 +33,7 @@ _PRICES = ("open", "high", "low", "close")
 
 @dataclass(frozen=True)
 class BarSink:
-    """Stores bars of trades, `interval_us` long. Frames have their start times as `stamp_us`."""
+    """Stores bars of trades, `interval_us` long. Frames have their start times as `event_us`."""
 
     connection: Connection
     zone_of: ZoneOf
@@ -49,7 +49,7 @@ class BarSink:
         return BarWriter(self.connection, self.zone_of, self.received_us)
 
     def prepare(self, frame: pl.DataFrame) -> None:
-        self._writer.prepare_from(frame["stamp_us"].to_list())
+        self._writer.prepare_from(frame["event_us"].to_list())
 
     def arrange(self, frame: pl.DataFrame) -> pl.DataFrame:
         return frame
@@ -68,11 +68,11 @@ class BarSink:
 
     def _put(self, symbol: str, frame: pl.DataFrame) -> int:
         """Store the bars of one symbol whose intervals have no ticks and no bars as fine; of equal ones the first."""
-        bars = frame.unique("stamp_us", keep="first", maintain_order=True).sort("stamp_us")
-        first, last = bars["stamp_us"][0], bars["stamp_us"][-1] + self.interval_us
+        bars = frame.unique("event_us", keep="first", maintain_order=True).sort("event_us")
+        first, last = bars["event_us"][0], bars["event_us"][-1] + self.interval_us
         taken = taken_intervals(self.connection, symbol, (first, last), self.interval_us)
-        free = bars.filter(~pl.col("stamp_us").is_in(list(taken)))
-        rows = free.select("stamp_us", *_PRICES, "volume").rows()
+        free = bars.filter(~pl.col("event_us").is_in(list(taken)))
+        rows = free.select("event_us", *_PRICES, "volume").rows()
         if rows:
             new = [Bar(*row) for row in rows]
             self._writer.write_new(symbol, new, self.interval_us, self._traded(symbol, new))
@@ -108,7 +108,7 @@ def _inside(sessions: Spans, starts: Sequence[int], interval_us: int) -> Iterato
 class QuoteBarSink:
     """Stores bars of bid and ask as quotes, as soon as both sides are known.
 
-    Bars are `interval_us` long. Frames have their start times as `stamp_us`, and one side or both.
+    Bars are `interval_us` long. Frames have their start times as `event_us`, and one side or both.
     """
 
     connection: Connection
@@ -124,7 +124,7 @@ class QuoteBarSink:
         return "its ask is below the bid of the same bar"
 
     def prepare(self, frame: pl.DataFrame) -> None:
-        QuoteStore(self.connection, 1).prepare(frame["stamp_us"].to_list())
+        QuoteStore(self.connection, 1).prepare(frame["event_us"].to_list())
 
     def arrange(self, frame: pl.DataFrame) -> pl.DataFrame:
         return frame
@@ -144,20 +144,20 @@ class QuoteBarSink:
 
     def _put(self, symbol: str, frame: pl.DataFrame) -> MergeResult:
         """Keep bars where there are no quotes and no bars as fine, and store those with both sides."""
-        bars = frame.unique("stamp_us", keep="first", maintain_order=True).sort("stamp_us")
-        span = (bars["stamp_us"][0], bars["stamp_us"][-1] + self.interval_us)
+        bars = frame.unique("event_us", keep="first", maintain_order=True).sort("event_us")
+        span = (bars["event_us"][0], bars["event_us"][-1] + self.interval_us)
         taken = taken_quote_intervals(self.connection, symbol, span, self.interval_us)
-        free = bars.filter(~pl.col("stamp_us").is_in(list(taken)))
+        free = bars.filter(~pl.col("event_us").is_in(list(taken)))
         if free.is_empty():
             return MergeResult(0, len(frame))
         columns = {name: free[name].to_list() for name in COLUMNS if name in free.columns}
-        starts = free["stamp_us"].to_list()
+        starts = free["event_us"].to_list()
         added = keep_quote_bars(self.connection, symbol, starts, self.interval_us, columns, self._received_at)
         complete = complete_quote_bars(self.connection, symbol, sorted(added), self.interval_us)
         crossed = [bar.start_us for bar in complete if bar.is_crossed]
         if uncrossed := [bar for bar in complete if not bar.is_crossed]:
             self._store(symbol, uncrossed)
-        rejected = free.filter(pl.col("stamp_us").is_in(crossed))["row"].to_list()
+        rejected = free.filter(pl.col("event_us").is_in(crossed))["row"].to_list()
         return MergeResult(len(added) - len(rejected), len(frame) - len(added), tuple(rejected))
 
     def _store(self, symbol: str, bars: Sequence[QuoteBar]) -> None:

@@ -45,8 +45,8 @@ def with_interval(reader: TextReader) -> TextReader:
 
 def _distances(frame: pl.DataFrame) -> dict[int, int]:
     """Count the distances between neighbouring times of each symbol."""
-    times = frame.select("symbol", "stamp_us").unique().sort("symbol", "stamp_us")
-    distances = times.select(pl.col("stamp_us").diff().over("symbol").alias("distance")).drop_nulls()
+    times = frame.select("symbol", "event_us").unique().sort("symbol", "event_us")
+    distances = times.select(pl.col("event_us").diff().over("symbol").alias("distance")).drop_nulls()
     return dict(distances.group_by("distance").len().rows())
 
 

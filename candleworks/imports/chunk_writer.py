@@ -123,7 +123,7 @@ class TickImport:
 
     def _sink(self, frame: pl.DataFrame) -> Sink:
         """Count ordinals within seconds where all event times are full seconds, else within milliseconds."""
-        full_seconds = bool((frame["stamp_us"] % MICROSECONDS == 0).all())
+        full_seconds = bool((frame["event_us"] % MICROSECONDS == 0).all())
         if self.reader.format in _MILLISECOND_FORMATS or not full_seconds:
             self.resolution_us = MILLISECOND
         elif self.resolution_us is None:

@@ -219,7 +219,7 @@ class TextReader:
 
     def _runs_backward(self) -> bool:
         first, last = (
-            read_rows(text, 1, self.layout, self.bounds, AmbiguityState()).frame["stamp_us"].drop_nulls()
+            read_rows(text, 1, self.layout, self.bounds, AmbiguityState()).frame["event_us"].drop_nulls()
             for text in self.data.ends()
         )
         return bool(len(first) and len(last) and first[0] > last[-1])

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from candleworks.imports.times import form_of, read_times, texts_of
 from candleworks.model.bars import follows_ohlc_order
-from candleworks.model.tick_validation import STAMP_MIN_US
+from candleworks.model.tick_validation import EARLIEST_US
 
 SAMPLE_ROWS = 50
 _LATEST_US = 4_102_444_800_000_000  # 2100: a number that would be a later time is an identifier
@@ -182,7 +182,7 @@ def _is_time(texts: Sequence[str]) -> bool:
     if form is None:
         return False
     us = read_times(texts_of(texts), form).us
-    return bool((us >= STAMP_MIN_US).all() and (us < _LATEST_US).all())
+    return bool((us >= EARLIEST_US).all() and (us < _LATEST_US).all())
 
 
 def _is_symbol(text: str) -> bool:

@@ -48,13 +48,13 @@ class QuoteSink:
         return no_ordinal_left(self.store.resolution_us)
 
     def prepare(self, frame: pl.DataFrame) -> None:
-        self.store.prepare(frame["stamp_us"].unique().to_list())
+        self.store.prepare(frame["event_us"].unique().to_list())
 
     def arrange(self, frame: pl.DataFrame) -> pl.DataFrame:
         arranged = by_symbol(with_sources(frame, self.received_us, self.origin))
         if "time_us" in frame.columns:
             return arranged
-        return with_ordinal(arranged).with_columns((pl.col("stamp_us") + pl.col("ordinal")).alias("time_us"))
+        return with_ordinal(arranged).with_columns((pl.col("event_us") + pl.col("ordinal")).alias("time_us"))
 
     def put(self, frame: pl.DataFrame, arranged: pl.DataFrame | None = None) -> MergeResult:
         if frame.is_empty():

@@ -58,7 +58,7 @@ class Tally:
 
     def reach(self, frame: pl.DataFrame) -> None:
         """Widen the bounds by the frame's event times."""
-        for us in (frame["stamp_us"].min(), frame["stamp_us"].max()):
+        for us in (frame["event_us"].min(), frame["event_us"].max()):
             if isinstance(us, int):
                 self.first_us = us if self.first_us is None else min(self.first_us, us)
                 self.last_us = us if self.last_us is None else max(self.last_us, us)

@@ -46,7 +46,7 @@ _KEPT = {
 class Rows:
     """The lines of a piece of text that are not empty, in order.
 
-    `frame` has `row` (their position), `reason` (null: accepted), `stamp_us`, `symbol`, the prices and volumes of the
+    `frame` has `row` (their position), `reason` (null: accepted), `event_us`, `symbol`, the prices and volumes of the
     row type (with an exact layout all values), and `ambiguous`, true for ambiguous local times; `clock` is the state of
     ambiguous times afterwards.
     """
@@ -62,11 +62,11 @@ class Rows:
 
     def leading(self) -> int:
         """Count the rows at the beginning that share the first event time, to the millisecond."""
-        return _leading_equal(self.frame["stamp_us"] // MILLISECOND)
+        return _leading_equal(self.frame["event_us"] // MILLISECOND)
 
     def trailing(self) -> int:
         """Count the rows at the end that share the last event time, to the millisecond."""
-        return _leading_equal(self.frame["stamp_us"].reverse() // MILLISECOND)
+        return _leading_equal(self.frame["event_us"].reverse() // MILLISECOND)
 
     def accepted(self, start: int, stop: int) -> pl.DataFrame:
         """Return the accepted rows of a range in the order of arrival, event times to the millisecond.
@@ -74,9 +74,9 @@ class Rows:
         Finer times only determine the order; with an exact layout they are in `time_us`.
         """
         part = self.frame[start:stop].filter(pl.col("reason").is_null()).drop("reason", "ambiguous")
-        ordered = part if part["stamp_us"].is_sorted() else part.sort("stamp_us", maintain_order=True)
-        exact = [pl.col("stamp_us").alias("time_us")] if self.layout.exact else []
-        return ordered.with_columns(pl.col("stamp_us") // MILLISECOND * MILLISECOND, *exact)
+        ordered = part if part["event_us"].is_sorted() else part.sort("event_us", maintain_order=True)
+        exact = [pl.col("event_us").alias("time_us")] if self.layout.exact else []
+        return ordered.with_columns(pl.col("event_us") // MILLISECOND * MILLISECOND, *exact)
 
     def rejections(self, start: int, stop: int, received_us: int) -> list[Rejection]:
         """Return the rejected rows of a range."""
@@ -110,12 +110,12 @@ def read_rows(
     return Rows(text, first_line, layout, *rows)
 
 
-def _leading_equal(stamps: pl.Series) -> int:
-    known = stamps.drop_nulls()
+def _leading_equal(event_times: pl.Series) -> int:
+    known = event_times.drop_nulls()
     if known.is_empty():
         return 0
-    others = (stamps != known[0]).fill_null(value=False).arg_true()
-    return int(others[0]) if len(others) else len(stamps)
+    others = (event_times != known[0]).fill_null(value=False).arg_true()
+    return int(others[0]) if len(others) else len(event_times)
 
 
 def _names(layout: TextLayout) -> list[str]:
@@ -169,14 +169,14 @@ def _with_values(
     fields: pl.DataFrame, layout: TextLayout, bounds: Bounds, clock: AmbiguityState, *, backward: bool
 ) -> tuple[pl.DataFrame, AmbiguityState]:
     """Convert the texts to values, and add why a row is rejected."""
-    stamps, clock = _stamps(fields["time"], layout, clock, backward=backward)
+    event_times, clock = _event_times(fields["time"], layout, clock, backward=backward)
     prices, volumes = _prices(layout), _volumes(layout)
     texts = fields.with_columns(pl.lit("").alias(name) for name in volumes if name not in fields.columns)
     if "symbol" not in texts.columns:
         texts = texts.with_columns(pl.lit(layout.symbol).alias("symbol"))
     kept = _KEPT[layout.row_type] if layout.exact else ()
     values = texts.with_columns(
-        *stamps,
+        *event_times,
         *(_price(name, layout).alias(f"{name} value") for name in prices),
         *(_number(name).alias(f"{name} value") for name in (*volumes, *kept)),
         *([_received(texts["received_at"])] if layout.exact else []),
@@ -185,15 +185,15 @@ def _with_values(
         "row",
         "reason",
         "ambiguous",
-        "stamp_us",
+        "event_us",
         "symbol",
         *(pl.col(f"{name} value").alias(name) for name in (*prices, *volumes, *kept)),
         *(("received_us", "origin") if layout.exact else ()),
     )
-    return frame.with_columns(pl.when(pl.col("reason").is_null()).then("stamp_us")), clock
+    return frame.with_columns(pl.when(pl.col("reason").is_null()).then("event_us")), clock
 
 
-def _stamps(
+def _event_times(
     texts: pl.Series, layout: TextLayout, clock: AmbiguityState, *, backward: bool
 ) -> tuple[list[pl.Series], AmbiguityState]:
     """Read the times; `unread`, `nonexistent`, `local` mark invalid times, skipped ones, and ones without an offset."""
@@ -207,7 +207,7 @@ def _stamps(
         nonexistent, ambiguous, clock = resolved.nonexistent[order], resolved.ambiguous[order], resolved.clock
         needs_zone = none
     columns = [
-        pl.Series("stamp_us", us),
+        pl.Series("event_us", us),
         pl.Series("unread", ~times.valid),
         pl.Series("nonexistent", nonexistent),
         pl.Series("local", needs_zone),
@@ -275,7 +275,7 @@ def _faults(layout: TextLayout, bounds: Bounds, invalid_symbols: list[str]) -> l
         RowFault(pl.col("unread"), f"time '{{time}}' is not {layout.time.said}"),
         RowFault(pl.col("local"), "time '{time}' has no offset from UTC"),
         *tick_faults(
-            pl.col("stamp_us"),
+            pl.col("event_us"),
             pl.col("nonexistent"),
             layout.zone,
             bounds,

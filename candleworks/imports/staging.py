@@ -14,7 +14,7 @@ from candleworks.storage.trades import MergeResult
 
 COPY_ROWS = 100_000  # keeps the trigger's rows of one statement in work_mem; one statement for 2 M took 15 % longer
 
-StampRange = tuple[int, int]
+EventTimeRange = tuple[int, int]
 
 
 class Staged(NamedTuple):
@@ -27,7 +27,7 @@ class Staged(NamedTuple):
 class Sink(Protocol):
     """Stores the ticks of one file.
 
-    Frames have `row`, `stamp_us`, `symbol` and the values of the row type, in the order of arrival. Results identify
+    Frames have `row`, `event_us`, `symbol` and the values of the row type, in the order of arrival. Results identify
     rejected ticks by their `row`.
     """
 
@@ -70,8 +70,8 @@ class Seen:
     A later chunk outside these ranges cannot share an event time with them.
     """
 
-    ranges: dict[str, StampRange] = field(default_factory=dict)
-    before_last: dict[str, StampRange] = field(default_factory=dict)
+    ranges: dict[str, EventTimeRange] = field(default_factory=dict)
+    before_last: dict[str, EventTimeRange] = field(default_factory=dict)
     last: pl.DataFrame | None = None
 
     def add(self, frame: pl.DataFrame) -> None:
@@ -92,14 +92,14 @@ class Seen:
     def known_to(self, overlapping: pl.DataFrame) -> pl.DataFrame:
         """Return the last chunk's ticks of the same symbols and event times."""
         last = self.last if self.last is not None else overlapping.clear()
-        return last.join(overlapping.select("symbol", "stamp_us"), on=["symbol", "stamp_us"], how="semi")
+        return last.join(overlapping.select("symbol", "event_us"), on=["symbol", "event_us"], how="semi")
 
 
 def _ranges(frame: pl.DataFrame) -> list[tuple[str, int, int]]:
-    return frame.group_by("symbol").agg(pl.min("stamp_us").alias("low"), pl.max("stamp_us").alias("high")).rows()
+    return frame.group_by("symbol").agg(pl.min("event_us").alias("low"), pl.max("event_us").alias("high")).rows()
 
 
-def _within(frame: pl.DataFrame, ranges: dict[str, StampRange]) -> pl.DataFrame:
+def _within(frame: pl.DataFrame, ranges: dict[str, EventTimeRange]) -> pl.DataFrame:
     touched = {
         symbol: ranges[symbol]
         for symbol, low, high in _ranges(frame)
@@ -116,7 +116,7 @@ def _within(frame: pl.DataFrame, ranges: dict[str, StampRange]) -> pl.DataFrame:
     )
     return (
         frame.join(bounds, on="symbol", how="inner", maintain_order="left")
-        .filter(pl.col("stamp_us").is_between("low", "high"))
+        .filter(pl.col("event_us").is_between("low", "high"))
         .drop("low", "high")
     )
 
@@ -140,16 +140,16 @@ def by_symbol(frame: pl.DataFrame) -> pl.DataFrame:
 def with_ordinal(frame: pl.DataFrame) -> pl.DataFrame:
     """Number the ticks of each (symbol, event time), which are adjacent; 40 times as fast as a window over both."""
     place = pl.int_range(pl.len())
-    symbol, stamp = pl.col("symbol").to_physical(), pl.col("stamp_us")
-    is_first = (symbol != symbol.shift()) | (stamp != stamp.shift())
+    symbol, event_time = pl.col("symbol").to_physical(), pl.col("event_us")
+    is_first = (symbol != symbol.shift()) | (event_time != event_time.shift())
     first = pl.when(is_first.fill_null(value=True)).then(place).forward_fill()
     return frame.with_columns((place - first).alias("ordinal"))
 
 
 def may_exceed_ordinals(frame: pl.DataFrame, resolution_us: int) -> bool:
     """Whether more ticks, of all symbols, share an event time than there are ordinals."""
-    stamps = frame["stamp_us"]
-    return bool((stamps == stamps.shift(resolution_us)).any())
+    event_times = frame["event_us"]
+    return bool((event_times == event_times.shift(resolution_us)).any())
 
 
 def with_sources(frame: pl.DataFrame, received_us: int, origin: str) -> pl.DataFrame:
@@ -164,7 +164,7 @@ def merge_keys(part: Staged, arrival: int, resolution_us: int) -> list[pl.Expr]:
     return [
         (place - pl.len() if part.known else place + arrival).alias("arrival"),
         pl.lit(part.known).alias("known"),
-        pl.from_epoch(pl.col("stamp_us") // resolution_us * resolution_us, time_unit="us").alias("event_time"),
+        pl.from_epoch(pl.col("event_us") // resolution_us * resolution_us, time_unit="us").alias("event_time"),
         pl.col("symbol"),
     ]
 

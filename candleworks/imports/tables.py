@@ -19,7 +19,7 @@ from candleworks.imports.reading import OPTIONAL, REQUIRED, Reading, RowType, ma
 from candleworks.imports.rows import MILLISECOND
 from candleworks.imports.times import AmbiguityState, resolve
 from candleworks.imports.validation import Bounds, NumericColumn, crossed_fault, tick_faults
-from candleworks.model.tick_validation import STAMP_MIN_US, SYMBOL_PATTERN, VOLUME_FAULTS
+from candleworks.model.tick_validation import EARLIEST_US, SYMBOL_PATTERN, VOLUME_FAULTS
 from candleworks.model.trades import MICROSECONDS, Rejection
 
 
@@ -168,7 +168,7 @@ class TableReader:
         if not self.local or self.layout.zone is None:
             return rows.with_columns(none.alias("nonexistent"), none.alias("ambiguous")), clock
         local = rows["time"]
-        valid = local.is_between(STAMP_MIN_US - DAY_US, self.bounds.latest_us + DAY_US).fill_null(value=False)
+        valid = local.is_between(EARLIEST_US - DAY_US, self.bounds.latest_us + DAY_US).fill_null(value=False)
         known = local.set(~valid, 0).to_numpy()
         resolved = resolve(known, valid.to_numpy(), self.layout.zone, clock)
         return rows.with_columns(
@@ -200,9 +200,9 @@ class TableReader:
         """Rename the columns for sinks; exact times are kept only where the file has all columns of our own table."""
         missing = [name for name in OPTIONAL[self.row_type] if name not in self.layout.columns]
         named = frame.rename(
-            {"time": "stamp_us"} | {"received_at": "received_us"}
+            {"time": "event_us"} | {"received_at": "received_us"}
             if "received_at" in self.layout.columns
-            else {"time": "stamp_us"}
+            else {"time": "event_us"}
         )
         if not self.layout.exact:
             return named.drop("time_us").with_columns(
@@ -304,9 +304,9 @@ def _typed_column(name: str, column: pl.Series, file: str) -> pl.Series:
 
 def _trailing(times: pl.Series) -> int:
     """Count the rows at the end whose millisecond is that of the last one."""
-    stamps = times // MILLISECOND
-    others = (stamps.reverse() != stamps[-1]).fill_null(value=True).arg_true() if len(stamps) else []
-    return int(others[0]) if len(others) else len(stamps)
+    event_times = times // MILLISECOND
+    others = (event_times.reverse() != event_times[-1]).fill_null(value=True).arg_true() if len(event_times) else []
+    return int(others[0]) if len(others) else len(event_times)
 
 
 def broken(content: Content, error: Exception) -> TerminalError:

@@ -50,7 +50,7 @@ class TradeSink:
         return self.store.no_ordinal_left
 
     def prepare(self, frame: pl.DataFrame) -> None:
-        self.store.prepare(frame["stamp_us"].unique().to_list())
+        self.store.prepare(frame["event_us"].unique().to_list())
 
     def arrange(self, frame: pl.DataFrame) -> pl.DataFrame:
         ordered = by_symbol(with_sources(frame, self.received_us, self.store.origin))
@@ -91,7 +91,7 @@ class TradeSink:
             continued = [s for s, span in spans.items() if s in oldest and oldest[s] < span.day_start]
             highest = {symbol: its.highest_day_volume for symbol, its in stored.items() if symbol in spans}
             arranged = with_volume(arranged, continued, highest).with_columns(
-                (pl.col("stamp_us") + pl.col("ordinal")).alias("time_us")
+                (pl.col("event_us") + pl.col("ordinal")).alias("time_us")
             )
         if not self.store.copy_all(_encoded(part) for part in arranged.iter_slices(COPY_ROWS)):
             return self._merge_frame(frame)
@@ -126,19 +126,19 @@ class TradeSink:
         starts, ends = pl.lit(None, pl.Int64), pl.lit(None, pl.Int64)
         for zone in sorted(set(zones.values()), key=str):
             members = pl.col("symbol").cast(pl.String).is_in([symbol for symbol, its in zones.items() if its == zone])
-            start, end = _day(frame["stamp_us"], zone)
+            start, end = _day(frame["event_us"], zone)
             starts, ends = pl.when(members).then(start).otherwise(starts), pl.when(members).then(end).otherwise(ends)
             if len(set(zones.values())) == 1:
                 starts, ends = start, end
         return frame.with_columns(starts.alias("day_start"), ends.alias("day_end"))
 
 
-def _day(stamps: pl.Series, zone: ZoneInfo) -> tuple[pl.Expr, pl.Expr]:
+def _day(event_times: pl.Series, zone: ZoneInfo) -> tuple[pl.Expr, pl.Expr]:
     """Return start and end of the local day of each event time; usually all are of one day."""
-    low, high = (trading_day_us(int(us), zone) for us in (stamps.min(), stamps.max()))  # type: ignore[arg-type]
+    low, high = (trading_day_us(int(us), zone) for us in (event_times.min(), event_times.max()))  # type: ignore[arg-type]
     if low == high:
         return pl.lit(low[0], pl.Int64), pl.lit(low[1], pl.Int64)
-    local = pl.from_epoch("stamp_us", time_unit="us").dt.replace_time_zone("UTC").dt.convert_time_zone(str(zone))
+    local = pl.from_epoch("event_us", time_unit="us").dt.replace_time_zone("UTC").dt.convert_time_zone(str(zone))
     start = local.dt.truncate("1d")
     return start.dt.epoch("us"), start.dt.offset_by("1d").dt.epoch("us")
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from candleworks.imports.columns import BAR_PRICES
 from candleworks.model.bars import OHLC_ORDER, period_of
-from candleworks.model.tick_validation import NOT_A_NUMBER, STAMP_MIN_US, NumberFault, price_faults
+from candleworks.model.tick_validation import EARLIEST_US, NOT_A_NUMBER, NumberFault, price_faults
 from candleworks.model.trades import MICROSECONDS
 from candleworks.settings import Settings
 
@@ -84,7 +84,7 @@ def tick_faults(
     """
     faults = [
         RowFault(nonexistent, f"time '{{time}}' does not exist in {zone}"),
-        RowFault(time < STAMP_MIN_US, "time '{time}' is before 1990"),
+        RowFault(time < EARLIEST_US, "time '{time}' is before 1990"),
         RowFault(time > bounds.latest_us, "time '{time}' is in the future"),
         RowFault(invalid_symbol, "invalid symbol '{symbol}'"),
     ]
@@ -113,7 +113,7 @@ def bar_faults(names: Sequence[str], interval_us: int | None, now_us: int) -> li
         ]
     if interval_us is None:
         return faults
-    period, start = period_of(interval_us), pl.col("stamp_us")
+    period, start = period_of(interval_us), pl.col("event_us")
     return [
         RowFault(start % interval_us != 0, f"time '{{time}}' is not the start of a {period} bar in UTC"),
         RowFault(start + interval_us > now_us, f"the {period} bar of '{{time}}' is not complete yet"),

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from candleworks.model.trades import MICROSECONDS
 
-STAMP_MIN_US = 631_152_000 * MICROSECONDS  # 1990-01-01: no vendor has older ticks, an earlier time is an error
+EARLIEST_US = 631_152_000 * MICROSECONDS  # 1990-01-01: no vendor has older ticks, an earlier time is an error
 # Beyond these the product of a price and a volume, which vwap needs, may overflow, and one tick would stop a refresh.
 SMALLEST, LARGEST = 1e-100, 1e100
 SYMBOL_PATTERN = "^[A-Za-z0-9][A-Za-z0-9./:^_-]{0,31}$"
@@ -43,12 +43,12 @@ def number_fault(value: float, faults: Iterable[NumberFault]) -> str | None:
     return next((fault.said for fault in faults if fault.applies(value)), None)
 
 
-def age_fault(stamp_us: int, received_us: int, max_age_days: int | None) -> str | None:
+def age_fault(event_us: int, received_us: int, max_age_days: int | None) -> str | None:
     """Return why a live tick is too much older than its arrival; None when it is not, or there is no limit."""
-    if max_age_days is None or stamp_us >= received_us - max_age_days * _DAY_US:
+    if max_age_days is None or event_us >= received_us - max_age_days * _DAY_US:
         return None
-    days = (received_us - stamp_us) // _DAY_US
-    return f"stamp {stamp_us // MICROSECONDS} is {days} days older than its arrival"
+    days = (received_us - event_us) // _DAY_US
+    return f"event time {event_us // MICROSECONDS} is {days} days older than its arrival"
 
 
 def price_distance_fault(price: float, known: float, max_factor: float | None) -> str | None:

@@ -11,11 +11,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Trades:
     """Parallel columns, one entry per trade, in arrival order.
 
-    `stamp_us` is the vendor's event time in microseconds since 1970, `ordinal` the trade's position among those with
+    `event_us` is the vendor's event time in microseconds since 1970, `ordinal` the trade's position among those with
     the same symbol and event time; their sum is the column `time`. `day_volume`, `volume`, `bid` and `ask` may be None.
     """
 
-    stamp_us: list[int] = field(default_factory=list)
+    event_us: list[int] = field(default_factory=list)
     ordinal: list[int] = field(default_factory=list)
     symbol: list[str] = field(default_factory=list)
     price: list[float] = field(default_factory=list)
@@ -26,7 +26,7 @@ class Trades:
     received_us: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.stamp_us)
+        return len(self.event_us)
 
     def extend(self, other: "Trades") -> None:
         """Append the entries of `other`."""

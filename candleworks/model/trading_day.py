@@ -64,7 +64,7 @@ def trading_day(time_: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
     return first.astimezone(UTC), after.astimezone(UTC)
 
 
-def trading_day_us(stamp_us: int, zone: ZoneInfo) -> tuple[int, int]:
+def trading_day_us(event_us: int, zone: ZoneInfo) -> tuple[int, int]:
     """Return `trading_day` in microseconds since 1970."""
-    first, after = trading_day(datetime.fromtimestamp(stamp_us / 1_000_000, UTC), zone)
+    first, after = trading_day(datetime.fromtimestamp(event_us / 1_000_000, UTC), zone)
     return int(first.timestamp()) * 1_000_000, int(after.timestamp()) * 1_000_000

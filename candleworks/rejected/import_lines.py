@@ -111,7 +111,7 @@ class ImportLines:
     def _known(self, row_type: RowType, frame: pl.DataFrame) -> list[Staged]:
         """Return what this retry has stored with the frame's event times: an equal tick is another one."""
         stored_frames = [each for stored, each in self._stored if stored == row_type]
-        same = (each.filter(pl.col("stamp_us").is_in(frame["stamp_us"].to_list())) for each in stored_frames)
+        same = (each.filter(pl.col("event_us").is_in(frame["event_us"].to_list())) for each in stored_frames)
         return [Staged(each, known=True) for each in same if not each.is_empty()]
 
     def _refusal(self, rows: Rows) -> str | None:

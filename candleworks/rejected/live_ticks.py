@@ -22,7 +22,7 @@ from candleworks.storage.trades import TradeStore
 
 # The payload of a trade that the database refused, see storage.live_trades.
 _REFUSED = re.compile(
-    r"symbol=(?P<symbol>\S+) stamp=(?P<timestamp>\S+) price=(?P<price>\S+)"
+    r"symbol=(?P<symbol>\S+) event_time=(?P<timestamp>\S+) price=(?P<price>\S+)"
     r" day_volume=(?P<day_volume>\S+) bid=(?P<bid>\S+) ask=(?P<ask>\S+)"
 )
 _NUMBERS = ("price", "day_volume", "bid", "ask")
@@ -54,7 +54,7 @@ class LiveTicks:
         trades, refusal = self._checked(tick, frame)
         if refusal is not None:
             return RetryResult("rejected", refusal)
-        merge = self._store.merge(trades, self._recent.of_same_stamps(trades))
+        merge = self._store.merge(trades, self._recent.of_same_times(trades))
         if merge.rejected:
             return RetryResult("rejected", self._store.no_ordinal_left)
         if merge.stored:
@@ -66,7 +66,7 @@ class LiveTicks:
         trades = Trades()
         for tick, frame in frames:
             trades.extend(self._sequenced(tick, frame)[0])
-        if self._store.merge(trades, self._recent.of_same_stamps(trades)).stored < len(frames):
+        if self._store.merge(trades, self._recent.of_same_times(trades)).stored < len(frames):
             return False
         self._recent.remember(trades)
         return True
@@ -74,8 +74,8 @@ class LiveTicks:
     def prepare(self, frames: Sequence[tuple[RejectedTick, str]]) -> list[str | None]:
         """Create partitions for the frames, outside a transaction; return for each why it is rejected, or None."""
         checked = [self._checked(tick, frame) for tick, frame in frames]
-        stamps_us = [stamp for trades, _ in checked for stamp in trades.stamp_us]
-        self._store.prepare(stamps_us)
+        event_times_us = [event_time for trades, _ in checked for event_time in trades.event_us]
+        self._store.prepare(event_times_us)
         return [refusal for _, refusal in checked]
 
     def _checked(self, tick: RejectedTick, frame: str) -> tuple[Trades, str | None]:
@@ -85,10 +85,10 @@ class LiveTicks:
 
     def _distance(self, trades: Trades) -> str | None:
         """Return why a trade is too old, or too far from both the price before it and the price after it."""
-        limits, stamp_us, price = self.settings.ingest, trades.stamp_us[0], trades.price[0]
-        if reason := age_fault(stamp_us, trades.received_us[0], limits.max_age_days):
+        limits, event_us, price = self.settings.ingest, trades.event_us[0], trades.price[0]
+        if reason := age_fault(event_us, trades.received_us[0], limits.max_age_days):
             return reason
-        around = self._store.prices_around(trades.symbol[0], stamp_us)
+        around = self._store.prices_around(trades.symbol[0], event_us)
         reasons = [price_distance_fault(price, known, limits.max_price_factor) for known in around]
         return reasons[0] if reasons and all(reasons) else None
 
@@ -117,8 +117,8 @@ class LiveTicks:
 
 def _fields(found: re.Match[str]) -> dict[str, Any]:
     values = {name: None if found[name] == "None" else float(found[name]) for name in _NUMBERS}
-    stamp = int(datetime.fromisoformat(found["timestamp"]).timestamp())
-    return {"event": "price", "symbol": found["symbol"], "timestamp": stamp, **values}
+    event_time = int(datetime.fromisoformat(found["timestamp"]).timestamp())
+    return {"event": "price", "symbol": found["symbol"], "timestamp": event_time, **values}
 
 
 def corrected_object(fields: Mapping[str, Any], corrections: Mapping[str, str]) -> str:

@@ -99,13 +99,13 @@ class ReplayRun:
         """Stream until every tick is stored, a duplicate or rejected, or until a stop signal."""
         if not self.recording:
             return ReplayOutcome(self.ticks, self.skipped, 0, Received(), 0.0, interrupted=False)
-        options = SimulatorOptions(port=0, speed=speed, keep_stamps=True)
+        options = SimulatorOptions(port=0, speed=speed, keep_times=True)
         with running_simulator(options, recording=self.recording) as simulator:
             return asyncio.run(self._stream(simulator, show))
 
     def bounds(self) -> tuple[datetime, datetime]:
         """Return the event times of the first and last tick to send."""
-        first, last = (moment_of(int(self.recording.ticks.stamps[at]) * SECOND_US) for at in (0, -1))
+        first, last = (moment_of(int(self.recording.ticks.event_times[at]) * SECOND_US) for at in (0, -1))
         return first, last
 
     async def _stream(self, simulator: RunningSimulator, show: ShowReplay) -> ReplayOutcome:
@@ -264,7 +264,7 @@ def _delete_replays(target: Settings, report: Report) -> None:
 
 def _check_order(connection: Connection, recording: Recording) -> None:
     """Refuse shifted ticks that would mix with those of an earlier replay."""
-    first = moment_of(int(recording.ticks.stamps[0]) * SECOND_US)
+    first = moment_of(int(recording.ticks.event_times[0]) * SECOND_US)
     newest = newest_trade(connection, recording.symbols)
     if newest and newest[0] >= first:
         raise UsageError(

@@ -144,18 +144,18 @@ class TickSource:
         path = self.paths(rows, second, 2)
         owners = np.repeat(np.arange(len(rows)), counts)
         numbers = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
-        stamps = np.full(len(owners), second, dtype=np.int64)
+        event_times = np.full(len(owners), second, dtype=np.int64)
         fractions = (numbers + self.phases(rows, np.full(len(rows), second))[owners]) / counts[owners]
         slots = np.minimum(fractions * SLOTS, SLOTS - 1).astype(np.int64)
         of_tick = rows[owners]
-        units = self.units(of_tick, stamps, slots, path[owners, 0], path[owners, 1])
+        units = self.units(of_tick, event_times, slots, path[owners, 0], path[owners, 1])
         counters = bounds[owners, 0] + numbers
         ticks_today = counters - self.counters_at_day_start(rows, second)[owners]
         bought = counters % 2  # every other trade lifts the ask, the rest hit the bid
         spreads = self._spreads[of_tick]
         ticks = Ticks(
             rows=of_tick,
-            stamps=stamps,
+            event_times=event_times,
             prices=self.prices(of_tick, units),
             bids=self.prices(of_tick, np.maximum(units - bought * spreads, 1)),
             asks=self.prices(of_tick, units + (1 - bought) * spreads),

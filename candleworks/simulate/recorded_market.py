@@ -27,16 +27,16 @@ class RecordedMarket:
     With a speed above 0 there is one playback: it starts with the first subscription, and later clients join in the
     middle, as on a real market. At speed 0 every client has its own playback, from the first tick, as fast as it reads.
 
-    Unless `keep_stamps` is set, all timestamps are shifted by the same amount, so that the last one arrives as the
+    Unless `keep_times` is set, all timestamps are shifted by the same amount, so that the last one arrives as the
     current second: at speed 1 the recording's first second is the second of the first subscription, and no timestamp is
     in the future at any speed.
     """
 
-    def __init__(self, recording: Recording, *, speed: float, keep_stamps: bool) -> None:
+    def __init__(self, recording: Recording, *, speed: float, keep_times: bool) -> None:
         self.catalogue = recording.catalogue
         self.recording = recording
         self.speed = speed
-        self.keep_stamps = keep_stamps
+        self.keep_times = keep_times
         self.playback: Playback | None = None
 
     def cursor(self) -> "ReplayCursor":
@@ -48,9 +48,7 @@ class RecordedMarket:
     def begin(self, now_us: int) -> Playback:
         """Return the playback that a client joins that subscribes now."""
         if self.playback is None or not self.speed:
-            self.playback = Playback(
-                now_us, 0 if self.keep_stamps else self.recording.shift_seconds(self.speed, now_us)
-            )
+            self.playback = Playback(now_us, 0 if self.keep_times else self.recording.shift_seconds(self.speed, now_us))
         return self.playback
 
     def progress(self, playback: Playback, now_us: int) -> int:
@@ -61,25 +59,25 @@ class RecordedMarket:
 
     def history_start(self, now_us: int) -> int:  # noqa: ARG002 - a recording's history is all of it
         shift = self.playback.shift_seconds if self.playback else 0
-        return int(self.recording.ticks.stamps[0] + shift) // MINUTE * MINUTE
+        return int(self.recording.ticks.event_times[0] + shift) // MINUTE * MINUTE
 
     def minute_bars(self, row: int, first: int, end: int, now_us: int) -> Bars:
         if self.playback is None:
             return Bars.joined(())
         sent = self.recording.ticks[: self.progress(self.playback, now_us)]
         ticks = sent[np.flatnonzero(sent.rows == row)]
-        stamps = ticks.stamps + self.playback.shift_seconds
-        bars = Bars(stamps, ticks.prices, ticks.prices, ticks.prices, ticks.prices, self._increases(row, ticks))
-        inside = slice(*np.searchsorted(stamps, [first, end]).tolist())
-        return bars[inside].grouped(stamps[inside] - stamps[inside] % MINUTE)
+        event_times = ticks.event_times + self.playback.shift_seconds
+        bars = Bars(event_times, ticks.prices, ticks.prices, ticks.prices, ticks.prices, self._increases(row, ticks))
+        inside = slice(*np.searchsorted(event_times, [first, end]).tolist())
+        return bars[inside].grouped(event_times[inside] - event_times[inside] % MINUTE)
 
     def _increases(self, row: int, ticks: Ticks) -> Integers:
         """Return the volume of each tick by its recorded day; 0 for the first running total of all."""
         zone = self.catalogue.instruments[row].exchange.timezone
         highest: dict[int, float] = {}
         increases = []
-        for stamp, volume in zip(ticks.stamps.tolist(), ticks.volumes.tolist(), strict=True):
-            day = day_start(zone, stamp)
+        for event_time, volume in zip(ticks.event_times.tolist(), ticks.volumes.tolist(), strict=True):
+            day = day_start(zone, event_time)
             known = highest.setdefault(day, 0 if highest else volume)
             increases.append((volume_increase(volume, known) or 0) if known != NO_VOLUME else 0)
             highest[day] = max(known, volume)
@@ -134,5 +132,5 @@ class ReplayCursor:
     @staticmethod
     def _shifted(ticks: Ticks, playback: Playback) -> Ticks:
         return Ticks(
-            ticks.rows, ticks.stamps + playback.shift_seconds, ticks.prices, ticks.bids, ticks.asks, ticks.volumes
+            ticks.rows, ticks.event_times + playback.shift_seconds, ticks.prices, ticks.bids, ticks.asks, ticks.volumes
         )

@@ -39,23 +39,23 @@ class Recording:
 
     @property
     def length_seconds(self) -> int:
-        return int(self.ticks.stamps[-1] - self.ticks.stamps[0])
+        return int(self.ticks.event_times[-1] - self.ticks.event_times[0])
 
     def shift_seconds(self, speed: float, now_us: int) -> int:
         """Return what to add to the timestamps so that the last one is current when sent at this speed from now on."""
         length = self.length_seconds
         saved = length if not speed else max(0.0, length * (1 - 1 / speed))
-        return now_us // SECOND_US - math.ceil(saved) - int(self.ticks.stamps[0])
+        return now_us // SECOND_US - math.ceil(saved) - int(self.ticks.event_times[0])
 
     def without(self, known: Counter[tuple[str, int, float, float | None]]) -> "Recording":
         """Leave out these ticks (symbol, timestamp, price, volume), each as often as it is counted."""
         rows = {symbol: row for row, symbol in enumerate(self.symbols)}
         left = Counter({(rows[symbol], *rest): count for (symbol, *rest), count in known.items()})
         kept = np.ones(len(self), dtype=np.bool_)
-        for row, stamp in {(row, stamp) for row, stamp, *_ in left}:
-            for place in np.flatnonzero((self.ticks.rows == row) & (self.ticks.stamps == stamp)).tolist():
+        for row, event_time in {(row, event_time) for row, event_time, *_ in left}:
+            for place in np.flatnonzero((self.ticks.rows == row) & (self.ticks.event_times == event_time)).tolist():
                 volume = float(self.ticks.volumes[place])
-                tick = (row, stamp, float(self.ticks.prices[place]), None if volume == NO_VOLUME else volume)
+                tick = (row, event_time, float(self.ticks.prices[place]), None if volume == NO_VOLUME else volume)
                 if left[tick]:
                     left[tick] -= 1
                     kept[place] = False
@@ -63,7 +63,7 @@ class Recording:
         return replace(self, ticks=self.ticks[places], offsets_us=self.offsets_us[places])
 
     def shifted(self, seconds: int) -> "Recording":
-        return replace(self, ticks=replace(self.ticks, stamps=self.ticks.stamps + seconds))
+        return replace(self, ticks=replace(self.ticks, event_times=self.ticks.event_times + seconds))
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ class RecordingSelection:
     start_us: float = -math.inf
     stop_us: float = math.inf
 
-    def contains(self, stamp_us: int, symbol: str) -> bool:
-        return self.start_us <= stamp_us < self.stop_us and (not self.symbols or symbol in self.symbols)
+    def contains(self, event_us: int, symbol: str) -> bool:
+        return self.start_us <= event_us < self.stop_us and (not self.symbols or symbol in self.symbols)
 
 
 @dataclass
@@ -117,19 +117,19 @@ class RecordingBuilder:
         catalogue = Catalogue(known.find_or_record(symbol) for symbol in self.symbols)
         times_us = np.frombuffer(self.times_us, dtype=np.int64)
         order = np.argsort(times_us, kind="stable")
-        stamps = times_us[order] // SECOND_US
-        _, firsts, counts = np.unique(stamps, return_index=True, return_counts=True)
-        places = np.arange(len(stamps)) - np.repeat(firsts, counts)
+        event_times = times_us[order] // SECOND_US
+        _, firsts, counts = np.unique(event_times, return_index=True, return_counts=True)
+        places = np.arange(len(event_times)) - np.repeat(firsts, counts)
         offsets_us = (places * 2 + 1) * SECOND_US // (2 * np.repeat(counts, counts))
         ticks = Ticks(
             rows=np.frombuffer(self.rows, dtype=np.int64)[order],
-            stamps=stamps,
+            event_times=event_times,
             prices=np.frombuffer(self.prices)[order],
             bids=np.frombuffer(self.bids)[order],
             asks=np.frombuffer(self.asks)[order],
             volumes=np.frombuffer(self.volumes)[order],
         )
-        return Recording(tuple(self.symbols), catalogue, ticks, (stamps - stamps[0]) * SECOND_US + offsets_us)
+        return Recording(tuple(self.symbols), catalogue, ticks, (event_times - event_times[0]) * SECOND_US + offsets_us)
 
 
 def read_recording(
@@ -144,9 +144,9 @@ def read_recording(
     builder = RecordingBuilder()
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            for stamp_us, symbol, price, volume in _parsed(file, f"{named}{path}"):
-                if part.contains(stamp_us, symbol):
-                    builder.add(stamp_us, symbol, price, volume)
+            for event_us, symbol, price, volume in _parsed(file, f"{named}{path}"):
+                if part.contains(event_us, symbol):
+                    builder.add(event_us, symbol, price, volume)
     except OSError as error:
         raise UsageError(f"{named}{path} cannot be read: {error.strerror}; give a recorded file") from error
     except UnicodeDecodeError as error:
@@ -161,13 +161,13 @@ def _parsed(file: Iterator[str], name: str) -> Iterator[tuple[int, str, float, f
     reader = csv.reader(file)
     if (header := next(reader, [])) != COLUMNS:
         raise TerminalError(f"{name} starts with {','.join(header)!r}: expected {','.join(COLUMNS)}")
-    stamps: dict[str, int] = {}
+    event_times: dict[str, int] = {}
     for row in reader:
         try:
             time, symbol, price, volume = row
-            if time not in stamps:
-                stamps[time] = _epoch_us(time)
-            yield stamps[time], symbol, _number("price", price), _number("day_volume", volume) if volume else None
+            if time not in event_times:
+                event_times[time] = _epoch_us(time)
+            yield event_times[time], symbol, _number("price", price), _number("day_volume", volume) if volume else None
         except ValueError as error:
             raise TerminalError(f"{name} line {reader.line_num} is not a tick ({error}): {','.join(row)}") from error
 

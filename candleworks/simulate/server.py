@@ -44,7 +44,7 @@ class SimulatorOptions:
     replay: Path | None = None
     recording: Recording | None = None
     speed: float = 1.0
-    keep_stamps: bool = False
+    keep_times: bool = False
     close_at_end: bool = False
     journal: Path | None = None
     refused_keys: tuple[str, ...] = ()
@@ -215,7 +215,7 @@ def _market(options: SimulatorOptions) -> Market:
         recording = read_recording(options.replay, catalogue)
     else:
         return LiveMarket(catalogue, symbols=options.symbols, rate=options.rate, seed=options.seed)
-    return RecordedMarket(recording, speed=options.speed, keep_stamps=options.keep_stamps)
+    return RecordedMarket(recording, speed=options.speed, keep_times=options.keep_times)
 
 
 def _response(answer: RestResponse) -> Response:

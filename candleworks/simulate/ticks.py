@@ -21,13 +21,13 @@ NO_VOLUME: Final = -1
 class Ticks:
     """Equally long columns in the order of sending.
 
-    `stamps` are whole seconds since 1970, `volumes` running totals of the trading day (NO_VOLUME: unknown), whole
+    `event times` are whole seconds since 1970, `volumes` running totals of the trading day (NO_VOLUME: unknown), whole
     numbers unless they were recorded. Simulated bids and asks are meaningful only for instruments that are quoted;
     recorded ones are NaN where there were none.
     """
 
     rows: Integers
-    stamps: Integers
+    event_times: Integers
     prices: Floats
     bids: Floats
     asks: Floats
@@ -38,7 +38,12 @@ class Ticks:
 
     def __getitem__(self, part: slice | Integers) -> Self:
         return type(self)(
-            self.rows[part], self.stamps[part], self.prices[part], self.bids[part], self.asks[part], self.volumes[part]
+            self.rows[part],
+            self.event_times[part],
+            self.prices[part],
+            self.bids[part],
+            self.asks[part],
+            self.volumes[part],
         )
 
     @classmethod
@@ -52,7 +57,7 @@ class Ticks:
             return cls.none()
         return cls(
             np.concatenate([part.rows for part in parts]),
-            np.concatenate([part.stamps for part in parts]),
+            np.concatenate([part.event_times for part in parts]),
             np.concatenate([part.prices for part in parts]),
             np.concatenate([part.bids for part in parts]),
             np.concatenate([part.asks for part in parts]),
@@ -111,7 +116,7 @@ class PriceEncoder:
         return result
 
     def _of_instrument(self, row: int, ticks: Ticks) -> list[bytes]:
-        columns = [ticks.stamps.tolist(), ticks.prices.tolist()]
+        columns = [ticks.event_times.tolist(), ticks.prices.tolist()]
         if self._quoted[row]:
             columns += [ticks.bids.tolist(), ticks.asks.tolist()]
         bare, with_volume = self._bare[row], self._with_volume[row]
@@ -133,16 +138,16 @@ class RecordedEncoder(PriceEncoder):
 
     def _of_instrument(self, row: int, ticks: Ticks) -> list[bytes]:
         head = self._heads[row]
-        columns = (ticks.stamps, ticks.prices, ticks.bids, ticks.asks, ticks.volumes)
+        columns = (ticks.event_times, ticks.prices, ticks.bids, ticks.asks, ticks.volumes)
         return [
             b"%b%b%b%b}"
             % (
-                head % (stamp, price),
+                head % (event_time, price),
                 b',"bid":%a' % bid if bid == bid else b"",  # noqa: PLR0124 - NaN stands for none
                 b',"ask":%a' % ask if ask == ask else b"",  # noqa: PLR0124
                 b"" if volume == NO_VOLUME else b',"day_volume":%a' % (int(volume) if volume % 1 == 0 else volume),
             )
-            for stamp, price, bid, ask, volume in zip(*(column.tolist() for column in columns), strict=True)
+            for event_time, price, bid, ask, volume in zip(*(column.tolist() for column in columns), strict=True)
         ]
 
 

@@ -40,15 +40,15 @@ class RecentTrades:
         while self.count > REMEMBERED_TRADES and len(self.batches) > 1:
             self.count -= len(self.batches.popleft())
 
-    def of_same_stamps(self, trades: Trades) -> Trades:
+    def of_same_times(self, trades: Trades) -> Trades:
         """Return the remembered trades with the (symbol, event time) pairs of `trades`, in arrival order."""
-        wanted = set(zip(trades.symbol, trades.stamp_us, strict=True))
-        oldest = min(trades.stamp_us)
+        wanted = set(zip(trades.symbol, trades.event_us, strict=True))
+        oldest = min(trades.event_us)
         found = Trades()
         for batch in self.batches:
-            if max(batch.stamp_us, default=0) < oldest:
+            if max(batch.event_us, default=0) < oldest:
                 continue
-            for index, key in enumerate(zip(batch.symbol, batch.stamp_us, strict=True)):
+            for index, key in enumerate(zip(batch.symbol, batch.event_us, strict=True)):
                 if key in wanted:
                     found.extend(batch.part(index, index + 1))
         return found
@@ -88,7 +88,7 @@ class LiveTrades:
 
     def _prepare(self, *parts: Trades) -> None:
         for part in parts:
-            weeks = {stamp // WEEK_US for stamp in part.stamp_us} - self._prepared_weeks
+            weeks = {event_time // WEEK_US for event_time in part.event_us} - self._prepared_weeks
             if weeks:
                 self._store.prepare([week * WEEK_US for week in weeks])
                 self._prepared_weeks |= weeks
@@ -135,7 +135,7 @@ class LiveTrades:
             self._isolate(trades.part(middle, len(trades)), RecentTrades(deque([*recent.batches, first])), written)
 
     def _recent_merge(self, trades: Trades, recent: RecentTrades, written: Written) -> None:
-        result = self._store.merge(trades, recent.of_same_stamps(trades))
+        result = self._store.merge(trades, recent.of_same_times(trades))
         rejected = [_rejection(trades.part(at, at + 1), self._store.no_ordinal_left) for at in result.rejected]
         quarantine(self._store.connection, self._feed, rejected)
         written.stored += result.stored
@@ -148,7 +148,7 @@ class LiveTrades:
 
 def _rejection(trades: Trades, reason: str) -> Rejection:
     payload = (
-        f"symbol={trades.symbol[0]} stamp={moment_of(trades.stamp_us[0]).isoformat()} price={trades.price[0]!r}"
+        f"symbol={trades.symbol[0]} event_time={moment_of(trades.event_us[0]).isoformat()} price={trades.price[0]!r}"
         f" day_volume={trades.day_volume[0]!r} bid={trades.bid[0]!r} ask={trades.ask[0]!r}"
     )
     return Rejection(trades.received_us[0], reason, payload)

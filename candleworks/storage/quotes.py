@@ -133,9 +133,9 @@ class QuoteStore:
     connection: Connection
     resolution_us: int
 
-    def prepare(self, stamps_us: Sequence[int]) -> None:
+    def prepare(self, event_times_us: Sequence[int]) -> None:
         """Create partitions for quotes of these times; call it outside the transaction that writes them."""
-        for week in sorted({stamp // WEEK_US for stamp in stamps_us}):
+        for week in sorted({event_time // WEEK_US for event_time in event_times_us}):
             first = moment_of(week * WEEK_US)
             self.connection.execute(
                 "SELECT candleworks.prepare_quotes(%s, %s)", [first, first + timedelta(days=7, microseconds=-1)]

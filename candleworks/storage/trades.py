@@ -21,11 +21,11 @@ WEEK_US = 7 * 86_400 * MICROSECONDS
 class Position(NamedTuple):
     """The newest stored trade of a symbol, and the state that the next one continues.
 
-    `sharing` trades share `stamp_us`. `highest_day_volume` is the highest running total of its trading day so far, None
+    `sharing` trades share `event_us`. `highest_day_volume` is the highest running total of its trading day so far, None
     when the volume traded before is unknown.
     """
 
-    stamp_us: int
+    event_us: int
     sharing: int
     price: float
     day_volume: float | None
@@ -84,9 +84,9 @@ class TradeStore:
     zone_of: ZoneOf
     resolution_us: int = MICROSECONDS
 
-    def prepare(self, stamps_us: Sequence[int]) -> None:
+    def prepare(self, event_times_us: Sequence[int]) -> None:
         """Create partitions for trades of these times; call it outside the transaction that writes them."""
-        weeks = sorted({stamp // WEEK_US for stamp in stamps_us})
+        weeks = sorted({event_time // WEEK_US for event_time in event_times_us})
         for week in weeks:
             first = moment_of(week * WEEK_US)
             self.connection.execute(
@@ -209,12 +209,12 @@ class TradeStore:
                     copy.write_row(self._staged_row(part, index, is_known=is_known, offset=len(known)))
 
     def _staged_row(self, trades: Trades, index: int, *, is_known: bool, offset: int) -> list[object]:
-        stamp = moment_of(trades.stamp_us[index])
+        event_time = moment_of(trades.event_us[index])
         symbol = trades.symbol[index]
         return [
             index - offset if is_known else index,
             is_known,
-            stamp,
+            event_time,
             symbol,
             trades.price[index],
             trades.day_volume[index],
@@ -223,7 +223,7 @@ class TradeStore:
             trades.ask[index],
             moment_of(trades.received_us[index]),
             self.origin,
-            *trading_day(stamp, self.zone_of(symbol)),
+            *trading_day(event_time, self.zone_of(symbol)),
         ]
 
     def positions(self, symbols: Sequence[str]) -> dict[str, Position]:
@@ -232,20 +232,20 @@ class TradeStore:
             query("last_positions"), {"symbols": list(symbols), "resolution": self._resolution}
         ).fetchall()
         return {
-            symbol: Position(microseconds_of(stamp), count, price, day_volume, self._highest(symbol, stamp))
-            for symbol, stamp, price, day_volume, count in rows
+            symbol: Position(microseconds_of(event_time), count, price, day_volume, self._highest(symbol, event_time))
+            for symbol, event_time, price, day_volume, count in rows
         }
 
-    def _highest(self, symbol: str, stamp: datetime) -> float | None:
-        start, end = trading_day(stamp, self.zone_of(symbol))
+    def _highest(self, symbol: str, event_time: datetime) -> float | None:
+        start, end = trading_day(event_time, self.zone_of(symbol))
         found = self.connection.execute(
             query("highest_day_volume"), {"symbol": symbol, "day_start": start, "day_end": end}
         ).fetchone()
         return found[0] if found else None
 
-    def prices_around(self, symbol: str, stamp_us: int) -> list[float]:
+    def prices_around(self, symbol: str, event_us: int) -> list[float]:
         """Return the stored prices above 0 next to an event time: the last before it and the first after it."""
-        parameters = {"symbol": symbol, "event_time": moment_of(stamp_us), "resolution": self._resolution}
+        parameters = {"symbol": symbol, "event_time": moment_of(event_us), "resolution": self._resolution}
         return [price for (price,) in self.connection.execute(query("prices_around"), parameters).fetchall()]
 
     @property

@@ -91,7 +91,7 @@ CROSS JOIN LATERAL (
 ) t
 
 -- name: prices_around
--- The nearest prices of trades, which bars are not, before and after a event time; those that share it may be of either side.
+-- The nearest prices of trades, which bars are not, before and after an event time; those that share it may be of either side.
 (
     SELECT price FROM public.stocks_real_time
     WHERE symbol = %(symbol)s AND origin <> 'bar' AND price > 0 AND time < %(event_time)s

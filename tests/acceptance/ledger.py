@@ -59,7 +59,7 @@ def _trade(payload: str) -> Trade | None:
 
 
 def _within(trade: Trade, gaps: list[tuple[str | None, datetime, datetime | None]]) -> bool:
-    moment = datetime.fromtimestamp(trade.stamp, UTC)
+    moment = datetime.fromtimestamp(trade.event_time, UTC)
     return any(
         symbol in (None, trade.symbol) and start <= moment and (end is None or moment <= end)
         for symbol, start, end in gaps
@@ -68,7 +68,7 @@ def _within(trade: Trade, gaps: list[tuple[str | None, datetime, datetime | None
 
 def _examples(trades: dict[Trade, int]) -> str:
     some = list(trades)[:4]
-    return ", ".join(f"{t.symbol} {datetime.fromtimestamp(t.stamp, UTC):%H:%M:%S} {t.price}" for t in some)
+    return ", ".join(f"{t.symbol} {datetime.fromtimestamp(t.event_time, UTC):%H:%M:%S} {t.price}" for t in some)
 
 
 def _spans(gaps: list[tuple[str | None, datetime, datetime | None]]) -> str:

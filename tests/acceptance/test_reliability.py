@@ -283,10 +283,10 @@ def start(server: EmbeddedServer) -> None:
 def test_burst_of_200_000_ticks(tmp_path: Path) -> None:
     """As fast as the connection carries them: every tick is stored once."""
     recording = tmp_path / "burst.csv"
-    stamps = (f"2022-10-19 20:{n // 20_000:02d}:{n // 400 % 50:02d}+00" for n in range(200_000))
-    lines = [f"{stamp},AAPL,{100 + n / 1_000}," for n, stamp in enumerate(stamps)]
+    event_times = (f"2022-10-19 20:{n // 20_000:02d}:{n // 400 % 50:02d}+00" for n in range(200_000))
+    lines = [f"{event_time},AAPL,{100 + n / 1_000}," for n, event_time in enumerate(event_times)]
     recording.write_text("\n".join(["time,symbol,price,day_volume", *lines]))
-    simulated: dict[str, Any] = {"replay": recording, "speed": 0.0, "keep_stamps": True}
+    simulated: dict[str, Any] = {"replay": recording, "speed": 0.0, "keep_times": True}
     with a_world(tmp_path, max_age_days=None, **simulated) as world, world.connect() as connection:
         began = time.monotonic()
         until(lambda: count(connection) == 200_000, 120)

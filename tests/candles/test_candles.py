@@ -149,7 +149,7 @@ def test_a_tick_on_the_edge_opens_the_next_bucket(market: Market) -> None:
     market.assert_stored_exactly()
 
 
-def test_equal_stamps_open_and_close_in_arrival_order(market: Market) -> None:
+def test_equal_event_times_open_and_close_in_arrival_order(market: Market) -> None:
     """Ticks of one second differ by microseconds, so the first opens and the last closes."""
     market.insert(
         [

@@ -20,10 +20,10 @@ from tests.cli.conftest import Invoke
 
 def store(connection: Connection, symbol: str, price: float) -> None:
     """Store a trade of ten minutes ago."""
-    stamp_us = (int(time.time()) - 600) * MICROSECONDS
-    trades = Trades([stamp_us], [0], [symbol], [price], [None], [None], [None], [None], [stamp_us])
+    event_us = (int(time.time()) - 600) * MICROSECONDS
+    trades = Trades([event_us], [0], [symbol], [price], [None], [None], [None], [None], [event_us])
     target = TradeStore(connection, "test", lambda _: ZoneInfo("UTC"))
-    target.prepare([stamp_us])
+    target.prepare([event_us])
     target.copy(trades)
 
 

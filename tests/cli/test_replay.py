@@ -98,7 +98,7 @@ def test_a_recording_is_lived_again(replay: Replay, recording: Path, connection:
 
 
 def test_repeating_it_adds_nothing(replay: Replay, recording: Path, connection: Connection) -> None:
-    """Ticks with their recorded stamps are known; only what is missing is added."""
+    """Ticks with their recorded event times are known; only what is missing is added."""
     part = replay(recording, "--speed", "0", "--symbol", "AAPL", "--from", "2026-03-02T15:00:00")
     assert counts(part) == {"sent": "2 of 2", "stored": "2", "duplicates": "0", "rejected": "0"}
     rest = replay(recording, "--speed", "0")
@@ -137,7 +137,7 @@ def test_a_database_that_holds_more_is_refused(replay: Replay, recording: Path, 
     """Stored ticks, imported files, or another feed: nothing of it is touched, not even on request."""
     sentence = "contains more than replays: name another one with --into, so that this one is not changed.\n"
     keep(dsn)
-    for options in ((), ("--fresh",), ("--shift-stamps",)):
+    for options in ((), ("--fresh",), ("--shift-times",)):
         refused = replay(recording, "--speed", "0", *options)
         assert (refused.status, refused.output) == (2, "")
         assert refused.errors.endswith(sentence)
@@ -154,17 +154,17 @@ def test_a_live_feed_makes_it_more_than_replays(replay: Replay, recording: Path,
 
 def test_shifted_ticks_end_now(replay: Replay, recording: Path, connection: Connection) -> None:
     """They never stand among those of an earlier replay; --fresh begins anew."""
-    done = replay(recording, "--speed", "0", "--shift-stamps")
+    done = replay(recording, "--speed", "0", "--shift-times")
     assert counts(done)["stored"] == "6"
     assert "UTC, shifted by " in done.output
     ages = connection.execute("SELECT max(now() - time) < interval '2 minutes' FROM stocks_real_time").fetchone()
     assert ages == (True,)
     connection.execute("UPDATE stocks_real_time SET time = time + interval '1 hour'")
-    mixed = replay(recording, "--speed", "0", "--shift-stamps")
+    mixed = replay(recording, "--speed", "0", "--shift-times")
     assert mixed.status == 2
     assert "The shifted replay would begin at " in mixed.errors
     assert mixed.errors.endswith("): give --fresh, or another --into.\n")
-    assert counts(replay(recording, "--speed", "0", "--shift-stamps", "--fresh"))["stored"] == "6"
+    assert counts(replay(recording, "--speed", "0", "--shift-times", "--fresh"))["stored"] == "6"
 
 
 @pytest.mark.parametrize(
@@ -173,8 +173,8 @@ def test_shifted_ticks_end_now(replay: Replay, recording: Path, connection: Conn
         ((), "A replay needs one source: name a recorded file, or give --from-db.\n"),
         (("day.csv", "--from-db"), "A replay needs one source: name a recorded file, or give --from-db.\n"),
         (("day.csv", "--feed", "No name"), "--feed 'No name' is not a valid feed name, allowed is up to 40"),
-        (("day.csv", "--symbol", "NOPE"), "day.csv holds no such ticks: give a CSV with rows below time,symbol,"),
-        (("day.csv", "--speed", "-1"), "--speed -1 is out of range: give 1 for real pace, 0 for as fast as possible"),
+        (("day.csv", "--symbol", "NOPE"), "day.csv contains no such ticks: give a CSV with rows below time,symbol,"),
+        (("day.csv", "--speed", "-1"), "--speed -1 is out of range: give 1 for real time, 0 for as fast as possible"),
         (("none.csv",), "none.csv cannot be read: No such file or directory; give a recorded file\n"),
         (("--from-db", "--symbol", "NOPE"), "has no such trades: run `candleworks status` to see what it has.\n"),
     ],

@@ -28,13 +28,13 @@ INSERT = {
 
 
 def times(chance: random.Random, *, whole_seconds: bool) -> list[datetime]:
-    """Some minutes of two days; those of one stamp follow each other by a microsecond."""
+    """Some minutes of two days; those of one event time follow each other by a microsecond."""
     step = 1_000_000 if whole_seconds else 1_000
     found = []
     for day in (0, 1):
         for _ in range(90):
-            stamp = MONDAY + timedelta(days=day, microseconds=step * chance.randrange(300_000_000 // step))
-            found += [stamp + timedelta(microseconds=ordinal) for ordinal in range(chance.choice([1, 1, 3]))]
+            event_time = MONDAY + timedelta(days=day, microseconds=step * chance.randrange(300_000_000 // step))
+            found += [event_time + timedelta(microseconds=ordinal) for ordinal in range(chance.choice([1, 1, 3]))]
     return sorted(set(found))
 
 
@@ -128,7 +128,7 @@ def test_other_files_make_the_same_round_trip(
 def test_pieces_of_a_table_as_csv_are_put_together(
     connection: Connection, other: Connection, tmp_path: Path, relation: ExportRelation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A piece never ends between ticks of one stamp."""
+    """A piece never ends between ticks of one event time."""
     monkeypatch.setattr(chunks, "BLOCK_BYTES", 1_000)
     fill(connection, relation)
     export(connection, Export(ExportSelection(relation), tmp_path / "out.csv", Format.CSV, by_day=False))

@@ -21,7 +21,7 @@ PATIENCE_SECONDS = 30
 
 class Trade(NamedTuple):
     symbol: str
-    stamp: int
+    event_time: int
     price: float
     day_volume: float | None
 
@@ -109,8 +109,8 @@ def until(condition: Callable[[], object], seconds: float = PATIENCE_SECONDS) ->
         time.sleep(0.02)
 
 
-def price(stamp: int, value: float = 1.0, symbol: str = "AAPL", day_volume: float | None = None) -> bytes:
-    event = {"event": "price", "symbol": symbol, "timestamp": stamp, "price": value, "day_volume": day_volume}
+def price(event_time: int, value: float = 1.0, symbol: str = "AAPL", day_volume: float | None = None) -> bytes:
+    event = {"event": "price", "symbol": symbol, "timestamp": event_time, "price": value, "day_volume": day_volume}
     return json.dumps(event, separators=(",", ":")).encode()
 
 
@@ -128,9 +128,9 @@ def stored(connection: Connection) -> Counter[Trade]:
         " extract(microseconds FROM time)::bigint % 1000000 FROM stocks_real_time ORDER BY symbol, time"
     ).fetchall()
     seconds: Counter[tuple[str, int]] = Counter()
-    for symbol, stamp, _, _, ordinal in rows:
-        assert ordinal == seconds[symbol, stamp], f"{symbol} at {stamp} misses an ordinal before {ordinal}"
-        seconds[symbol, stamp] += 1
+    for symbol, event_time, _, _, ordinal in rows:
+        assert ordinal == seconds[symbol, event_time], f"{symbol} at {event_time} misses an ordinal before {ordinal}"
+        seconds[symbol, event_time] += 1
     return Counter(Trade(*row[:4]) for row in rows)
 
 

@@ -66,7 +66,7 @@ def test_a_quiet_connection_is_no_gap(recording: Recording) -> None:
     assert recording.notes == [GapNote("opened", T + 95 * MICROSECONDS, None, "closed")]
 
 
-def test_a_stamp_of_the_future_does_not_shorten_a_gap(recording: Recording) -> None:
+def test_an_event_time_of_the_future_does_not_shorten_a_gap(recording: Recording) -> None:
     """The vendor's clock, or nonsense."""
     recording.recorder.traffic(T + MICROSECONDS, T + 3_600 * MICROSECONDS)
     recording.recorder.open_gap("dropped")

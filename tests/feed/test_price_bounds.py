@@ -22,9 +22,9 @@ absurd = st.tuples(
 )
 
 
-def at_known(price: float, stamp: int = NOON) -> Sequencer:
+def at_known(price: float, event_time: int = NOON) -> Sequencer:
     """A sequencer that resumes behind a stored tick."""
-    return sequencer({"AAPL": Position(stamp * MICROSECONDS, 1, price, None, None)})
+    return sequencer({"AAPL": Position(event_time * MICROSECONDS, 1, price, None, None)})
 
 
 def reasons(result: SequencedBatch) -> list[str]:
@@ -99,8 +99,8 @@ def test_a_tick_of_long_ago_is_rejected() -> None:
     result = sequenced(target, tick(FIRST_OF_1990), tick(NOON - 30 * DAY), tick(NOON - 30 * DAY - 1), received=NOON)
     assert len(result.trades) == 1
     assert reasons(result) == [
-        f"stamp {FIRST_OF_1990} is {(NOON - FIRST_OF_1990) // DAY} days older than its arrival",
-        f"stamp {NOON - 30 * DAY - 1} is 30 days older than its arrival",
+        f"event time {FIRST_OF_1990} is {(NOON - FIRST_OF_1990) // DAY} days older than its arrival",
+        f"event time {NOON - 30 * DAY - 1} is 30 days older than its arrival",
     ]
 
 
@@ -146,7 +146,7 @@ def test_whatever_came_before_a_steady_stream_is_stored_in_the_end(
 ) -> None:
     """Absurd ticks may become the known price; the stream takes it back, and every tick is stored or rejected."""
     target = at_known(FACTOR)
-    odd = sequenced(target, *(tick(stamp, price) for stamp, price in before), received=NOON)
+    odd = sequenced(target, *(tick(event_time, price) for event_time, price in before), received=NOON)
     assert len(odd.trades) + len(odd.late) + len(odd.rejections) == len(before)
     series = walked(*walk)
     result = stream(target, series, NOON + 2)

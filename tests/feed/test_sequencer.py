@@ -25,14 +25,14 @@ NOON = at("2026-03-02 17:00:00")
 
 
 def tick(
-    stamp: int = NOON,
+    event_time: int = NOON,
     price: float = 1.0,
     day_volume: float | None = None,
     symbol: str = "AAPL",
     bid: float | None = None,
     ask: float | None = None,
 ) -> PriceEvent:
-    return PriceEvent("price", symbol, stamp, price, day_volume, bid, ask)
+    return PriceEvent("price", symbol, event_time, price, day_volume, bid, ask)
 
 
 def sequencer(
@@ -46,7 +46,7 @@ def sequencer(
 def sequenced(
     target: Sequencer, *events: PriceEvent | str, received: int | None = None, connections: tuple[int, ...] = ()
 ) -> SequencedBatch:
-    """Place events that arrive at `received`, or each at the second of its stamp."""
+    """Place events that arrive at `received`, or each at the second of its event time."""
     arrivals = [
         (received if received is not None else event.timestamp if isinstance(event, PriceEvent) else NOON)
         * MICROSECONDS
@@ -64,7 +64,7 @@ def test_ticks_of_one_second_are_counted_in_the_order_of_arrival() -> None:
     target = sequencer()
     first = sequenced(target, tick(), tick(), tick(symbol="BTC/USD"), tick(), tick(NOON + 1)).trades
     assert first.ordinal == [0, 1, 0, 2, 0]
-    assert first.stamp_us == [stamp * MICROSECONDS for stamp in (NOON, NOON, NOON, NOON, NOON + 1)]
+    assert first.event_us == [event_time * MICROSECONDS for event_time in (NOON, NOON, NOON, NOON, NOON + 1)]
     assert sequenced(target, tick(NOON + 1), tick(NOON + 2)).trades.ordinal == [1, 0]
 
 
@@ -72,7 +72,7 @@ def test_a_late_tick_is_set_apart() -> None:
     """It has to meet the stored ones; those that follow are counted as if it had not come."""
     result = sequenced(sequencer(), tick(), tick(NOON - 1), tick(), tick(NOON - 86_400, symbol="BTC/USD"))
     assert result.trades.ordinal == [0, 1, 0]
-    assert result.late.stamp_us == [(NOON - 1) * MICROSECONDS]
+    assert result.late.event_us == [(NOON - 1) * MICROSECONDS]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_an_unacceptable_tick_is_refused(event: PriceEvent | str, reason: str) -
     assert [(refused.reason, refused.payload) for refused in result.rejections] == [(reason, "payload")]
 
 
-def test_the_limits_of_stamps_are_accepted() -> None:
+def test_the_limits_of_event_times_are_accepted() -> None:
     """The first second of 1990, and one as far ahead as is allowed."""
     result = sequenced(sequencer(max_age_days=None), tick(631_152_000), tick(NOON + 60), received=NOON)
     assert (len(result.trades), result.rejections) == (2, [])
@@ -142,7 +142,7 @@ def test_without_a_connect_an_equal_tick_is_a_trade() -> None:
     "other", [tick(NOON + 1, 1.0, 5.0), tick(NOON, 1.5, 5.0), tick(NOON, 1.0, 6.0), tick(NOON, 1.0, None)]
 )
 def test_only_an_equal_tick_is_a_repetition(other: PriceEvent) -> None:
-    """Stamp, price and running total have to agree."""
+    """Event time, price and running total have to agree."""
     target = sequencer()
     sequenced(target, tick(day_volume=5.0))
     result = sequenced(target, other, connections=(0,))

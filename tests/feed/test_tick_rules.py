@@ -23,7 +23,7 @@ ZONES = {"AAPL": ZoneInfo("America/New_York"), "BTC/USD": ZoneInfo("UTC")}
 MIDNIGHT_UTC = int(datetime(2026, 3, 3, tzinfo=UTC).timestamp())
 MIDNIGHT_NEW_YORK = MIDNIGHT_UTC + 5 * 3600
 RECEIVED_US = (MIDNIGHT_UTC + 20 * 86_400) * MICROSECONDS
-STAMPS = [MIDNIGHT_UTC - 1, MIDNIGHT_UTC, MIDNIGHT_UTC + 1, MIDNIGHT_NEW_YORK - 1, MIDNIGHT_NEW_YORK]
+EVENT_TIMES = [MIDNIGHT_UTC - 1, MIDNIGHT_UTC, MIDNIGHT_UTC + 1, MIDNIGHT_NEW_YORK - 1, MIDNIGHT_NEW_YORK]
 BROKEN = (b"", b'{"event":"price"', b'{"event":"news"}')
 FIRST_OF_1990 = 631_152_000
 CONNECT, RESTART = "connect", "restart"
@@ -37,30 +37,30 @@ class Row(NamedTuple):
     volume: float | None
 
     @property
-    def stamp(self) -> int:
+    def event_time(self) -> int:
         return self.us // MICROSECONDS
 
     @property
     def date(self) -> object:
-        return datetime.fromtimestamp(self.stamp, ZONES[self.symbol]).date()
+        return datetime.fromtimestamp(self.event_time, ZONES[self.symbol]).date()
 
 
-def frame(symbol: str, stamp: int, price: float, day_volume: float | None) -> bytes:
-    event = {"event": "price", "symbol": symbol, "timestamp": stamp, "price": price, "day_volume": day_volume}
+def frame(symbol: str, event_time: int, price: float, day_volume: float | None) -> bytes:
+    event = {"event": "price", "symbol": symbol, "timestamp": event_time, "price": price, "day_volume": day_volume}
     return json.dumps(event).encode()
 
 
 ticks = st.builds(
     frame,
     st.sampled_from([*ZONES, "TSLA"]),
-    st.sampled_from(STAMPS),
+    st.sampled_from(EVENT_TIMES),
     st.sampled_from([1.0, 2.0]),
     st.none() | st.sampled_from([0.0, 5.0, 10.0, 20.0]),
 )
 absurd = st.builds(
     frame,
     st.sampled_from([*ZONES]),
-    st.sampled_from([*STAMPS, FIRST_OF_1990]),
+    st.sampled_from([*EVENT_TIMES, FIRST_OF_1990]),
     st.sampled_from([1e29, 1e-29]),
     st.none(),
 )
@@ -150,7 +150,7 @@ def volumes_of(rows: list[Row]) -> list[float | None]:
 def by_second(rows: list[Row]) -> dict[tuple[str, int], list[Row]]:
     seconds: dict[tuple[str, int], list[Row]] = defaultdict(list)
     for row in rows:
-        seconds[row.symbol, row.stamp].append(row)
+        seconds[row.symbol, row.event_time].append(row)
     return seconds
 
 

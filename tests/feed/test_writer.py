@@ -133,7 +133,7 @@ def test_a_stop_leaves_nothing_unread(settings: Settings, vendor: Vendor, connec
 
 def csv_of(sent: list[Sent]) -> str:
     lines = [
-        f"{datetime.fromtimestamp(trade.stamp, UTC):%Y-%m-%d %H:%M:%S+00},{trade.symbol},{trade.price!r},"
+        f"{datetime.fromtimestamp(trade.event_time, UTC):%Y-%m-%d %H:%M:%S+00},{trade.symbol},{trade.price!r},"
         f"{'' if trade.day_volume is None else trade.day_volume}\n"
         for trade in trades_of(sent).elements()
     ]

@@ -93,7 +93,7 @@ def _rows(row: int) -> Any:
 
 
 def append(trades: Trades, second: int, symbol: str, price: float, day_volume: float | None) -> None:
-    trades.stamp_us.append(second * 1_000_000)
+    trades.event_us.append(second * 1_000_000)
     trades.ordinal.append(0)
     trades.symbol.append(symbol)
     trades.price.append(price)
@@ -108,7 +108,9 @@ def without(trades: Trades, *gaps: tuple[datetime, datetime]) -> Trades:
     """What is left when all ticks within the gaps, bounds excluded, are missed."""
     bounds = [(microseconds_of(start), microseconds_of(stop)) for start, stop in gaps]
     kept = [
-        index for index, stamp in enumerate(trades.stamp_us) if not any(start < stamp < stop for start, stop in bounds)
+        index
+        for index, event_time in enumerate(trades.event_us)
+        if not any(start < event_time < stop for start, stop in bounds)
     ]
     return Trades(*([getattr(trades, column.name)[index] for index in kept] for column in fields(Trades)))
 
@@ -125,7 +127,7 @@ class Platform:
 
     def store(self, trades: Trades, origin: str = "twelvedata") -> None:
         store = TradeStore(self.connection, origin, lambda _: ZoneInfo("UTC"))
-        store.prepare(trades.stamp_us)
+        store.prepare(trades.event_us)
         store.merge(trades, Trades())
 
     def book(self, start: datetime, stop: datetime | None, symbol: str | None = None, feed: str = "crypto") -> int:

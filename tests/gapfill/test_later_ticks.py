@@ -44,11 +44,11 @@ def stored(platform: Platform) -> list[tuple[object, ...]]:
 def as_a_running_feed_places_them(trades: Trades, highest: float | None) -> Trades:
     """Give ticks their ordinals, and volumes that follow from the highest total that the feed knows."""
     ordinals: Counter[int] = Counter()
-    for index, (stamp, total) in enumerate(zip(trades.stamp_us, trades.day_volume, strict=True)):
+    for index, (event_time, total) in enumerate(zip(trades.event_us, trades.day_volume, strict=True)):
         assert total is not None
-        trades.ordinal[index] = ordinals[stamp]
+        trades.ordinal[index] = ordinals[event_time]
         trades.volume[index] = None if highest is None else max(total - highest, 0.0)
-        ordinals[stamp] += 1
+        ordinals[event_time] += 1
         highest = total if highest is None else max(highest, total)
     return trades
 
@@ -134,7 +134,7 @@ def test_a_running_feed_keeps_its_place(filled: Platform) -> None:
     before_gap = ticks(filled, START, GAP[0] + timedelta(seconds=1))
     position = live(filled).positions([SYMBOL])[SYMBOL]
     last = len(before_gap) - 1
-    assert (position.stamp_us, position.price) == (before_gap.stamp_us[last], before_gap.price[last])
+    assert (position.event_us, position.price) == (before_gap.event_us[last], before_gap.price[last])
     assert position.day_volume == before_gap.day_volume[last]
     top = filled.rows("SELECT max(day_volume) FROM stocks_real_time WHERE origin = 'bar'")[0][0]
     assert position.highest_day_volume == top
@@ -145,7 +145,7 @@ def test_the_next_tick_of_a_running_feed_does_not_count_the_gap_again(platform: 
     store = live(platform)
     before = ticks(platform, START, GAP[0])
     after = ticks(platform, GAP[1], STOP)
-    store.prepare(before.stamp_us)
+    store.prepare(before.event_us)
     store.copy(as_a_running_feed_places_them(before, None))
     platform.book(*GAP, symbol=SYMBOL)
     platform.fill()

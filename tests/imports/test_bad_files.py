@@ -22,7 +22,7 @@ EXPECTED = (
     "which is not a known format: expected time,symbol,price,day_volume or symbol,name or time,symbol,bid,ask or"
     " the columns of Dukascopy, dukascopy-node or TrueFX; name other columns with --columns time=...,bid=...,ask=..."
 )
-STAMP = "2022-10-19 12:00:02+00"
+EVENT_TIME = "2022-10-19 12:00:02+00"
 
 
 HEADERS = {
@@ -184,24 +184,24 @@ def test_what_stands_for_no_file_is_named(desk: Desk) -> None:
 
 
 BROKEN_LINES = {
-    f"{STAMP},AAPL,1.5": "3 fields instead of 4",
-    f"{STAMP},AAPL,1.5,2,3": "5 fields instead of 4",
-    f"{STAMP}": "1 fields instead of 4",
-    f"{STAMP},AAPL,much,": "price 'much' is not a number",
-    f"{STAMP},AAPL,,": "price '' is not a number",
-    f"{STAMP},AAPL,NaN,": "price 'NaN' is not a number",
-    f"{STAMP},AAPL,inf,": "price 'inf' is not a number",
-    f"{STAMP},AAPL,1e999,": "price '1e999' is not a number",
-    f"{STAMP},AAPL,0x10,": "price '0x10' is not a number",
-    f"{STAMP},AAPL,-0.01,": "price '-0.01' is negative",
-    f"{STAMP},AAPL,1.5,lots": "day_volume 'lots' is not a number",
-    f"{STAMP},AAPL,1.5,nan": "day_volume 'nan' is not a number",
-    f"{STAMP},AAPL,1.5,-1": "day_volume '-1' is negative",
-    f"{STAMP},,1.5,": "invalid symbol ''",
-    f"{STAMP},A B,1.5,": "invalid symbol 'A B'",
-    f"{STAMP},Ä,1.5,": "invalid symbol 'Ä'",
-    f"{STAMP},{'A' * 33},1.5,": f"invalid symbol '{'A' * 33}'",
-    f"{STAMP},A\x00,1.5,": "invalid symbol 'A\ufffd'",
+    f"{EVENT_TIME},AAPL,1.5": "3 fields instead of 4",
+    f"{EVENT_TIME},AAPL,1.5,2,3": "5 fields instead of 4",
+    f"{EVENT_TIME}": "1 fields instead of 4",
+    f"{EVENT_TIME},AAPL,much,": "price 'much' is not a number",
+    f"{EVENT_TIME},AAPL,,": "price '' is not a number",
+    f"{EVENT_TIME},AAPL,NaN,": "price 'NaN' is not a number",
+    f"{EVENT_TIME},AAPL,inf,": "price 'inf' is not a number",
+    f"{EVENT_TIME},AAPL,1e999,": "price '1e999' is not a number",
+    f"{EVENT_TIME},AAPL,0x10,": "price '0x10' is not a number",
+    f"{EVENT_TIME},AAPL,-0.01,": "price '-0.01' is negative",
+    f"{EVENT_TIME},AAPL,1.5,lots": "day_volume 'lots' is not a number",
+    f"{EVENT_TIME},AAPL,1.5,nan": "day_volume 'nan' is not a number",
+    f"{EVENT_TIME},AAPL,1.5,-1": "day_volume '-1' is negative",
+    f"{EVENT_TIME},,1.5,": "invalid symbol ''",
+    f"{EVENT_TIME},A B,1.5,": "invalid symbol 'A B'",
+    f"{EVENT_TIME},Ä,1.5,": "invalid symbol 'Ä'",
+    f"{EVENT_TIME},{'A' * 33},1.5,": f"invalid symbol '{'A' * 33}'",
+    f"{EVENT_TIME},A\x00,1.5,": "invalid symbol 'A\ufffd'",
     "2022-10-19 12:00:02,AAPL,1.5,": "time '2022-10-19 12:00:02' is not an ISO time with an offset from UTC",
     "19.10.2022 12:00,AAPL,1.5,": "time '19.10.2022 12:00' is not an ISO time with an offset from UTC",
     "2022-10-32 12:00:02+00,AAPL,1.5,": "time '2022-10-32 12:00:02+00' is not an ISO time with an offset from UTC",
@@ -234,7 +234,7 @@ def test_a_file_of_nothing_but_broken_lines_is_counted(desk: Desk) -> None:
     assert (result.record.first, result.record.last) == (None, None)
 
 
-def test_a_stamp_a_little_ahead_is_taken_and_one_too_far_is_not(desk: Desk) -> None:
+def test_an_event_time_a_little_ahead_is_taken_and_one_too_far_is_not(desk: Desk) -> None:
     """Clocks differ: max_future_seconds (60) is the bound."""
     now = datetime.now(UTC).replace(microsecond=0)
     near, far = now + timedelta(seconds=30), now + timedelta(seconds=600)

@@ -25,13 +25,13 @@ MILLISECOND = timedelta(milliseconds=1)
 
 def lines_of(rows: list[Trade]) -> str:
     return "".join(
-        f"{stamp.isoformat(sep=' ')},{symbol},{price!r},{'' if day_volume is None else day_volume}\n"
-        for stamp, symbol, price, day_volume in rows
+        f"{event_time.isoformat(sep=' ')},{symbol},{price!r},{'' if day_volume is None else day_volume}\n"
+        for event_time, symbol, price, day_volume in rows
     )
 
 
 def some(count: int, first: datetime = NOON, step: timedelta = timedelta(seconds=1)) -> list[Trade]:
-    """Trades of two symbols, three of each in a stamp, some of them equal, some without a total."""
+    """Trades of two symbols, three of each in an event time, some of them equal, some without a total."""
     return [
         Trade(first + n // 6 * step, ("AAPL", "BTC/USD")[n % 2], 1.0 + n % 5, None if n % 7 == 0 else float(n))
         for n in range(count)
@@ -39,7 +39,7 @@ def some(count: int, first: datetime = NOON, step: timedelta = timedelta(seconds
 
 
 def in_time(rows: list[Trade]) -> list[Trade]:
-    return sorted(rows, key=lambda row: (row.symbol, row.stamp))
+    return sorted(rows, key=lambda row: (row.symbol, row.event_time))
 
 
 def test_every_way_to_write_the_same_file_stores_the_same(desk: Desk) -> None:
@@ -71,7 +71,12 @@ def test_every_way_to_write_the_same_file_stores_the_same(desk: Desk) -> None:
 def test_a_newest_first_file_keeps_the_order_of_arrival(desk: Desk) -> None:
     """Seconds run backwards in it, the trades within a second forwards."""
     rows = some(30)
-    backwards = [row for stamp in sorted({r.stamp for r in rows}, reverse=True) for row in rows if row.stamp == stamp]
+    backwards = [
+        row
+        for event_time in sorted({r.event_time for r in rows}, reverse=True)
+        for row in rows
+        if row.event_time == event_time
+    ]
     desk.take(HEADER + lines_of(backwards))
     assert desk.book.stored() == in_time(rows)
 
@@ -82,7 +87,7 @@ def test_a_file_without_totals_has_no_volumes(desk: Desk) -> None:
     assert desk.book.rows() == [(NOON + timedelta(seconds=1), "AAPL", 143.86, None, None)]
 
 
-def test_stamps_of_any_offset_are_utc(desk: Desk) -> None:
+def test_event_times_of_any_offset_are_utc(desk: Desk) -> None:
     """An offset is applied, the other separator of ISO 8601 is taken, and so is Z."""
     desk.take(
         f"{HEADER}2022-10-19T08:00:01-04:00,AAPL,1,\n2022-10-19T12:00:02Z,AAPL,2,\n2022-10-19 17:45:03+05:45,AAPL,3,"
@@ -91,7 +96,7 @@ def test_stamps_of_any_offset_are_utc(desk: Desk) -> None:
 
 
 def test_the_record_says_what_became_of_the_file(desk: Desk) -> None:
-    """import_files has the path, the counts and the first and last stamp."""
+    """import_files has the path, the counts and the first and last event time."""
     result = desk.take(HEADER + lines_of(some(20)) + "x\n")
     row = desk.connection.execute(
         "SELECT path, rows, stored, duplicates, rejected, first, last, status FROM import_files"
@@ -227,7 +232,7 @@ def test_trades_that_somebody_stores_meanwhile_are_met(dsn: str, desk: Desk) -> 
 
 
 def test_milliseconds_are_kept(desk: Desk) -> None:
-    """Stamps of one millisecond share it, and the second around them is no stamp."""
+    """Event times of one millisecond share it, and the second around them is no event time."""
     rows = some(60, NOON, MILLISECOND)
     desk.take(HEADER + lines_of(rows))
     assert desk.book.stored(MILLISECOND) == in_time(rows)
@@ -235,7 +240,7 @@ def test_milliseconds_are_kept(desk: Desk) -> None:
 
 
 def test_our_own_export_is_the_same_recording(desk: Desk) -> None:
-    """Its stamps carry the ordinals in microseconds: they give the order and are given anew."""
+    """Its event times carry the ordinals in microseconds: they give the order and are given anew."""
     rows = some(20)
     desk.take(HEADER + lines_of(rows))
     exported = desk.connection.execute("SELECT time::text, symbol, price, day_volume FROM stocks_real_time").fetchall()

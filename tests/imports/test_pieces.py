@@ -36,16 +36,16 @@ def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def recording(count: int, seed: int, step: timedelta) -> list[Trade]:
-    """Trades in order of time, of which many share a stamp and some equal each other."""
+    """Trades in order of time, of which many share an event time and some equal each other."""
     drawn = random.Random(seed)
-    stamp, rows, totals = NOON - timedelta(hours=8), [], Counter[str]()
+    event_time, rows, totals = NOON - timedelta(hours=8), [], Counter[str]()
     for _ in range(count):
-        stamp += step * drawn.choice([0, 0, 0, 1, 2])
-        stamp += timedelta(hours=drawn.choice([0] * 30 + [9]))
+        event_time += step * drawn.choice([0, 0, 0, 1, 2])
+        event_time += timedelta(hours=drawn.choice([0] * 30 + [9]))
         symbol = drawn.choice(SYMBOLS)
         totals[symbol] += drawn.randint(0, 3)
         total = None if drawn.random() < 0.2 else float(totals[symbol])
-        rows.append(Trade(stamp, symbol, float(drawn.randint(1, 2)), total))
+        rows.append(Trade(event_time, symbol, float(drawn.randint(1, 2)), total))
     return rows
 
 
@@ -60,8 +60,8 @@ def jittered(rows: list[Trade]) -> list[Trade]:
 
 
 def backwards(rows: list[Trade]) -> list[Trade]:
-    stamps = sorted({row.stamp for row in rows}, reverse=True)
-    return [row for stamp in stamps for row in rows if row.stamp == stamp]
+    event_times = sorted({row.event_time for row in rows}, reverse=True)
+    return [row for event_time in event_times for row in rows if row.event_time == event_time]
 
 
 def by_symbol(rows: list[Trade]) -> list[Trade]:
@@ -73,8 +73,8 @@ ORDERS: list[Order] = [list, backwards, by_symbol, jittered, shuffled]
 
 def text_of(rows: list[Trade]) -> str:
     return HEADER + "".join(
-        f"{stamp.isoformat(sep=' ')},{symbol},{price!r},{'' if day_volume is None else day_volume}\n"
-        for stamp, symbol, price, day_volume in rows
+        f"{event_time.isoformat(sep=' ')},{symbol},{price!r},{'' if day_volume is None else day_volume}\n"
+        for event_time, symbol, price, day_volume in rows
     )
 
 
@@ -91,12 +91,12 @@ def assert_all_there(desk: Desk, rows: list[Trade], step: timedelta) -> None:
     ("order", "step"), [*((order, SECOND) for order in ORDERS), (jittered, MILLISECOND), (backwards, MILLISECOND)]
 )
 def test_pieces_make_a_whole(desk: Desk, order: Order, step: timedelta) -> None:
-    """In any order of lines; ticks of one stamp keep their order wherever the file is in order of time."""
+    """In any order of lines; ticks of one event time keep their order wherever the file is in order of time."""
     rows = order(recording(60, 1, step))
     assert desk.summary(desk.take(text_of(rows))) == (60, 60, 0, 0)
     assert_all_there(desk, rows, step)
     if order is not shuffled:
-        expected = sorted(rows, key=lambda row: (row.symbol, row.stamp))
+        expected = sorted(rows, key=lambda row: (row.symbol, row.event_time))
         assert [row[:3] for row in desk.book.stored(step)] == [row[:3] for row in expected]
     assert desk.summary(desk.take(text_of(rows), again=True)) == (60, 0, 60, 0)
     assert desk.summary(desk.take(text_of(rows) + "\n", dry_run=True)) == (60, 0, 60, 0)

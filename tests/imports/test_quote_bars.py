@@ -20,8 +20,8 @@ def asks_of(bars: list[Bar]) -> list[Bar]:
 
 
 def epochs(bars: list[Bar], step: timedelta) -> str:
-    stamps = (int((START + number * step).timestamp() * 1000) for number in range(len(bars)))
-    rows = (f"{stamp},{','.join(map(repr, bar))}\n" for stamp, bar in zip(stamps, bars, strict=True))
+    event_times = (int((START + number * step).timestamp() * 1000) for number in range(len(bars)))
+    rows = (f"{event_time},{','.join(map(repr, bar))}\n" for event_time, bar in zip(event_times, bars, strict=True))
     return HEADER + "".join(rows)
 
 

@@ -23,31 +23,31 @@ def recording(count: int) -> list[Quote]:
     """Quotes of which many share a millisecond and some equal each other."""
     drawn = random.Random(1)
     rows: list[Quote] = []
-    stamp = NOON
+    event_time = NOON
     for _ in range(count):
-        stamp += MILLISECOND * drawn.choice([0, 0, 1, 20_000])
+        event_time += MILLISECOND * drawn.choice([0, 0, 1, 20_000])
         bid = drawn.randint(110_398, 110_400) / 100_000
-        rows.append((stamp, bid, bid + 0.00003, drawn.choice([None, 0.75]), 1.5))
-    return [(stamp, bid, round(ask, 5), *volumes) for stamp, bid, ask, *volumes in rows]  # type: ignore[misc]
+        rows.append((event_time, bid, bid + 0.00003, drawn.choice([None, 0.75]), 1.5))
+    return [(event_time, bid, round(ask, 5), *volumes) for event_time, bid, ask, *volumes in rows]  # type: ignore[misc]
 
 
 def lines_of(rows: list[Quote]) -> str:
     return "".join(
-        f"{stamp:%d.%m.%Y %H:%M:%S}.{stamp.microsecond // 1000:03},{ask},{bid},{ask_volume},"
+        f"{event_time:%d.%m.%Y %H:%M:%S}.{event_time.microsecond // 1000:03},{ask},{bid},{ask_volume},"
         f"{'' if bid_volume is None else bid_volume}\n"
-        for stamp, bid, ask, bid_volume, ask_volume in rows
+        for event_time, bid, ask, bid_volume, ask_volume in rows
     )
 
 
 def stored(desk: Desk) -> list[Quote]:
-    """Return what is there by its stamps; raises when an ordinal was left out."""
+    """Return what is there by its event times; raises when an ordinal was left out."""
     found: list[Quote] = []
     ordinal = 0
     for time, _, *values in desk.quotes():
-        stamp = time - (time - datetime(1970, 1, 1, tzinfo=UTC)) % MILLISECOND
-        ordinal = ordinal + 1 if found and found[-1][0] == stamp else 0
-        assert time - stamp == timedelta(microseconds=ordinal), "ordinals are dense"
-        found.append((stamp, *values))  # type: ignore[arg-type]
+        event_time = time - (time - datetime(1970, 1, 1, tzinfo=UTC)) % MILLISECOND
+        ordinal = ordinal + 1 if found and found[-1][0] == event_time else 0
+        assert time - event_time == timedelta(microseconds=ordinal), "ordinals are dense"
+        found.append((event_time, *values))  # type: ignore[arg-type]
     return found
 
 
@@ -68,7 +68,9 @@ def test_half_a_recording_is_completed_by_the_whole(desk: Desk, monkeypatch: pyt
 def test_a_new_recording_keeps_its_order(desk: Desk) -> None:
     """Newest first or oldest first: quotes of one millisecond are in order of their lines."""
     rows = recording(60)
-    backwards = [row for stamp in sorted({row[0] for row in rows}, reverse=True) for row in rows if row[0] == stamp]
+    backwards = [
+        row for event_time in sorted({row[0] for row in rows}, reverse=True) for row in rows if row[0] == event_time
+    ]
     for text in (lines_of(rows), lines_of(backwards)):
         desk.connection.execute("DELETE FROM quotes")
         desk.take(desk.write(HEADER + text, NAME))
@@ -96,17 +98,17 @@ def test_a_millisecond_holds_a_thousand_quotes(desk: Desk) -> None:
     assert [row[1] for row in desk.rejected()] == [f"line {number}: {reason}" for number in (1_002, 1_003)]
 
 
-STAMP = "08.11.2016 12:00:00.000"
+EVENT_TIME = "08.11.2016 12:00:00.000"
 BROKEN = {
-    f"{STAMP},1.1,1.2,1,1": "ask 1.1 is below bid 1.2",
-    f"{STAMP},NaN,1.1,1,1": "ask 'NaN' is not a number",
-    f"{STAMP},1.2,,1,1": "bid '' is not a number",
-    f"{STAMP},,,,": "bid '' is not a number",
-    f"{STAMP},1.2,-1,1,1": "bid '-1' is negative",
-    f"{STAMP},inf,1.1,1,1": "ask 'inf' is not a number",
-    f"{STAMP},1.2,1.1,1,-1": "bid_volume '-1' is negative",
-    f"{STAMP},1.2,1.1,x,1": "ask_volume 'x' is not a number",
-    f"{STAMP},1,2,1,1,1,1": "7 fields instead of 5",
+    f"{EVENT_TIME},1.1,1.2,1,1": "ask 1.1 is below bid 1.2",
+    f"{EVENT_TIME},NaN,1.1,1,1": "ask 'NaN' is not a number",
+    f"{EVENT_TIME},1.2,,1,1": "bid '' is not a number",
+    f"{EVENT_TIME},,,,": "bid '' is not a number",
+    f"{EVENT_TIME},1.2,-1,1,1": "bid '-1' is negative",
+    f"{EVENT_TIME},inf,1.1,1,1": "ask 'inf' is not a number",
+    f"{EVENT_TIME},1.2,1.1,1,-1": "bid_volume '-1' is negative",
+    f"{EVENT_TIME},1.2,1.1,x,1": "ask_volume 'x' is not a number",
+    f"{EVENT_TIME},1,2,1,1,1,1": "7 fields instead of 5",
     "08.11.2016 12:00:00.0": "1 fields instead of 5",
     "2016.11.08 12:00:00.000,1.2,1.1,1,1": (
         "time '2016.11.08 12:00:00.000' is not a time such as 08.11.2016 00:00:00.054"

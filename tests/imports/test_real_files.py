@@ -25,11 +25,11 @@ pytestmark = [
 def truth() -> pd.DataFrame:
     """The file's rows in arrival order: newest first, but in order within each second."""
     frame = pd.read_csv(TICKS)
-    frame["stamp"] = pd.to_datetime(frame["time"], utc=True)
-    frame = frame.sort_values("stamp", kind="stable").reset_index(drop=True)
-    frame["ordinal"] = frame.groupby(["symbol", "stamp"]).cumcount()
+    frame["event_time"] = pd.to_datetime(frame["time"], utc=True)
+    frame = frame.sort_values("event_time", kind="stable").reset_index(drop=True)
+    frame["ordinal"] = frame.groupby(["symbol", "event_time"]).cumcount()
     frame["volume"] = frame.groupby("symbol", group_keys=False)["day_volume"].apply(_volume)
-    return frame.sort_values(["symbol", "stamp", "ordinal"], kind="stable").reset_index(drop=True)
+    return frame.sort_values(["symbol", "event_time", "ordinal"], kind="stable").reset_index(drop=True)
 
 
 def _volume(totals: pd.Series) -> pd.Series:
@@ -39,8 +39,8 @@ def _volume(totals: pd.Series) -> pd.Series:
 
 
 def expected_candles(truth: pd.DataFrame, width: str) -> pd.DataFrame:
-    weighted = (truth["price"] * truth["volume"]).groupby([truth["symbol"], truth["stamp"].dt.floor(width)])
-    groups = truth.groupby(["symbol", truth["stamp"].dt.floor(width).rename("bucket")])
+    weighted = (truth["price"] * truth["volume"]).groupby([truth["symbol"], truth["event_time"].dt.floor(width)])
+    groups = truth.groupby(["symbol", truth["event_time"].dt.floor(width).rename("bucket")])
     candles = groups.agg(
         open=("price", "first"),
         high=("price", "max"),
@@ -73,7 +73,7 @@ def test_every_row_of_the_sample_is_stored_in_order(desk: Desk, truth: pd.DataFr
     assert desk.summary(desk.take(TICKS)) == (49_999, 49_999, 0, 0)
     columns = ["time", "symbol", "price", "day_volume", "volume"]
     found = read(desk, f"SELECT {', '.join(columns)} FROM stocks_real_time ORDER BY symbol, time", columns)
-    wanted_time = truth["stamp"] + pd.to_timedelta(truth["ordinal"], unit="us")
+    wanted_time = truth["event_time"] + pd.to_timedelta(truth["ordinal"], unit="us")
     assert (found["time"].to_numpy() == wanted_time.to_numpy()).all()
     assert (found["symbol"] == truth["symbol"]).all()
     for name in ("price", "day_volume", "volume"):

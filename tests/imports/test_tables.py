@@ -115,11 +115,11 @@ def test_half_a_day_is_completed_from_a_file(desk: Desk) -> None:
 def test_files_of_others_are_read_by_their_columns(desk: Desk) -> None:
     """Any table with a time of a zone, a symbol and prices; what is wrong is counted by row."""
     path = desk.directory / "theirs.parquet"
-    stamps = [datetime(2016, 11, 8, 12, 0, n, tzinfo=UTC) for n in range(4)]
+    event_times = [datetime(2016, 11, 8, 12, 0, n, tzinfo=UTC) for n in range(4)]
     table = pa.table(
         {
             "symbol": pa.array(["EUR/USD", "EUR/USD", None, "EUR/USD"]).dictionary_encode(),
-            "time": pa.array([*stamps[:3], None], pa.timestamp("ms", "Europe/Berlin")),
+            "time": pa.array([*event_times[:3], None], pa.timestamp("ms", "Europe/Berlin")),
             "bid": [1.1, 1.3, 1.1, 1.1],
             "ask": pa.array([1.2, 1.2, 1.2, 1.2], pa.float32()),
         }
@@ -131,7 +131,7 @@ def test_files_of_others_are_read_by_their_columns(desk: Desk) -> None:
         ("row 3: invalid symbol", '{"time": 147'),
         ("row 4: time is null", '{"time": nul'),
     ]
-    assert [row[:3] for row in desk.quotes()] == [(stamps[0], "EUR/USD", 1.1)]
+    assert [row[:3] for row in desk.quotes()] == [(event_times[0], "EUR/USD", 1.1)]
 
 
 @on_postgres

@@ -68,18 +68,18 @@ def status(desk: Desk, name: str) -> str:
 
 def text_of(rows: list[Trade]) -> str:
     return HEADER + "".join(
-        f"{stamp.isoformat(sep=' ')},{symbol},{price!r},{'' if total is None else total}\n"
-        for stamp, symbol, price, total in rows
+        f"{event_time.isoformat(sep=' ')},{symbol},{price!r},{'' if total is None else total}\n"
+        for event_time, symbol, price, total in rows
     )
 
 
 def trades(seed: int, count: int = 40, days: int = 3) -> list[Trade]:
-    """Trades of two symbols, many of one stamp, in order of time."""
+    """Trades of two symbols, many of one event time, in order of time."""
     drawn = random.Random(seed)
-    stamps = sorted(NOON + timedelta(days=drawn.randrange(days), seconds=drawn.randrange(8)) for _ in range(count))
+    event_times = sorted(NOON + timedelta(days=drawn.randrange(days), seconds=drawn.randrange(8)) for _ in range(count))
     return [
-        Trade(stamp, drawn.choice(["AAPL", "BTC/USD"]), float(drawn.randint(1, 4)), drawn.choice([None, float(n)]))
-        for n, stamp in enumerate(stamps)
+        Trade(event_time, drawn.choice(["AAPL", "BTC/USD"]), float(drawn.randint(1, 4)), drawn.choice([None, float(n)]))
+        for n, event_time in enumerate(event_times)
     ]
 
 

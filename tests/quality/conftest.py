@@ -46,7 +46,7 @@ class Watched:
         return cursor.fetchall() if cursor.description else []
 
     def tick(self, symbol: str, moment: datetime, price: float | None = None, **columns: object) -> None:
-        """Store a tick that arrived 200 ms after its stamp, unless it is said otherwise."""
+        """Store a tick that arrived 200 ms after its event time, unless it is said otherwise."""
         row: dict[str, object] = {
             "time": moment,
             "symbol": symbol,

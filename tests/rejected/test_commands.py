@@ -12,14 +12,14 @@ from candleworks.storage.rejected import quarantine
 from tests.cli.conftest import Invoke
 
 pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
-STAMP = int(now().timestamp()) - 3_600  # seconds since 1970
+EVENT_TIME = int(now().timestamp()) - 3_600  # seconds since 1970
 
 
 @pytest.fixture
 def refused(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> Connection:
     """Number 1 has a price below zero, number 2 is no JSON, number 3 came a year ago."""
     monkeypatch.setenv("COLUMNS", "220")
-    frame = f'{{"event":"price","symbol":"AAPL","timestamp":{STAMP},"price":-1}}'
+    frame = f'{{"event":"price","symbol":"AAPL","timestamp":{EVENT_TIME},"price":-1}}'
     us = microseconds_of(now())
     quarantine(connection, "twelvedata", [Rejection(us, "price -1.0 is negative", frame)])
     quarantine(connection, "twelvedata", [Rejection(us, "not JSON: Expecting value", "[/bold] hello")])

@@ -200,8 +200,8 @@ def test_the_age_of_a_replayed_tick_counts_from_its_first_arrival(
 ) -> None:
     """However long it waited to be replayed."""
     refuse(connection, frame(), frame(timestamp=int(NOON.timestamp()) - 40 * 86_400))
-    stamp = int(NOON.timestamp()) - 40 * 86_400
-    assert quarantined.retry() == [STORED, ("rejected", f"stamp {stamp} is 40 days older than its arrival")]
+    event_time = int(NOON.timestamp()) - 40 * 86_400
+    assert quarantined.retry() == [STORED, ("rejected", f"event time {event_time} is 40 days older than its arrival")]
 
 
 def test_what_the_database_refused_is_replayed(quarantined: Quarantine, connection: Connection) -> None:

@@ -20,7 +20,7 @@ def rows_of(live: LiveMarket, symbols: tuple[str, ...] = SYMBOLS) -> list[int]:
 
 
 def identities(ticks: Ticks) -> list[tuple[float, ...]]:
-    columns = (ticks.rows, ticks.stamps, ticks.prices, ticks.volumes)
+    columns = (ticks.rows, ticks.event_times, ticks.prices, ticks.volumes)
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
@@ -55,7 +55,7 @@ def test_every_tick_is_taken_once_however_often_one_asks(rate: float, pauses_us:
     assert identities(Ticks.joined(taken)) == identities(drained(once, now_us))
 
 
-def test_a_stamp_never_lies_in_the_future() -> None:
+def test_an_event_time_never_lies_in_the_future() -> None:
     """What is taken at an instant is stamped with a second that has ended by then."""
     live = market(rate=50)
     cursor = live.cursor()
@@ -64,7 +64,7 @@ def test_a_stamp_never_lies_in_the_future() -> None:
         if not step:
             cursor.subscribe(rows_of(live), now_us)
         ticks = cursor.take(now_us, 1000)
-        assert all(stamp + 1 <= now_us / SECOND_US for stamp in ticks.stamps.tolist())
+        assert all(event_time + 1 <= now_us / SECOND_US for event_time in ticks.event_times.tolist())
 
 
 def test_a_later_subscription_does_not_disturb_the_others() -> None:

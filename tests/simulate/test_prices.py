@@ -139,8 +139,10 @@ def bars_of(ticks: TickSource, row: int, first: int, end: int) -> list[tuple[flo
     prices: dict[int, list[float]] = defaultdict(list)
     volumes: dict[int, int] = defaultdict(int)
     sent = ticks_between(ticks, row, first, end)
-    for stamp, price, volume in zip(sent.stamps.tolist(), sent.prices.tolist(), sent.volumes.tolist(), strict=True):
-        minute = stamp - stamp % 60
+    for event_time, price, volume in zip(
+        sent.event_times.tolist(), sent.prices.tolist(), sent.volumes.tolist(), strict=True
+    ):
+        minute = event_time - event_time % 60
         prices[minute].append(price)
         volumes[minute] += volume - total if volume >= total else volume
         total = volume

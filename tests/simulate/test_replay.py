@@ -50,7 +50,7 @@ def told(event: dict[str, Any]) -> tuple[str, int, float, int | None]:
 
 def test_a_recording_is_sent_in_the_order_of_its_arrival(join: Join, recording: Path) -> None:
     """Oldest second first, within a second the file's order, digits and missing volumes kept; then it is quiet."""
-    with running_simulator(replay=recording, speed=0, keep_stamps=True) as simulator:
+    with running_simulator(replay=recording, speed=0, keep_times=True) as simulator:
         feed = join(simulator)
         assert feed.subscribe("AAPL,TSLA,UNHEARD")["status"] == "ok"
         assert [told(event) for event in feed.prices(7)] == IN_ORDER
@@ -62,7 +62,7 @@ def test_a_recording_is_sent_in_the_order_of_its_arrival(join: Join, recording: 
 
 def test_at_full_speed_every_client_sees_all_of_its_symbols(join: Join, recording: Path) -> None:
     """A second client starts from the first tick; who asks for one symbol is sent that one only."""
-    with running_simulator(replay=recording, speed=0, keep_stamps=True) as simulator:
+    with running_simulator(replay=recording, speed=0, keep_times=True) as simulator:
         first, second = join(simulator), join(simulator)
         first.subscribe("AAPL,TSLA,UNHEARD")
         assert len(first.prices(7)) == 7
@@ -79,7 +79,7 @@ def test_symbols_that_were_not_recorded_are_refused(join: Join, recording: Path)
 
 
 def test_at_real_pace_the_first_second_is_now(join: Join, recording: Path) -> None:
-    """Stamps keep their distances, none comes before its second, and the pace is the recording's."""
+    """Event times keep their distances, none comes before its second, and the pace is the recording's."""
     with running_simulator(replay=recording) as simulator:
         feed = join(simulator)
         begun_us = now_us()
@@ -90,24 +90,24 @@ def test_at_real_pace_the_first_second_is_now(join: Join, recording: Path) -> No
             assert event["timestamp"] * 1_000_000 <= now_us()
             received.append(event["timestamp"])
     assert 0 <= received[0] - begun_us // 1_000_000 <= 30
-    assert [stamp - received[0] for stamp in received] == [0, 0, 2, 2, 2, 2, 4]
+    assert [event_time - received[0] for event_time in received] == [0, 0, 2, 2, 2, 2, 4]
     assert now_us() - begun_us >= 4_000_000
 
 
 @pytest.mark.parametrize("speed", [0.0, 2.0, 40.0])
 def test_at_other_speeds_the_last_second_is_now(join: Join, recording: Path, speed: float) -> None:
-    """Stamps are shifted alike, and even the last one does not lie in the future."""
+    """Event times are shifted alike, and even the last one does not lie in the future."""
     with running_simulator(replay=recording, speed=speed) as simulator:
         feed = join(simulator)
         feed.subscribe("AAPL,TSLA,UNHEARD")
         received = [event["timestamp"] for event in feed.prices(7)]
-    assert [stamp - received[0] for stamp in received] == [0, 0, 2, 2, 2, 2, 4]
+    assert [event_time - received[0] for event_time in received] == [0, 0, 2, 2, 2, 2, 4]
     assert 0 <= now_us() // 1_000_000 - received[-1] <= 30
 
 
 def test_who_comes_later_joins_the_running_replay(recording: Path) -> None:
     """With a pace, a later client is given the latest tick of each symbol and then what is still to come."""
-    market = RecordedMarket(read_recording(recording, built_in_catalogue()), speed=1, keep_stamps=True)
+    market = RecordedMarket(read_recording(recording, built_in_catalogue()), speed=1, keep_times=True)
     rows = [market.catalogue.find_or_invent(symbol) for symbol in ("AAPL", "TSLA")]
     early, late = market.cursor(), market.cursor()
     assert len(early.subscribe(rows, 0)) == 0
@@ -131,7 +131,7 @@ def test_the_connection_is_closed_at_the_end_on_request(join: Join, recording: P
 def test_bars_are_those_of_the_ticks_sent(join: Join, recording: Path, tmp_path: Path) -> None:
     """A series of a replayed symbol has the extremes of its ticks, and the increase of its running total."""
     journal = tmp_path / "journal.jsonl"
-    with running_simulator(replay=recording, speed=0, keep_stamps=True, journal=journal) as simulator:
+    with running_simulator(replay=recording, speed=0, keep_times=True, journal=journal) as simulator:
         feed = join(simulator)
         feed.subscribe("AAPL")
         feed.prices(5)
@@ -203,7 +203,7 @@ def test_real_ticks_arrive_completely_and_in_order(join: Join) -> None:
     rows = [line.split(",") for line in REAL.read_text(encoding="utf-8").splitlines()[1:]]
     rows.sort(key=lambda row: row[0])
     symbols = ",".join(sorted({row[1] for row in rows}))
-    with running_simulator(replay=REAL, speed=0, keep_stamps=True) as simulator:
+    with running_simulator(replay=REAL, speed=0, keep_times=True) as simulator:
         feed = join(simulator)
         acknowledged = feed.subscribe(symbols)
         received = [told(event) for event in feed.prices(len(rows))]
@@ -212,4 +212,4 @@ def test_real_ticks_arrive_completely_and_in_order(join: Join) -> None:
     assert [(symbol, price, volume) for symbol, _, price, volume in received] == [
         (symbol, float(price), int(volume) if volume else None) for _, symbol, price, volume in rows
     ]
-    assert Counter(stamp for _, stamp, _, _ in received).most_common(1)[0][1] > 1
+    assert Counter(event_time for _, event_time, _, _ in received).most_common(1)[0][1] > 1

@@ -96,7 +96,7 @@ def test_bars_say_what_the_feed_sent(symbol: str, interval: str, start: str, sec
     row = MARKET.catalogue.find(symbol)
     assert row is not None
     if symbol != "EUR/USD":
-        before = MARKET.source.last_before(row, int(ticks.stamps[0]) // 60 * 60 * 1_000_000)
+        before = MARKET.source.last_before(row, int(ticks.event_times[0]) // 60 * 60 * 1_000_000)
         assert int(value["volume"]) == ticks.volumes[-1] - before.volumes[0]
 
 

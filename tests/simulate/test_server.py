@@ -71,7 +71,7 @@ def test_the_stream_is_what_the_seed_says(join: Join) -> None:
 
 
 def test_a_client_that_returns_is_given_its_last_tick_again(join: Join) -> None:
-    """The snapshot after a reconnect repeats stamp, price and day volume."""
+    """The snapshot after a reconnect repeats event time, price and day volume."""
     with running_simulator(rate=0.001, symbols=["AAPL"]) as simulator:
         snapshots = []
         for _ in range(2):

@@ -71,5 +71,5 @@ def test_every_option_is_explained() -> None:
     app = typer.Typer()
     app.command()(simulate)
     help_text = CliRunner().invoke(app, ["--help"]).output
-    for option in ("host", "port", "rate", "symbols", "seed", "replay", "speed", "keep-stamps", "close-at-end"):
+    for option in ("host", "port", "rate", "symbols", "seed", "replay", "speed", "keep-times", "close-at-end"):
         assert f"--{option}" in help_text

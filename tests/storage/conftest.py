@@ -20,9 +20,9 @@ SECOND = timedelta(seconds=1)
 
 
 class Trade(NamedTuple):
-    """A trade as a source tells it: its stamp without an ordinal."""
+    """A trade as a source tells it: its event time without an ordinal."""
 
-    stamp: datetime
+    event_time: datetime
     symbol: str
     price: float
     day_volume: float | None = None
@@ -37,7 +37,7 @@ def trades_of(rows: Iterable[Trade]) -> Trades:
     """Columns for the write path, with ordinals and volumes left open."""
     trades = Trades()
     for row in rows:
-        trades.stamp_us.append(microseconds_of(row.stamp))
+        trades.event_us.append(microseconds_of(row.event_time))
         trades.ordinal.append(0)
         trades.symbol.append(row.symbol)
         trades.price.append(row.price)
@@ -58,7 +58,7 @@ class Book:
 
     def merge(self, rows: Iterable[Trade], known: Iterable[Trade] = (), store: TradeStore | None = None) -> MergeResult:
         trades = trades_of(rows)
-        (store or self.store).prepare(trades.stamp_us)
+        (store or self.store).prepare(trades.event_us)
         return (store or self.store).merge(trades, trades_of(known))
 
     def rows(self) -> list[tuple[datetime, str, float, float | None, float | None]]:
@@ -71,10 +71,10 @@ class Book:
         found = []
         ordinal = 0
         for time, symbol, price, day_volume, _ in self.rows():
-            stamp = time - (time - datetime(1970, 1, 1, tzinfo=UTC)) % resolution
-            ordinal = ordinal + 1 if found and found[-1][:2] == (stamp, symbol) else 0
-            assert time - stamp == timedelta(microseconds=ordinal), "ordinals are dense"
-            found.append(Trade(stamp, symbol, price, day_volume))
+            event_time = time - (time - datetime(1970, 1, 1, tzinfo=UTC)) % resolution
+            ordinal = ordinal + 1 if found and found[-1][:2] == (event_time, symbol) else 0
+            assert time - event_time == timedelta(microseconds=ordinal), "ordinals are dense"
+            found.append(Trade(event_time, symbol, price, day_volume))
         return found
 
     def assert_volumes_follow(self) -> None:

@@ -207,7 +207,7 @@ def test_many_migrations_at_once_adopt_once(tutorial: Tutorial) -> None:
 
 
 def test_equal_times_move_on_in_arrival_order(tutorial: Tutorial) -> None:
-    """Ticks of one stamp get microseconds in the order in which they were stored; a later stamp they meet moves on."""
+    """Ticks of one event time get microseconds in the order of storage; a later one they meet moves on."""
     tutorial.create()
     tutorial.insert(
         [

@@ -48,7 +48,7 @@ def copy(book: Book, trades: Trades, origin: str) -> list[tuple[object, ...]]:
 def expected(trades: Trades, origin: str) -> list[tuple[object, ...]]:
     return [
         (
-            moment_of(trades.stamp_us[i] + trades.ordinal[i]),
+            moment_of(trades.event_us[i] + trades.ordinal[i]),
             *(trades.symbol[i], trades.price[i], trades.day_volume[i], trades.volume[i], trades.bid[i], trades.ask[i]),
             *(moment_of(trades.received_us[i]), origin),
         )

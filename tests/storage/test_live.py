@@ -32,8 +32,8 @@ class Writer:
         rows = list(rows)
         trades = trades_of(rows)
         for index, row in enumerate(rows):
-            trades.ordinal[index] = self._counts[row.symbol, row.stamp]
-            self._counts[row.symbol, row.stamp] += 1
+            trades.ordinal[index] = self._counts[row.symbol, row.event_time]
+            self._counts[row.symbol, row.event_time] += 1
         return trades
 
 
@@ -57,7 +57,7 @@ def test_a_batch_lands_as_it_came(book: Book, writer: Writer) -> None:
     assert writer.write(rows[:7]) == Written(7, 0, 0)
     assert writer.write(rows[7:]) == Written(13, 0, 0)
     assert writer.write([]) == Written(0, 0, 0)
-    assert book.stored() == sorted(rows, key=lambda row: (row.symbol, row.stamp))
+    assert book.stored() == sorted(rows, key=lambda row: (row.symbol, row.event_time))
 
 
 def test_a_batch_that_comes_again_adds_nothing(book: Book, connection: Connection, writer: Writer) -> None:
@@ -88,7 +88,7 @@ def test_a_price_that_is_told_twice_within_a_second_is_two_trades(book: Book, wr
 
 
 def test_late_trades_find_their_place(book: Book, writer: Writer) -> None:
-    """They follow what is stored of their stamp, and the volumes around them are right afterwards."""
+    """They follow what is stored of their event time, and the volumes around them are right afterwards."""
     writer.write([Trade(NOON + timedelta(seconds=n), "AAPL", 1.0, 10.0 * n) for n in range(1, 5)])
     late = [Trade(NOON + timedelta(seconds=2), "AAPL", 3.0, 25.0), Trade(NOON, "AAPL", 4.0, 5.0)]
     assert writer.write([Trade(NOON + timedelta(seconds=5), "AAPL", 5.0)], late) == Written(3, 0, 0)
@@ -109,7 +109,9 @@ def test_a_trade_that_the_database_refuses_is_set_aside_alone(
     assert feed == "live"
     assert reason.startswith('the database refused it: new row for relation "')
     assert reason.endswith('" violates check constraint "stocks_real_time_price_check"')
-    assert payload == (f"symbol=AAPL stamp=2022-10-19T12:00:05+00:00 price={price!r} day_volume=3.0 bid=None ask=None")
+    assert payload == (
+        f"symbol=AAPL event_time=2022-10-19T12:00:05+00:00 price={price!r} day_volume=3.0 bid=None ask=None"
+    )
 
 
 def test_several_poisoned_trades_and_duplicates_in_one_batch(
@@ -157,11 +159,11 @@ def test_two_writers_of_the_same_ticks_store_each_once(dsn: str, book: Book) -> 
 
 
 def test_room_is_made_for_any_week(book: Book, writer: Writer) -> None:
-    """The oldest stamp that is taken, and next year's."""
+    """The oldest event time that is taken, and next year's."""
     rows = [
         Trade(moment, "AAPL", 1.0) for moment in (at("1990-01-01 00:00:00"), datetime.now(UTC).replace(microsecond=0))
     ]
-    rows.append(Trade(rows[1].stamp + timedelta(days=366), "AAPL", 1.0))
+    rows.append(Trade(rows[1].event_time + timedelta(days=366), "AAPL", 1.0))
     assert writer.write(rows) == Written(3, 0, 0)
     assert book.stored() == rows
 
@@ -175,7 +177,7 @@ def test_room_that_vanished_is_made_again(book: Book, connection: Connection, wr
     assert len(book.stored()) == 3
 
 
-def test_a_late_trade_for_a_full_stamp_is_set_aside(book: Book, connection: Connection) -> None:
+def test_a_late_trade_for_a_full_event_time_is_set_aside(book: Book, connection: Connection) -> None:
     """A millisecond holds a thousand trades of a symbol; what comes behind them is kept with that reason."""
     store = TradeStore(connection, "test", ZONES.__getitem__, resolution_us=1_000)
     live = LiveTrades(store, "live", RecentTrades())
@@ -185,7 +187,7 @@ def test_a_late_trade_for_a_full_stamp_is_set_aside(book: Book, connection: Conn
     assert live.write(Trades(), late, []) == Written(1, 0, 1)
     ((_, reason, payload),) = refused(connection)
     assert reason == "its symbol already has 1,000 ticks with its event time"
-    assert payload.startswith("symbol=AAPL stamp=2022-10-19T12:00:00+00:00 price=5000.0 ")
+    assert payload.startswith("symbol=AAPL event_time=2022-10-19T12:00:00+00:00 price=5000.0 ")
     assert len(book.stored(timedelta(milliseconds=1))) == 1_001
 
 
@@ -196,5 +198,5 @@ def test_what_is_remembered_is_bounded() -> None:
         recent.remember(trades_of(Trade(NOON + timedelta(seconds=number), "AAPL", 1.0) for _ in range(10_000)))
         recent.remember(Trades())
     assert (len(recent.batches), recent.count) == (10, 100_000)
-    assert len(recent.of_same_stamps(trades_of([Trade(NOON + timedelta(seconds=19), "AAPL", 1.0)]))) == 0
-    assert len(recent.of_same_stamps(trades_of([Trade(NOON + timedelta(seconds=20), "AAPL", 1.0)]))) == 10_000
+    assert len(recent.of_same_times(trades_of([Trade(NOON + timedelta(seconds=19), "AAPL", 1.0)]))) == 0
+    assert len(recent.of_same_times(trades_of([Trade(NOON + timedelta(seconds=20), "AAPL", 1.0)]))) == 10_000

@@ -18,11 +18,11 @@ from tests.storage.conftest import ZONES, Book, Trade, at, wait_for_a_lock
 
 NOON = at("2022-10-19 12:00:00")
 
-stamps = st.integers(0, 3).map(lambda seconds: NOON + timedelta(seconds=seconds))
+event_times = st.integers(0, 3).map(lambda seconds: NOON + timedelta(seconds=seconds))
 sequences = st.lists(
     st.builds(
         Trade,
-        stamps,
+        event_times,
         st.sampled_from(["AAPL", "BTC/USD"]),
         st.sampled_from([1.0, 1.5]),
         st.sampled_from([None, 7.0, 8.0]),
@@ -45,10 +45,10 @@ real_server = examples(max_examples=50, deadline=None, suppress_health_check=[He
 
 
 def in_time(rows: Sequence[Trade]) -> list[Trade]:
-    return sorted(rows, key=lambda row: (row.symbol, row.stamp))
+    return sorted(rows, key=lambda row: (row.symbol, row.event_time))
 
 
-def test_ordinals_follow_arrival_within_a_stamp(book: Book) -> None:
+def test_ordinals_follow_arrival_within_an_event_time(book: Book) -> None:
     """The third trade of a second stands two microseconds behind it."""
     rows = [Trade(NOON, "AAPL", price) for price in (3.0, 1.0, 2.0)]
     assert book.merge(rows) == MergeResult(3, 0)
@@ -58,7 +58,7 @@ def test_ordinals_follow_arrival_within_a_stamp(book: Book) -> None:
 
 
 def test_surplus_stands_behind_what_is_stored(book: Book) -> None:
-    """What another source knew in addition follows the stored trades of that stamp, without a hole."""
+    """What another source knew in addition follows the stored trades of that event time, without a hole."""
     book.merge([Trade(NOON, "AAPL", 1.0), Trade(NOON, "AAPL", 2.0)])
     assert book.merge([Trade(NOON, "AAPL", 9.0), Trade(NOON, "AAPL", 2.0), Trade(NOON, "AAPL", 8.0)]) == MergeResult(
         2, 1
@@ -66,7 +66,7 @@ def test_surplus_stands_behind_what_is_stored(book: Book) -> None:
     assert [row.price for row in book.stored()] == [1.0, 2.0, 9.0, 8.0]
 
 
-def test_equal_trades_of_one_stamp_are_as_many_as_the_richer_source_has(book: Book) -> None:
+def test_equal_trades_of_one_event_time_are_as_many_as_the_richer_source_has(book: Book) -> None:
     """Twice the same price and total within a second are two trades, and stay two when told again."""
     twice = [Trade(NOON, "AAPL", 1.0, 5.0)] * 2
     assert book.merge(twice[:1]) == MergeResult(1, 0)
@@ -151,7 +151,7 @@ def test_a_day_that_is_touched_twice_is_computed_once(book: Book) -> None:
 
 
 def test_positions_say_where_each_symbol_stands(book: Book) -> None:
-    """The newest stamp, how many share it, the newest price and total, and the highest total of its trading day."""
+    """The newest event time, how many share it, the newest price and total, and the highest total of its day."""
     book.merge(
         [
             Trade(at("2022-10-19 14:00:00"), "AAPL", 1.0, 50.0),
@@ -175,7 +175,7 @@ def test_a_position_without_any_total_does_not_know_where_the_day_began(book: Bo
     assert book.store.positions(["AAPL"])["AAPL"].highest_day_volume is None
 
 
-def test_milliseconds_are_stamps_of_their_own(book: Book) -> None:
+def test_milliseconds_are_event_times_of_their_own(book: Book) -> None:
     """With a resolution of one millisecond ordinals count within it."""
     store = TradeStore(book.connection, "test", ZONES.__getitem__, resolution_us=1_000)
     rows = [Trade(NOON + timedelta(milliseconds=ms), "AAPL", 1.0) for ms in (0, 1, 1, 2)]
