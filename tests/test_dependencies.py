@@ -9,7 +9,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-OWN = {"candleworks", "flows", "tests", "bench"}
+OWN = {"candleworks", "flows", "tests", "bench", "docs"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 NOT_IMPORTED = {
     "tzdata": "zoneinfo reads it where the system has no time zones",

@@ -63,7 +63,12 @@ class FeedQueue(Backpressure):
     @property
     def waiting(self) -> int:
         """How many ticks are not stored yet, in memory and on disk."""
-        return self._ticks + len(self._batcher) + self._spool.unread_ticks
+        return self.in_memory + self._spool.unread_ticks
+
+    @property
+    def in_memory(self) -> int:
+        """How many ticks are in memory, whether they are on disk as well or not."""
+        return self._ticks + len(self._batcher)
 
     @property
     def unsaved(self) -> bool:

@@ -242,7 +242,7 @@ def test_database_away_and_killed_meanwhile(world: World) -> None:
         file.write(b"\x40\x00\x00\x00 half a record")
     world.start()
     time.sleep(AWAY_SECONDS)
-    start(world.server)
+    world.server.revive()
     seconds = world.flows()
     account = world.settled()
     report(f"PostgreSQL away for {2 * AWAY_SECONDS} s, kill -9 and a torn record meanwhile", account, seconds)
@@ -253,7 +253,7 @@ def test_database_restarted(world: World) -> None:
     """A restart of the database loses nothing at all."""
     world.server.stop()
     time.sleep(AWAY_SECONDS)
-    start(world.server)
+    world.server.revive()
     seconds = world.flows()
     account = world.settled()
     report(f"PostgreSQL stopped for {AWAY_SECONDS} s", account, seconds)
@@ -273,11 +273,6 @@ def test_garbage(world: World) -> None:
     with world.connect() as connection:
         assert connection.execute("SELECT count(*) FROM rejected_ticks").fetchone() == (len(garbage) + 2,)
     assert account.in_gaps == 0
-
-
-def start(server: EmbeddedServer) -> None:
-    with server._exclusive():
-        server._start()
 
 
 def test_burst_of_200_000_ticks(tmp_path: Path) -> None:

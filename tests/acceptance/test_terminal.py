@@ -18,7 +18,7 @@ from tests.cli.commands import candleworks, environment
 from tests.feed.streaming import until
 
 ROWS, COLUMNS = 24, 80
-HEADINGS = ["feed", "ticks/s", "last", "tick", "lag", "p50", "lag", "p99", "waiting"]
+HEADINGS = ["feed", "ticks/s", "last", "tick", "lag", "p50", "lag", "p99", "queued"]
 CONTROL_C = b"\x03"
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -83,7 +83,9 @@ def test_a_terminal_shows_a_table_that_renews_itself(tmp_path: Path) -> None:
     assert "…" not in "".join(table)
     assert f"Chart page  http://127.0.0.1:{port}/" in lines
     assert any(line.split() == HEADINGS for line in lines)
-    assert any(re.match(r"\d+ ticks stored, 0 rejected; \d+ candles refreshed in a minute", line) for line in lines)
+    assert any(
+        re.match(r"\d+ ticks stored, 0 rejected; \d+ candles refreshed in the last minute", line) for line in lines
+    )
     assert lines.count(f"Chart page  http://127.0.0.1:{port}/") == 1
     assert terminal.text.count("\x1b[?25l") == terminal.text.count("\x1b[?25h") == 1
 

@@ -40,8 +40,8 @@ class Running:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
         self.lines: list[str] = []
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
+        self.reader = threading.Thread(target=self._read)
+        self.reader.start()
 
     def _read(self) -> None:
         assert self.process.stderr
@@ -54,7 +54,7 @@ class Running:
         """Interrupt it, and return its exit status."""
         self.process.send_signal(signal.SIGINT)
         status = self.process.wait(60)
-        self._reader.join()
+        self.reader.join()
         return status
 
 
@@ -66,7 +66,7 @@ def ingesting(directory: Path, dsn: str, *arguments: str, **variables: object) -
             yield running
         finally:
             process.kill()
-            running._reader.join()
+            running.reader.join()
 
 
 def configure(directory: Path, *feeds: dict[str, Any]) -> None:

@@ -89,7 +89,7 @@ def test_a_service_is_confined(name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"}
     assert service["logging"]["options"]["max-size"]
-    assert service["restart"] == ("no" if name in ONE_SHOT else service["restart"])
+    assert (service["restart"] == "no") == (name in ONE_SHOT)
     if "build" in service:
         assert service["read_only"]
         assert service["user"] == "10001:10001"

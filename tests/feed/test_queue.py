@@ -53,10 +53,6 @@ def content(entry: QueueEntry) -> Content:
     return entry.run_id, entry.sequence, entry.batch.frames, len(entry.notes)
 
 
-def in_memory(queue: FeedQueue) -> int:
-    return sum(len(entry.batch) for entry in queue._in_memory())
-
-
 async def comes(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110 - nobody tells
@@ -146,7 +142,7 @@ class Traffic:
         if doing is not None:
             await doing
         assert self.queue.waiting == len(self.open) + sum(len(frames) for _, _, frames, _ in self.owed)
-        assert in_memory(self.queue) < MAX_TICKS + KEPT_TICKS + 2 * LARGEST_BATCH
+        assert self.queue.in_memory < MAX_TICKS + KEPT_TICKS + 2 * LARGEST_BATCH
 
 
 async def travel(steps: list[tuple[str, int]], directory: Path) -> None:
@@ -270,6 +266,7 @@ def test_the_reader_waits_for_a_writer_that_is_behind(tmp_path: Path, monkeypatc
     """Until one entry is left in memory, and none on disk; and not at all at the end."""
     monkeypatch.setattr(queue_module, "UNHURRIED_TICKS_PER_SECOND", 0.001)
     monkeypatch.setattr(queue_module, "MAX_PAUSE_SECONDS", 1_000)
+    monkeypatch.setattr(queue_module, "KEPT_TICKS", 1)
 
     async def run() -> None:
         queue = small_batches(tmp_path, 1)
@@ -279,7 +276,6 @@ def test_the_reader_waits_for_a_writer_that_is_behind(tmp_path: Path, monkeypatc
             for _ in range(3):
                 queue.add(b"1", clock.now_us())
             if on_disk:
-                queue._kept_ticks = 1
                 await queue.save()
             waiting = asyncio.create_task(queue.wait_while_full())
             await write(queue, enough - 1)

@@ -56,12 +56,7 @@ def own_server(tmp_path: Path) -> Iterator[tuple[EmbeddedServer, Settings]]:
         settings = load_settings({"CANDLEWORKS_DSN": dsn, "CANDLEWORKS_HOME": str(tmp_path / "home")})
         migrate(dsn, settings)
         yield server, settings
-        start(server)
-
-
-def start(server: EmbeddedServer) -> None:
-    with server._exclusive():
-        server._start()
+        server.revive()
 
 
 @on_one_engine
@@ -202,7 +197,7 @@ def test_a_restart_of_the_database_loses_and_doubles_nothing(
             sent_before = len(read_journal(journal))
             server.stop()
             until(lambda before=sent_before: len(read_journal(journal)) > before + 500)
-            start(server)
+            server.revive()
     with connect(server.dsn) as connection:
         assert stored(connection) == trades_of(read_journal(journal))
         assert counted(connection, "ticks") + counted(connection, "duplicates") == count(connection)
@@ -222,7 +217,7 @@ def test_a_stop_does_not_wait_for_a_database_that_is_away(
         running.stop()
         assert time.monotonic() - began < STOP_SECONDS
     assert f"Feed twelvedata: 1 tick kept in {settings.home}/spool/twelvedata for the next start." in caplog.messages
-    start(server)
+    server.revive()
     with connect(server.dsn) as connection, streaming(settings, vendor.url, "AAPL"):
         until(lambda: count(connection) == 1)
     assert not list((settings.home / "spool").rglob("*.spool"))

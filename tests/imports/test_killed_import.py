@@ -82,7 +82,7 @@ def test_a_killed_import_goes_on_where_it_was(desk: Desk, dsn: str, recording: P
     _, errors = importing.communicate(timeout=PATIENCE_SECONDS)
     if number is signal.SIGINT:
         assert importing.returncode == 1
-        assert errors.decode().splitlines()[-1] == "Interrupted: the same command goes on where this one was."
+        assert errors.decode().splitlines()[-1] == "Interrupted: run the same command again to resume."
     assert_it_goes_on(desk, dsn, recording)
 
 
