@@ -139,3 +139,17 @@ def test_an_escalation_waits_for_the_end_of_a_silence() -> None:
     alert, notified = history(["failed"] * 4, silenced, 1)
     assert notified == []
     assert history(["failed"], alert, 5)[1] == ["escalated"]
+
+
+@pytest.mark.parametrize(
+    ("notified", "silenced", "due"), [(True, False, True), (True, True, False), (False, False, False)]
+)
+def test_a_resolution_is_notified_to_those_who_know_of_the_alert(notified: bool, silenced: bool, due: bool) -> None:
+    """Not while it is silenced, and not when it was inhibited from the first result to the last."""
+    alert = present(transition(None, result("failed", 0), RULES, inhibited_by=None if notified else "watch-feed").alert)
+    if silenced:
+        alert = replace(alert, silenced_until=START + timedelta(hours=1))
+    alert = present(transition(alert, result("passed", 5), RULES).alert)
+    event = transition(alert, result("passed", 10), RULES).event
+    assert event is not None
+    assert (event.event, event.due) == ("resolved", due)
