@@ -141,7 +141,7 @@ def test_a_cancelled_run_ends_with_every_tick_committed(stage: Stage) -> None:
         assert stage.prefect.ends(run.id, 10).state == "Cancelled"
         stage.everything_is_stored()
         until(lambda: not alive(run.pid or 0), 10)
-        time.sleep(6)  # the worker has checked
+        time.sleep(RESTARTS_SECONDS)
         assert stage.prefect.runs(stage.deployment)[0].id in {run.id, second.id}
 
 
