@@ -20,7 +20,8 @@ from tests.feed.streaming import until
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)]
 KEEPER_SECONDS = 7  # it looks every five
-HAND_SECONDS = 2.0  # from what is seen to the next click
+RUNNER_SECONDS = 20.0  # what Prefect's runner may take to see the end of a process
+CANCELLED = "Flow run was cancelled successfully."
 PATIENCE_SECONDS = 240
 ANYTHING, REFUSED = -1, -2
 AGAIN = [("run", 1), ("suspend", 0)]
@@ -126,8 +127,14 @@ class Hand:
         while self.streams() != expected:
             assert time.monotonic() < deadline, (self.feed, action, expected, self.runs())
             time.sleep(0.5)
-        if action == "cancel":  # Prefect's runner says Cancelled once more, a moment after the process has
-            time.sleep(HAND_SECONDS)
+        if action == "cancel":
+            self.waits_for_the_runner()
+
+    def waits_for_the_runner(self) -> None:
+        """Prefect's runner says Cancelled once more after the process has ended, and would undo a Retry until then."""
+        deadline = time.monotonic() + RUNNER_SECONDS
+        while self.present().message != CANCELLED and time.monotonic() < deadline:
+            time.sleep(0.5)
 
 
 @pytest.fixture(scope="module")
