@@ -15,6 +15,6 @@ def vendor() -> Iterator[Vendor]:
 
 
 @pytest.fixture
-def watch_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick_reconnect(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reconnect after some 50 ms instead of a second."""
     monkeypatch.setattr(reconnection, "FIRST_WAIT_SECONDS", 0.05)

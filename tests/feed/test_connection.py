@@ -190,7 +190,7 @@ def test_an_invalid_url_ends_the_feed(settings: Settings, url: str) -> None:
     )
 
 
-@pytest.mark.usefixtures("watch_connection")
+@pytest.mark.usefixtures("quick_reconnect")
 def test_the_feed_waits_for_a_server_that_is_not_there_yet(
     settings: Settings, connection: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -204,7 +204,7 @@ def test_the_feed_waits_for_a_server_that_is_not_there_yet(
     assert counted(connection, "reconnects") >= 2
 
 
-@pytest.mark.usefixtures("watch_connection")
+@pytest.mark.usefixtures("quick_reconnect")
 def test_a_failing_vendor_is_tried_again(
     settings: Settings, connection: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -226,7 +226,7 @@ def test_a_failing_vendor_is_tried_again(
     ]
 
 
-@pytest.mark.usefixtures("watch_connection")
+@pytest.mark.usefixtures("quick_reconnect")
 def test_after_a_clean_close_the_feed_continues(
     settings: Settings, connection: Connection, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -250,7 +250,7 @@ def test_after_a_clean_close_the_feed_continues(
     assert "ended (the vendor closed it with code 1001)." in "".join(messages(caplog))
 
 
-@pytest.mark.usefixtures("watch_connection")
+@pytest.mark.usefixtures("quick_reconnect")
 def test_the_vendors_repetition_after_a_reconnect_is_dropped(
     settings: Settings, vendor: Vendor, connection: Connection
 ) -> None:
@@ -271,7 +271,7 @@ def test_the_vendors_repetition_after_a_reconnect_is_dropped(
     assert counted(connection, "duplicates") == 1
 
 
-@pytest.mark.usefixtures("watch_connection")
+@pytest.mark.usefixtures("quick_reconnect")
 def test_after_an_abrupt_end_the_feed_continues(settings: Settings, connection: Connection, tmp_path: Path) -> None:
     """Nothing is doubled, and of each connection everything that was received is stored."""
     journal = tmp_path / "journal"
@@ -290,7 +290,7 @@ def test_after_an_abrupt_end_the_feed_continues(settings: Settings, connection: 
     assert Counter(event.trade for event in sent if event.connection == 2 and not event.snapshot) <= rows
 
 
-@pytest.mark.usefixtures("watch_connection")
+@pytest.mark.usefixtures("quick_reconnect")
 def test_a_frame_above_the_vendors_limit_costs_a_reconnect(
     settings: Settings, vendor: Vendor, connection: Connection
 ) -> None:
@@ -370,7 +370,7 @@ def test_reading_pauses_while_the_database_accepts_no_more(
     assert stored(connection) == {Trade("AAPL", NOW, 1.0 + number, None): 1 for number in range(total)}
 
 
-@pytest.mark.usefixtures("watch_connection")
+@pytest.mark.usefixtures("quick_reconnect")
 @pytest.mark.parametrize("pieces", [1, 3])
 def test_an_oversized_message_is_one_line_that_blames_the_right_side(
     settings: Settings, vendor: Vendor, caplog: pytest.LogCaptureFixture, pieces: int

@@ -160,7 +160,7 @@ def test_symbols_come_and_go_on_the_running_connection(
     assert said.count("Feed twelvedata streams 3 of 3 symbols.") == 1
 
 
-@pytest.mark.usefixtures("watch_connection")
+@pytest.mark.usefixtures("quick_reconnect")
 def test_a_vendor_that_says_nothing_is_connected_anew(
     watchful: Settings, vendor: Vendor, connection: Connection
 ) -> None:

@@ -72,10 +72,10 @@ def test_another_session_cannot_have_a_lock(dsn: str) -> None:
 @ON_PLAIN_POSTGRESQL
 def test_a_lock_is_waited_for_longer_than_a_profile_waits_for_rows(dsn: str) -> None:
     """An import of the same content may take hours; afterwards the profile's limit counts again."""
-    watch_connection = replace(WRITER, lock_timeout_seconds=1)
+    short_waits = replace(WRITER, lock_timeout_seconds=1)
     with (
         connect(dsn) as owner,
-        connect(dsn, "waits", profile=watch_connection) as waiting,
+        connect(dsn, "waits", profile=short_waits) as waiting,
         ThreadPoolExecutor(1) as threads,
     ):
         with locked(owner, Lock.IMPORT, "content"):

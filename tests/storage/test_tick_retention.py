@@ -75,7 +75,7 @@ def candle_ticks(connection: Connection) -> int:
 
 
 @pytest.fixture
-def watch_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """A drop that does not wait for long."""
     monkeypatch.setattr(tick_retention, "LOCK_TIMEOUT", "1500ms")
 
@@ -90,7 +90,7 @@ def test_a_tick_that_comes_while_ticks_are_dropped_still_counts(ticks: Connectio
     assert candle_ticks(ticks) == TICKS + 1
 
 
-@pytest.mark.usefixtures("watch_connection")
+@pytest.mark.usefixtures("short_waits")
 def test_a_long_reader_neither_waits_nor_makes_writers_wait(
     ticks: Connection, reader: Connection, dsn: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -115,7 +115,7 @@ def test_a_long_reader_neither_waits_nor_makes_writers_wait(
     assert ticks.execute("SHOW lock_timeout").fetchone() == ("5min",)
 
 
-@pytest.mark.usefixtures("watch_connection")
+@pytest.mark.usefixtures("short_waits")
 def test_a_reader_that_stays_keeps_the_drop_waiting(ticks: Connection, reader: Connection) -> None:
     """The detach that it held up is finished by none but the first call after its end."""
     reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
