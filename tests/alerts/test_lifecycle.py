@@ -153,3 +153,10 @@ def test_a_resolution_is_notified_to_those_who_know_of_the_alert(notified: bool,
     event = transition(alert, result("passed", 10), RULES).event
     assert event is not None
     assert (event.event, event.due) == ("resolved", due)
+
+
+def test_the_newest_failure_says_how_severe_it_is_and_whether_the_check_could_run() -> None:
+    """A watchdog's check may become critical, and a check that could be run again turns an error into a failure."""
+    alert = present(transition(None, result("error", 0), RULES).alert)
+    alert = present(transition(alert, replace(result("failed", 5), severity="critical"), RULES).alert)
+    assert (alert.severity, alert.result) == ("critical", "failed")
