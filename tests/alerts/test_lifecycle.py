@@ -155,8 +155,19 @@ def test_a_resolution_is_notified_to_those_who_know_of_the_alert(notified: bool,
     assert (event.event, event.due) == ("resolved", due)
 
 
-def test_the_newest_failure_says_how_severe_it_is_and_whether_the_check_could_run() -> None:
-    """A watchdog's check may become critical, and a check that could be run again turns an error into a failure."""
+def test_the_newest_failure_says_how_severe_it_is_and_what_was_expected() -> None:
+    """Thresholds and severities may change while an alert fires; a result that comes late changes nothing."""
+    alert = present(transition(None, result("failed", 0), RULES).alert)
+    newest = replace(result("failed", 10), severity="critical", expected="at most 60 s")
+    alert = present(transition(alert, newest, RULES).alert)
+    assert (alert.severity, alert.expected, alert.count) == ("critical", "at most 60 s", 2)
+    assert transition(alert, result("failed", 5), RULES) == (alert, None)
+
+
+def test_a_check_that_could_not_run_and_then_fails_escalates_at_once() -> None:
+    """So far people only know that it could not be run."""
     alert = present(transition(None, result("error", 0), RULES).alert)
-    alert = present(transition(alert, replace(result("failed", 5), severity="critical"), RULES).alert)
-    assert (alert.severity, alert.result) == ("critical", "failed")
+    alert, event = transition(alert, result("failed", 5), RULES)
+    assert present(alert).result == "failed"
+    assert event is not None
+    assert (event.event, event.due) == ("escalated", True)
