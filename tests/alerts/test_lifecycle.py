@@ -171,3 +171,23 @@ def test_a_check_that_could_not_run_and_then_fails_escalates_at_once() -> None:
     assert present(alert).result == "failed"
     assert event is not None
     assert (event.event, event.due) == ("escalated", True)
+
+
+def test_an_inhibited_alert_is_stored_with_what_inhibits_it() -> None:
+    """Its opening is an event that is not due."""
+    alert, event = transition(None, result("failed", 0), RULES, inhibited_by="watch-feed")
+    assert present(alert).notified_at is None
+    assert event is not None
+    assert (event.event, event.due, event.note) == ("opened", False, "inhibited by watch-feed")
+
+
+def test_a_resolution_says_what_is_observed_now() -> None:
+    """The stored alert keeps what was observed when it failed last; an expectation that the check omits stays."""
+    alert = present(transition(None, result("failed", 0), RULES).alert)
+    alert = present(transition(alert, result("passed", 5), RULES).alert)
+    passed = replace(result("passed", 10, "3 s"), expected=None)
+    resolved, event = transition(alert, passed, RULES)
+    assert present(resolved).resolved_at == passed.at
+    assert present(resolved).observed == "312 s"
+    assert event is not None
+    assert (event.alert.observed, event.alert.expected) == ("3 s", "at most 120 s")
