@@ -191,3 +191,11 @@ def test_a_resolution_says_what_is_observed_now() -> None:
     assert present(resolved).observed == "312 s"
     assert event is not None
     assert (event.alert.observed, event.alert.expected) == ("3 s", "at most 120 s")
+
+
+def test_an_alert_of_severity_info_does_not_escalate() -> None:
+    """However often it fails."""
+    alert: Alert | None = None
+    for minute in range(0, 60, 5):
+        alert, event = transition(alert, replace(result("failed", minute), severity="info"), RULES)
+        assert event is None or event.event == "opened"
