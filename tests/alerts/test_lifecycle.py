@@ -199,3 +199,12 @@ def test_an_alert_of_severity_info_does_not_escalate() -> None:
     for minute in range(0, 60, 5):
         alert, event = transition(alert, replace(result("failed", minute), severity="info"), RULES)
         assert event is None or event.event == "opened"
+
+
+def test_a_resolution_says_what_is_expected_now() -> None:
+    """A threshold may have changed since the failure."""
+    alert = present(transition(None, result("failed", 0), RULES).alert)
+    alert = present(transition(alert, result("passed", 5), RULES).alert)
+    event = transition(alert, replace(result("passed", 10), expected="at most 500 s"), RULES).event
+    assert event is not None
+    assert event.alert.expected == "at most 500 s"
