@@ -5,8 +5,8 @@ from typing import Literal
 import msgspec
 
 # Why a gap was opened. `stopped`: by us, in order. `crashed`: found at the next start. `closed`: by the vendor, in
-# order. `dropped`: the connection broke. `silent`: nothing came though the market was open. `overflow`: memory and disk
-# were full, so the feed was not read. `damaged`: the spool could not be read back.
+# order. `dropped`: the connection was lost. `silent`: nothing came though the market was open. `overflow`: memory and
+# disk were full, so the feed was not read. `damaged`: the spool could not be read back.
 Reason = Literal["stopped", "crashed", "closed", "dropped", "silent", "overflow", "damaged"]
 
 
