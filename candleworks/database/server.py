@@ -48,7 +48,7 @@ def _embedded(settings: Settings, *, keep_running: bool) -> Iterator[str]:
 
     with contextlib.ExitStack() as stack:
         with _deferred_signals():
-            server = EmbeddedServer(settings.home, settings.timescaledb)
+            server = EmbeddedServer(settings.home, settings.timescaledb, settings.postgres)
             dsn = stack.enter_context(server.use(keep_running=keep_running))
         yield dsn
 
@@ -69,7 +69,7 @@ def revive_database(settings: Settings) -> bool:
         return False
     from candleworks.database.embedded import EmbeddedServer  # noqa: PLC0415 - not needed with an external server
 
-    return EmbeddedServer(settings.home, settings.timescaledb).revive()
+    return EmbeddedServer(settings.home, settings.timescaledb, settings.postgres).revive()
 
 
 def prefect_database(dsn: str) -> str | None:

@@ -24,6 +24,7 @@ ENVIRONMENT = {
     "CANDLEWORKS_SIMULATED": "shows_simulated",
     "CANDLEWORKS_WEB_PORT": "web_port",
     "CANDLEWORKS_PREFECT_PORT": "prefect_port",
+    "CANDLEWORKS_POSTGRES": "postgres",
     "CANDLEWORKS_TIMESCALEDB": "timescaledb",
     "CANDLEWORKS_READER_PASSWORD": "reader_password",
     "CANDLEWORKS_GRAFANA_HOME": "grafana_home",

