@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
@@ -127,6 +129,20 @@ def end_processes(processes: Sequence[psutil.Process], seconds: float) -> list[p
     return left
 
 
+def log_to_stderr(level: str) -> None:
+    """Log as plain lines that start with the UTC time."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_UtcFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
+    for name in ("httpx", "websockets"):  # one line for every request and connection
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class _UtcFormatter(logging.Formatter):
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802 - overrides
+        return datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def python_module(module: str, *arguments: str) -> list[str]:
     """Return the command that runs a module with this interpreter."""
     return [sys.executable, "-m", module, *arguments]
@@ -138,7 +154,8 @@ class Child:
 
     Its standard input is a pipe of ours, so that stop_with_parent() notices our end even when we are killed.
     `environment` is added to ours; None removes a variable. Output is appended to `log`, or is ours where it is None.
-    `terminal_exit` says that an exit status above 0 means that it cannot run until a person changes something.
+    `terminal_exit` says that an exit status above 0 means that it cannot run until a person changes something, `once`
+    that it is never restarted, because something else takes over from it.
     `restarts` counts those since it last ran for HEALTHY_SECONDS.
     """
 
@@ -146,8 +163,8 @@ class Child:
     command: Sequence[str]
     environment: Mapping[str, str | None] = field(default_factory=dict)
     log: Path | None = None
-    needs_database: bool = True
     terminal_exit: bool = False
+    once: bool = False
     restarts: int = 0
     ending: str = ""
     _process: subprocess.Popen[bytes] | None = None
@@ -172,6 +189,10 @@ class Child:
         return self._process.pid if self._process else None
 
     @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def failed(self) -> bool:
         """Whether it exited for good: it is not restarted."""
         status = self._process.poll() if self._process else None
@@ -180,6 +201,8 @@ class Child:
     @property
     def note(self) -> str | None:
         """What a person should know: that it has stopped, or keeps exiting; None while it runs normally."""
+        if self.once:
+            return None
         if self.failed:
             return f"{self.name} has stopped: {self.last_line}"
         if self._start_at is not None:
@@ -191,7 +214,7 @@ class Child:
     def restart_if_ended(self) -> bool:
         """Restart it when it has exited, with back-off while it keeps exiting; return whether that happened now."""
         status = self._process.poll() if self._process else None
-        if status is None or self.failed:
+        if status is None or self.failed or self.once:
             return False
         if self._start_at is None:
             self._start_at = clock.monotonic() + self._backoff_seconds()
@@ -213,7 +236,7 @@ class Child:
         return min(MAX_BACKOFF_SECONDS, 2 ** (self.restarts - 1)) if self.restarts else 0
 
     def terminate(self) -> None:
-        if self._process and self._process.poll() is None:
+        if self._process and self.runs:
             self._process.send_signal(signal.SIGTERM)
 
     def wait(self, seconds: float | None = None) -> int | None:

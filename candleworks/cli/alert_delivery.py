@@ -13,12 +13,12 @@ from candleworks.alerts.message import Message
 from candleworks.alerts.recipients import LOG, recipients
 from candleworks.alerts.routing import START, conflict, own_recipients, pending, routed_recipients, sent_elsewhere
 from candleworks.alerts.watchdog import Watchdog
-from candleworks.cli.console import Duration, log_to_stderr, wide_console
+from candleworks.cli.console import Duration, wide_console
 from candleworks.database.connection import Connection, connect, transient_errors
 from candleworks.database.profiles import READER
 from candleworks.database.server import database
 from candleworks.errors import UsageError
-from candleworks.processes import single_instance, stop_event
+from candleworks.processes import log_to_stderr, single_instance, stop_event
 from candleworks.runtime.database import prepared, reading, writing
 from candleworks.settings import Settings, load_settings
 from candleworks.storage.deliveries import Deliverer, list_deliverers, remove_recipient
@@ -36,7 +36,7 @@ def watch(duration: Duration = None) -> None:
     database that answers. Run one per database.
     """
     settings = load_settings()
-    log_to_stderr(settings)
+    log_to_stderr(settings.log_level)
     refusal = f"candleworks alerts watch is already running in {settings.home}: run one per database."
     with single_instance(settings.home / "alerts-watch.lock", refusal), database(settings) as dsn:
         asyncio.run(_watch(settings, dsn, duration))
@@ -59,7 +59,7 @@ def deliver() -> None:
     with status 1 when a recipient did not accept one; it is tried again later.
     """
     settings = load_settings()
-    log_to_stderr(settings)
+    log_to_stderr(settings.log_level)
     with prepared(settings) as dsn:
         # In a thread, so that a signal does not interrupt it between sending and storing the result.
         done = asyncio.run(asyncio.to_thread(deliver_notifications, settings, dsn))

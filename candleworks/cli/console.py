@@ -2,18 +2,14 @@
 
 import contextlib
 import io
-import logging
 import os
 import sys
 import traceback
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Annotated, TextIO, cast
 
 import typer
 from rich.console import Console
-
-from candleworks.settings import Settings
 
 DEBUG = "--debug"
 WIDE = 200
@@ -43,20 +39,6 @@ def explain(error: BaseException, sentence: str | None = None) -> None:
 def report_to_stderr(line: str) -> None:
     """Print a line about what the command does besides its purpose, such as migrating a new database."""
     typer.echo(line, err=True)
-
-
-def log_to_stderr(settings: Settings) -> None:
-    """Log as plain lines that start with the UTC time."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_UtcFormatter("%(asctime)s %(levelname)s %(message)s"))
-    logging.basicConfig(level=settings.log_level, handlers=[handler])
-    for name in ("httpx", "websockets"):  # one line for every request and connection
-        logging.getLogger(name).setLevel(logging.WARNING)
-
-
-class _UtcFormatter(logging.Formatter):
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802 - overrides
-        return datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def lasting_console(*, stderr: bool = False) -> Console:

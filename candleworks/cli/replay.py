@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from candleworks.cli.console import TIME_EXAMPLES, lasting_console, log_to_stderr, report_to_stderr
+from candleworks.cli.console import TIME_EXAMPLES, lasting_console, report_to_stderr
 from candleworks.cli.progress import ProgressDisplay
 from candleworks.database.connection import describe
+from candleworks.processes import log_to_stderr
 from candleworks.runtime.replay import (
     ReplayOutcome,
     ReplayRun,
@@ -59,7 +60,7 @@ def replay(
     missing. Ctrl-C stops it.
     """
     settings = load_settings()
-    log_to_stderr(settings.model_copy(update={"log_level": "WARNING"}))
+    log_to_stderr("WARNING")
     SimulatorOptions(speed=speed)  # refuses an invalid speed before anything is read
     source = read_source(settings, file, select_part(symbol or (), start, stop), from_database=from_db)
     target = target_settings(settings, into, replay_feed(feed, source.recording.symbols))

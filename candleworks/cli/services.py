@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from candleworks.cli.console import Duration, log_to_stderr
+from candleworks.cli.console import Duration
 from candleworks.database.server import database
 from candleworks.errors import TransientError
 from candleworks.feed.connection import check_key
-from candleworks.processes import stop_event
+from candleworks.processes import log_to_stderr, stop_event
 from candleworks.runtime.database import check_schema, migrated_or_later, prepared, require_database
 from candleworks.runtime.grafana import grafana_address, require_grafana, run_grafana, set_up_grafana
 from candleworks.runtime.streaming import stream_feeds
@@ -39,7 +39,7 @@ def ingest(
     settings = load_settings()
     chosen = settings.feeds if feed is None else (settings.feed(feed),)
     check_key(settings, chosen)
-    log_to_stderr(settings)
+    log_to_stderr(settings.log_level)
     with migrated_or_later(settings) as (dsn, migrate_later):
         asyncio.run(stream_feeds(settings, chosen, dsn, duration, migrate_later))
 
@@ -50,7 +50,7 @@ def serve(host: Host = HOST, port: Port = None, duration: Duration = None) -> No
     It listens on 127.0.0.1: /, /ohlc.csv, /ohlc.json, /symbols, /healthz and /metrics.
     """
     settings = load_settings()
-    log_to_stderr(settings)
+    log_to_stderr(settings.log_level)
     require_database(settings)
     with listen(port or settings.web_port, host) as listener, database(settings) as dsn:
         _check_schema(dsn)

@@ -1,18 +1,22 @@
 """`candleworks up`: the whole platform in the foreground."""
 
 import asyncio
+import contextlib
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from candleworks import clock
 from candleworks.cli.console import Duration
 from candleworks.cli.live_status import LiveStatus
 from candleworks.database.connection import ConnectionPool, describe, open_pool
 from candleworks.database.profiles import READER
+from candleworks.database.server import PrefectDatabase, prefect_database
 from candleworks.errors import UsageError
-from candleworks.processes import single_instance, stop_event
+from candleworks.processes import single_instance, stop_event, stopped_within
 from candleworks.runtime.database import migrated
 from candleworks.runtime.grafana import GRAFANA, find_grafana, grafana_address
 from candleworks.runtime.prefect import PREFECT_FILE, prefect_available, server_address
@@ -20,6 +24,8 @@ from candleworks.runtime.services import Services
 from candleworks.settings import Settings, load_settings
 
 REFRESH_SECONDS = 1.0
+FIRST_REFRESH_SECONDS = 0.2
+FIRST_TICK_SECONDS = 5.0
 
 WithPrefect = Annotated[
     bool,
@@ -43,25 +49,49 @@ def up(duration: Duration = None, prefect: WithPrefect = True) -> None:
         " stop it first, or set CANDLEWORKS_HOME to another directory."
     )
     with single_instance(settings.home / "up.lock", refusal):
-        services = Services.of(settings, prefect=prefect)
+        services = Services(settings, prefect=prefect)
         try:
-            services.start(needing_database=False)
-            with migrated(settings, typer.echo) as dsn:
-                asyncio.run(_run(services, dsn, duration, prefect=prefect))
+            services.start_simulator()
+            if settings.dsn is None:
+                typer.echo(f"Starting PostgreSQL in {settings.home}.")
+            with migrated(settings, typer.echo) as dsn, _prefect_database(settings, dsn, prefect=prefect) as found:
+                asyncio.run(_run(services, dsn, found, duration))
         finally:
             services.stop()
 
 
-async def _run(services: Services, dsn: str, duration: float | None, *, prefect: bool) -> None:
+@contextlib.contextmanager
+def _prefect_database(settings: Settings, dsn: str, *, prefect: bool) -> Iterator[PrefectDatabase | None]:
+    if not prefect:
+        yield None
+        return
+    with prefect_database(settings, dsn) as found:
+        yield found
+
+
+async def _run(services: Services, dsn: str, prefect: PrefectDatabase | None, duration: float | None) -> None:
     stop = stop_event(duration)
     try:
-        services.start(needing_database=True)
-        heading = _heading(services.settings, dsn, prefect=prefect)
+        services.start_streaming()
+        heading = _heading(services.settings, dsn, prefect=prefect is not None)
         with LiveStatus(heading) as screen, open_pool(dsn, "up", profile=READER, max_size=1) as pool:
+            await _wait_for_ticks(stop, services, screen, pool)
+            services.start_others(prefect)
             await _supervise(stop, services, screen, pool)
     finally:
         await asyncio.to_thread(services.stop)
     services.confirm_stop(dsn)
+
+
+async def _wait_for_ticks(stop: asyncio.Event, services: Services, screen: LiveStatus, pool: ConnectionPool) -> None:
+    """Wait until ticks of this start are stored, at most FIRST_TICK_SECONDS: what starts next takes processor time."""
+    deadline = clock.monotonic() + FIRST_TICK_SECONDS
+    before = await asyncio.to_thread(services.newest_tick, pool)
+    while clock.monotonic() < deadline and not await stopped_within(stop, FIRST_REFRESH_SECONDS):
+        services.raise_for_failures()
+        await _show(services, screen, pool)
+        if await asyncio.to_thread(services.newest_tick, pool) != before:
+            return
 
 
 async def _supervise(stop: asyncio.Event, services: Services, screen: LiveStatus, pool: ConnectionPool) -> None:
@@ -71,8 +101,12 @@ async def _supervise(stop: asyncio.Event, services: Services, screen: LiveStatus
         for sentence in await asyncio.to_thread(services.restart_ended):
             screen.say(sentence)
         services.raise_for_failures()
-        screen.show(await asyncio.to_thread(services.feed_status, pool), services.notes())
+        await _show(services, screen, pool)
         await _pause(stop, child_ended)
+
+
+async def _show(services: Services, screen: LiveStatus, pool: ConnectionPool) -> None:
+    screen.show(await asyncio.to_thread(services.feed_status, pool), services.notes())
 
 
 async def _pause(stop: asyncio.Event, child_ended: asyncio.Event) -> None:
@@ -87,7 +121,6 @@ async def _pause(stop: asyncio.Event, child_ended: asyncio.Event) -> None:
 def _heading(settings: Settings, dsn: str, *, prefect: bool) -> list[str]:
     source = "simulated (set TWELVEDATA_API_KEY for live data)" if settings.simulated else settings.feed_url
     return [
-        f"Chart page  http://127.0.0.1:{settings.web_port}/",
         *([f"Prefect     {server_address(settings)}"] if prefect else []),
         *([f"{GRAFANA}     {grafana_address(settings)}"] if find_grafana(settings) else []),
         f"Database    {describe(dsn)}",
@@ -95,4 +128,5 @@ def _heading(settings: Settings, dsn: str, *, prefect: bool) -> list[str]:
         f"Feed        {source}",
         *(["            Prices are made up; the simulated market never closes."] if settings.simulated else []),
         f"Logs        {settings.home / 'logs'}   Ctrl-C stops everything.",
+        f"Open http://127.0.0.1:{settings.web_port}/",
     ]

@@ -5,6 +5,7 @@ import logging
 import signal
 import threading
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -72,13 +73,35 @@ def revive_database(settings: Settings) -> bool:
     return EmbeddedServer(settings.home, settings.timescaledb, settings.postgres).revive()
 
 
-def prefect_database(dsn: str) -> str | None:
-    """Return the URL of the database `NAME_prefect`, which is created if it does not exist.
+class PrefectDatabase(NamedTuple):
+    """The SQLAlchemy URL of Prefect's database, and the settings that open or revive the server that it is on."""
 
-    None where the server lacks pg_trgm, which Prefect needs, or where our role must not create a database: Prefect then
-    keeps its state in a file.
+    url: str
+    server: Settings
+
+
+@contextlib.contextmanager
+def prefect_database(settings: Settings, dsn: str) -> Iterator[PrefectDatabase]:
+    """Yield the database `NAME_prefect` beside ours, created if it does not exist.
+
+    Where the server at `dsn` lacks pg_trgm, which Prefect needs, or our role must not create a database there, it is on
+    an embedded server, which runs at least until the context ends.
     """
-    with connect(dsn, "prefect database", profile=ADMIN) as connection:
+    with contextlib.ExitStack() as stack:
+        url = _prefect_url(dsn)
+        if url is None and settings.dsn is not None:
+            settings = settings.model_copy(update={"dsn": None, "timescaledb": None})
+            url = _prefect_url(stack.enter_context(_embedded(settings, keep_running=False)))
+        if url is None:
+            raise TerminalError(
+                f"Prefect needs the extension pg_trgm, which {settings.postgres} lacks: install PostgreSQL's contrib"
+                " modules there, or unset CANDLEWORKS_POSTGRES."
+            )
+        yield PrefectDatabase(url, settings)
+
+
+def _prefect_url(dsn: str) -> str | None:
+    with transient_errors(dsn), connect(dsn, "prefect database", profile=ADMIN) as connection:
         row = connection.execute(query("prefect_database_state"), {"suffix": PREFECT_SUFFIX}).fetchone()
         name, exists, possible = row or ("", False, False)
         if not possible:
@@ -94,7 +117,8 @@ def prefect_database(dsn: str) -> str | None:
 def _sqlalchemy_address(connection: Connection, name: str) -> str:
     info = connection.info
     given = info.get_parameters()
-    options = {"host": info.host} if info.host.startswith("/") else {}
+    on_socket = info.host.startswith("/")
+    options = {"host": info.host, "port": str(info.port)} if on_socket else {}
     if mode := given.get("sslmode"):
         options["ssl"] = mode
     from sqlalchemy import URL  # noqa: PLC0415 - 0.5 s to import, and every command would pay them
@@ -103,8 +127,8 @@ def _sqlalchemy_address(connection: Connection, name: str) -> str:
         "postgresql+asyncpg",
         username=info.user,
         password=info.password or None,
-        host=None if "host" in options else info.host,
-        port=info.port,
+        host=None if on_socket else info.host,
+        port=None if on_socket else info.port,
         database=name,
         query=options,
     ).render_as_string(hide_password=False)

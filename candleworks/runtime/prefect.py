@@ -6,10 +6,10 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 
-from candleworks.database.server import prefect_database
 from candleworks.processes import Child, end_processes, python_module
 from candleworks.settings import Settings
 
@@ -17,6 +17,7 @@ PREFECT_FILE = "prefect.yaml"
 DATABASE_VARIABLE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 WORKER = "Prefect worker"
 WORKER_MODULE = "flows.support.worker"
+STREAM_MODULE = "flows.support.ingest"
 RUN_MODULE = "prefect.engine"
 RUN_STOP_SECONDS = 2.0
 # A run leaves 80 kB in Prefect's database, most of it events; there are 1,900 runs a day.
@@ -38,18 +39,25 @@ def status_file(settings: Settings) -> Path:
     return settings.home / "prefect" / "feeds.json"
 
 
-def prefect_server(settings: Settings, logs: Path) -> Child:
-    """Return the server; its state is in a file below our home, or beside our database where CANDLEWORKS_DSN is set."""
+def prefect_server(settings: Settings, database_url: str, logs: Path) -> Child:
+    """Return the server; its state is in the database at `database_url`, unless the environment names another."""
     environment = prefect_environment(settings)
-    if settings.dsn and DATABASE_VARIABLE not in os.environ:
-        environment[DATABASE_VARIABLE] = prefect_database(settings.dsn.get_secret_value())
+    if DATABASE_VARIABLE not in os.environ:
+        environment[DATABASE_VARIABLE] = database_url
     command = python_module("flows.support.server", str(settings.prefect_port))
-    return Child("Prefect server", command, environment, logs / "prefect-server.log", needs_database=False)
+    return Child("Prefect server", command, environment, logs / "prefect-server.log")
 
 
 def prefect_worker(settings: Settings, environment: Mapping[str, str | None], logs: Path) -> Child:
     command = python_module(WORKER_MODULE, "--deploy", "--status", str(status_file(settings)))
     return Child(WORKER, command, {**prefect_environment(settings), **environment}, logs / "prefect-worker.log")
+
+
+def early_stream(settings: Settings, feed: str, environment: Mapping[str, str | None], logs: Path) -> Child:
+    """Return the process that streams a feed until Prefect runs it, and becomes its first flow run."""
+    command = python_module(STREAM_MODULE, feed)
+    environment = {**prefect_environment(settings), **environment}
+    return Child(f"ingest of {feed}", command, environment, logs / f"ingest-{feed}.log", terminal_exit=True, once=True)
 
 
 def prefect_environment(settings: Settings) -> dict[str, str | None]:
@@ -102,6 +110,16 @@ def clear_feed_status(settings: Settings) -> None:
     status_file(settings).unlink(missing_ok=True)
 
 
+def stopped_by_operator(settings: Settings) -> set[str]:
+    """Return the feeds that an operator has stopped in Prefect, as far as the worker knew: they are not started."""
+    return {feed for feed, state in _feeds(settings).items() if state["stopped"]}
+
+
+def has_feed_status(settings: Settings) -> bool:
+    """Whether the worker has looked at the feeds since the start."""
+    return status_file(settings).exists()
+
+
 def stopped_feeds(settings: Settings) -> dict[str, str]:
     """Return the feeds that are not streaming, each with the reason, as reported by the worker."""
     return {feed: state["note"] for feed, state in _feeds(settings).items() if state["note"]}
@@ -112,9 +130,9 @@ def failed_feeds(settings: Settings) -> dict[str, str]:
     return {feed: why for feed, why in stopped_feeds(settings).items() if _feeds(settings)[feed]["state"] == "Refused"}
 
 
-def _feeds(settings: Settings) -> dict[str, dict[str, str]]:
+def _feeds(settings: Settings) -> dict[str, dict[str, Any]]:
     try:
-        found: dict[str, dict[str, str]] = json.loads(status_file(settings).read_text())
+        found: dict[str, dict[str, Any]] = json.loads(status_file(settings).read_text())
     except FileNotFoundError:
         return {}
     return found

@@ -3,23 +3,26 @@
 import contextlib
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from candleworks.database.connection import ConnectionPool, connect, transient_errors
 from candleworks.database.profiles import WRITER
-from candleworks.database.server import revive_database
+from candleworks.database.server import PrefectDatabase, revive_database
 from candleworks.errors import CandleworksError, TerminalError, TransientError
 from candleworks.processes import Child, python_module, stop_all
 from candleworks.runtime.grafana import find_grafana
 from candleworks.runtime.prefect import (
     WORKER,
     clear_feed_status,
+    early_stream,
     end_left_behind,
     failed_feeds,
+    has_feed_status,
     prefect_server,
     prefect_worker,
+    stopped_by_operator,
     stopped_feeds,
 )
 from candleworks.settings import Settings
@@ -29,29 +32,64 @@ from candleworks.storage.monitoring import read_status
 
 STOP_SECONDS = 3.5
 WORKER_STOP_SECONDS = 9.5
+PREFECT_STARTING = "Prefect is starting: the feeds stream already, and become flow runs when it has."
 
 
-@dataclass(frozen=True)
 class Services:
-    """The services of `up`, in the order in which they start."""
+    """The services of `up`: those that the first candle needs start first, the others once ticks are stored.
 
-    settings: Settings
-    children: list[Child]
+    `prefect` is where Prefect keeps its state; None where the feeds are plain processes.
+    """
 
-    @classmethod
-    def of(cls, settings: Settings, *, prefect: bool) -> "Services":
-        """Choose the services; CandleworksError when a port that they need is in use."""
+    def __init__(self, settings: Settings, *, prefect: bool) -> None:
+        """Raise CandleworksError when a port that is needed is in use."""
         _check_port(settings.web_port, "the chart page", "CANDLEWORKS_WEB_PORT")
         if prefect:
             _check_port(settings.prefect_port, "Prefect", "CANDLEWORKS_PREFECT_PORT")
+        self.settings = settings
+        self.children: list[Child] = []
+        self._early: dict[str, Child] = {}
+        self._prefect = prefect
+        self._prefect_database: PrefectDatabase | None = None
+        self._stopped_by_operator = stopped_by_operator(settings)
+        self._environment: dict[str, str | None] = {}
+        self._logs = settings.home / "logs"
         clear_feed_status(settings)
-        return cls(settings, _children(settings, prefect=prefect))
 
-    def start(self, *, needing_database: bool) -> None:
-        """Start those that need a prepared database, or those that do not."""
-        for child in self.children:
-            if child.needs_database is needing_database:
-                child.start()
+    def start_simulator(self) -> None:
+        """Start the simulated feed, which needs no database, where there is no other feed."""
+        if self.settings.simulated:
+            simulator = RunningSimulator("127.0.0.1", _free_port())
+            self._environment = {
+                "CANDLEWORKS_FEED_URL": simulator.feed_url,
+                "CANDLEWORKS_REST_URL": simulator.rest_url,
+                "CANDLEWORKS_SIMULATED": "true",
+            }
+            self._start(_simulated_feed(self.settings, simulator, self._logs))
+
+    def start_streaming(self) -> None:
+        """Start the feeds, except those that an operator has stopped in Prefect, and the chart page."""
+        for feed in self.settings.feeds:
+            if not self._prefect:
+                self._start(_ingest(feed.name, self._environment, self._logs))
+            elif feed.name not in self._stopped_by_operator:
+                self._early[feed.name] = early_stream(self.settings, feed.name, self._environment, self._logs)
+                self._start(self._early[feed.name])
+        self._start(Child("chart page", _command("serve"), self._environment, self._logs / "serve.log"))
+
+    def start_others(self, prefect_database: PrefectDatabase | None) -> None:
+        """Start what the first candle does not need: Prefect, alerts and Grafana."""
+        self._prefect_database = prefect_database
+        if prefect_database:
+            self._start(prefect_server(self.settings, prefect_database.url, self._logs))
+            self._start(prefect_worker(self.settings, self._environment, self._logs))
+        self._start(Child("alert watch", _command("alerts", "watch"), self._environment, self._logs / "alerts.log"))
+        if find_grafana(self.settings):
+            self._start(Child("Grafana server", _command("grafana"), {}, self._logs / "grafana.log"))
+
+    def _start(self, child: Child) -> None:
+        self.children.append(child)
+        child.start()
 
     def restart_ended(self) -> list[str]:
         """Restart what has ended, the embedded database too; return a sentence for each."""
@@ -59,14 +97,20 @@ class Services:
             f"The {child.name} {child.ending} and was restarted." for child in self.children if child.restart_if_ended()
         ]
         with contextlib.suppress(TransientError):  # it is still recovering
-            if revive_database(self.settings):
+            if self._revive_database():
                 restarted.append("The database server died and was restarted.")
         return restarted
+
+    def _revive_database(self) -> bool:
+        servers = [self.settings]
+        if self._prefect_database and self._prefect_database.server is not self.settings:
+            servers.append(self._prefect_database.server)
+        return sum(map(revive_database, servers)) > 0
 
     def raise_for_failures(self) -> None:
         """Raise TerminalError when no feed is left that can stream."""
         streams = [child for child in self.children if child.terminal_exit]
-        if streams and all(child.failed for child in streams):
+        if len(streams) == len(self.settings.feeds) and all(child.failed for child in streams):
             raise TerminalError(f"The {streams[0].name} has stopped: {streams[0].last_line} (log: {streams[0].log})")
         failed = failed_feeds(self.settings)
         worker = next((child for child in self.children if child.name == WORKER), None)
@@ -77,8 +121,13 @@ class Services:
     def notes(self) -> list[str]:
         """Return what a person should know: services that keep ending, and feeds that are not streaming."""
         notes = [f"The {child.note}" for child in self.children if child.note]
-        stopped = stopped_feeds(self.settings)
-        return notes + [f"The ingest of {feed} has stopped: {reason}" for feed, reason in stopped.items()]
+        if self._prefect and not has_feed_status(self.settings):
+            notes.append(PREFECT_STARTING)
+        return notes + [
+            f"The ingest of {feed} has stopped: {reason}"
+            for feed, reason in stopped_feeds(self.settings).items()
+            if not (feed in self._early and self._early[feed].runs)
+        ]
 
     def feed_status(self, pool: ConnectionPool) -> dict[str, Any] | None:
         """Return what read_status() does; None while the database is unavailable."""
@@ -89,11 +138,17 @@ class Services:
         except TransientError:
             return None
 
+    def newest_tick(self, pool: ConnectionPool) -> datetime | None:
+        """Return the time of the newest stored tick; None where there is none, or no database at the moment."""
+        status = self.feed_status(pool)
+        times = [feed["last_time"] for feed in status["feeds"] if feed["last_time"]] if status else []
+        return max(times, default=None)
+
     def stop(self) -> None:
-        """Stop the worker first: its runs report to the Prefect server, and the simulated feed must outlive them."""
-        workers = [child for child in self.children if child.name == WORKER]
-        stop_all(workers, WORKER_STOP_SECONDS)
-        if workers:
+        """Stop flow runs first: they report to the Prefect server, and the simulated feed must outlive them."""
+        running = [child for child in self.children if child.name == WORKER or child.once]
+        stop_all(running, WORKER_STOP_SECONDS)
+        if running:
             end_left_behind(self.settings)
         stop_all(self.children, STOP_SECONDS)
 
@@ -108,34 +163,11 @@ class Services:
             confirm_stops(connection, [feed.name for feed in self.settings.feeds], reason)
 
 
-def _children(settings: Settings, *, prefect: bool) -> list[Child]:
-    logs = settings.home / "logs"
-    environment: dict[str, str | None] = {}
-    children = []
-    if settings.simulated:
-        simulator = RunningSimulator("127.0.0.1", _free_port())
-        environment = {
-            "CANDLEWORKS_FEED_URL": simulator.feed_url,
-            "CANDLEWORKS_REST_URL": simulator.rest_url,
-            "CANDLEWORKS_SIMULATED": "true",
-        }
-        children.append(_simulated_feed(settings, simulator, logs))
-    if prefect:  # it takes longest to start
-        children += [prefect_server(settings, logs), prefect_worker(settings, environment, logs)]
-    else:
-        children += [_ingest(feed.name, environment, logs) for feed in settings.feeds]
-    children.append(Child("chart page", _command("serve"), environment, logs / "serve.log"))
-    children.append(Child("alert watch", _command("alerts", "watch"), environment, logs / "alerts.log"))
-    if find_grafana(settings):
-        children.append(Child("Grafana server", _command("grafana"), {}, logs / "grafana.log"))
-    return children
-
-
 def _simulated_feed(settings: Settings, simulator: RunningSimulator, logs: Path) -> Child:
     symbols = dict.fromkeys(ticker for feed in settings.feeds for ticker in feed.tickers)
     command = _command("simulate", "--port", str(simulator.port), "--symbols", ",".join(symbols))
     command += ["--rate", str(settings.simulator.rate), "--seed", str(settings.simulator.seed)]
-    return Child("simulated feed", command, {}, logs / "simulate.log", needs_database=False)
+    return Child("simulated feed", command, {}, logs / "simulate.log")
 
 
 def _ingest(feed: str, environment: Mapping[str, str | None], logs: Path) -> Child:

@@ -47,6 +47,7 @@ STUCK_AFTER_SECONDS = 90.0  # for a run that was submitted to a worker and never
 SHORT_RUN_SECONDS = 60.0
 MAX_BACKOFF_SECONDS = 300.0
 RECENT_RUNS = 10
+STREAMED_ELSEWHERE = "it is streamed by a process outside Prefect"
 
 log = logging.getLogger("candleworks.restarts")
 
@@ -107,11 +108,11 @@ class FeedRestarter:
         )
         feeds = {str(each.parameters.get("feed")): each for each in deployments}
         owners = await asyncio.to_thread(self._lock_owners, list(feeds)) if feeds else None
-        notes: dict[str, dict[str, str | None]] = {}
+        notes: dict[str, dict[str, str | bool | None]] = {}
         for feed, deployment in feeds.items():
-            runs = [run for run in await _runs(client, deployment) if run.parameters.get("feed", feed) == feed]
+            runs = [run for run in await recent_runs(client, deployment) if run.parameters.get("feed", feed) == feed]
             decision = self.decide(feed, runs, deployment, owners)
-            notes[feed] = _status_of(runs, decision)
+            notes[feed] = _status_of(runs, decision, stopped=operator_stop(runs, deployment) is not None)
             await self._act(client, feed, deployment, decision)
         self._write_status(notes)
 
@@ -135,10 +136,7 @@ class FeedRestarter:
             if self._is_dead(run, live, feed, owners):
                 return Decision(dead=run.id, final=_final(run))
         if live:
-            suspended = all(run.state and run.state.is_paused() for run in live)
-            return Decision(
-                note="an operator suspended its run in Prefect; resume the run to stream again" if suspended else None
-            )
+            return Decision(note=operator_stop(runs, deployment))
         return next_run(runs, deployment, self.began, locked=owners is not None and feed in owners.locked)
 
     def _is_dead(self, run: FlowRun, live: list[FlowRun], feed: str, owners: FeedLocks | None) -> bool:
@@ -176,7 +174,7 @@ class FeedRestarter:
             )
             log.info("Feed %s: created flow run %s (%s).", feed, run.id, decision.start)
 
-    def _write_status(self, notes: dict[str, dict[str, str | None]]) -> None:
+    def _write_status(self, notes: dict[str, dict[str, str | bool | None]]) -> None:
         if self.status:
             self.status.parent.mkdir(parents=True, exist_ok=True)
             fresh = self.status.with_suffix(".new")
@@ -205,24 +203,39 @@ def _follows(later: FlowRun, earlier: FlowRun) -> bool:
 
 def next_run(runs: list[FlowRun], deployment: DeploymentResponse, began: datetime, *, locked: bool) -> Decision:
     """Decide about a feed without an active run; `locked` means that another process streams it."""
-    if deployment.paused:
-        return Decision(note="its deployment is paused in Prefect")
-    extra = [run for run in runs if _is_surplus(run)]
-    ended = sorted((run for run in runs if run not in extra), key=lambda run: _ended(run, began), reverse=True)
-    if not ended:
-        return Decision(start=f"first-{deployment.id}-{len(extra)}")
-    last = ended[0]
-    if note := _reason_to_wait(ended, began, locked=locked):
+    if note := operator_stop(runs, deployment) or (STREAMED_ELSEWHERE if locked else None):
         return Decision(note=note)
-    return Decision(start=f"after-{last.id}-{len(extra)}")
+    ended = _ended_runs(runs, began)
+    extra = len(runs) - len(ended)
+    if not ended:
+        return Decision(start=f"first-{deployment.id}-{extra}")
+    if note := _reason_to_wait(ended, began):
+        return Decision(note=note)
+    return Decision(start=f"after-{ended[0].id}-{extra}")
 
 
-def _reason_to_wait(ended: list[FlowRun], began: datetime, *, locked: bool) -> str | None:
-    last = ended[0]
-    if _is_cancelled_by_operator(last):
+def operator_stop(runs: list[FlowRun], deployment: DeploymentResponse) -> str | None:
+    """Return how an operator stopped the feed in Prefect; None when nobody did."""
+    live = [run for run in runs if run.state and not run.state.is_final()]
+    if live:
+        suspended = all(run.state and run.state.is_paused() for run in live)
+        return "an operator suspended its run in Prefect; resume the run to stream again" if suspended else None
+    if deployment.paused:
+        return "its deployment is paused in Prefect"
+    ended = _ended_runs(runs, clock.now())
+    if ended and _is_cancelled_by_operator(ended[0]):
         return "an operator cancelled its run in Prefect; run the deployment to stream again"
-    if locked:
-        return "it is streamed by a process outside Prefect"
+    return None
+
+
+def _ended_runs(runs: list[FlowRun], default: datetime) -> list[FlowRun]:
+    """Return the runs that did not end because of another one, the last to end first."""
+    own = [run for run in runs if not _is_surplus(run)]
+    return sorted(own, key=lambda run: _ended(run, default), reverse=True)
+
+
+def _reason_to_wait(ended: list[FlowRun], began: datetime) -> str | None:
+    last = ended[0]
     if _is_refused(last) and _ended(last, began) > began:
         return last.state.message if last.state else None
     if (clock.now() - _ended(last, began)).total_seconds() < backoff_seconds(ended):
@@ -261,16 +274,19 @@ def _is_refused(run: FlowRun) -> bool:
     return run.state is not None and run.state.name == REFUSED
 
 
-def _status_of(runs: list[FlowRun], decision: Decision) -> dict[str, str | None]:
+def _status_of(runs: list[FlowRun], decision: Decision, *, stopped: bool) -> dict[str, str | bool | None]:
+    """Return the feed's entry of the status file; `stopped` by an operator, so that `up` does not start it again."""
     state = runs[0].state if runs else None
     return {
+        "stopped": stopped,
         "state": state.name if state else None,
         "message": state.message if state else None,
         "note": decision.note,
     }
 
 
-async def _runs(client: PrefectClient, deployment: DeploymentResponse) -> list[FlowRun]:
+async def recent_runs(client: PrefectClient, deployment: DeploymentResponse) -> list[FlowRun]:
+    """Return the newest runs of a deployment, as many as the decision about a feed needs."""
     found: list[FlowRun] = []
     with contextlib.suppress(KeyError):
         found = await client.read_flow_runs(

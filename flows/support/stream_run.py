@@ -78,22 +78,32 @@ async def stream(settings: Settings, feed: Feed, dsn: str, prepare_later: Callab
     """Ingest until the run is cancelled or its worker stops; every tick received by then is committed."""
     stop = asyncio.Event()
     on_stop_signal(stop.set)
-    run_id = UUID(str(runtime.flow_run.id))
-    monitor = CancellationMonitor(run_id, stop)
+    monitor = CancellationMonitor(UUID(str(runtime.flow_run.id)), stop)
     await _wait_for_predecessor(feed.name, dsn)
     updates = SettingsUpdates()
-    background = (
-        monitor.watch(),
-        report_feed(feed.name, dsn, stop),
-        follow_configuration(settings, updates, stop),
-        _label(run_id, dsn, stop),
+    work = ingest(
+        settings, feed, dsn, stop=stop, stop_reason=monitor.why, notify=emit, updates=updates, prepare=prepare_later
     )
+    return await attend(work, feed.name, dsn, monitor, stop, follow_configuration(settings, updates, stop))
+
+
+async def attend(
+    work: Awaitable[None],
+    feed: str,
+    dsn: str,
+    monitor: CancellationMonitor,
+    stop: asyncio.Event,
+    *others: Coroutine[Any, Any, None],
+) -> State:
+    """Wait for `work`, which streams the feed until `stop` is set, and report it as the current run.
+
+    Return the final state; Pause is raised when the run was suspended. `others` run beside it.
+    """
+    run_id = UUID(str(runtime.flow_run.id))
+    background = (monitor.watch(), report_feed(feed, dsn, stop), _label(run_id, dsn, stop), *others)
     # If the deployment's concurrency is limited and the lease of a slot cannot be renewed, for example while the server
     # is unavailable, Prefect cancels what the run awaits. The shield keeps the feed streaming; the monitor stops it.
     with anyio.CancelScope(shield=True):
-        work = ingest(
-            settings, feed, dsn, stop=stop, stop_reason=monitor.why, notify=emit, updates=updates, prepare=prepare_later
-        )
         await _with_background(work, stop, background)
     ending = await monitor.ending()
     if ending.given:

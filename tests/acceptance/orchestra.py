@@ -20,7 +20,8 @@ import httpx
 import psutil
 import yaml
 
-from candleworks.runtime.prefect import prefect_environment
+from candleworks.database.server import database, prefect_database
+from candleworks.runtime.prefect import DATABASE_VARIABLE, prefect_environment
 from candleworks.settings import load_settings
 from tests.acceptance.platform import free_port
 from tests.cli.commands import environment
@@ -51,6 +52,7 @@ class Orchestra:
     """A Prefect server with its home in `directory`; `start` and `stop` may be repeated."""
 
     directory: Path
+    database_url: str
     port: int = field(default_factory=free_port)
     server: subprocess.Popen[bytes] | None = None
 
@@ -60,7 +62,8 @@ class Orchestra:
 
     def variables(self, **more: object) -> dict[str, str]:
         settings = load_settings({"CANDLEWORKS_HOME": str(self.directory), "CANDLEWORKS_PREFECT_PORT": str(self.port)})
-        found = {**environment(), **prefect_environment(settings), **more}
+        prefect = {**prefect_environment(settings), DATABASE_VARIABLE: self.database_url}
+        found = {**environment(), **prefect, **more}
         return {name: str(value) for name, value in found.items() if value is not None}
 
     def module(self, name: str, *arguments: str, log: str, cwd: Path = ROOT, **more: object) -> subprocess.Popen[bytes]:
@@ -90,15 +93,7 @@ class Orchestra:
         return False
 
     def ask(self, method: str, path: str, json: object = None, **body: object) -> Any:
-        def request() -> httpx.Response:
-            return httpx.request(method, f"{self.address}/api{path}", json=json or body or None, timeout=120)
-
-        answer = request()
-        while (
-            answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
-        ):  # SQLite was busy; Prefect's own client repeats too
-            time.sleep(0.5)
-            answer = request()
+        answer = httpx.request(method, f"{self.address}/api{path}", json=json or body or None, timeout=120)
         assert answer.is_success, answer.text
         return answer.json() if answer.content else None
 
@@ -210,13 +205,15 @@ def _run(found: dict[str, Any]) -> Run:
 
 @contextmanager
 def orchestra(directory: Path) -> Iterator[Orchestra]:
-    """A Prefect server for the length of a `with` block."""
-    found = Orchestra(directory)
-    try:
-        found.start()
-        yield found
-    finally:
-        found.stop()
+    """A Prefect server on a PostgreSQL of its own, as under `up`, for the length of a `with` block."""
+    settings = load_settings({"CANDLEWORKS_HOME": str(directory / "prefect-server")})
+    with database(settings) as dsn, prefect_database(settings, dsn) as state:
+        found = Orchestra(directory, state.url)
+        try:
+            found.start()
+            yield found
+        finally:
+            found.stop()
 
 
 def stop(process: subprocess.Popen[bytes]) -> float:

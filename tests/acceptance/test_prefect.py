@@ -7,10 +7,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 
 from candleworks.database.connection import connect
@@ -110,6 +112,18 @@ def test_deploying_by_hand_asks_nothing(prefect: Orchestra) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "?" not in done.stdout
+
+
+def test_a_thousand_writes_are_accepted(prefect: Orchestra) -> None:
+    """From four clients at once, without a retry: no answer is 503, Service Unavailable."""
+
+    def write(client: httpx.Client, writer: int) -> Counter[int]:
+        bodies = ({"name": f"write_{writer}_{number}", "value": number} for number in range(250))
+        return Counter(client.post("/variables/", json=body).status_code for body in bodies)
+
+    with httpx.Client(base_url=f"{prefect.address}/api", timeout=60) as client, ThreadPoolExecutor(4) as threads:
+        answers = sum(threads.map(write, [client] * 4, range(4)), Counter[int]())
+    assert answers == {httpx.codes.CREATED: 1000}
 
 
 def test_events_reach_a_webhook(prefect: Orchestra) -> None:

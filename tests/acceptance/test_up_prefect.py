@@ -1,12 +1,12 @@
 """The whole platform under Prefect, started by one command."""
 
 import signal
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from candleworks.simulate import running_simulator
@@ -46,12 +46,28 @@ def ask(up: Platform, path: str, **body: object) -> Any:
     return answer.json()
 
 
-def test_ingest_is_a_run_that_comes_back_with_its_worker(up: Platform) -> None:
-    """It can be seen; what is killed is started again; the stop is clean."""
+def streams(up: Platform) -> list[dict[str, Any]]:
+    """The runs of the feed, the newest first; none before Prefect responds."""
+    try:
+        runs: list[dict[str, Any]] = ask(up, "/flow_runs/filter", sort="EXPECTED_START_TIME_DESC")
+    except httpx.TransportError:
+        return []
+    return [run for run in runs if run["name"] == "stream twelvedata"]
+
+
+def running(up: Platform) -> dict[str, Any]:
+    """The run that streams, once there is one; the newest."""
+    until(lambda: [run for run in streams(up) if run["state_name"] == "Running"], PATIENCE_SECONDS)
+    return next(run for run in streams(up) if run["state_name"] == "Running")
+
+
+def test_ingest_streams_first_and_becomes_a_run(up: Platform) -> None:
+    """Without a gap, in the same process; what is killed is started again; the stop is clean."""
     assert f"Prefect     http://127.0.0.1:{up.prefect_port}/" in up.output.splitlines()
-    runs = ask(up, "/flow_runs/filter", flow_runs={"state": {"name": {"any_": ["Running"]}}})
-    assert "stream twelvedata" in {run["name"] for run in runs}
-    assert len(ask(up, "/deployments/filter")) >= 9
+    early = up.child("flows.support.ingest")
+    assert running(up)["infrastructure_pid"] == str(early.pid)
+    assert len(streams(up)) == 1
+    until(lambda: len(ask(up, "/deployments/filter")) >= 9, PATIENCE_SECONDS)
     for part, name in (("flows.support.worker", "worker"), ("flows.support.server", "server")):
         up.child(part).kill()
         until(
@@ -59,9 +75,41 @@ def test_ingest_is_a_run_that_comes_back_with_its_worker(up: Platform) -> None:
             PATIENCE_SECONDS,
         )
     flows(up)
+    assert early.is_running()
+    early.kill()
+    until(lambda: [run["state_name"] for run in streams(up)][:2] == ["Running", "Crashed"], PATIENCE_SECONDS)
+    flows(up)
     assert up.stop(signal.SIGTERM) < STOP_SECONDS
     assert (up.process.returncode, processes_of(up.home)) == (0, [])
     assert deliberate_stops(up) == ["twelvedata"]
+    with database_of(up.home) as connection:
+        gaps = connection.execute("SELECT reason FROM feed_gaps ORDER BY started_at").fetchall()
+    assert gaps == [("crashed",), ("stopped",)]
+
+
+def test_a_cancelled_stream_stays_cancelled(up: Platform) -> None:
+    """Also when everything is started again, until somebody runs the deployment."""
+    run = running(up)
+    early = up.child("flows.support.ingest")
+    assert run["infrastructure_pid"] == str(early.pid)
+    ask(up, f"/flow_runs/{run['id']}/set_state", state={"type": "CANCELLING", "name": "Cancelling"}, force=True)
+    until(lambda: streams(up)[0]["state_name"] == "Cancelled", PATIENCE_SECONDS)
+    until(lambda: "an operator cancelled its run in Prefect" in up.output, PATIENCE_SECONDS)
+    assert not early.is_running()
+    assert up.stop(signal.SIGTERM) < STOP_SECONDS
+
+
+def test_a_cancelled_stream_is_not_started_with_the_platform(directory: Path) -> None:
+    """The run of its deployment streams again."""
+    with platform(directory, prefect=True) as up:
+        until(lambda: "an operator cancelled its run in Prefect" in up.output, PATIENCE_SECONDS)
+        assert [
+            child for child in psutil.Process(up.process.pid).children() if "flows.support.ingest" in child.cmdline()
+        ] == []
+        deployment = streams(up)[0]["deployment_id"]
+        ask(up, f"/deployments/{deployment}/create_flow_run", state={"type": "SCHEDULED"})
+        flows(up)
+        assert up.stop(signal.SIGTERM) < STOP_SECONDS
 
 
 def deliberate_stops(up: Platform) -> list[str]:
@@ -78,7 +126,7 @@ def test_killed_it_takes_everything_along(up: Platform) -> None:
 
 
 def test_a_refused_key_ends_it_with_one_line(directory: Path) -> None:
-    """Status 1, as without Prefect; Prefect's state is a file below the home."""
+    """Status 1, as without Prefect, which is not waited for."""
     with (
         running_simulator(refused_keys=("s3cret",)) as simulator,
         platform(directory, prefect=True, CANDLEWORKS_FEED_URL=simulator.feed_url, TWELVEDATA_API_KEY="s3cret") as up,
@@ -88,7 +136,5 @@ def test_a_refused_key_ends_it_with_one_line(directory: Path) -> None:
         assert processes_of(up.home) == []
     assert up.output.splitlines()[-1] == (
         f"The ingest of twelvedata has stopped: Feed twelvedata: {simulator.feed_url} rejected the API key (HTTP 401):"
-        f" correct TWELVEDATA_API_KEY. (log: {up.home}/logs/prefect-worker.log)"
+        f" correct TWELVEDATA_API_KEY. (log: {up.home}/logs/ingest-twelvedata.log)"
     )
-    with sqlite3.connect(up.home / "prefect" / "prefect.db") as state:
-        assert state.execute("SELECT count(*) FROM flow_run WHERE state_name = 'Refused'").fetchone() == (1,)

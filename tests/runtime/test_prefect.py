@@ -1,16 +1,26 @@
 """What `up` tells Prefect's processes, and what it reads of them."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
+from prefect.server.utilities.postgres_listener import get_pg_notify_connection
+from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, temporary_settings
+from psycopg.conninfo import make_conninfo
+from pydantic import SecretStr
+from sqlalchemy import make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
 
+from candleworks.database.connection import connect
+from candleworks.database.embedded import EmbeddedServer
 from candleworks.database.engine import Engine
+from candleworks.database.server import prefect_database, revive_database
 from candleworks.runtime.prefect import (
     clear_feed_status,
     failed_feeds,
     prefect_environment,
-    prefect_server,
     status_file,
+    stopped_by_operator,
     stopped_feeds,
 )
 from candleworks.settings import Settings, load_settings
@@ -32,10 +42,53 @@ def test_prefect_lives_below_the_home_and_on_loopback(at_home: Settings, tmp_pat
     assert found["PREFECT_API_KEY"] is found["PREFECT_PROFILE"] is None
 
 
+def test_the_database_is_beside_ours(settings: Settings, dsn: str) -> None:
+    """It is made once; the server that has ours has it, too."""
+    with prefect_database(settings, dsn) as found, prefect_database(settings, dsn) as again:
+        assert (found.server, again.url) == (settings, found.url)
+        name = make_url(found.url).database
+    with connect(dsn) as admin:
+        ours = admin.info.dbname
+        admin.execute(f"DROP DATABASE {name}")
+    assert name == f"{ours}_prefect"
+
+
+def test_a_role_that_may_not_make_a_database_gets_one_on_an_embedded_server(settings: Settings, dsn: str) -> None:
+    """SQLite cannot be written by two at once."""
+    with connect(dsn) as admin:
+        admin.execute("CREATE ROLE tenant LOGIN")
+    try:
+        own = settings.model_copy(update={"dsn": SecretStr(make_conninfo(dsn, user="tenant"))})
+        with prefect_database(own, make_conninfo(dsn, user="tenant")) as found:
+            assert make_url(found.url).query["host"] == str(EmbeddedServer(settings.home).sockets)
+            assert found.server.dsn is None
+            assert not revive_database(found.server)
+    finally:
+        with connect(dsn) as admin:
+            admin.execute("DROP ROLE tenant")
+
+
 @pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
-def test_a_server_without_pg_trgm_is_not_for_prefect(settings: Settings, tmp_path: Path) -> None:
-    """Its state is then in a file, as with the embedded server."""
-    assert prefect_server(settings, tmp_path).environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] is None
+def test_both_of_prefects_drivers_understand_the_url(settings: Settings, dsn: str) -> None:
+    """SQLAlchemy's engine, and asyncpg alone, which listens for notifications."""
+
+    async def connections(url: str) -> int:
+        engine = create_async_engine(url)
+        async with engine.connect() as connection:
+            found = (await connection.execute(text("SELECT 1"))).scalar_one()
+        await engine.dispose()
+        listener = await get_pg_notify_connection()
+        assert listener is not None
+        await listener.close()
+        return int(found)
+
+    with (
+        prefect_database(settings, dsn) as found,
+        temporary_settings({PREFECT_API_DATABASE_CONNECTION_URL: found.url}),
+    ):
+        assert asyncio.run(connections(found.url)) == 1
+    with connect(dsn) as admin:
+        admin.execute(f"DROP DATABASE {make_url(found.url).database} WITH (FORCE)")
 
 
 def test_what_the_worker_says_of_feeds_is_shown(at_home: Settings) -> None:
@@ -43,11 +96,12 @@ def test_what_the_worker_says_of_feeds_is_shown(at_home: Settings) -> None:
     assert (stopped_feeds(at_home), failed_feeds(at_home)) == ({}, {})
     status_file(at_home).parent.mkdir()
     status_file(at_home).write_text(
-        '{"a": {"state": "Running", "message": null, "note": null},'
-        ' "b": {"state": "Cancelled", "message": "m", "note": "cancelled in Prefect"},'
-        ' "c": {"state": "Refused", "message": "m", "note": "The key is wrong."}}'
+        '{"a": {"state": "Running", "message": null, "note": null, "stopped": false},'
+        ' "b": {"state": "Cancelled", "message": "m", "note": "cancelled in Prefect", "stopped": true},'
+        ' "c": {"state": "Refused", "message": "m", "note": "The key is wrong.", "stopped": false}}'
     )
     assert stopped_feeds(at_home) == {"b": "cancelled in Prefect", "c": "The key is wrong."}
     assert failed_feeds(at_home) == {"c": "The key is wrong."}
+    assert stopped_by_operator(at_home) == {"b"}
     clear_feed_status(at_home)
-    assert stopped_feeds(at_home) == {}
+    assert (stopped_feeds(at_home), stopped_by_operator(at_home)) == ({}, set())
