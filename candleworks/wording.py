@@ -1,4 +1,4 @@
-"""Counts in messages."""
+"""Counts and sizes in messages."""
 
 from collections.abc import Mapping
 
@@ -15,3 +15,13 @@ def counted(count: int, singular: str, plural: str | None = None) -> str:
 def counted_levels(changed: Mapping[str, int]) -> str:
     """Return 3 of 1m, 1 of 5m; levels without changes are left out."""
     return ", ".join(f"{count:,} of {level}" for level, count in changed.items() if count)
+
+
+def size(count_bytes: int) -> str:
+    """Return 999 B, 1.5 kB, 20.0 GB."""
+    scaled = float(count_bytes)
+    for unit in ("B", "kB", "MB", "GB"):
+        if scaled < 1000:
+            return f"{scaled:,.0f} {unit}" if unit == "B" else f"{scaled:,.1f} {unit}"
+        scaled /= 1000
+    return f"{scaled:,.1f} TB"

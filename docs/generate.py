@@ -54,7 +54,8 @@ OTHER_VARIABLES = """| `CANDLEWORKS_EVENT_WEBHOOK` | | URL that Prefect's automa
 
 def commands() -> str:
     """Return every command with its arguments, options and defaults, as Markdown."""
-    command = typer.main.get_command(app)
+    command: Any = typer.main.get_command(app)
+    command.commands = {name: lazy.load() for name, lazy in command.commands.items()}
     text = get_docs_for_click(obj=command, ctx=typer.Context(command), name="candleworks")
     text = re.sub(r"^(#+ )`(.*)`$", r"\1\2", text, flags=re.MULTILINE)
     text = re.sub(r"^# candleworks\n", f"# Commands\n\n{NOTE}{COMMANDS}", text)

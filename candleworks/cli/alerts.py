@@ -14,6 +14,7 @@ from candleworks import clock
 from candleworks.alerts.routing import conflict, pending
 from candleworks.cli.alert_delivery import deliver, list_recipients, test, watch
 from candleworks.cli.console import AsJson, wide_console
+from candleworks.cli.groups import subcommands
 from candleworks.runtime.database import reading, writing
 from candleworks.settings import load_settings
 from candleworks.storage import alerts as storage
@@ -22,9 +23,7 @@ from candleworks.times import future_time, past_time
 
 SHOWN_ALERTS = 200
 
-alerts = typer.Typer(
-    no_args_is_help=True, help="List, acknowledge, silence and resolve alerts, and deliver their notifications."
-)
+alerts = subcommands("List, acknowledge, silence and resolve alerts, and deliver their notifications.")
 
 Number = Annotated[int, typer.Argument(metavar="ALERT", help="Number of the alert in `alerts list`.", min=1)]
 

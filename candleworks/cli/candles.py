@@ -11,6 +11,7 @@ from candleworks.candles.audit import AuditReport
 from candleworks.candles.audit import audit as audit_candles
 from candleworks.candles.refresh import refresh as refresh_candles
 from candleworks.cli.console import TIME_EXAMPLES
+from candleworks.cli.groups import subcommands
 from candleworks.runtime.database import writing
 from candleworks.settings import load_settings
 from candleworks.times import past_time
@@ -18,7 +19,7 @@ from candleworks.wording import counted, counted_levels
 
 SHOWN_DIFFERENCES = 50
 
-candles = typer.Typer(no_args_is_help=True, help="Refresh and audit stored candles.")
+candles = subcommands("Refresh and audit stored candles.")
 
 
 @candles.command()

@@ -1,17 +1,14 @@
-"""What commands share: options, output that survives a closed terminal, errors as one line, and logs."""
+"""What commands share: options, output that survives a closed terminal."""
 
-import contextlib
 import io
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from typing import Annotated, TextIO, cast
 
 import typer
 from rich.console import Console
 
-DEBUG = "--debug"
 WIDE = 200
 
 Duration = Annotated[
@@ -25,15 +22,6 @@ def wide_console() -> Console:
     """Return standard output; 200 columns wide where it is no terminal, so that files and pipes get whole lines."""
     console = Console()
     return console if console.is_terminal else Console(width=WIDE)
-
-
-def explain(error: BaseException, sentence: str | None = None) -> None:
-    """Print an error as one line, or with its traceback after --debug."""
-    with contextlib.suppress(OSError):  # the terminal may be gone
-        if DEBUG in sys.argv:
-            traceback.print_exception(error)
-        else:
-            sys.stderr.write(f"{sentence or error}\n")
 
 
 def report_to_stderr(line: str) -> None:

@@ -8,14 +8,13 @@ from rich.console import Console
 from rich.table import Table
 
 from candleworks.candles.maintenance import maintain as maintain_database
-from candleworks.cli.status import size
 from candleworks.database.connection import describe
 from candleworks.database.migrations import plan_migration
 from candleworks.database.reader_role import READER, set_up_reader
 from candleworks.database.server import database, has_database
 from candleworks.runtime.database import create_if_empty, prepare, writing
 from candleworks.settings import Settings, load_settings
-from candleworks.wording import counted
+from candleworks.wording import counted, size
 
 log = logging.getLogger(__name__)
 

@@ -7,33 +7,67 @@ from typing import Annotated
 import typer
 
 from candleworks import __version__
-from candleworks.cli.alerts import alerts
-from candleworks.cli.candles import candles
-from candleworks.cli.check import check
-from candleworks.cli.console import DEBUG, explain
-from candleworks.cli.database import dsn, maintain, migrate, reader
-from candleworks.cli.export import export
-from candleworks.cli.fill_gaps import fill_gaps
-from candleworks.cli.imports import import_files, sync_companies
-from candleworks.cli.rejected import rejected
-from candleworks.cli.replay import replay
-from candleworks.cli.services import grafana, ingest, serve, simulate
-from candleworks.cli.status import doctor, status
-from candleworks.cli.up import up
+from candleworks.cli.errors import DEBUG, explain
+from candleworks.cli.groups import PLAIN, CommandEntry, lazy_group
+from candleworks.cli.program import program_name
 from candleworks.errors import CandleworksError
 from candleworks.processes import stop_signals, stop_with_parent
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
-for command in (up, ingest, serve, grafana, simulate, replay, status, doctor, migrate, maintain, dsn, reader):
-    app.command()(command)
-app.command("import")(import_files)
-app.command()(export)
-app.command()(check)
-app.command()(fill_gaps)
-app.command()(sync_companies)
-app.add_typer(candles, name="candles")
-app.add_typer(alerts, name="alerts")
-app.add_typer(rejected, name="rejected")
+SECTIONS = {
+    "Start": (
+        CommandEntry("up", "up:up", "Start the whole platform in the foreground."),
+        CommandEntry("status", "status:status", "Show the state of database, feeds and symbols."),
+        CommandEntry("doctor", "status:doctor", "Show what is in use and why, and what needs attention."),
+    ),
+    "Data": (
+        CommandEntry("import", "imports:import_files", "Import ticks, bars or companies from files."),
+        CommandEntry("export", "export:export", "Export ticks or candles to files."),
+        CommandEntry("fill-gaps", "fill_gaps:fill_gaps", "Fill recorded gaps with the vendor's bars."),
+        CommandEntry("sync-companies", "imports:sync_companies", "Look up the companies behind the symbols."),
+        CommandEntry("rejected", "rejected:rejected", "List, show and retry rejected ticks."),
+        CommandEntry("replay", "replay:replay", "Replay recorded trades into a separate database."),
+    ),
+    "Candles": (CommandEntry("candles", "candles:candles", "Refresh and audit stored candles."),),
+    "Quality": (
+        CommandEntry(
+            "check",
+            "check:check",
+            "Check ticks, candles and the platform, store the results, and fire or resolve alerts.",
+        ),
+        CommandEntry(
+            "alerts",
+            "alerts:alerts",
+            "List, acknowledge, silence and resolve alerts, and deliver their notifications.",
+        ),
+    ),
+    "Database": (
+        CommandEntry("migrate", "database:migrate", "Apply pending migrations and update calendars."),
+        CommandEntry("maintain", "database:maintain", "Apply retention and compress old data."),
+        CommandEntry("dsn", "database:dsn", "Print the connection string of the database."),
+        CommandEntry("reader", "database:reader", "Set up the read-only role for dashboards."),
+    ),
+    "Services, which up runs": (
+        CommandEntry("ingest", "ingest:ingest", "Stream ticks and keep candles up to date."),
+        CommandEntry("serve", "serve:serve", "Serve the chart page, candle data and metrics."),
+        CommandEntry("simulate", "simulate:simulate", "Run a simulated Twelve Data server."),
+        CommandEntry("grafana", "grafana:grafana", "Run an installed Grafana with the dashboards."),
+    ),
+}
+WELCOME = """\
+candleworks stores market ticks in PostgreSQL or TimescaleDB and keeps OHLC
+candles up to date. Start with one of these:
+
+  {program} up
+      Start everything: a simulated feed, candles, the chart page, Prefect.
+  {program} import ticks.csv
+      Store ticks, bars or companies from files.
+  {program} doctor
+      Check what is not ready for production yet.
+
+{program} --help lists all commands, and COMMAND --help explains one.\
+"""
+
+app = typer.Typer(cls=lazy_group(SECTIONS), invoke_without_command=True, **PLAIN)
 
 
 def _show_version(wanted: bool) -> None:
@@ -44,12 +78,15 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001 - its callback acts
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
-    debug: Annotated[bool, typer.Option(DEBUG, help="Print tracebacks of errors.")] = False,
+    debug: Annotated[bool, typer.Option(DEBUG, help="Print tracebacks of errors.")] = False,  # noqa: ARG001 - see main()
 ) -> None:
     """Store market ticks in PostgreSQL or TimescaleDB and keep OHLC candles up to date."""
+    if context.invoked_subcommand is None:
+        typer.echo(WELCOME.format(program=program_name()))
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from candleworks.candles.refresh import refresh
 from candleworks.cli.console import TIME_EXAMPLES, AsJson, wide_console
+from candleworks.cli.groups import subcommands
 from candleworks.database.connection import Connection
 from candleworks.errors import UsageError
 from candleworks.rejected.import_lines import LineForm
@@ -27,7 +28,7 @@ LONGEST_PAYLOAD = 100
 SHOWN_REJECTIONS = 20
 PROGRESS_ROWS = 1_000
 
-rejected = typer.Typer(no_args_is_help=True, help="List, show and retry rejected ticks.")
+rejected = subcommands("List, show and retry rejected ticks.")
 
 Feed = Annotated[str | None, typer.Option(help="Only ticks of this feed, or of this imported file.")]
 Reason = Annotated[str | None, typer.Option(help="Only ticks whose reason contains this text.")]

@@ -20,7 +20,7 @@ from candleworks.runtime.database import reading
 from candleworks.settings import load_settings
 from candleworks.storage.inspection import Inspection, inspect
 from candleworks.storage.monitoring import LatestTrade, Monitoring, RefusedSymbol, read_monitoring, read_status
-from candleworks.wording import counted
+from candleworks.wording import counted, size
 
 SHOWN_SYMBOLS = 40
 COUNTS = ("ticks", "batches", "duplicates", "rejected", "reconnects")
@@ -106,16 +106,6 @@ def _relations(inspection: Inspection) -> Table:
     for relation in inspection.relations:
         table.add_row(relation.name, size(relation.bytes), f"{relation.ratio:.1f} x" if relation.ratio else "-")
     return table
-
-
-def size(count_bytes: int) -> str:
-    """Return 999 B, 1.5 kB, 20.0 GB."""
-    scaled = float(count_bytes)
-    for unit in ("B", "kB", "MB", "GB"):
-        if scaled < 1000:
-            return f"{scaled:,.0f} {unit}" if unit == "B" else f"{scaled:,.1f} {unit}"
-        scaled /= 1000
-    return f"{scaled:,.1f} TB"
 
 
 def _with_monitoring(feeds: Sequence[dict[str, Any]], monitoring: Monitoring) -> list[dict[str, Any]]:

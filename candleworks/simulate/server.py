@@ -20,6 +20,7 @@ from candleworks.errors import TerminalError, UsageError
 from candleworks.settings import DEFAULT_SYMBOLS
 from candleworks.simulate.catalogue import built_in_catalogue
 from candleworks.simulate.client import Client, Journal
+from candleworks.simulate.control import CONTROL_PREFIX, FEED_PATH
 from candleworks.simulate.market import LiveMarket, Market
 from candleworks.simulate.recorded_market import RecordedMarket
 from candleworks.simulate.recording import Recording, read_recording
@@ -59,9 +60,6 @@ class SimulatorOptions:
         if not self.symbols:
             raise UsageError("--symbols is empty: name symbols such as AAPL,BTC/USD")
 
-
-FEED_PATH: Final = "/v1/quotes/price"
-CONTROL_PREFIX: Final = "/simulator/"
 
 _CLOSE_CODES: Final = frozenset(
     map(str, (1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)))

@@ -1,32 +1,39 @@
 """What the command line says about itself."""
 
-import inspect
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
+from typer.core import TyperGroup
 
 from candleworks import __version__
+from candleworks.cli.groups import LazyCommand
 from candleworks.cli.main import app
-from tests.cli.commands import candleworks
+from tests.cli.commands import candleworks, environment
 from tests.cli.conftest import Invoke
 
-
-def commands(of: typer.Typer, *path: str) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Each command with the first sentence of its docstring."""
-    for command in of.registered_commands:
-        assert command.callback
-        name = command.name or command.callback.__name__.replace("_", "-")
-        yield (*path, name), inspect.getdoc(command.callback).splitlines()[0]
-    for group in of.registered_groups:
-        assert group.typer_instance
-        assert group.name
-        yield (*path, group.name), str(group.typer_instance.info.help)
-        yield from commands(group.typer_instance, *path, group.name)
+PROGRAM: Any = typer.main.get_command(app)
+# Half a second and 100 MB: what neither help nor a look at the database needs.
+HEAVY = ("polars", "fastapi", "great_expectations", "prefect", "pyarrow", "exchange_calendars", "numpy", "picows")
 
 
-@pytest.mark.parametrize(("command", "sentence"), [pytest.param(*each, id=" ".join(each[0])) for each in commands(app)])
+def commands(of: Any, *path: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Each command with the first sentence of its help."""
+    for name, lazy in of.commands.items():
+        command = lazy.load() if isinstance(lazy, LazyCommand) else lazy
+        yield (*path, name), command.help.splitlines()[0]
+        if isinstance(command, TyperGroup):
+            yield from commands(command, *path, name)
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"), [pytest.param(*each, id=" ".join(each[0])) for each in commands(PROGRAM)]
+)
 def test_every_command_says_what_it_does(invoke: Invoke, command: tuple[str, ...], sentence: str) -> None:
     """`--help` shows its options and begins with a whole sentence."""
     ended = invoke(*command, "--help")
@@ -39,11 +46,47 @@ def test_every_command_says_what_it_does(invoke: Invoke, command: tuple[str, ...
 
 
 def test_the_program_lists_its_commands(tmp_path: Path) -> None:
-    """As a process, with status 0."""
+    """As a process, with status 0, each with its own first sentence, at most 80 columns wide."""
     ended = candleworks("--help", directory=tmp_path)
     assert (ended.status, ended.errors) == (0, "")
-    for command, _ in commands(app):
-        assert f"  {command[0]} " in ended.output
+    words = " ".join(ended.output.split())
+    for command, sentence in commands(PROGRAM):
+        assert len(command) > 1 or f" {command[0]} {sentence}" in words
+    assert max(map(len, ended.output.splitlines())) <= 80
+
+
+def test_without_arguments_it_says_how_to_start(tmp_path: Path) -> None:
+    """Three commands, as they can be typed here, and how to see all; status 0."""
+    ended = candleworks(directory=tmp_path)
+    assert (ended.status, ended.errors) == (0, "")
+    program = f"{sys.executable} -m candleworks"
+    assert [line.strip() for line in ended.output.splitlines() if line.startswith(f"  {program}")] == [
+        f"{program} up",
+        f"{program} import ticks.csv",
+        f"{program} doctor",
+    ]
+    assert ended.output.endswith(f"{program} --help lists all commands, and COMMAND --help explains one.\n")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], [], ["status"], ["dsn"], ["up", "--help"]])
+def test_a_command_imports_what_it_needs(dsn: str, tmp_path: Path, arguments: list[str]) -> None:
+    """Not what other commands need."""
+    program = f"""
+import atexit, json, sys
+from candleworks.cli.main import main
+atexit.register(lambda: print(json.dumps([name for name in {HEAVY} if name in sys.modules]), file=sys.stderr))
+sys.argv[1:] = {arguments}
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment(CANDLEWORKS_DSN=dsn, CANDLEWORKS_HOME=tmp_path),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stderr) == []
 
 
 def test_the_program_knows_its_version(invoke: Invoke) -> None:
@@ -58,3 +101,13 @@ def test_a_wrong_call_is_told_apart_from_a_failure(invoke: Invoke, arguments: tu
     assert (ended.status, ended.output) == (2, "")
     assert "--help" in ended.errors
     assert "Traceback" not in ended.errors
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [(["statu"], "status"), (["fill_gaps"], "fill-gaps"), (["alerts", "silense"], "silence")]
+)
+def test_a_mistyped_command_is_suggested(invoke: Invoke, typed: list[str], meant: str) -> None:
+    """The nearest first."""
+    ended = invoke(*typed)
+    assert (ended.status, ended.output) == (2, "")
+    assert f"No such command '{typed[-1]}'. Did you mean '{meant}'" in ended.errors

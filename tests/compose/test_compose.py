@@ -228,7 +228,8 @@ def test_modules_of_the_containers_exist(name: str) -> None:
 
 def test_commands_of_the_containers_exist() -> None:
     """What the services run with candleworks is there, and takes these options."""
-    helps = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    program: Any = typer.main.get_command(app)
+    helps = {name: lazy.load() for name, lazy in program.commands.items()}
     assert {"migrate", "reader", "serve", "simulate", "alerts"} <= set(helps)
     for name, command in (("web", "serve"), ("simulator", "simulate")):
         known = {option for parameter in helps[command].params for option in parameter.opts}

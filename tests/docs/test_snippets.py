@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -19,6 +20,7 @@ from typer.core import TyperGroup as Group
 from candleworks import clock
 from candleworks.alerts import CheckResult, update
 from candleworks.candles.calendars import sync_calendars
+from candleworks.cli.groups import LazyCommand
 from candleworks.cli.main import app
 from candleworks.database.binaries import Binaries
 from candleworks.database.connection import connect
@@ -278,12 +280,13 @@ def calls() -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize(("page", "call"), sorted(set(calls())))
 def test_every_command_and_option_exists(page: str, call: str) -> None:
     """Also of commands that cannot run here."""
-    command = typer.main.get_command(app)
+    command: Any = typer.main.get_command(app)
     words = shlex.split(call, comments=True)
     while isinstance(command, Group):
         assert words, page
         assert words[0] in command.commands, (page, call)
         command = command.commands[words.pop(0)]
+        command = command.load() if isinstance(command, LazyCommand) else command
     known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     options = {word.split("=")[0] for word in words if word.startswith("-") and word != "-"}
     assert options <= known | {"--help", "--debug"}, page

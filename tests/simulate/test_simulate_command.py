@@ -10,11 +10,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from candleworks.cli.services import simulate
+from candleworks.cli.simulate import simulate
 from candleworks.errors import TerminalError
 from candleworks.simulate import running_simulator
 
-PROGRAM = "import typer; from candleworks.cli.services import simulate; typer.run(simulate)"
+PROGRAM = "import typer; from candleworks.cli.simulate import simulate; typer.run(simulate)"
 
 
 @contextmanager

@@ -1,0 +1,45 @@
+"""The command as the person typed it, for lines to copy."""
+
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+LAUNCHERS = ("uv", "uvx")
+
+
+def program_name() -> str:
+    """Return what to type to start this program again, such as `.venv/bin/candleworks` or `uvx candleworks`."""
+    script, arguments = sys.argv[0], sys.argv[1:]
+    if launcher := _launcher(arguments):
+        return launcher
+    if Path(script).name == "__main__.py":
+        return f"{shlex.quote(_shortened(sys.executable))} -m candleworks"
+    found = shutil.which(Path(script).name)
+    if found and Path(script).exists() and Path(found).samefile(script):
+        return Path(script).name
+    return shlex.quote(_shortened(script))
+
+
+def _launcher(arguments: list[str]) -> str | None:
+    """Return the command of `uvx` or `uv run` that started us, without our arguments: its environment is temporary."""
+    if "UV" not in os.environ:
+        return None
+    import psutil  # noqa: PLC0415 - 20 ms, which most starts do not need
+
+    try:
+        parent = psutil.Process().parent()
+        words = parent.cmdline() if parent else []
+    except psutil.Error:
+        return None
+    if not words or Path(words[0]).name not in LAUNCHERS:
+        return None
+    kept = words[: len(words) - len(arguments)] if arguments and words[-len(arguments) :] == arguments else words
+    return shlex.join([Path(words[0]).name, *kept[1:]])
+
+
+def _shortened(path: str) -> str:
+    """Return a path below the current directory as a relative one."""
+    where = Path(path)
+    return str(where.relative_to(Path.cwd())) if where.is_relative_to(Path.cwd()) else path

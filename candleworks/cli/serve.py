@@ -1,0 +1,49 @@
+"""`candleworks serve`: the chart page, candle data and metrics."""
+
+import asyncio
+import logging
+import socket
+from typing import Annotated
+
+import typer
+
+from candleworks.cli.console import Duration
+from candleworks.database.server import database
+from candleworks.errors import TransientError
+from candleworks.processes import log_to_stderr, stop_event
+from candleworks.runtime.database import check_schema, require_database
+from candleworks.settings import load_settings
+from candleworks.web.server import HOST, address, listen, run_server
+
+Port = Annotated[
+    int | None, typer.Option(min=1, max=65535, help="Port to listen on. [default: CANDLEWORKS_WEB_PORT, or 8050]")
+]
+Host = Annotated[str, typer.Option(help="Address to listen on; requests for other host names are refused.")]
+
+log = logging.getLogger(__name__)
+
+
+def serve(host: Host = HOST, port: Port = None, duration: Duration = None) -> None:
+    """Serve the chart page, candle data and metrics.
+
+    It listens on 127.0.0.1: /, /ohlc.csv, /ohlc.json, /symbols, /healthz and /metrics.
+    """
+    settings = load_settings()
+    log_to_stderr(settings.log_level)
+    require_database(settings)
+    with listen(port or settings.web_port, host) as listener, database(settings) as dsn:
+        _check_schema(dsn)
+        typer.echo(f"chart page {address(listener)}")
+        asyncio.run(_serve(dsn, listener, duration, simulated=settings.shows_simulated))
+
+
+async def _serve(dsn: str, listener: socket.socket, duration_seconds: float | None, *, simulated: bool) -> None:
+    await run_server(dsn, listener, stop_event(duration_seconds), simulated=simulated)
+
+
+def _check_schema(dsn: str) -> None:
+    """Require the schema unless the database is unavailable: the page says so until it is available again."""
+    try:
+        check_schema(dsn)
+    except TransientError as error:
+        log.warning("%s", error)
