@@ -1,4 +1,4 @@
-"""What commands share: options, output that survives a closed terminal."""
+"""What commands share: options, and output that survives a closed terminal."""
 
 import io
 import os
