@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench import checks, imports, latency, live, panels, stored
+from bench import checks, imports, latency, live, panels, start, stored
 from bench.databases import Databases, running_databases
 from bench.report import Measurement, Options, save, show
 
@@ -18,25 +18,29 @@ MEASUREMENTS: dict[str, Callable[[Databases, Options], Iterator[Measurement]]] =
     "stored": stored.measure,
     "panels": panels.measure,
     "checks": checks.measure,
+    "start": start.measure,
 }
 
 
 def main(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Which: live, import, latency, stored, panels, checks. All by default.", metavar="NAME"),
+        typer.Argument(
+            help="Which: live, import, latency, stored, panels, checks, start. All by default.", metavar="NAME"
+        ),
     ] = None,
     rows: Annotated[int, typer.Option(min=1_000, help="Rows of the imported file.")] = Options.rows,
     ticks: Annotated[int, typer.Option(min=10_000, help="Ticks of the stored history.")] = Options.ticks,
     seconds: Annotated[float, typer.Option(min=1, help="How long each stream runs.")] = Options.seconds,
     rounds: Annotated[int, typer.Option(min=1, help="How often both sides alternate; medians count.")] = Options.rounds,
+    starts: Annotated[int, typer.Option(min=1, help="How often the platform starts, of each kind.")] = Options.starts,
     json: Annotated[Path | None, typer.Option(help="Write the run to this file, too.")] = None,
 ) -> None:
     """Measure candleworks beside what people use for the same job."""
     unknown = sorted(set(names or ()) - set(MEASUREMENTS))
     if unknown:
         raise typer.BadParameter(f"{', '.join(unknown)} is none of {', '.join(MEASUREMENTS)}")
-    options = Options(rows, ticks, seconds, rounds)
+    options = Options(rows, ticks, seconds, rounds, starts)
     found: list[Measurement] = []
     with running_databases() as databases:
         for name in names or MEASUREMENTS:

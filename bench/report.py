@@ -16,20 +16,25 @@ from candleworks import clock
 
 @dataclass(frozen=True)
 class Options:
-    """How long a run may take: `rows` per import, `ticks` of history, `seconds` per stream, `rounds` of a median."""
+    """How long a run may take: `rows` per import, `ticks` of history, `seconds` per stream, `rounds` of a median.
+
+    `starts` of the platform, of each kind.
+    """
 
     rows: int = 2_000_000
     ticks: int = 10_000_000
     seconds: float = 10.0
     rounds: int = 3
+    starts: int = 10
 
 
 @dataclass(frozen=True)
 class Measurement:
     """One line of the table.
 
-    `value` is a ratio to the peer (unit `x`, more is better; `times`, less is better) or a time (unit `ms`, less is
-    better); `budget` is its limit, None for a figure that only informs. `details` are raw figures for the JSON file.
+    `value` is a ratio to the peer (unit `x`, more is better; `times`, less is better) or a time (units `ms` and `s`,
+    less is better); `budget` is its limit, None for a figure that only informs. `details` are raw figures for the JSON
+    file.
     """
 
     name: str

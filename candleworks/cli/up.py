@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -14,10 +13,10 @@ from candleworks.cli.console import Duration
 from candleworks.cli.live_status import LiveStatus
 from candleworks.database.connection import ConnectionPool, describe, open_pool
 from candleworks.database.profiles import READER
-from candleworks.database.server import PrefectDatabase, prefect_database
+from candleworks.database.server import prefect_database
 from candleworks.errors import UsageError
 from candleworks.processes import single_instance, stop_event, stopped_within
-from candleworks.runtime.database import migrated
+from candleworks.runtime.database import migrated, sync
 from candleworks.runtime.grafana import GRAFANA, find_grafana, grafana_address
 from candleworks.runtime.prefect import PREFECT_FILE, prefect_available, server_address
 from candleworks.runtime.services import Services
@@ -54,29 +53,23 @@ def up(duration: Duration = None, prefect: WithPrefect = True) -> None:
             services.start_simulator()
             if settings.dsn is None:
                 typer.echo(f"Starting PostgreSQL in {settings.home}.")
-            with migrated(settings, typer.echo) as dsn, _prefect_database(settings, dsn, prefect=prefect) as found:
-                asyncio.run(_run(services, dsn, found, duration))
+            with migrated(settings, typer.echo) as dsn, contextlib.ExitStack() as stack:
+                asyncio.run(_run(services, dsn, duration, stack if prefect else None))
         finally:
             services.stop()
 
 
-@contextlib.contextmanager
-def _prefect_database(settings: Settings, dsn: str, *, prefect: bool) -> Iterator[PrefectDatabase | None]:
-    if not prefect:
-        yield None
-        return
-    with prefect_database(settings, dsn) as found:
-        yield found
-
-
-async def _run(services: Services, dsn: str, prefect: PrefectDatabase | None, duration: float | None) -> None:
+async def _run(services: Services, dsn: str, duration: float | None, prefect: contextlib.ExitStack | None) -> None:
+    """Run until a stop signal or the end of the duration; Prefect's database stays open as long as `prefect` does."""
     stop = stop_event(duration)
+    settings = services.settings
     try:
         services.start_streaming()
-        heading = _heading(services.settings, dsn, prefect=prefect is not None)
+        heading = _heading(settings, dsn, prefect=prefect is not None)
         with LiveStatus(heading) as screen, open_pool(dsn, "up", profile=READER, max_size=1) as pool:
             await _wait_for_ticks(stop, services, screen, pool)
-            services.start_others(prefect)
+            await asyncio.to_thread(sync, dsn, settings)
+            services.start_others(prefect.enter_context(prefect_database(settings, dsn)) if prefect else None)
             await _supervise(stop, services, screen, pool)
     finally:
         await asyncio.to_thread(services.stop)

@@ -26,6 +26,7 @@ from candleworks.storage.feeds import SymbolStatus, save_ingest_stats, save_symb
 
 STATISTICS_INTERVAL_SECONDS = 1
 SESSIONS_INTERVAL_SECONDS = 600
+MISSING_SESSIONS_INTERVAL_SECONDS = 0.5
 POOL_WAIT_SECONDS = 2
 
 log = logging.getLogger(__name__)
@@ -60,19 +61,28 @@ class FeedBackground:
             self._follow(pool, updates),
             self._every(refresh_seconds, self.refresh_candles, pool),
             self._every(STATISTICS_INTERVAL_SECONDS, self.save_statistics, pool),
-            self._every(SESSIONS_INTERVAL_SECONDS, self._load_sessions, pool, at_once=True),
+            self._follow_sessions(pool),
         ]
 
     async def _every(
-        self, interval_seconds: float, action: Callable[[ConnectionPool], Awaitable[None]], pool: ConnectionPool, *,
-        at_once: bool = False,
-    ) -> None:  # fmt: skip
+        self, interval_seconds: float, action: Callable[[ConnectionPool], Awaitable[None]], pool: ConnectionPool
+    ) -> None:
         """Repeat an action until the stop, once the database is ready."""
-        while not await stopped_within(self.stop, 0.1 if at_once else interval_seconds):
+        while not await stopped_within(self.stop, interval_seconds):
             if self.writer.ready:
-                at_once = False
                 with contextlib.suppress(TransientError):
                     await action(pool)
+
+    async def _follow_sessions(self, pool: ConnectionPool) -> None:
+        """Load trading sessions at intervals, until the stop; at a first start `up` computes them meanwhile."""
+        while not await stopped_within(self.stop, self._seconds_to_next_sessions()):
+            if self.writer.ready:
+                with contextlib.suppress(TransientError):
+                    await self._load_sessions(pool)
+
+    def _seconds_to_next_sessions(self) -> float:
+        complete = self.silence.calendars <= self.silence.sessions.keys()
+        return SESSIONS_INTERVAL_SECONDS if complete else MISSING_SESSIONS_INTERVAL_SECONDS
 
     async def _follow(self, pool: ConnectionPool, updates: SettingsUpdates) -> None:
         """Apply the symbols and silence limits of new configurations, until the stop."""

@@ -62,21 +62,24 @@ def writing(
 
 @contextmanager
 def migrated(settings: Settings, report: Report = log.info) -> Iterator[str]:
-    """Yield the connection string of a migrated database; with storage.migrate manual the schema is only checked."""
+    """Yield the connection string of a migrated database without calendars, which sync() computes.
+
+    With storage.migrate manual the schema is only checked.
+    """
     with database(settings) as dsn:
-        _migrate_or_require(dsn, settings, report)
+        migrate_or_require(dsn, settings, report)
         yield dsn
 
 
 @contextmanager
 def migrated_or_later(settings: Settings) -> Iterator[tuple[str, Callable[[], object] | None]]:
-    """Do as migrated(); also yield a function that migrates later when the database is unavailable now, else None."""
+    """Do as migrated() and sync(); also yield a function that does so later if the database is away now, else None."""
     with database(settings) as dsn:
         try:
-            _migrate_or_require(dsn, settings, log.info)
+            _migrate_and_sync(dsn, settings)
         except TransientError as error:
             log.warning("%s Ticks are kept on disk until then.", error)
-            yield dsn, partial(_migrate_or_require, dsn, settings, log.info)
+            yield dsn, partial(_migrate_and_sync, dsn, settings)
         else:
             yield dsn, None
 
@@ -107,27 +110,41 @@ class Prepared(NamedTuple):
 
 def prepare(dsn: str, settings: Settings, report: Report = log.info) -> Prepared:
     """Apply pending migrations and compute calendars; on the embedded server also create the dashboards' role."""
+    return Prepared(_migrate(dsn, settings, report), sync(dsn, settings))
+
+
+def sync(dsn: str, settings: Settings) -> list[str]:
+    """Compute the calendars that are due, and return their names."""
+    with transient_errors(dsn), connect(dsn, "calendars", profile=WRITER) as connection:
+        return sync_calendars(connection, settings)
+
+
+def migrate_or_require(dsn: str, settings: Settings, report: Report) -> None:
+    """Apply pending migrations; with storage.migrate manual raise TerminalError unless the schema is current."""
+    if settings.storage.migrate == "auto":
+        _migrate(dsn, settings, report)
+    else:
+        check_schema(dsn)
+
+
+def _migrate(dsn: str, settings: Settings, report: Report) -> list[str]:
     applied = migrate(dsn, settings, report)
     if applied:
         report(f"Applied {count_migrations(applied)} to {describe(dsn)}: {listed(applied)}.")
-    with transient_errors(dsn), connect(dsn, "calendars", profile=ADMIN) as connection:
-        if applied and settings.dsn is None:
+    if applied and settings.dsn is None:
+        with transient_errors(dsn), connect(dsn, "reader", profile=ADMIN) as connection:
             set_up_reader(connection)
-        computed = sync_calendars(connection, settings)
-    return Prepared(applied, computed)
+    return applied
 
 
-def _migrate_or_require(dsn: str, settings: Settings, report: Report) -> None:
-    if settings.storage.migrate == "auto":
-        prepare(dsn, settings, report)
-    else:
-        _require_and_sync(dsn, settings)
+def _migrate_and_sync(dsn: str, settings: Settings) -> None:
+    migrate_or_require(dsn, settings, log.info)
+    sync(dsn, settings)
 
 
 def _require_and_sync(dsn: str, settings: Settings) -> None:
-    with transient_errors(dsn), connect(dsn, "calendars", profile=WRITER) as connection:
-        require_schema(connection)
-        sync_calendars(connection, settings)
+    check_schema(dsn)
+    sync(dsn, settings)
 
 
 def require_database(settings: Settings) -> None:

@@ -34,7 +34,7 @@ class EarlyStream:
     _owner: tuple[Callable[[], Future[Stop]], Notify] | None = None
     _kept: list[Notice] = field(default_factory=list)
 
-    async def run(self, prepare_later: Callable[[], object] | None) -> None:
+    async def run(self) -> None:
         """Ingest until a stop signal or end(); raises what ingest() does."""
         updates = SettingsUpdates()
         background = [
@@ -50,7 +50,6 @@ class EarlyStream:
                 stop_reason=self._stop_reason,
                 notify=self._notify,
                 updates=updates,
-                prepare=prepare_later,
             )
         finally:
             self._stop.set()

@@ -11,12 +11,12 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
 
+from candleworks.database.server import database
 from candleworks.errors import CandleworksError, FeedLockedError, TerminalError
 from candleworks.feed.connection import check_key
 from candleworks.processes import log_to_stderr, stop_with_parent
-from candleworks.runtime.database import migrated_or_later
+from candleworks.runtime.database import check_schema
 from candleworks.settings import Feed, Settings, load_settings
 from flows.support.early_stream import EarlyStream
 
@@ -25,13 +25,13 @@ POLL_SECONDS = 0.5
 CONNECT_SECONDS = 1.0
 
 
-async def stream(settings: Settings, feed: Feed, dsn: str, prepare_later: Callable[[], object] | None) -> None:
+async def stream(settings: Settings, feed: Feed, dsn: str) -> None:
     """Stream until a stop signal, or until the flow run that took over ends the stream; raises what ingest() does."""
     early = EarlyStream(settings, feed, dsn)
     reporting = threading.Thread(target=_report_to_prefect, args=[early], name="flow run", daemon=True)
     reporting.start()
     try:
-        await early.run(prepare_later)
+        await early.run()
     except BaseException as error:
         early.ended.set_exception(error)
         raise
@@ -71,8 +71,9 @@ def main() -> None:
     try:
         feed = settings.feed(parser.parse_args().feed)
         check_key(settings, [feed])
-        with migrated_or_later(settings) as (dsn, prepare_later):
-            asyncio.run(stream(settings, feed, dsn, prepare_later))
+        with database(settings) as dsn:
+            check_schema(dsn)
+            asyncio.run(stream(settings, feed, dsn))
     except CandleworksError as error:
         sys.stderr.write(f"{error}\n")
         # What is temporary, or streamed by another process, is for the worker to start again.

@@ -46,15 +46,16 @@ def running(berths: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Plat
 def test_it_says_where_everything_is(running: Platform) -> None:
     """As plain lines, because the output is no terminal; then what happens, every ten seconds."""
     until(lambda: "ticks stored" in running.output)
-    applied, *lines = running.output.splitlines()
+    starting, applied, *lines = running.output.splitlines()
+    assert starting == f"Starting PostgreSQL in {running.home}."
     assert re.match(r"Applied \d+ migrations to candleworks on ", applied)
     assert lines[:6] == [
-        f"Chart page  http://127.0.0.1:{running.port}/",
         f"Database    candleworks on {running.home}/postgres:5432",
         '            psql "$(.venv/bin/candleworks dsn)"',
         "Feed        simulated (set TWELVEDATA_API_KEY for live data)",
         "            Prices are made up; the simulated market never closes.",
         f"Logs        {running.home}/logs   Ctrl-C stops everything.",
+        f"Open http://127.0.0.1:{running.port}/",
     ]
     assert re.fullmatch(
         r"twelvedata: [\d.,]+ ticks/s, last [A-Z/]+ [\d.]+ at \d\d:\d\d:\d\d, lag p50 (\d+ ms|-) p99 (\d+ ms|-)",

@@ -1,0 +1,132 @@
+"""From `candleworks up` to the first live candle on the page: on a fresh home, and on one that has run before.
+
+A start is measured with everything installed, on a machine that does nothing else and beside four busy processes.
+"""
+
+import contextlib
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import httpx
+
+from bench.databases import Databases
+from bench.report import Measurement, Options
+from candleworks import clock
+
+BUDGET_SECONDS = {"first start": 10.0, "second start": 5.0}
+SYMBOL = "BTC/USD"
+BUSY_PROCESSES = (0, 4)
+PATIENCE_SECONDS = 120
+POLL_SECONDS = 0.05
+
+
+@dataclass
+class Start:
+    """Seconds from the command to the page's first answer, its first candle of this start, and the flow run."""
+
+    page: float = 0.0
+    candle: float = 0.0
+    run: float = 0.0
+
+
+def measure(_: Databases, options: Options) -> Iterator[Measurement]:
+    for processes in BUSY_PROCESSES:
+        found: dict[str, list[Start]] = {"first start": [], "second start": []}
+        with _busy(processes):
+            for _number in range(options.starts):
+                with tempfile.TemporaryDirectory(prefix="candleworks-start") as home:
+                    for starts in found.values():
+                        starts.append(_start(Path(home)))
+        for kind, starts in found.items():
+            yield from _measurements(kind, starts, f"{processes} busy processes" if processes else "a quiet machine")
+
+
+def _measurements(kind: str, starts: list[Start], load: str) -> Iterator[Measurement]:
+    for part in fields(Start):
+        seconds = [getattr(start, part.name) for start in starts]
+        yield Measurement(
+            f"{kind}: command to {part.name}",
+            f"median {statistics.median(seconds):.1f} s, worst of {len(seconds)} {max(seconds):.1f} s",
+            load,
+            max(seconds),
+            unit="s",
+            budget=BUDGET_SECONDS[kind] if part.name == "candle" else None,
+            details={"seconds": seconds},
+        )
+
+
+@contextmanager
+def _busy(processes: int) -> Iterator[None]:
+    """Let so many processes compute for as long as the context lasts."""
+    running = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+def _start(home: Path) -> Start:
+    """Start everything, wait until all of it has been seen, and stop it."""
+    web, prefect = _free_port(), _free_port()
+    variables = {"CANDLEWORKS_HOME": home, "CANDLEWORKS_WEB_PORT": web, "CANDLEWORKS_PREFECT_PORT": prefect}
+    environment = {**os.environ, **{name: str(value) for name, value in variables.items()}}
+    began = clock.now()
+    with (home / "up.out").open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "candleworks", "up"], env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+        try:
+            return _watch(process, began, f"http://127.0.0.1:{web}", f"http://127.0.0.1:{prefect}")
+        finally:
+            process.terminate()
+            process.wait(PATIENCE_SECONDS)
+
+
+def _watch(process: subprocess.Popen[bytes], began: datetime, page: str, prefect: str) -> Start:
+    found = Start()
+    with httpx.Client(timeout=PATIENCE_SECONDS) as client:
+        while not (found.candle and found.run):
+            elapsed = (clock.now() - began).total_seconds()
+            if process.poll() is not None or elapsed > PATIENCE_SECONDS:
+                raise RuntimeError(f"`up` streamed nothing within {elapsed:.0f} s: {found}")
+            with contextlib.suppress(httpx.TransportError):
+                if not found.candle and _has_candle(client, page, began):
+                    found.candle = elapsed
+                found.page = found.page or elapsed
+            with contextlib.suppress(httpx.TransportError):
+                if not found.run and _has_run(client, prefect):
+                    found.run = elapsed
+            time.sleep(POLL_SECONDS)
+    return found
+
+
+def _has_candle(client: httpx.Client, page: str, began: datetime) -> bool:
+    """Whether the page has a candle with a tick of this start."""
+    answer = client.get(f"{page}/ohlc.json", params={"symbol": SYMBOL, "limit": 1})
+    last_tick = answer.json()["last_tick"] if answer.is_success else None
+    return bool(last_tick) and datetime.fromisoformat(last_tick) >= began - timedelta(seconds=1)
+
+
+def _has_run(client: httpx.Client, prefect: str) -> bool:
+    """Whether Prefect shows the feed's run as running."""
+    running = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
+    return bool(client.post(f"{prefect}/api/flow_runs/filter", json=running).json())
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
