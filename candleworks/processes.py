@@ -155,7 +155,7 @@ class Child:
     Its standard input is a pipe of ours, so that stop_with_parent() notices our end even when we are killed.
     `environment` is added to ours; None removes a variable. Output is appended to `log`, or is ours where it is None.
     `terminal_exit` says that an exit status above 0 means that it cannot run until a person changes something, `once`
-    that it is never restarted, because something else takes over from it.
+    that it is never restarted.
     `restarts` counts those since it last ran for HEALTHY_SECONDS.
     """
 
@@ -202,7 +202,8 @@ class Child:
     def note(self) -> str | None:
         """What a person should know: that it has stopped, or keeps exiting; None while it runs normally."""
         if self.once:
-            return None
+            status = self._process.poll() if self._process else None
+            return None if self.terminal_exit or not status else f"{self.name} {self._ending(status)}"
         if self.failed:
             return f"{self.name} has stopped: {self.last_line}"
         if self._start_at is not None:

@@ -47,10 +47,10 @@ def make(tmp_path: Path) -> Iterator[Make]:
     (tmp_path / "part.py").write_text(PROGRAM)
     made: list[Child] = []
 
-    def make(status: int, says: str = "It broke.", *, terminal_exit: bool = False) -> Child:
+    def make(status: int, says: str = "It broke.", *, terminal_exit: bool = False, once: bool = False) -> Child:
         environment = {"PYTHONPATH": str(tmp_path), "STATUS": str(status), "SAYS": says}
         command, log = python_module("part"), tmp_path / "part.log"
-        made.append(Child("part", command, environment, log, terminal_exit=terminal_exit))
+        made.append(Child("part", command, environment, log, terminal_exit=terminal_exit, once=once))
         made[-1].start()
         return made[-1]
 
@@ -119,6 +119,18 @@ def test_a_refusal_ends_a_part_for_good(make: Make) -> None:
     assert not child.restart_if_ended()
     assert (child.failed, child.note) == (True, "part has stopped: The key is wrong.")
     assert not make(1).failed
+
+
+@pytest.mark.parametrize(("status", "note"), [(0, None), (1, "part exited with status 1 (It broke.)")])
+def test_what_runs_once_is_not_started_again(make: Make, status: int, note: str | None) -> None:
+    """Its failure stays visible, unless whoever started it looks at the failure itself."""
+    child = make(status, once=True)
+    has_ended(child)
+    assert not child.restart_if_ended()
+    assert (child.runs, child.note) == (False, note)
+    refused = make(1, once=True, terminal_exit=True)
+    has_ended(refused)
+    assert (refused.failed, refused.note) == (True, None)
 
 
 def test_a_large_log_is_rotated_at_the_next_start(make: Make) -> None:

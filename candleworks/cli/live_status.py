@@ -62,7 +62,7 @@ class LiveStatus:
         if status is None:
             notes = [*notes, DATABASE_UNAVAILABLE]
         else:
-            self._totals = [_totals(status)] if status["feeds"] else []
+            self._totals = [_totals(status)] if status["feeds"] or status["ticks_stored"] else []
             for state in status["feeds"]:
                 self._feeds[state["feed"]].update(state, now)
         if self._live:

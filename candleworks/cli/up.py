@@ -16,7 +16,7 @@ from candleworks.database.profiles import READER
 from candleworks.database.server import prefect_database
 from candleworks.errors import UsageError
 from candleworks.processes import single_instance, stop_event, stopped_within
-from candleworks.runtime.database import migrated, sync
+from candleworks.runtime.database import migrated
 from candleworks.runtime.grafana import GRAFANA, find_grafana, grafana_address
 from candleworks.runtime.prefect import PREFECT_FILE, prefect_available, server_address
 from candleworks.runtime.services import Services
@@ -68,8 +68,8 @@ async def _run(services: Services, dsn: str, duration: float | None, prefect: co
         heading = _heading(settings, dsn, prefect=prefect is not None)
         with LiveStatus(heading) as screen, open_pool(dsn, "up", profile=READER, max_size=1) as pool:
             await _wait_for_ticks(stop, services, screen, pool)
-            await asyncio.to_thread(sync, dsn, settings)
-            services.start_others(prefect.enter_context(prefect_database(settings, dsn)) if prefect else None)
+            if not stop.is_set():
+                services.start_others(prefect.enter_context(prefect_database(settings, dsn)) if prefect else None)
             await _supervise(stop, services, screen, pool)
     finally:
         await asyncio.to_thread(services.stop)

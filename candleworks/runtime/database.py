@@ -62,7 +62,7 @@ def writing(
 
 @contextmanager
 def migrated(settings: Settings, report: Report = log.info) -> Iterator[str]:
-    """Yield the connection string of a migrated database without calendars, which sync() computes.
+    """Yield the connection string of a migrated database; sync() computes its calendars, when they are due.
 
     With storage.migrate manual the schema is only checked.
     """

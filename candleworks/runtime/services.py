@@ -78,8 +78,9 @@ class Services:
         self._start(Child("chart page", _command("serve"), self._environment, self._logs / "serve.log"))
 
     def start_others(self, prefect_database: PrefectDatabase | None) -> None:
-        """Start what the first candle does not need: Prefect, alerts and Grafana."""
+        """Start what the first candle does not need: calendars, Prefect, alerts and Grafana."""
         self._prefect_database = prefect_database
+        self._start(Child("computation of calendars", _command("migrate"), {}, self._logs / "calendars.log", once=True))
         if prefect_database:
             self._start(prefect_server(self.settings, prefect_database.url, self._logs))
             self._start(prefect_worker(self.settings, self._environment, self._logs))
