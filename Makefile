@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup up deploy test lint check docs bench lock clean
+.PHONY: setup up deploy test lint check docs bench wheel lock clean
 
 setup: $(STAMP)
 
@@ -46,5 +46,9 @@ lock: setup
 		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 		--output-file requirements.lock pyproject.toml
 
+# A wheel and a source distribution in dist/; `pip install dist/*.whl` needs neither this directory nor the lock.
+wheel: setup
+	$(BIN)/python -m hatchling build
+
 clean:
-	rm -rf $(VENV) .candleworks
+	rm -rf $(VENV) .candleworks dist

@@ -144,8 +144,11 @@ class _UtcFormatter(logging.Formatter):
 
 
 def python_module(module: str, *arguments: str) -> list[str]:
-    """Return the command that runs a module with this interpreter."""
-    return [sys.executable, "-m", module, *arguments]
+    """Return the command that runs an installed module with this interpreter.
+
+    A module of the same name in the working directory, such as `flows`, does not hide it.
+    """
+    return [sys.executable, "-P", "-m", module, *arguments]
 
 
 @dataclass

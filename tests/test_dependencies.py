@@ -16,6 +16,7 @@ NOT_IMPORTED = {
     "tzdata": "zoneinfo reads it where the system has no time zones",
 }
 TOOLS = {
+    "hatchling": "make wheel",
     "import-linter": "make lint",
     "mypy": "make lint",
     "ruff": "make lint",

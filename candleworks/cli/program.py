@@ -35,8 +35,10 @@ def _launcher(arguments: list[str]) -> str | None:
         return None
     if not words or Path(words[0]).name not in LAUNCHERS:
         return None
-    kept = words[: len(words) - len(arguments)] if arguments and words[-len(arguments) :] == arguments else words
-    return shlex.join([Path(words[0]).name, *kept[1:]])
+    if arguments and words[-len(arguments) :] == arguments:
+        words = words[: -len(arguments)]
+    # uvx starts `uv tool uvx` in its place.
+    return shlex.join(["uvx", *words[3:]] if words[1:3] == ["tool", "uvx"] else [Path(words[0]).name, *words[1:]])
 
 
 def _shortened(path: str) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import signal
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,14 +10,14 @@ import typer
 from candleworks import clock
 from candleworks.cli.console import Duration
 from candleworks.cli.live_status import LiveStatus
+from candleworks.cli.program import program_name
 from candleworks.database.connection import ConnectionPool, describe, open_pool
 from candleworks.database.profiles import READER
 from candleworks.database.server import prefect_database
-from candleworks.errors import UsageError
 from candleworks.processes import single_instance, stop_event, stopped_within
 from candleworks.runtime.database import migrated
 from candleworks.runtime.grafana import GRAFANA, find_grafana, grafana_address
-from candleworks.runtime.prefect import PREFECT_FILE, prefect_available, server_address
+from candleworks.runtime.prefect import server_address
 from candleworks.runtime.services import Services
 from candleworks.settings import Settings, load_settings
 
@@ -39,10 +38,6 @@ def up(duration: Duration = None, prefect: WithPrefect = True) -> None:
     TWELVEDATA_API_KEY is not set. Ctrl-C stops everything.
     """
     settings = load_settings()
-    if prefect and not prefect_available():
-        raise UsageError(
-            f"There is no {PREFECT_FILE} in {Path.cwd()}: change to the cloned directory, or use --no-prefect."
-        )
     refusal = (
         f"candleworks is already running in {settings.home} (process {{pid}}):"
         " stop it first, or set CANDLEWORKS_HOME to another directory."
@@ -117,7 +112,7 @@ def _heading(settings: Settings, dsn: str, *, prefect: bool) -> list[str]:
         *([f"Prefect     {server_address(settings)}"] if prefect else []),
         *([f"{GRAFANA}     {grafana_address(settings)}"] if find_grafana(settings) else []),
         f"Database    {describe(dsn)}",
-        '            psql "$(.venv/bin/candleworks dsn)"',
+        f'            psql "$({program_name()} dsn)"',
         f"Feed        {source}",
         *(["            Prices are made up; the simulated market never closes."] if settings.simulated else []),
         f"Logs        {settings.home / 'logs'}   Ctrl-C stops everything.",

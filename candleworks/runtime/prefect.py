@@ -1,7 +1,6 @@
 """The Prefect server and worker of `candleworks up`. This module starts them and never imports Prefect."""
 
 import contextlib
-import importlib.util
 import json
 import os
 from collections.abc import Mapping
@@ -13,22 +12,16 @@ import psutil
 from candleworks.processes import Child, end_processes, python_module
 from candleworks.settings import Settings
 
-PREFECT_FILE = "prefect.yaml"
 DATABASE_VARIABLE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 WORKER = "Prefect worker"
 WORKER_MODULE = "flows.support.worker"
 STREAM_MODULE = "flows.support.ingest"
-RUN_MODULE = "prefect.engine"
+RUN_MODULE = "flows.support.engine"
 RUN_STOP_SECONDS = 2.0
 # A run leaves 80 kB in Prefect's database, most of it events; there are 1,900 runs a day.
 KEPT_RUNS_SECONDS = 3 * 86_400
 KEPT_EVENTS = "PT12H"
 VACUUM_SECONDS = 3_600
-
-
-def prefect_available() -> bool:
-    """Whether flows can run from here: they are installed, and prefect.yaml is in this directory."""
-    return importlib.util.find_spec("flows") is not None and Path(PREFECT_FILE).is_file()
 
 
 def server_address(settings: Settings) -> str:

@@ -36,6 +36,7 @@ from prefect.variables import Variable
 
 from candleworks.errors import TerminalError
 from candleworks.model.notices import Notice
+from candleworks.processes import python_module
 from candleworks.settings import Settings, load_settings
 from flows.support.artifacts import emit
 from flows.support.automations import WEBHOOK, automate
@@ -50,11 +51,11 @@ from flows.support.deployments import (
     merge,
     payload,
 )
+from flows.support.prefect_file import read_prefect_file
 from flows.support.run_labels import STREAM_FLOW
 
 POOL = "candleworks"
 MODULE = "flows.support.deploy"
-FILE = Path("prefect.yaml")
 PAGE = 200  # Prefect's limit
 FINGERPRINT = "candleworks_deployed"  # Prefect variable with the hash of the last deployment
 POLL_SECONDS = 0.5
@@ -105,7 +106,7 @@ def deploy_if_changed(pool: str = POOL) -> None:
     """
     if Variable.get(FINGERPRINT) == _fingerprint(_content(pool)):
         return
-    done = subprocess.run([sys.executable, "-m", MODULE, "--pool", pool], stdin=subprocess.DEVNULL, check=False)
+    done = subprocess.run(python_module(MODULE, "--pool", pool), stdin=subprocess.DEVNULL, check=False)
     if done.returncode:
         raise TerminalError("The deployment failed: see the lines above.")
 
@@ -192,7 +193,7 @@ def _report_differences(name: str, differences: Iterable[FieldDifference]) -> No
             continue
         log.warning(
             "%s: %s was changed both in the files (%s) and in Prefect (%s); Prefect's value is kept. Change it there,"
-            " or reset all deployments to the files with `make deploy ARGS=--reset`.",
+            " or reset all deployments to the files with `python -m flows.support.deploy --reset`.",
             name,
             each.path,
             each.files,
@@ -203,9 +204,7 @@ def _report_differences(name: str, differences: Iterable[FieldDifference]) -> No
 
 
 def _content(pool: str) -> Tree:
-    if not FILE.is_file():
-        raise TerminalError(f"{FILE.resolve()} does not exist: run this in the directory of candleworks' prefect.yaml.")
-    return rendered(yaml.safe_load(FILE.read_text()), load_settings(), pool)
+    return rendered(read_prefect_file(), load_settings(), pool)
 
 
 def _fingerprint(content: Tree) -> str:

@@ -9,7 +9,6 @@ import contextlib
 import logging
 import os
 import platform
-import sys
 import tempfile
 import threading
 from collections.abc import Sequence
@@ -32,7 +31,7 @@ from prefect.utilities.processutils import command_to_string
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 from candleworks import clock
-from candleworks.processes import end_processes, on_stop_signal, stop_with_parent
+from candleworks.processes import end_processes, on_stop_signal, python_module, stop_with_parent
 from candleworks.runtime.prefect import RUN_MODULE, runs_left_behind
 from candleworks.settings import load_settings
 from candleworks.wording import counted
@@ -61,7 +60,7 @@ class PlatformJobConfiguration(ProcessJobConfiguration):
     """
 
     def prepare_for_flow_run(self, *arguments: Any, **named: Any) -> None:
-        self.command = self.command or command_to_string([sys.executable, "-m", RUN_MODULE])
+        self.command = self.command or command_to_string(python_module(RUN_MODULE))
         self.working_dir = self.working_dir or Path.cwd()
         self.env = {**RUN_ENVIRONMENT, **self.env}
         super().prepare_for_flow_run(*arguments, **named)

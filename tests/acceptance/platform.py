@@ -1,6 +1,5 @@
 """`candleworks up` as a process of its own, looked at from outside."""
 
-import shutil
 import socket
 import subprocess
 import threading
@@ -19,7 +18,6 @@ from candleworks.database.embedded import EmbeddedServer
 from tests.cli.commands import started
 from tests.feed.streaming import until
 
-PREFECT_FILE = Path(__file__).parents[2] / "prefect.yaml"
 STOP_SECONDS = 5  # what a stop may take
 PATIENCE_SECONDS = 60  # what a start may take on a busy machine
 
@@ -101,8 +99,6 @@ def platform(
     """Run `up` for the length of a `with` block, on ports of its own and at home in `directory`."""
     port, prefect_port = free_port(), free_port()
     settings = {"CANDLEWORKS_WEB_PORT": port, "CANDLEWORKS_PREFECT_PORT": prefect_port} | variables
-    if prefect:
-        shutil.copy(PREFECT_FILE, directory)
     options = [] if prefect else ["--no-prefect"]
     with started("up", *options, *arguments, directory=directory, user=user, **settings) as process:
         running = Platform(process, directory / "home", port, prefect_port)

@@ -2,6 +2,7 @@
 
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -51,7 +52,7 @@ def test_it_says_where_everything_is(running: Platform) -> None:
     assert re.match(r"Applied \d+ migrations to candleworks on ", applied)
     assert lines[:6] == [
         f"Database    candleworks on {running.home}/postgres:5432",
-        '            psql "$(.venv/bin/candleworks dsn)"',
+        f'            psql "$({sys.executable} -m candleworks dsn)"',
         "Feed        simulated (set TWELVEDATA_API_KEY for live data)",
         "            Prices are made up; the simulated market never closes.",
         f"Logs        {running.home}/logs   Ctrl-C stops everything.",

@@ -1,6 +1,5 @@
 """`up` where it cannot start, is interrupted, or loses a part of itself."""
 
-import shutil
 import signal
 import socket
 import time
@@ -10,7 +9,7 @@ import pytest
 
 from candleworks.database.engine import Engine
 from candleworks.simulate import running_simulator
-from tests.acceptance.platform import PREFECT_FILE, database_of, free_port, platform, processes_of
+from tests.acceptance.platform import database_of, free_port, platform, processes_of
 from tests.cli.commands import candleworks
 
 
@@ -28,7 +27,6 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
 
 def test_a_port_in_use_by_prefect_is_named_too(tmp_path: Path) -> None:
     """Another Prefect server may well be there."""
-    shutil.copy(PREFECT_FILE, tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
         ended = candleworks("up", directory=tmp_path, CANDLEWORKS_WEB_PORT=free_port(), CANDLEWORKS_PREFECT_PORT=port)
@@ -37,12 +35,6 @@ def test_a_port_in_use_by_prefect_is_named_too(tmp_path: Path) -> None:
     )
     assert ended == (1, "", sentence)
     assert processes_of(tmp_path / "home") == []
-
-
-def test_outside_of_the_clone_it_says_what_to_do(tmp_path: Path) -> None:
-    """There is nothing to deploy."""
-    sentence = f"There is no prefect.yaml in {tmp_path}: change to the cloned directory, or use --no-prefect.\n"
-    assert candleworks("up", directory=tmp_path) == (2, "", sentence)
 
 
 @pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)

@@ -5,7 +5,6 @@ import logging
 import os
 import platform
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
@@ -24,9 +23,12 @@ from prefect.events.actions import CancelFlowRun
 from prefect.settings import get_current_settings
 from prefect.states import Running
 
+from candleworks.processes import python_module
+from candleworks.runtime.prefect import RUN_MODULE
 from flows.support import deploy as deploying
 from flows.support.automations import EVENTS, automate
-from flows.support.deploy import FILE, deploy
+from flows.support.deploy import deploy
+from flows.support.prefect_file import NAME
 from flows.support.worker import remove_offline_workers, worker_name
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +48,7 @@ class Stage:
     def __init__(self, directory: Path, client: SyncPrefectClient) -> None:
         self._directory, self.client = directory, client
         self.pool = f"pool-{uuid.uuid4().hex[:8]}"
-        self.content: dict[str, Any] = yaml.safe_load((ROOT / FILE).read_text())
+        self.content: dict[str, Any] = yaml.safe_load((ROOT / NAME).read_text())
         used = {each.partition("/")[2] for each in (REFRESH, GAPS, CHECK, NIGHTLY, IMPORT)}
         others = [each for each in self.content["deployments"] if each["name"] in used]
         self.content["deployments"] = [self.content["deployments"][0], *others]
@@ -60,7 +62,7 @@ class Stage:
         return next(each for each in self.content["deployments"] if each["name"] == name)
 
     def deploy(self, *, reset: bool = False) -> None:
-        (self._directory / FILE).write_text(yaml.safe_dump(self.content))
+        (self._directory / NAME).write_text(yaml.safe_dump(self.content))
         deploy(self.pool, reset=reset)
 
     def __getitem__(self, name: str) -> DeploymentResponse:
@@ -149,8 +151,8 @@ def test_a_conflict_is_shown_and_what_a_person_set_stays(stage: Stage, caplog: p
     [warning] = [each.getMessage() for each in caplog.records if each.name == "candleworks.deploy"]
     assert warning == (
         "refresh-candles: schedules.schedule.when was changed both in the files (every 120 s) and in Prefect (every"
-        " 90 s); Prefect's value is kept. Change it there, or reset all deployments to the files with `make deploy"
-        " ARGS=--reset`."
+        " 90 s); Prefect's value is kept. Change it there, or reset all deployments to the files with `python -m"
+        " flows.support.deploy --reset`."
     )
     caplog.clear()
     stage.deploy()
@@ -204,7 +206,7 @@ def test_what_was_deployed_last_is_remembered_by_the_server(stage: Stage, monkey
     assert started == []
     stage.feeds("one", "two")
     deploying.deploy_if_changed(stage.pool)
-    assert [each[1:] for each in started] == [["-m", "flows.support.deploy", "--pool", stage.pool]]
+    assert [each[1:] for each in started] == [["-P", "-m", "flows.support.deploy", "--pool", stage.pool]]
 
 
 @pytest.mark.usefixtures("stage")
@@ -252,7 +254,7 @@ def test_a_run_that_was_called_wrongly_ends_without_a_traceback(stage: Stage) ->
     """In a process of its own, as a worker starts it: the reason is the state's message and one line of the log."""
     run = stage.client.create_flow_run_from_deployment(stage[IMPORT].id, parameters={"paths": ["x"], "columns": "time"})
     environment = get_current_settings().to_environment_variables(exclude_unset=True)
-    program = [sys.executable, "-m", "prefect.engine", str(run.id)]
+    program = [*python_module(RUN_MODULE), str(run.id)]
     done = subprocess.run(program, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
     state = stage.client.read_flow_run(run.id).state
     assert state

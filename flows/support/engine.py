@@ -1,0 +1,12 @@
+"""Prefect's engine, which runs one flow run: `python -m flows.support.engine`.
+
+Prefect imports a flow with the working directory first in sys.path, where somebody's own package `flows` would be taken
+for ours. Here ours are imported before that.
+"""
+
+import runpy
+
+import candleworks  # noqa: F401 - see above
+
+if __name__ == "__main__":
+    runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
