@@ -1,4 +1,4 @@
-"""`candleworks alerts watch`, `deliver`, `recipients` and `test`: who is notified, and what `doctor` says about it."""
+"""`candleworks alerts watch`, `deliver`, `recipients` and `test`: who is notified."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from rich.table import Table
 from candleworks.alerts import deliver as deliver_notifications
 from candleworks.alerts.message import Message
 from candleworks.alerts.recipients import LOG, recipients
-from candleworks.alerts.routing import START, conflict, own_recipients, pending, routed_recipients, sent_elsewhere
+from candleworks.alerts.routing import START, conflict, sent_elsewhere
 from candleworks.alerts.watchdog import Watchdog
 from candleworks.cli.console import Duration, wide_console
 from candleworks.database.connection import Connection, connect, transient_errors
@@ -124,21 +124,3 @@ def _state(deliverer: Deliverer) -> str:
     if deliverer.running:
         return "running"
     return "not running" if deliverer.current else "not seen for a day"
-
-
-def notification_facts(connection: Connection, settings: Settings) -> dict[str, str]:
-    """Return what `doctor` shows: which process delivers, to whom, and what is wrong with that."""
-    deliverers = list_deliverers(connection)
-    running = [deliverer.name for deliverer in deliverers if deliverer.running]
-    to = routed_recipients(deliverers)
-    sender = f"delivered by {running[0]}" if running else f"not delivered, because nothing delivers: {START}"
-    facts = {"notifications": f"to {', '.join(to)}, {sender}"}
-    own = own_recipients(settings)
-    if own and not set(own) <= set(to):
-        facts["addresses here"] = f"{', '.join(own)} in this shell: only a process that delivers uses them"
-    if settings.alerts.page_url is None:
-        facts["links"] = (
-            f"alerts.page_url is not set: notifications link to {settings.page_url}, which opens only on this machine"
-        )
-    problems = [conflict(deliverers), pending(connection)]
-    return facts | {name: text for name, text in zip(("recipients", "pending"), problems, strict=True) if text}

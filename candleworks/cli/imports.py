@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from candleworks.cli.console import report_to_stderr
-from candleworks.cli.errors import explain
 from candleworks.cli.import_report import show_imports
+from candleworks.cli.program import explain
 from candleworks.cli.progress import ProgressDisplay
 from candleworks.imports.companies import CompanyReport
 from candleworks.imports.companies import sync_companies as fill_companies

@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 from candleworks import __version__
-from candleworks.cli.errors import DEBUG, explain
 from candleworks.cli.groups import PLAIN, CommandEntry, lazy_group
-from candleworks.cli.program import program_name
+from candleworks.cli.program import DEBUG, explain, program_name
 from candleworks.errors import CandleworksError
 from candleworks.processes import stop_signals, stop_with_parent
 
@@ -17,7 +16,7 @@ SECTIONS = {
     "Start": (
         CommandEntry("up", "up:up", "Start the whole platform in the foreground."),
         CommandEntry("status", "status:status", "Show the state of database, feeds and symbols."),
-        CommandEntry("doctor", "status:doctor", "Show what is in use and why, and what needs attention."),
+        CommandEntry("doctor", "doctor:doctor", "Check what is not ready for production yet."),
     ),
     "Data": (
         CommandEntry("import", "imports:import_files", "Import ticks, bars or companies from files."),
@@ -50,7 +49,7 @@ SECTIONS = {
         CommandEntry("ingest", "ingest:ingest", "Stream ticks and keep candles up to date."),
         CommandEntry("serve", "serve:serve", "Serve the chart page, candle data and metrics."),
         CommandEntry("simulate", "simulate:simulate", "Run a simulated Twelve Data server."),
-        CommandEntry("grafana", "grafana:grafana", "Run an installed Grafana with the dashboards."),
+        CommandEntry("grafana", "serve:grafana", "Run an installed Grafana with the dashboards."),
     ),
 }
 WELCOME = """\

@@ -1,11 +1,14 @@
-"""The command as the person typed it, for lines to copy."""
+"""What the program says of itself: its name as the person typed it, and errors as one line."""
 
+import contextlib
 import os
 import shlex
 import shutil
 import sys
+import traceback
 from pathlib import Path
 
+DEBUG = "--debug"
 LAUNCHERS = ("uv", "uvx")
 
 
@@ -45,3 +48,12 @@ def _shortened(path: str) -> str:
     """Return a path below the current directory as a relative one."""
     where = Path(path)
     return str(where.relative_to(Path.cwd())) if where.is_relative_to(Path.cwd()) else path
+
+
+def explain(error: BaseException, sentence: str | None = None) -> None:
+    """Print an error as one line, or with its traceback after --debug."""
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        if DEBUG in sys.argv:
+            traceback.print_exception(error)
+        else:
+            sys.stderr.write(f"{sentence or error}\n")

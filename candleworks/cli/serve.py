@@ -1,4 +1,4 @@
-"""`candleworks serve`: the chart page, candle data and metrics."""
+"""`candleworks serve` and `grafana`: the chart page with candle data and metrics, and an installed Grafana."""
 
 import asyncio
 import logging
@@ -11,7 +11,8 @@ from candleworks.cli.console import Duration
 from candleworks.database.server import database
 from candleworks.errors import TransientError
 from candleworks.processes import log_to_stderr, stop_event
-from candleworks.runtime.database import check_schema, require_database
+from candleworks.runtime.database import check_schema, prepared, require_database
+from candleworks.runtime.grafana import grafana_address, require_grafana, run_grafana, set_up_grafana
 from candleworks.settings import load_settings
 from candleworks.web.server import HOST, address, listen, run_server
 
@@ -47,3 +48,16 @@ def _check_schema(dsn: str) -> None:
         check_schema(dsn)
     except TransientError as error:
         log.warning("%s", error)
+
+
+def grafana() -> None:
+    """Run an installed Grafana with the dashboards.
+
+    It listens on 127.0.0.1 and reads the database in use.
+    """
+    settings = load_settings()
+    command = require_grafana(settings)
+    with prepared(settings) as dsn:
+        environment = set_up_grafana(settings, dsn)
+        typer.echo(f"Grafana {grafana_address(settings)}")
+        run_grafana(command, environment)

@@ -1,8 +1,7 @@
-"""`candleworks status` and `doctor`: what the database holds, how current it is, and what needs attention."""
+"""`candleworks status`: what the database holds, and how current it is."""
 
 import dataclasses
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,8 +11,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from candleworks import __version__
-from candleworks.cli.alert_delivery import notification_facts
 from candleworks.cli.console import AsJson
 from candleworks.database.connection import describe
 from candleworks.runtime.database import reading
@@ -46,27 +43,6 @@ def status(as_json: AsJson = False) -> None:
     console.print(_levels(inspection), _relations(inspection))
     for table in _feed_tables(found["feeds"], monitoring):
         console.print(table)
-
-
-def doctor() -> None:
-    """Show what is in use and why, and what needs attention."""
-    settings = load_settings()
-    with reading(settings, "doctor") as connection:
-        inspection = inspect(connection)
-        server = describe(connection.info.dsn)
-        notifications = notification_facts(connection, settings)
-    free_bytes = shutil.disk_usage(settings.home if settings.home.exists() else settings.home.parent).free
-    facts = {
-        "candleworks": __version__,
-        "database": f"{server} ({'from CANDLEWORKS_DSN' if settings.dsn else 'embedded'})",
-        **_database_facts(inspection),
-        "feed": "simulated, because TWELVEDATA_API_KEY is not set" if settings.simulated else settings.feed_url,
-        "home": f"{settings.home} ({size(free_bytes)} free)",
-        **notifications,
-    }
-    console = Console()
-    console.print(_facts(facts))
-    console.print(_levels(inspection), _relations(inspection))
 
 
 def _facts(facts: dict[str, Any]) -> Table:

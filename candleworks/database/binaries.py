@@ -146,3 +146,54 @@ def _add_mode(path: Path, mode: int) -> None:
     found = path.stat().st_mode
     if found & mode != mode:
         path.chmod(found | mode)
+
+
+def check_access(path: Path, variable: str, user: pwd.struct_passwd | None) -> None:
+    """Raise ConfigurationError when the server's user cannot reach `path`, or read all that is below it.
+
+    `user` is null where the server runs as we do. `variable` names the setting that the path comes from.
+    """
+    closed = closed_path(path, user)
+    if closed is None:
+        return
+    change = f"chmod o+x {closed}" if closed in path.resolve().parents else f"chmod -R o+rX {path}"
+    raise ConfigurationError(
+        f"{variable} is {path}, and the user {_name(user)}, who runs the embedded PostgreSQL, cannot read {closed}:"
+        f" move it to where every user can read it, such as /opt, or run {change}"
+    )
+
+
+def _name(user: pwd.struct_passwd | None) -> str:
+    if user is not None:
+        return user.pw_name
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def closed_path(path: Path, user: pwd.struct_passwd | None) -> Path | None:
+    """Return the first directory on the way to `path`, or the first file below it, that the user cannot read."""
+    real = path.resolve()
+    for directory in reversed(real.parents):
+        if not _may(directory, user, os.X_OK):
+            return directory
+    for inner in (real, *sorted(real.rglob("*"))):
+        if not _may(inner, user, os.R_OK | os.X_OK if inner.is_dir() else os.R_OK):
+            return inner
+    return None
+
+
+def _may(path: Path, user: pwd.struct_passwd | None, mode: int) -> bool:
+    """Do as os.access() does, for another user: by the permission bits, which decide where no access list is set."""
+    if user is None:
+        return os.access(path, mode)
+    found = path.stat()
+    if found.st_uid == user.pw_uid:
+        shift = 6
+    elif found.st_gid == user.pw_gid:
+        shift = 3
+    else:
+        shift = 0
+    granted = stat.S_IMODE(found.st_mode) >> shift
+    return granted & mode == mode

@@ -23,7 +23,15 @@ from typing import IO
 import psutil
 
 from candleworks import clock
-from candleworks.database.binaries import EXTENSION_PATH_VERSION, Binaries, CommandFailedError, open_path_to, server_uid
+from candleworks.database.binaries import (
+    EXTENSION_PATH_VERSION,
+    Binaries,
+    CommandFailedError,
+    check_access,
+    open_path_to,
+    server_uid,
+    service_user,
+)
 from candleworks.database.connection import connect
 from candleworks.database.profiles import ADMIN
 from candleworks.errors import ConfigurationError, TerminalError, TransientError
@@ -292,6 +300,10 @@ class EmbeddedServer:
                 f" {self._binaries.directory} is version {version}: unset one of CANDLEWORKS_TIMESCALEDB and"
                 " CANDLEWORKS_POSTGRES."
             )
+        named = {"CANDLEWORKS_POSTGRES": self._postgres, "CANDLEWORKS_TIMESCALEDB": self.timescaledb}
+        for variable, directory in named.items():
+            if directory is not None:
+                check_access(directory, variable, service_user())
 
     @property
     def _stored_version(self) -> int | None:

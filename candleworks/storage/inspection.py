@@ -9,7 +9,7 @@ from psycopg import sql
 
 from candleworks import clock
 from candleworks.database.connection import Connection
-from candleworks.database.engine import Engine, detect, engine_of
+from candleworks.database.engine import DetectedEngine, Engine, detect, engine_of
 from candleworks.database.queries import query
 from candleworks.storage.candles import GRACE, NEVER, aggregate_watermark, levels
 
@@ -72,11 +72,7 @@ class Inspection:
 
 def inspect(connection: Connection) -> Inspection:
     """Inspect a migrated database."""
-    engine = engine_of(connection)
-    detected = detect(connection)
-    reason = detected.reason
-    if detected.engine is not engine:
-        reason += f" This database was created with the engine {engine!s}, which does not change."
+    engine, reason = engine_and_reason(connection)
     return Inspection(
         server_version=_value(connection, "SHOW server_version"),
         engine=engine,
@@ -88,6 +84,16 @@ def inspect(connection: Connection) -> Inspection:
         pending=_value(
             connection, query("count_pending_ranges" if engine is Engine.TIMESCALE else "count_pending_minutes")
         ),
+    )
+
+
+def engine_and_reason(connection: Connection) -> DetectedEngine:
+    """Return the engine of a migrated database, and why it is this one."""
+    engine, detected = engine_of(connection), detect(connection)
+    if detected.engine is engine:
+        return detected
+    return DetectedEngine(
+        engine, f"{detected.reason} This database was created with the engine {engine!s}, which does not change."
     )
 
 

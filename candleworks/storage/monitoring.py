@@ -78,11 +78,16 @@ def read_monitoring(connection: Connection) -> Monitoring:
     return Monitoring(
         now=now,
         database_bytes=database_bytes,
-        feeds=_rows(connection, FeedState, "feed_states"),
+        feeds=read_feed_states(connection),
         symbols=_rows(connection, LatestTrade, "symbol_states"),
         refused=_rows(connection, RefusedSymbol, "refused_symbols"),
         levels=candle_levels(connection),
     )
+
+
+def read_feed_states(connection: Connection) -> list[FeedState]:
+    """Return every feed that was ever seen."""
+    return _rows(connection, FeedState, "feed_states")
 
 
 def read_status(connection: Connection, feeds: Mapping[str, Sequence[str]]) -> dict[str, Any]:

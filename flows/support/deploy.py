@@ -50,8 +50,8 @@ from flows.support.deployments import (
     last_deployed,
     merge,
     payload,
+    read_prefect_file,
 )
-from flows.support.prefect_file import read_prefect_file
 from flows.support.run_labels import STREAM_FLOW
 
 POOL = "candleworks"

@@ -2,11 +2,15 @@
 
 import importlib
 import json
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import yaml
 from prefect import Flow
 from prefect.client.schemas.actions import DeploymentCreate
 from prefect.client.schemas.objects import DeploymentSchedule
@@ -14,7 +18,9 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
 
 from candleworks.errors import TerminalError
+from flows.support.run_labels import STREAM_FLOW
 
+PREFECT_FILE = "prefect.yaml"
 DEPLOYED_LABEL = "candleworks.deployed"  # the files' tree at the last deployment, as JSON
 SCHEDULE_KEYS = {"interval", "cron", "rrule", "timezone", "active", "parameters", "slug"}
 KEYS = {"name", "description", "entrypoint", "parameters", "tags", "work_pool"} | {
@@ -25,6 +31,43 @@ KEYS = {"name", "description", "entrypoint", "parameters", "tags", "work_pool"} 
 _UTC = "UTC"
 
 Tree = dict[str, Any]
+
+log = logging.getLogger("candleworks.deploy")
+
+
+def read_prefect_file() -> Tree:
+    """Return the content of the file; TerminalError when it cannot be used.
+
+    A file without streams in the working directory belongs to another project and is left out.
+    """
+    for path in _places():
+        content = _content(path)
+        if isinstance(content, dict) and any(map(_is_stream, content.get("deployments") or [])):
+            return content
+        log.warning("%s has no deployment of %s: it is not used.", path.resolve(), STREAM_FLOW)
+    raise TerminalError(
+        f"There is no {PREFECT_FILE} in {Path.cwd()}, and none was installed: install candleworks again."
+    )
+
+
+def _places() -> Iterator[Path]:
+    """Yield the files there are: in the working directory, in the installed package, and beside it in a clone."""
+    package = Path(__file__).parents[1]
+    for directory in (Path(), package, package.parent):
+        if (directory / PREFECT_FILE).is_file():
+            yield directory / PREFECT_FILE
+
+
+def _content(path: Path) -> object:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise TerminalError(f"{path.resolve()} cannot be read ({reason}): correct it, or remove it.") from None
+
+
+def _is_stream(entry: object) -> bool:
+    return isinstance(entry, dict) and str(entry.get("name")).startswith(f"{STREAM_FLOW}-")
 
 
 def flow_of(entry: Tree) -> Flow[Any, Any]:

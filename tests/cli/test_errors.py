@@ -34,7 +34,7 @@ def test_debugging_shows_where_it_failed(invoke: Invoke, arguments: tuple[str, .
     assert ended.errors.endswith(NO_KEY)
 
 
-@pytest.mark.parametrize("command", ["migrate", "status", "up --no-prefect", "doctor"])
+@pytest.mark.parametrize("command", ["migrate", "status", "up --no-prefect"])
 def test_a_database_that_does_not_answer_is_named(invoke: Invoke, command: str) -> None:
     """With its address, without the password."""
     ended = invoke(*command.split(), CANDLEWORKS_DSN=UNREACHABLE, CANDLEWORKS_WEB_PORT=18059)

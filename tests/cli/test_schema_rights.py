@@ -17,7 +17,6 @@ on_one_engine = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=Tr
 
 READERS = (
     "status",
-    "doctor",
     "alerts list",
     "alerts show 1",
     "alerts recipients",
@@ -108,7 +107,7 @@ def test_a_newer_database_is_refused_by_readers(invoke: Invoke, dsn: str, connec
 
 def test_the_right_to_read_suffices_for_commands_that_read(invoke: Invoke, auditor: str, tmp_path: Path) -> None:
     """Also where the server lets the role write nothing."""
-    for command in ("status", "status --json", "doctor", "alerts list", "alerts recipients", "rejected list"):
+    for command in ("status", "status --json", "doctor --json", "alerts list", "alerts recipients", "rejected list"):
         ended = invoke(*command.split(), CANDLEWORKS_DSN=auditor)
         assert (ended.status, ended.errors) == (0, ""), command
     output = tmp_path / "candles.csv"

@@ -53,7 +53,7 @@ NOT_RUN = {
     "part of prefect.yaml": 1,
     "rules of Prometheus": 1,
     "runs tests": 1,
-    "runs until it is stopped": 5,
+    "runs until it is stopped": 6,
     "tested in tests/cli/test_replay.py": 1,
     "writes into the repository": 1,
 }

@@ -28,7 +28,7 @@ from candleworks.runtime.prefect import RUN_MODULE
 from flows.support import deploy as deploying
 from flows.support.automations import EVENTS, automate
 from flows.support.deploy import deploy
-from flows.support.prefect_file import NAME
+from flows.support.deployments import PREFECT_FILE as NAME
 from flows.support.worker import remove_offline_workers, worker_name
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from candleworks.errors import TerminalError
-from flows.support.prefect_file import NAME, read_prefect_file
+from flows.support.deployments import PREFECT_FILE as NAME
+from flows.support.deployments import read_prefect_file
 
 OURS: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / NAME).read_text())
 

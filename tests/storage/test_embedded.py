@@ -17,18 +17,20 @@ import psycopg
 import pytest
 
 from candleworks.clock import monotonic
-from candleworks.database.binaries import Binaries, bundled_directory
+from candleworks.database.binaries import Binaries, bundled_directory, closed_path
 from candleworks.database.embedded import EmbeddedServer
+from candleworks.database.engine import Engine
 from candleworks.database.server import database
 from candleworks.errors import ConfigurationError, TerminalError
 from candleworks.settings import load_settings
-from tests.conftest import can_import
+from tests.conftest import can_import, timescaledb_build
 
 PATIENCE_SECONDS = 60
 USE = """
 import sys
 from pathlib import Path
 from candleworks.database.embedded import EmbeddedServer
+from candleworks.database.engine import Engine
 print("starting", flush=True)
 with EmbeddedServer(Path(sys.argv[1])).use() as dsn:
     print(dsn, flush=True)
@@ -425,3 +427,69 @@ def test_somebody_elses_directory_is_refused(home: Path, ordinary_user: pwd.stru
         f"candleworks.errors.TerminalError: The embedded PostgreSQL in {home}/postgres is owned by user pgserver,"
         " not to nobody: set CANDLEWORKS_HOME to a directory of your own."
     )
+
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as another user")
+
+
+@as_root
+@pytest.mark.parametrize("engine", [Engine.TIMESCALE], indirect=True)
+@pytest.mark.usefixtures("engine")
+def test_a_build_that_the_servers_user_cannot_read_is_named(new_home: Path) -> None:
+    """Before anything is started, with the directory that is closed; opened, it works."""
+    closed = new_home / "root"
+    build = closed / "cache" / "timescaledb"
+    shutil.copytree(timescaledb_build(), build)
+    closed.chmod(0o700)
+    for parent in new_home.parents:
+        parent.chmod(parent.stat().st_mode | 0o111)
+    server = EmbeddedServer(new_home, build)
+    with pytest.raises(ConfigurationError) as caught, server.use():
+        pytest.fail("the server started")
+    assert str(caught.value) == (
+        f"CANDLEWORKS_TIMESCALEDB is {build}, and the user pgserver, who runs the embedded PostgreSQL, cannot read"
+        f" {closed}: move it to where every user can read it, such as /opt, or run chmod o+x {closed}"
+    )
+    assert not (new_home / "postgres").exists()
+    closed.chmod(0o711)
+    library = next((build / "lib").iterdir())
+    library.chmod(0o600)
+    with pytest.raises(ConfigurationError, match=f"cannot read {library}: .* or run chmod -R o\\+rX {build}$"):
+        server.use().__enter__()
+    library.chmod(0o644)
+    with server.use() as dsn, psycopg.connect(dsn) as connection:
+        connection.execute("CREATE EXTENSION timescaledb")
+
+
+@as_root
+def test_a_postgresql_that_the_servers_user_cannot_read_is_named(new_home: Path) -> None:
+    """As root's own home usually is."""
+    closed = new_home / "root"
+    shutil.copytree(bundled_directory(), closed / "postgresql", symlinks=True)
+    closed.chmod(0o700)
+    for parent in new_home.parents:
+        parent.chmod(parent.stat().st_mode | 0o111)
+    with pytest.raises(ConfigurationError) as caught, EmbeddedServer(new_home, postgres=closed / "postgresql").use():
+        pytest.fail("the server started")
+    assert str(caught.value).startswith(
+        f"CANDLEWORKS_POSTGRES is {closed}/postgresql, and the user pgserver, who runs the embedded PostgreSQL,"
+        f" cannot read {closed}: "
+    )
+
+
+@as_root
+def test_what_a_user_can_read_follows_from_the_permissions(tmp_path: Path) -> None:
+    """The same as what that user finds when it tries."""
+    user = pwd.getpwnam("nobody")
+    tree = tmp_path / "tree"
+    (tree / "inner").mkdir(parents=True)
+    file = tree / "inner" / "file"
+    file.write_text("text")
+    for parent in tmp_path.parents:
+        parent.chmod(parent.stat().st_mode | 0o111)
+    tmp_path.chmod(0o711)
+    for mode, owner in ((0o644, 0), (0o640, 0), (0o600, user.pw_uid), (0o044, user.pw_uid)):
+        file.chmod(mode)
+        os.chown(file, owner, 0)
+        tried = subprocess.run(["/bin/cat", file], user=user.pw_uid, group=user.pw_gid, extra_groups=[], check=False)
+        assert (closed_path(tree, user) is None) == (tried.returncode == 0), (oct(mode), owner)
