@@ -113,6 +113,18 @@ def find_process(pid: int) -> psutil.Process | None:
     return process if is_alive(process) else None
 
 
+def listener_of(port: int) -> psutil.Process | None:
+    """Return the process that listens on a port of this machine; None where another user's process cannot be seen."""
+    try:
+        found = psutil.net_connections("tcp")
+    except psutil.Error:
+        return None
+    numbers = [
+        each.pid for each in found if each.status == psutil.CONN_LISTEN and each.laddr[1:] == (port,) and each.pid
+    ]
+    return find_process(numbers[0]) if numbers else None
+
+
 def end_processes(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
     """Terminate the processes and kill those that are alive after so many seconds; return the killed ones.
 

@@ -15,14 +15,18 @@ from candleworks.database.profiles import READER
 from candleworks.errors import UsageError
 from candleworks.model.alerts import CheckResult
 from candleworks.quality import Report, run_checks
-from candleworks.quality.registry import ALL, select_checks
+from candleworks.quality.registry import ALL, SUITES, select_checks
 from candleworks.runtime.database import prepared
 from candleworks.settings import load_settings
 from candleworks.times import past_time
 
 
+def _complete_suite(incomplete: str) -> list[str]:
+    return [name for name in (*SUITES, ALL) if name.startswith(incomplete)]
+
+
 def check(
-    suite: Annotated[str, typer.Argument(help="ticks, candles, system, or all.")] = ALL,
+    suite: Annotated[str, typer.Argument(help="ticks, candles, system, or all.", autocompletion=_complete_suite)] = ALL,
     since: Annotated[
         datetime | None,
         typer.Option(

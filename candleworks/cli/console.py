@@ -9,6 +9,9 @@ from typing import Annotated, TextIO, cast
 import typer
 from rich.console import Console
 
+from candleworks.errors import CandleworksError
+from candleworks.settings import Settings, load_settings
+
 WIDE = 200
 
 Duration = Annotated[
@@ -16,6 +19,26 @@ Duration = Annotated[
 ]
 TIME_EXAMPLES = "such as 2026-11-20T14:30 (UTC) or 12h (ago)"
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+def complete_feed(incomplete: str) -> list[str]:
+    """Return the configured feeds for shell completion."""
+    settings = _settings_if_valid()
+    return [feed.name for feed in settings.feeds if feed.name.startswith(incomplete)] if settings else []
+
+
+def complete_symbol(incomplete: str) -> list[str]:
+    """Return the configured symbols for shell completion."""
+    settings = _settings_if_valid()
+    names = [name for feed in settings.feeds for name in feed.names] if settings else []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _settings_if_valid() -> Settings | None:
+    try:
+        return load_settings()
+    except CandleworksError:  # the command itself says what is wrong
+        return None
 
 
 def wide_console() -> Console:

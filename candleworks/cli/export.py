@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from candleworks.cli.console import TIME_EXAMPLES
+from candleworks.cli.console import TIME_EXAMPLES, complete_symbol
 from candleworks.cli.progress import ProgressDisplay
 from candleworks.errors import UsageError
 from candleworks.exports.request import Export, ExportResult, Format, wanted_export
@@ -21,7 +21,9 @@ LINE_SECONDS = 5.0
 
 def export(
     relation: Annotated[ExportRelation, typer.Argument(help="Relation to export.")],
-    symbols: Annotated[list[str] | None, typer.Option("--symbol", help="Only this symbol; repeatable.")] = None,
+    symbols: Annotated[
+        list[str] | None, typer.Option("--symbol", help="Only this symbol; repeatable.", autocompletion=complete_symbol)
+    ] = None,
     start: Annotated[
         datetime | None, typer.Option("--from", parser=past_time, metavar="TIME", help=f"First time, {TIME_EXAMPLES}.")
     ] = None,

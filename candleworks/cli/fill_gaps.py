@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from candleworks.cli.console import TIME_EXAMPLES
+from candleworks.cli.console import TIME_EXAMPLES, complete_feed, complete_symbol
 from candleworks.gapfill.fill import fill_gaps as fill
 from candleworks.gapfill.report import FillProgress, FillReport, GapFill
 from candleworks.runtime.database import prepared
@@ -19,8 +19,10 @@ SHOWN_ROWS = 50
 
 
 def fill_gaps(
-    feed: Annotated[str | None, typer.Option(help="Only gaps of this feed.")] = None,
-    symbol: Annotated[str | None, typer.Option(help="Only gaps of this symbol.")] = None,
+    feed: Annotated[str | None, typer.Option(help="Only gaps of this feed.", autocompletion=complete_feed)] = None,
+    symbol: Annotated[
+        str | None, typer.Option(help="Only gaps of this symbol.", autocompletion=complete_symbol)
+    ] = None,
     since: Annotated[
         datetime | None,
         typer.Option(parser=past_time, metavar="TIME", help=f"Only gaps that ended after this time, {TIME_EXAMPLES}."),

@@ -63,12 +63,20 @@ class LazyCommand(TyperCommand):
         return self.load().make_context(info_name, args, parent=parent, **extra)
 
 
-def lazy_group(sections: dict[str, tuple[CommandEntry, ...]]) -> type[SectionedGroup]:
-    """Return the class of a group with these commands, for `typer.Typer(cls=...)`."""
+def lazy_group(sections: dict[str, tuple[CommandEntry, ...]], synonyms: dict[str, str]) -> type[SectionedGroup]:
+    """Return the class of a group with these commands, for `typer.Typer(cls=...)`.
+
+    `synonyms` are words that people try, with what they are told to type.
+    """
     listed = [LazyCommand(section, entry) for section, entries in sections.items() for entry in entries]
 
     class _LazyGroup(SectionedGroup):
         def __init__(self, **attributes: Any) -> None:
             super().__init__(**attributes | {"commands": listed})
+
+        def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+            if args[0] in synonyms and not ctx.resilient_parsing:
+                ctx.fail(f"No such command {args[0]!r}. Did you mean {synonyms[args[0]]!r}?")
+            return super().resolve_command(ctx, args)
 
     return _LazyGroup

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from candleworks.cli.console import Duration
+from candleworks.cli.console import Duration, complete_feed
 from candleworks.feed.connection import check_key
 from candleworks.processes import log_to_stderr
 from candleworks.runtime.database import migrated_or_later
@@ -14,7 +14,9 @@ from candleworks.settings import load_settings
 
 
 def ingest(
-    feed: Annotated[str | None, typer.Option(help="Only this feed of the configuration.")] = None,
+    feed: Annotated[
+        str | None, typer.Option(help="Only this feed of the configuration.", autocompletion=complete_feed)
+    ] = None,
     duration: Duration = None,
 ) -> None:
     """Stream ticks and keep candles up to date.

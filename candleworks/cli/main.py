@@ -52,6 +52,16 @@ SECTIONS = {
         CommandEntry("grafana", "serve:grafana", "Run an installed Grafana with the dashboards."),
     ),
 }
+# What people try who know other programs.
+SYNONYMS = {
+    **dict.fromkeys(("start", "run", "demo", "init", "quickstart"), "up"),
+    **dict.fromkeys(("load", "import-file"), "import"),
+    **dict.fromkeys(("web", "ui", "dashboard"), "serve"),
+    "stream": "ingest",
+    "psql": "dsn",
+    "version": "--version",
+    "help": "--help",
+}
 WELCOME = """\
 candleworks stores market ticks in PostgreSQL or TimescaleDB and keeps OHLC
 candles up to date. Start with one of these:
@@ -66,7 +76,7 @@ candles up to date. Start with one of these:
 {program} --help lists all commands, and COMMAND --help explains one.\
 """
 
-app = typer.Typer(cls=lazy_group(SECTIONS), invoke_without_command=True, **PLAIN)
+app = typer.Typer(cls=lazy_group(SECTIONS, SYNONYMS), invoke_without_command=True, **PLAIN)
 
 
 def _show_version(wanted: bool) -> None:

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from candleworks.candles.refresh import refresh
-from candleworks.cli.console import TIME_EXAMPLES, AsJson, wide_console
+from candleworks.cli.console import TIME_EXAMPLES, AsJson, complete_feed, wide_console
 from candleworks.cli.groups import subcommands
 from candleworks.database.connection import Connection
 from candleworks.errors import UsageError
@@ -30,7 +30,9 @@ PROGRESS_ROWS = 1_000
 
 rejected = subcommands("List, show and retry rejected ticks.")
 
-Feed = Annotated[str | None, typer.Option(help="Only ticks of this feed, or of this imported file.")]
+Feed = Annotated[
+    str | None, typer.Option(help="Only ticks of this feed, or of this imported file.", autocompletion=complete_feed)
+]
 Reason = Annotated[str | None, typer.Option(help="Only ticks whose reason contains this text.")]
 Since = Annotated[
     datetime | None,

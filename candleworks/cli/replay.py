@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from candleworks.cli.console import TIME_EXAMPLES, lasting_console, report_to_stderr
+from candleworks.cli.console import TIME_EXAMPLES, complete_symbol, lasting_console, report_to_stderr
 from candleworks.cli.progress import ProgressDisplay
 from candleworks.database.connection import describe
 from candleworks.processes import log_to_stderr
@@ -33,7 +33,9 @@ def replay(
     file: Annotated[Path | None, typer.Argument(help="CSV recording with time,symbol,price,day_volume.")] = None,
     *,
     from_db: Annotated[bool, typer.Option("--from-db", help="Replay trades of the database in use.")] = False,
-    symbol: Annotated[list[str] | None, typer.Option(help="Only this symbol; repeatable.")] = None,
+    symbol: Annotated[
+        list[str] | None, typer.Option(help="Only this symbol; repeatable.", autocompletion=complete_symbol)
+    ] = None,
     start: Annotated[
         datetime | None,
         typer.Option("--from", parser=past_time, metavar="TIME", help=f"First event time, {TIME_EXAMPLES}."),

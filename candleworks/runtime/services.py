@@ -11,7 +11,7 @@ from candleworks.database.connection import ConnectionPool, connect, transient_e
 from candleworks.database.profiles import WRITER
 from candleworks.database.server import PrefectDatabase, revive_database
 from candleworks.errors import CandleworksError, TerminalError, TransientError
-from candleworks.processes import Child, python_module, stop_all
+from candleworks.processes import Child, listener_of, python_module, stop_all
 from candleworks.runtime.grafana import find_grafana
 from candleworks.runtime.prefect import (
     WORKER,
@@ -186,8 +186,10 @@ def _check_port(port: int, purpose: str, variable: str) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
+            owner = listener_of(port)
+            by = f" by process {owner.pid} ({owner.name()})" if owner else ""
             raise CandleworksError(
-                f"Port {port} for {purpose} is in use: stop the process that listens on it, or set {variable}."
+                f"Port {port} for {purpose} is in use{by}: stop the process that listens on it, or set {variable}."
             ) from None
 
 

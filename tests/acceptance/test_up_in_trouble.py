@@ -1,10 +1,12 @@
 """`up` where it cannot start, is interrupted, or loses a part of itself."""
 
+import os
 import signal
 import socket
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from candleworks.database.engine import Engine
@@ -19,7 +21,8 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
         port = holder.getsockname()[1]
         ended = candleworks("up", "--no-prefect", directory=tmp_path, CANDLEWORKS_WEB_PORT=port)
     sentence = (
-        f"Port {port} for the chart page is in use: stop the process that listens on it, or set CANDLEWORKS_WEB_PORT.\n"
+        f"Port {port} for the chart page is in use by process {os.getpid()} ({psutil.Process().name()}): stop the"
+        " process that listens on it, or set CANDLEWORKS_WEB_PORT.\n"
     )
     assert ended == (1, "", sentence)
     assert processes_of(tmp_path / "home") == []
@@ -31,7 +34,8 @@ def test_a_port_in_use_by_prefect_is_named_too(tmp_path: Path) -> None:
         port = holder.getsockname()[1]
         ended = candleworks("up", directory=tmp_path, CANDLEWORKS_WEB_PORT=free_port(), CANDLEWORKS_PREFECT_PORT=port)
     sentence = (
-        f"Port {port} for Prefect is in use: stop the process that listens on it, or set CANDLEWORKS_PREFECT_PORT.\n"
+        f"Port {port} for Prefect is in use by process {os.getpid()} ({psutil.Process().name()}): stop the process that"
+        " listens on it, or set CANDLEWORKS_PREFECT_PORT.\n"
     )
     assert ended == (1, "", sentence)
     assert processes_of(tmp_path / "home") == []

@@ -1,6 +1,7 @@
 """What the command line says about itself."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typer.core import TyperGroup
 
 from candleworks import __version__
 from candleworks.cli.groups import LazyCommand
-from candleworks.cli.main import app
+from candleworks.cli.main import SYNONYMS, app
 from tests.cli.commands import candleworks, environment
 from tests.cli.conftest import Invoke
 
@@ -104,10 +105,72 @@ def test_a_wrong_call_is_told_apart_from_a_failure(invoke: Invoke, arguments: tu
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"), [(["statu"], "status"), (["fill_gaps"], "fill-gaps"), (["alerts", "silense"], "silence")]
+    ("typed", "meant"),
+    [
+        (["statu"], "status"),
+        (["fill_gaps"], "fill-gaps"),
+        (["alerts", "silense"], "silence"),
+        (["start"], "up"),
+        (["version"], "--version"),
+    ],
 )
 def test_a_mistyped_command_is_suggested(invoke: Invoke, typed: list[str], meant: str) -> None:
     """The nearest first."""
     ended = invoke(*typed)
     assert (ended.status, ended.output) == (2, "")
     assert f"No such command '{typed[-1]}'. Did you mean '{meant}'" in ended.errors
+
+
+@pytest.mark.parametrize("synonym", SYNONYMS)
+def test_a_word_of_other_programs_leads_to_ours(synonym: str) -> None:
+    """No command has that name, and the one that it leads to exists."""
+    assert synonym not in PROGRAM.commands
+    assert SYNONYMS[synonym] in [*PROGRAM.commands, "--version", "--help"]
+
+
+def completed(tmp_path: Path, shell: str, *words: str) -> list[str]:
+    """What the shell is offered after these words."""
+    (tmp_path / "candleworks.yaml").write_text("feeds: [{name: stocks, symbols: [AAPL, AMZN, MSFT]}]")
+    line = " ".join(("candleworks", *words))
+    variables = {
+        "bash": {"COMP_WORDS": line, "COMP_CWORD": str(len(words))},
+        "zsh": {"_TYPER_COMPLETE_ARGS": line},
+        "fish": {"_TYPER_COMPLETE_ARGS": line, "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
+    }[shell]
+    ended = candleworks(directory=tmp_path, _CANDLEWORKS_COMPLETE=f"complete_{shell}", **variables)
+    assert (ended.status, ended.errors) == (0, "")
+    return re.findall(r'^"?([A-Za-z0-9./_-]+)', ended.output.replace("_arguments '*: :((", ""), re.MULTILINE)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["s"], ["status", "sync-companies", "serve", "simulate"]),
+        (["alerts", "un"], ["unsilence"]),
+        (["export", "candles_1"], ["candles_1m", "candles_15m", "candles_1h", "candles_1d"]),
+        (["ingest", "--feed", ""], ["stocks"]),
+        (["fill-gaps", "--symbol", "A"], ["AAPL", "AMZN"]),
+        (["check", "t"], ["ticks"]),
+        (["doctor", "--j"], ["--json"]),
+    ],
+)
+def test_shells_complete(tmp_path: Path, shell: str, words: list[str], offered: list[str]) -> None:
+    """Commands, options, and the names of the configuration."""
+    assert completed(tmp_path, shell, *words) == offered
+
+
+def test_bash_completes_with_the_script_that_it_is_given(tmp_path: Path) -> None:
+    """As a person's shell does after `source <(candleworks --show-completion)`."""
+    candleworks_program = Path(sys.executable).parent / "candleworks"
+    script = f"""
+candleworks() {{ {candleworks_program} "$@"; }}
+eval "$({candleworks_program} --show-completion)"
+COMP_WORDS=(candleworks dsn --he) COMP_CWORD=2
+_candleworks_completion {candleworks_program}
+echo "${{COMPREPLY[@]}}"; complete -p candleworks
+"""
+    done = subprocess.run(
+        ["/bin/bash", "-c", script], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "--help\ncomplete -o default -F _candleworks_completion candleworks\n"
