@@ -50,17 +50,18 @@ def doctor(everything: ShowAll = False, as_json: AsJson = False) -> None:
 
 def _print(found: Diagnosis, *, everything: bool) -> None:
     console = Console(highlight=False)
-    surroundings, table = _table(2), _table(3)
+    surroundings, table, ends_with_fix = _table(2), _table(3), False
     for name, text in found.surroundings.items():
         surroundings.add_row(name, escape(text))
     for level in reversed(DoctorLevel):
         if everything or level not in QUIET:
             for check, finding in _rows(found, level):
                 table.add_row(f"[{STYLES[level]}]{level}[/]", check, _text(finding))
+                ends_with_fix = bool(finding.fix)  # and so with an empty line
     if found.surroundings:
         console.print(surroundings, "")
     if table.row_count:
-        console.print(table, "")
+        console.print(table, *([] if ends_with_fix else [""]))
     console.print(_summary(found))
 
 

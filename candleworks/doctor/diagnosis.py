@@ -22,6 +22,7 @@ CHECKS = (
     DoctorCheck("timescaledb", "TimescaleDB is used, in the installed version.", server.timescaledb, Need.DATABASE),
     DoctorCheck("jobs", "No other job drops or compresses our data.", server.jobs, Need.DATABASE),
     DoctorCheck("embedded", "The database is a server of its own, not the embedded one.", machine.embedded),
+    DoctorCheck("home", "This user can write to the home.", machine.home),
     DoctorCheck("disk", "The disk has room.", machine.disk),
     DoctorCheck("spool", "Ticks that wait for the database are on a durable disk with room.", machine.spool),
     DoctorCheck("permissions", "Other users of this machine cannot read secrets.", machine.permissions),

@@ -7,12 +7,21 @@ from pathlib import Path
 
 import psutil
 
-from candleworks.doctor.findings import Finding, Patient, note, warning
+from candleworks.doctor.findings import Finding, Patient, broken, note, warning
 from candleworks.wording import size
 
 MEGABYTE = 1_000_000
 VOLATILE = ("tmpfs", "ramfs", "overlay")
 SECRETS = ("grafana/admin-password", "prefect/profiles.toml")
+
+
+def home(patient: Patient) -> Iterator[Finding]:
+    place = _existing(patient.settings.home)
+    if not os.access(place, os.W_OK | os.X_OK) or os.statvfs(place).f_flag & os.ST_RDONLY:
+        yield broken(
+            f"{place} cannot be written to: nothing can be started with the home {patient.settings.home}.",
+            "Correct its permissions, or set CANDLEWORKS_HOME to a directory of your own.",
+        )
 
 
 def disk(patient: Patient) -> Iterator[Finding]:
@@ -55,12 +64,12 @@ def filesystem(path: Path) -> str:
 
 
 def permissions(patient: Patient) -> Iterator[Finding]:
-    home = patient.settings.home
-    for path in (*(home / name for name in SECRETS), Path(".env").resolve()):
+    top = patient.settings.home
+    for path in (*(top / name for name in SECRETS), Path(".env").resolve()):
         if path.is_file() and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
             yield warning(f"{path} can be read by other users, and it may hold a password.", f"Run chmod 600 {path}")
-    if home.is_dir() and home.stat().st_mode & stat.S_IWOTH:
-        yield warning(f"{home} can be written by every user of this machine.", f"Run chmod o-w {home}")
+    if top.is_dir() and top.stat().st_mode & stat.S_IWOTH:
+        yield warning(f"{top} can be written by every user of this machine.", f"Run chmod o-w {top}")
 
 
 def embedded(patient: Patient) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -334,6 +335,30 @@ def test_secrets_that_others_can_read_are_found(production: dict[str, str]) -> N
     password.chmod(0o600)
     home.chmod(0o755)
     assert set(findings(production)) == {"timescaledb"}
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A directory that this user cannot write to; root needs a file system that says so."""
+    place = tmp_path / "read-only"
+    place.mkdir(mode=0o555)
+    if os.geteuid() != 0:
+        yield place
+        return
+    if subprocess.run(
+        ["/bin/mount", "-t", "tmpfs", "-o", "ro", "tmpfs", place], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("nothing can be mounted here")
+    yield place
+    subprocess.run(["/bin/umount", place], check=True)
+
+
+def test_a_home_that_cannot_be_written_is_broken(read_only: Path, invoke: Invoke) -> None:
+    """Every other command would fail."""
+    ended = invoke("doctor", CANDLEWORKS_HOME=read_only / "home", COLUMNS=400)
+    assert ended.status == 1
+    sentence = f"{read_only} cannot be written to: nothing can be started with the home {read_only}/home."
+    assert sentence in ended.output
 
 
 @on_one_engine
