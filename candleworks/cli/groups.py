@@ -66,7 +66,7 @@ class LazyCommand(TyperCommand):
 def lazy_group(sections: dict[str, tuple[CommandEntry, ...]], synonyms: dict[str, str]) -> type[SectionedGroup]:
     """Return the class of a group with these commands, for `typer.Typer(cls=...)`.
 
-    `synonyms` are words that people try, with what they are told to type.
+    `synonyms` are words that people try, with the command or option that is suggested instead.
     """
     listed = [LazyCommand(section, entry) for section, entries in sections.items() for entry in entries]
 

@@ -33,7 +33,7 @@ def test_the_configuration_is_valid(tmp_path: Path, text: str) -> None:
 def test_the_import_works(invoke: Invoke, dsn: str, connection: Connection, tmp_path: Path) -> None:
     """With files of the names that it uses."""
     lines = [shlex.split(line) for text in texts("sh") for line in text.splitlines()]
-    imports = [line[1:] for line in lines if line[:2] == [".venv/bin/candleworks", "import"]]
+    imports = [line[1:] for line in lines if line[:2] == ["candleworks", "import"]]
     assert imports
     (tmp_path / "ticks.csv").write_text(TICKS)
     (tmp_path / "company.csv").write_text(COMPANIES)
