@@ -1,5 +1,5 @@
 """`python -m candleworks`."""
 
-from candleworks.cli.main import main
+from candleworks.cli import run
 
-main()
+run()

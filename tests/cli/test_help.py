@@ -174,3 +174,22 @@ echo "${{COMPREPLY[@]}}"; complete -p candleworks
         ["/bin/bash", "-c", script], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True
     )
     assert done.stdout == "--help\ncomplete -o default -F _candleworks_completion candleworks\n"
+
+
+def test_ctrl_c_is_quiet_while_modules_are_imported(tmp_path: Path) -> None:
+    """The first tenth of a second is nothing else."""
+    program = """
+import builtins
+original = builtins.__import__
+def interrupted(name, *arguments):
+    if name == "typer":
+        raise KeyboardInterrupt
+    return original(name, *arguments)
+builtins.__import__ = interrupted
+from candleworks.cli import run
+run()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
