@@ -99,16 +99,26 @@ def deploy(pool: str = POOL, *, reset: bool = False) -> None:
     Variable.set(FINGERPRINT, _fingerprint(content), overwrite=True)
 
 
-def deploy_if_changed(pool: str = POOL) -> None:
-    """Deploy unless the last deployment, from any machine, was the same.
+async def deploy_if_changed(pool: str, stop: asyncio.Event) -> None:
+    """Deploy unless the last deployment, from any machine, was the same; `stop` ends it early.
 
     It runs in its own process: it imports all flows, which would stay in this one's memory.
     """
-    if Variable.get(FINGERPRINT) == _fingerprint(_content(pool)):
+    if await asyncio.to_thread(_is_deployed, pool):
         return
-    done = subprocess.run(python_module(MODULE, "--pool", pool), stdin=subprocess.DEVNULL, check=False)
-    if done.returncode:
+    process = await asyncio.create_subprocess_exec(*python_module(MODULE, "--pool", pool), stdin=subprocess.DEVNULL)
+    ended, stopped = asyncio.create_task(process.wait()), asyncio.create_task(stop.wait())
+    await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not ended.done():
+        process.kill()
+    elif ended.result():
         raise TerminalError("The deployment failed: see the lines above.")
+    await ended
+
+
+def _is_deployed(pool: str) -> bool:
+    return bool(Variable.get(FINGERPRINT) == _fingerprint(_content(pool)))
 
 
 async def _deploy(pool: str, entries: list[Tree], *, reset: bool) -> None:

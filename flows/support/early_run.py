@@ -54,6 +54,7 @@ async def _report(early: EarlyStream) -> None:
             run = await _create_run(early, began)
             if run is not None:
                 await _execute(early, run)
+        early.has_run = False
         await asyncio.sleep(POLL_SECONDS)
 
 
@@ -73,7 +74,10 @@ async def _create_run(early: EarlyStream, began: datetime) -> FlowRun | None:
         if any(run.state and not run.state.is_final() for run in runs):
             return None  # of a process that was killed: the worker sets it to Crashed
         start = next_run(runs, deployment, began, locked=False).start
-        return await _create(client, deployment, early.feed.name, start) if start else None
+        if start is None or early.stopping.done():
+            return None
+        early.has_run = True
+        return await _create(client, deployment, early.feed.name, start)
 
 
 async def _create(client: PrefectClient, deployment: DeploymentResponse, feed: str, key: str) -> FlowRun | None:

@@ -21,7 +21,8 @@ from candleworks.settings import Feed, Settings
 class EarlyStream:
     """A feed's ingest in the main thread, which a flow run in another thread takes over and ends.
 
-    `stopping` is done once the ingest has to stop, `ended` once it has ended, with its error if it failed.
+    `stopping` is done once the ingest has to stop, `ended` once it has ended, with its error if it failed. `has_run` is
+    set by the other thread while there is a run whose end it has to report.
     """
 
     settings: Settings
@@ -29,6 +30,7 @@ class EarlyStream:
     dsn: str
     stopping: Future[None] = field(default_factory=Future)
     ended: Future[None] = field(default_factory=Future)
+    has_run: bool = False
     _stop: asyncio.Event = field(default_factory=stop_event)
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     _owner: tuple[Callable[[], Future[Stop]], Notify] | None = None

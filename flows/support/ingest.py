@@ -38,7 +38,8 @@ async def stream(settings: Settings, feed: Feed, dsn: str) -> None:
     else:
         early.ended.set_result(None)
     finally:
-        await asyncio.to_thread(reporting.join, REPORT_SECONDS)
+        if early.has_run:
+            await asyncio.to_thread(reporting.join, REPORT_SECONDS)
 
 
 def _report_to_prefect(early: EarlyStream) -> None:

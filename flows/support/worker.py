@@ -127,7 +127,7 @@ async def work(
     on_stop_signal(stop.set)
     await _wait_for_server(stop)
     if deploy and not stop.is_set():
-        await asyncio.to_thread(deploy_if_changed, pool)
+        await deploy_if_changed(pool, stop)
     if stop.is_set():
         await _end_runs()
         return

@@ -5,6 +5,7 @@ import logging
 import os
 import platform
 import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
@@ -190,23 +191,35 @@ def test_a_feed_that_was_renamed_leaves_no_deployment(
     assert "stream-ticks-one was deleted, as it is no longer in the files. Its run was cancelled." in caplog.messages
 
 
-def test_what_was_deployed_last_is_remembered_by_the_server(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_deployed_last_is_remembered_by_the_server(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """So that a worker deploys only what is new to this server, also one with another home."""
-    started: list[list[str]] = []
+    deployed = tmp_path / "deployed"
 
-    class Done:
-        returncode = 0
+    def note(*arguments: str) -> list[str]:
+        program = f"import sys; open({str(deployed)!r}, 'a').write(' '.join(sys.argv[1:]))"
+        return [sys.executable, "-c", program, *arguments]
 
-    def note(arguments: list[str], **_: object) -> Done:
-        started.append(arguments)
-        return Done()
-
-    monkeypatch.setattr(deploying.subprocess, "run", note)
-    deploying.deploy_if_changed(stage.pool)
-    assert started == []
+    monkeypatch.setattr(deploying, "python_module", note)
+    asyncio.run(deploying.deploy_if_changed(stage.pool, asyncio.Event()))
+    assert not deployed.exists()
     stage.feeds("one", "two")
-    deploying.deploy_if_changed(stage.pool)
-    assert [each[1:] for each in started] == [["-P", "-m", "flows.support.deploy", "--pool", stage.pool]]
+    asyncio.run(deploying.deploy_if_changed(stage.pool, asyncio.Event()))
+    assert deployed.read_text() == f"flows.support.deploy --pool {stage.pool}"
+
+
+def test_a_stop_does_not_wait_for_a_deployment(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is repeated at the next start."""
+    stage.feeds("one", "two", "three")
+    monkeypatch.setattr(deploying, "python_module", lambda *_: [sys.executable, "-c", "import time; time.sleep(600)"])
+
+    async def deploy_and_stop() -> None:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().call_later(1, stop.set)
+        await asyncio.wait_for(deploying.deploy_if_changed(stage.pool, stop), 60)
+
+    asyncio.run(deploy_and_stop())
 
 
 @pytest.mark.usefixtures("stage")
