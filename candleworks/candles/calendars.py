@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from candleworks import clock
 from candleworks.database.connection import Connection
 from candleworks.errors import ConfigurationError
-from candleworks.model.trading_day import AROUND_THE_CLOCK, CURRENCIES
+from candleworks.model.trading_day import AROUND_THE_CLOCK, CURRENCIES, zone_of
 from candleworks.settings import Calendars, Settings
 from candleworks.storage.calendars import OTHER_STOCKS, Calendar, Session, save_calendar, save_rules, stored_sources
 
@@ -45,7 +45,7 @@ def _rules(calendars: Calendars) -> dict[str, str]:
 
 def _compute(name: str, last_day: date, source: str) -> Calendar:
     if name == CURRENCIES:
-        return Calendar(name, FIRST_DAY, last_day, source, _currency_sessions(last_day))
+        return Calendar(name, FIRST_DAY, last_day, source, _currency_sessions(last_day), zone_of(name).key)
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", DeprecationWarning
@@ -85,7 +85,8 @@ def _calendar(name: str, last_day: date, source: str) -> Calendar:
     if latest := calendar.bound_max():
         last = min(last, latest.date())
     schedule = get_calendar(name, start=str(first), end=str(last)).schedule
-    return Calendar(name, first, last, source, [_session(row) for row in schedule.itertuples()])
+    sessions = [_session(row) for row in schedule.itertuples()]
+    return Calendar(name, first, last, source, sessions, zone_of(name).key)
 
 
 def _session(row: Any) -> Session:

@@ -98,7 +98,7 @@ def silence(
 ) -> None:
     """Silence an alert, and the next ones of the same check and subject, until a time."""
     with writing(load_settings(), "alerts silence") as connection:
-        alert = storage.silence(connection, number, until, reason)
+        alert = storage.silence(connection, number, until, reason, getpass.getuser())
     typer.echo(f"alert {number} ({alert['check']}, {alert['subject']}) is silenced until {until:%Y-%m-%d %H:%M} UTC")
 
 
@@ -106,7 +106,7 @@ def silence(
 def unsilence(number: Number) -> None:
     """End the silence of an alert."""
     with writing(load_settings(), "alerts unsilence") as connection:
-        alert = storage.unsilence(connection, number)
+        alert = storage.unsilence(connection, number, getpass.getuser())
     typer.echo(f"alert {number} ({alert['check']}, {alert['subject']}) is no longer silenced")
 
 

@@ -13,21 +13,31 @@ from candleworks.errors import TransientError
 from candleworks.processes import log_to_stderr, stop_event
 from candleworks.runtime.database import check_schema, prepared, require_database
 from candleworks.runtime.grafana import grafana_address, require_grafana, run_grafana, set_up_grafana
+from candleworks.runtime.prefect import server_address
 from candleworks.settings import load_settings
-from candleworks.web.server import HOST, address, listen, run_server
+from candleworks.web.server import HOST, LOOPBACK, PageOptions, address, listen, run_server
+from candleworks.web.services import ServiceLink
 
 Port = Annotated[
     int | None, typer.Option(min=1, max=65535, help="Port to listen on. [default: CANDLEWORKS_WEB_PORT, or 8050]")
 ]
 Host = Annotated[str, typer.Option(help="Address to listen on; requests for other host names are refused.")]
 
+Actions = Annotated[
+    bool | None,
+    typer.Option(
+        "--actions/--no-actions",
+        help="Let the quality page acknowledge and silence alerts. [default: only on a loopback address]",
+    ),
+]
+
 log = logging.getLogger(__name__)
 
 
-def serve(host: Host = HOST, port: Port = None, duration: Duration = None) -> None:
+def serve(host: Host = HOST, port: Port = None, duration: Duration = None, actions: Actions = None) -> None:
     """Serve the chart page, candle data and metrics.
 
-    It listens on 127.0.0.1: /, /ohlc.csv, /ohlc.json, /symbols, /healthz and /metrics.
+    It listens on 127.0.0.1: /, /quality, /ohlc.csv, /ohlc.json, /watchlist.json, /symbols, /healthz and /metrics.
     """
     settings = load_settings()
     log_to_stderr(settings.log_level)
@@ -35,11 +45,19 @@ def serve(host: Host = HOST, port: Port = None, duration: Duration = None) -> No
     with listen(port or settings.web_port, host) as listener, database(settings) as dsn:
         _check_schema(dsn)
         typer.echo(f"chart page {address(listener)}")
-        asyncio.run(_serve(dsn, listener, duration, simulated=settings.shows_simulated))
+        options = PageOptions(
+            simulated=settings.shows_simulated,
+            actions=host in LOOPBACK if actions is None else actions,
+            services=(
+                ServiceLink("Prefect", server_address(settings), "api/health"),
+                ServiceLink("Grafana", grafana_address(settings), "api/health"),
+            ),
+        )
+        asyncio.run(_serve(dsn, listener, duration, options))
 
 
-async def _serve(dsn: str, listener: socket.socket, duration_seconds: float | None, *, simulated: bool) -> None:
-    await run_server(dsn, listener, stop_event(duration_seconds), simulated=simulated)
+async def _serve(dsn: str, listener: socket.socket, duration_seconds: float | None, options: PageOptions) -> None:
+    await run_server(dsn, listener, stop_event(duration_seconds), options)
 
 
 def _check_schema(dsn: str) -> None:

@@ -1,7 +1,7 @@
 """`alerts` and `alert_events`: what evaluation reads and writes, and what people list and change."""
 
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from psycopg import errors
 from psycopg.rows import dict_row
 
-from candleworks.database.connection import Connection, connect
+from candleworks.database.connection import Connection, connect, describe, transient_errors
 from candleworks.database.locks import Lock, lock_transaction
 from candleworks.database.profiles import WATCH
 from candleworks.database.queries import query
@@ -103,20 +103,43 @@ def acknowledge(connection: Connection, number: int, person: str) -> AlertRow:
     return _change(connection, number, "SELECT * FROM acknowledge_alert(%(id)s, %(person)s)", {"person": person})
 
 
-def silence(connection: Connection, number: int, until: datetime, reason: str) -> AlertRow:
+def silence(connection: Connection, number: int, until: datetime, reason: str, person: str) -> AlertRow:
     """Silence an unresolved alert until a time; UsageError when there is none, or the time has passed."""
-    parameters = {"until": until, "reason": reason}
-    return _change(connection, number, "SELECT * FROM silence_alert(%(id)s, %(until)s, %(reason)s)", parameters)
+    parameters = {"until": until, "reason": reason, "person": person}
+    statement = "SELECT * FROM silence_alert(%(id)s, %(until)s, %(reason)s, %(person)s)"
+    return _change(connection, number, statement, parameters)
 
 
-def unsilence(connection: Connection, number: int) -> AlertRow:
+def unsilence(connection: Connection, number: int, person: str) -> AlertRow:
     """End the silence of an unresolved alert; UsageError when there is none."""
-    return _change(connection, number, "SELECT * FROM unsilence_alert(%(id)s)", {})
+    return _change(connection, number, "SELECT * FROM unsilence_alert(%(id)s, %(person)s)", {"person": person})
 
 
 def resolve(connection: Connection, number: int, person: str) -> AlertRow:
     """Resolve an alert by hand, with its notification; UsageError when there is none."""
     return _change(connection, number, "SELECT * FROM resolve_alert(%(id)s, %(person)s)", {"person": person})
+
+
+def may_change_alerts(connection: Connection) -> bool:
+    """Whether the session's role may acknowledge and silence alerts; on a standby nobody may."""
+    row = connection.execute(query("may_change_alerts")).fetchone()
+    return bool(row and row[0])
+
+
+@contextmanager
+def changing_alerts(dsn: str, purpose: str) -> Iterator[Connection]:
+    """Connect for one change, so that a process that mostly reads keeps no session that can write.
+
+    UsageError when the role may not change alerts, TransientError when the database is unavailable.
+    """
+    with transient_errors(dsn), opened(dsn, purpose) as connection:
+        try:
+            yield connection
+        except (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction):
+            raise UsageError(
+                f"The role {connection.info.user} may not change alerts in {describe(dsn)}: use `candleworks alerts`"
+                " with a role that may."
+            ) from None
 
 
 def _change(connection: Connection, number: int, statement: str, parameters: Mapping[str, object]) -> AlertRow:

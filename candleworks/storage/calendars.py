@@ -25,13 +25,17 @@ class Session:
 
 @dataclass(frozen=True)
 class Calendar:
-    """A calendar's sessions from `first_day` to `last_day`, and what computed them."""
+    """A calendar's sessions from `first_day` to `last_day`, and what computed them.
+
+    The exchange's dates change in `zone`, such as America/New_York.
+    """
 
     name: str
     first_day: date
     last_day: date
     source: str
     sessions: list[Session]
+    zone: str = "UTC"
 
 
 def stored_sources(connection: Connection) -> dict[str, str]:
@@ -43,7 +47,7 @@ def save_calendar(connection: Connection, calendar: Calendar) -> None:
     """Replace a calendar; readers see either the old or the new one."""
     with connection.transaction():
         lock_transaction(connection, Lock.CALENDARS)
-        named = {key: getattr(calendar, key) for key in ("name", "first_day", "last_day", "source")}
+        named = {key: getattr(calendar, key) for key in ("name", "first_day", "last_day", "source", "zone")}
         connection.execute(query("save_calendar"), named)
         connection.execute(query("forget_sessions"), {"name": calendar.name})
         with (

@@ -18,6 +18,7 @@ from candleworks.alerts.runbook import CHECK_RUNBOOK, WATCHDOG_RUNBOOK
 from candleworks.candles.reads import CandleReader
 from candleworks.model.alerts import CheckResult
 from candleworks.storage.alerts import AlertRow, alerts_of_check, list_alerts
+from candleworks.web.alert_desk import AlertDesk
 from candleworks.web.page import asset_version
 from candleworks.web.responses import json_answer
 
@@ -44,7 +45,7 @@ _NO_RESULTS = "<p>No check has run yet. Run <code>candleworks check</code>.</p>"
 _NOT_STORED = "<p><code>candleworks alerts watch</code> evaluates it every few seconds; only its alerts are stored.</p>"
 
 
-def quality_routes(market: CandleReader) -> APIRouter:
+def quality_routes(market: CandleReader, desk: AlertDesk) -> APIRouter:
     router = APIRouter()
 
     @router.api_route("/quality", methods=["GET", "HEAD"])

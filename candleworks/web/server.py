@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import uvicorn
 from anyio.to_thread import current_default_thread_limiter
@@ -12,8 +13,10 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from candleworks.candles.reads import CandleReader, open_reader
-from candleworks.errors import CandleworksError, TerminalError
+from candleworks.candles.watch_list import WatchList
+from candleworks.errors import CandleworksError, TerminalError, UsageError
 from candleworks.storage.read_pool import MAX_CONNECTIONS
+from candleworks.web.alert_desk import AlertDesk, ForeignRequestError, alert_routes
 from candleworks.web.candles import gap_routes, ohlc_routes
 from candleworks.web.health import health_routes
 from candleworks.web.metrics import metric_routes
@@ -22,25 +25,45 @@ from candleworks.web.parameters import BadParameterError
 from candleworks.web.quality import quality_routes
 from candleworks.web.responses import UnknownSymbolError, json_answer
 from candleworks.web.security import SecurityMiddleware
+from candleworks.web.services import ServiceLink, service_routes
+from candleworks.web.watch_list import watch_list_routes
 
 HOST = "127.0.0.1"
+LOOPBACK = (HOST, "localhost", "::1")
 GRACE_SECONDS = 1
-_STATUS = {BadParameterError: 400, UnknownSymbolError: 404, CandleworksError: 503}
+_STATUS = {BadParameterError: 400, ForeignRequestError: 403, UnknownSymbolError: 404, UsageError: 409, CandleworksError: 503}
 
 
-def create_app(market: CandleReader, *, simulated: bool = False) -> FastAPI:
-    """Create the application; with `simulated` the page says that its prices are simulated.
+@dataclass(frozen=True)
+class PageOptions:
+    """What the page shows besides the database.
+
+    `simulated`: it says that its prices are simulated. `actions`: alerts can be acknowledged and silenced on it.
+    `services` are linked with their states.
+    """
+
+    simulated: bool = False
+    actions: bool = False
+    services: Sequence[ServiceLink] = ()
+
+
+def create_app(market: CandleReader, dsn: str, options: PageOptions) -> FastAPI:
+    """Create the application; `dsn` is connected to only when an alert is changed.
 
     FastAPI's own documentation pages are off because they load scripts from elsewhere.
     """
     app = FastAPI(title="candleworks", openapi_url=None, docs_url=None, redoc_url=None)
     app.add_middleware(SecurityMiddleware)
-    app.include_router(page_routes(simulated=simulated))
+    app.include_router(page_routes(simulated=options.simulated))
+    app.include_router(watch_list_routes(WatchList(market)))
+    app.include_router(service_routes(market, options.services))
     app.include_router(ohlc_routes(market))
     app.include_router(gap_routes(market))
     app.include_router(health_routes(market))
     app.include_router(metric_routes(market))
-    app.include_router(quality_routes(market))
+    desk = AlertDesk(dsn, enabled=options.actions)
+    app.include_router(quality_routes(market, desk))
+    app.include_router(alert_routes(desk))
     for expected in (*_STATUS, HTTPException):
         app.add_exception_handler(expected, _error_answer)
     return app
@@ -79,13 +102,13 @@ def address(listener: socket.socket) -> str:
     return f"http://{HOST}:{listener.getsockname()[1]}/"
 
 
-async def run_server(dsn: str, listener: socket.socket, stop: asyncio.Event, *, simulated: bool = False) -> None:
+async def run_server(dsn: str, listener: socket.socket, stop: asyncio.Event, options: PageOptions) -> None:
     """Serve until `stop` is set; requests in progress get GRACE_SECONDS to finish."""
     # Requests wait for a free thread, not for a connection: waiting for one means that the database is unreachable.
     current_default_thread_limiter().total_tokens = MAX_CONNECTIONS
     with open_reader(dsn) as market:
         config = uvicorn.Config(
-            create_app(market, simulated=simulated),
+            create_app(market, dsn, options),
             log_config=None,
             log_level="warning",
             access_log=False,

@@ -138,3 +138,8 @@ INSERT INTO public.alert_deliveries (
     %(event_id)s, %(recipient)s, %(state)s, %(attempts)s, %(next_attempt_at)s, %(sent_at)s, %(possible_repeat)s,
     %(reason)s
 )
+
+-- name: may_change_alerts
+-- Whether this role may do what acknowledge_alert(), silence_alert() and unsilence_alert() do; on a standby nobody may.
+SELECT NOT pg_is_in_recovery() AND has_table_privilege('public.alerts', 'SELECT')
+    AND has_table_privilege('public.alerts', 'UPDATE') AND has_table_privilege('public.alert_events', 'INSERT')

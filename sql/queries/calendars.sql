@@ -14,10 +14,10 @@ INSERT INTO candleworks.calendar_rules SELECT symbol, calendar FROM wanted
 ON CONFLICT (symbol) DO UPDATE SET calendar = excluded.calendar
 
 -- name: save_calendar
-INSERT INTO candleworks.calendars (name, first_day, last_day, source)
-VALUES (%(name)s, %(first_day)s, %(last_day)s, %(source)s)
+INSERT INTO candleworks.calendars (name, first_day, last_day, source, zone)
+VALUES (%(name)s, %(first_day)s, %(last_day)s, %(source)s, %(zone)s)
 ON CONFLICT (name) DO UPDATE SET
-    first_day = excluded.first_day, last_day = excluded.last_day, source = excluded.source
+    first_day = excluded.first_day, last_day = excluded.last_day, source = excluded.source, zone = excluded.zone
 
 -- name: forget_sessions
 DELETE FROM candleworks.sessions WHERE calendar = %(name)s

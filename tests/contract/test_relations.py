@@ -260,8 +260,8 @@ FUNCTIONS = {
         " status text) STABLE"
     ),
     "acknowledge_alert(alert int8, by text DEFAULT SESSION_USER)": "alerts VOLATILE",
-    "silence_alert(alert int8, until timestamptz, reason text)": "alerts VOLATILE",
-    "unsilence_alert(alert int8)": "alerts VOLATILE",
+    "silence_alert(alert int8, until timestamptz, reason text, by text DEFAULT SESSION_USER)": "alerts VOLATILE",
+    "unsilence_alert(alert int8, by text DEFAULT SESSION_USER)": "alerts VOLATILE",
     "resolve_alert(alert int8, by text DEFAULT SESSION_USER)": "alerts VOLATILE",
 }
 VALUE_TYPES = ("double precision", "numeric", "bigint", "integer", "text", "timestamp with time zone")

@@ -10,19 +10,19 @@ import httpx
 import pytest
 
 from candleworks.database.connection import Connection
-from candleworks.web.server import address, listen, run_server
+from candleworks.web.server import PageOptions, address, listen, run_server
 
 MONDAY = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 Store = Callable[..., None]
 
 
 @contextlib.contextmanager
-def serving(dsn: str, port: int = 0, *, simulated: bool = False) -> Iterator[str]:
+def serving(dsn: str, port: int = 0, options: PageOptions = PageOptions()) -> Iterator[str]:  # noqa: B008 - immutable
     """Run the server in a thread and yield the page's address."""
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
     listener = listen(port)
-    server = run_server(dsn, listener, stop, simulated=simulated)
+    server = run_server(dsn, listener, stop, options)
     thread = threading.Thread(target=loop.run_until_complete, args=[server])
     thread.start()
     try:

@@ -11,6 +11,7 @@ from candleworks import clock
 from candleworks.candles.refresh import refresh
 from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine
+from candleworks.web.server import PageOptions
 from tests.web.browser import Browser, Page, chromium, until
 from tests.web.conftest import MONDAY, Store, every_minute, quoted_every_minute, serving
 from tests.web.test_gaps import open_gaps, settle
@@ -199,7 +200,7 @@ def test_a_page_of_simulated_prices_says_that_its_market_never_closes(
 ) -> None:
     """Stocks that are live on a Saturday would be believed otherwise."""
     store("AAPL", every_minute(MONDAY, 3))
-    with serving(dsn, simulated=simulated) as site, browser.page() as page:
+    with serving(dsn, options=PageOptions(simulated=simulated)) as site, browser.page() as page:
         page.goto(f"{site}?symbol=AAPL")
         see(page, "time", minute(MONDAY, 2))
         said = page.evaluate("document.querySelector('.simulated').checkVisibility()")

@@ -1,7 +1,6 @@
 // The candles of one symbol and period: loaded page by page, kept up to date at the newer end.
 
 const PAGE = 2000;
-const TAIL = 300;
 const MAX_GAPS = 2000;
 const PATIENCE_MS = 15_000;
 
@@ -38,6 +37,7 @@ export class Candles {
     this.query = { symbol, period, ...(price ? { price } : {}) };
     this.list = [];
     this.gaps = []; // { start, stop, filled, reason } in order of start; an open one stops at Infinity
+    this.price = null; // the side that the server took
     this.lastTickSeconds = null;
     this.serverSeconds = 0;
   }
@@ -87,18 +87,27 @@ export class Candles {
     return changed;
   }
 
-  // Late ticks correct older candles too: reads the newest ones again. Returns whether any differed.
+  // Late ticks correct older candles, and history may be filled in before the oldest: reads the newest page again, and
+  // looks for older ones where there were none. Returns whether anything differed.
   async reconcile() {
-    const page = await this.#fetch(this.url("/ohlc.json", { limit: TAIL }));
+    const page = await this.#fetch(this.url("/ohlc.json", { limit: PAGE }));
     if (page.candles.length === 0 || page.candles[0].time > this.newest.time) return false;
     const keep = this.list.findLastIndex((candle) => candle.time < page.candles[0].time) + 1;
+    if (keep === 0) this.#older = page.next;
+    else if (this.#older === null) await this.#lookForOlder();
     const tail = this.list.slice(keep);
     if (tail.length === page.candles.length && tail.every((candle, n) => same(candle, page.candles[n]))) return false;
     this.list = this.list.slice(0, keep).concat(page.candles);
     return true;
   }
 
-  // Reads the known holes in what was received since the oldest candle. Returns whether they changed.
+  async #lookForOlder() {
+    const to = new Date(this.list[0].time * 1000).toISOString();
+    const page = await this.#fetch(this.url("/ohlc.json", { to, limit: 1 }));
+    if (page.candles.length > 0) this.#older = this.url("/ohlc.json", { to, limit: PAGE });
+  }
+
+  // Reads the gaps in what was received since the oldest candle. Returns whether they changed.
   async loadGaps() {
     const from = new Date(this.list[0].time * 1000).toISOString();
     const query = new URLSearchParams({ symbol: this.query.symbol, from, limit: MAX_GAPS });
@@ -108,11 +117,16 @@ export class Candles {
     return JSON.stringify(this.gaps) !== before;
   }
 
-  // The holes that touch a candle, or lie between it and the next one.
+  // The gaps that touch a candle, or lie between it and the next one.
   gapsAt(index) {
     const { time } = this.list[index];
     const next = this.list[index + 1]?.time ?? Infinity;
     return this.gaps.filter(({ start, stop }) => start < next && stop > time);
+  }
+
+  // The gap that is still open; null while the feed works.
+  get openGap() {
+    return this.gaps.findLast(({ stop }) => stop === Infinity) ?? null;
   }
 
   indexOf(time) {
@@ -134,6 +148,7 @@ export class Candles {
 
   async #fetch(url) {
     const { body, serverSeconds } = await fetchJson(url, this.#stopping.signal);
+    this.price = body.price;
     this.lastTickSeconds = body.last_tick === null ? null : Date.parse(body.last_tick) / 1000;
     this.serverSeconds = serverSeconds;
     return body;

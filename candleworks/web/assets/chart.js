@@ -2,14 +2,34 @@
 
 import { axisPrice, bucketTime, priceDigits } from "./format.js";
 import { GapShades } from "./gaps.js";
+import { UTC } from "./zone.js";
 
-const { CandlestickSeries, createChart, CrosshairMode, HistogramSeries, LineStyle } = window.LightweightCharts;
-const BAR_SPACING = 8;
+const { CandlestickSeries, createChartEx, CrosshairMode, defaultHorzScaleBehavior, HistogramSeries, LineStyle } =
+  window.LightweightCharts;
+const MOST_BARS = 150;
+const LEAST_BARS = 60;
+const LEAST_PIXELS = 7; // of a bar, where the window is narrow
 const RIGHT_OFFSET_BARS = 6;
 const LOAD_AHEAD_BARS = 200;
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+// A time scale whose days and hours begin where they do in a zone.
+class ZonedTime extends defaultHorzScaleBehavior() {
+  zone = UTC;
+
+  fillWeightsForPoints(points, start) {
+    const at = (time) => this.convertHorzItemToInternal(time + this.zone.offset(time));
+    const local = points.map((point) => ({ ...point, time: at(point.originalTime) }));
+    super.fillWeightsForPoints(local, start);
+    for (let n = start; n < points.length; n += 1) points[n].timeWeight = local[n].timeWeight;
+  }
+}
 
 export class CandleChart {
   #chart;
+  #element;
+  #scale = new ZonedTime();
+  #touched = false; // a person has scrolled or zoomed
   #prices;
   #volumes;
   #gaps = new GapShades();
@@ -20,13 +40,18 @@ export class CandleChart {
 
   // onPoint(time or null) follows the crosshair; onLeftEdge() asks for older candles.
   constructor(element, { onPoint, onLeftEdge }) {
-    this.#chart = createChart(element, {
+    this.#element = element;
+    this.#chart = createChartEx(element, this.#scale, {
       autoSize: true,
       layout: { attributionLogo: false }, // the footer has the notice and the link; the logo needs an inline style
       crosshair: { mode: CrosshairMode.Normal },
-      localization: { locale: "en-GB", timeFormatter: (time) => bucketTime(time, this.daily) },
+      localization: { locale: "en-GB", timeFormatter: (time) => bucketTime(time, this.daily, this.zone) },
       rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.06, bottom: 0.24 }, minimumWidth: 72 },
-      timeScale: { rightOffset: RIGHT_OFFSET_BARS, barSpacing: BAR_SPACING, minBarSpacing: 0.2, secondsVisible: false },
+      timeScale: {
+        rightOffset: RIGHT_OFFSET_BARS,
+        minBarSpacing: 0.2,
+        tickMarkFormatter: (time, kind) => tickMark(this.zone.local(time), kind),
+      },
     });
     this.#prices = this.#chart.addSeries(CandlestickSeries, {
       priceFormat: { type: "custom", minMove: 0.01, formatter: (price) => axisPrice(price, this.#digits) },
@@ -40,7 +65,10 @@ export class CandleChart {
     });
     this.#prices.attachPrimitive(this.#gaps);
     this.#chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
-    this.#followTheme();
+    this.repaint();
+    for (const kind of ["wheel", "pointerdown", "touchstart"]) {
+      element.addEventListener(kind, () => (this.#touched = true), { passive: true });
+    }
     this.#chart.subscribeCrosshairMove(({ time, point, sourceEvent }) => {
       // Without a source it is the library that found another candle under the same pixel, after scrolling or new data.
       if (!sourceEvent && this.#pinned !== null) this.#pin();
@@ -58,6 +86,21 @@ export class CandleChart {
     return this.#digits;
   }
 
+  // The zone of the time scale; daily candles are those of UTC.
+  get zone() {
+    return this.#scale.zone;
+  }
+
+  set zone(zone) {
+    if (zone.name === this.#scale.zone.name) return;
+    this.#scale.zone = zone;
+    if (!this.#candles) return;
+    const range = this.#chart.timeScale().getVisibleLogicalRange();
+    this.clear(); // what a tick mark weighs is computed for new points only
+    this.redraw();
+    if (range) this.#chart.timeScale().setVisibleLogicalRange(range);
+  }
+
   get daily() {
     return /[dwo]$/.test(this.#candles?.query.period ?? "");
   }
@@ -67,9 +110,19 @@ export class CandleChart {
     this.#candles = candles;
     this.#pinned = null;
     this.#chart.priceScale("right").applyOptions({ autoScale: true });
-    this.#chart.timeScale().applyOptions({ timeVisible: !this.daily, barSpacing: BAR_SPACING });
+    this.#chart.timeScale().applyOptions({ timeVisible: !this.daily });
+    this.#touched = false;
     this.redraw();
-    this.#chart.timeScale().scrollToPosition(RIGHT_OFFSET_BARS, false);
+  }
+
+  // The newest candles at a width that can be read; few of them stand in the middle, not as two blocks at the edge.
+  #showNewest() {
+    const count = this.#candles.list.length;
+    const width = this.#element.clientWidth - this.#chart.priceScale("right").width();
+    const most = Math.max(LEAST_BARS / 2, Math.min(MOST_BARS, Math.floor(width / LEAST_PIXELS)));
+    const shown = Math.min(most, Math.max(LEAST_BARS, count + RIGHT_OFFSET_BARS));
+    const offset = Math.max(RIGHT_OFFSET_BARS, Math.floor((shown - count) / 2));
+    this.#chart.timeScale().setVisibleLogicalRange({ from: count - 0.5 + offset - shown, to: count - 0.5 + offset });
   }
 
   clear() {
@@ -77,15 +130,17 @@ export class CandleChart {
     this.#volumes.setData([]);
   }
 
-  // Draws the same candles again after older ones changed or came; what is in view stays.
+  // Draws the same candles again after older ones changed or came; what a person has put into view stays.
   redraw() {
     const { list } = this.#candles;
+    if (list.length === 0) return;
     this.#digits = priceDigits(list);
     const priceFormat = { ...this.#prices.options().priceFormat, minMove: 10 ** -this.#digits };
     this.#prices.applyOptions({ priceFormat });
     this.#prices.setData(list.map((candle) => this.#priceBar(candle)));
     this.#volumes.setData(list.map((candle) => this.#volumeBar(candle)));
     this.#gaps.show(this.#candles, this.#colours);
+    if (!this.#touched) this.#showNewest();
   }
 
   update(changed) {
@@ -102,6 +157,7 @@ export class CandleChart {
       this.#chart.clearCrosshairPosition();
       return;
     }
+    this.#touched = true;
     this.#pinned = this.#candles.list[index].time;
     const scale = this.#chart.timeScale();
     const { from, to } = scale.getVisibleLogicalRange();
@@ -112,6 +168,7 @@ export class CandleChart {
 
   // Shows so many times more candles, the newest in view staying where it is.
   zoom(factor) {
+    this.#touched = true;
     const scale = this.#chart.timeScale();
     const { from, to } = scale.getVisibleLogicalRange();
     scale.setVisibleLogicalRange({ from: to - Math.max(10, (to - from) * factor), to });
@@ -135,19 +192,19 @@ export class CandleChart {
     return { time, value: volume, color: close < open ? this.#colours.downVolume : this.#colours.upVolume };
   }
 
-  #followTheme() {
-    const light = window.matchMedia("(prefers-color-scheme: light)");
-    const apply = () => {
-      this.#paint();
-      if (this.#candles) this.redraw();
-    };
-    light.addEventListener("change", apply);
+  // Takes the colours of the theme, which CSS does not bring to a canvas.
+  repaint() {
     this.#paint();
+    if (this.#candles) this.redraw();
   }
 
   #paint() {
     const style = getComputedStyle(document.body);
-    const colour = (name) => style.getPropertyValue(`--${name}`).trim();
+    const probe = document.body.appendChild(document.createElement("i")); // computes what a variable is in this theme
+    const colour = (name) => {
+      probe.style.color = `var(--${name})`;
+      return getComputedStyle(probe).color;
+    };
     this.#colours = {
       upVolume: colour("up-volume"),
       downVolume: colour("down-volume"),
@@ -170,7 +227,15 @@ export class CandleChart {
     const [up, down] = [colour("up"), colour("down")];
     const bodies = { upColor: up, downColor: down, borderUpColor: up, borderDownColor: down };
     this.#prices.applyOptions({ ...bodies, wickUpColor: up, wickDownColor: down });
+    probe.remove();
   }
+}
+
+// What a time scale writes under its marks: years, months, days, times, seconds, by their kind.
+function tickMark(local, kind) {
+  const text = local.toISOString();
+  const month = MONTHS[local.getUTCMonth()];
+  return [text.slice(0, 4), month, `${local.getUTCDate()} ${month}`, text.slice(11, 16), text.slice(11, 19)][kind];
 }
 
 // Bars stand on the ground, also when every volume in view is zero.

@@ -1,4 +1,4 @@
-// How numbers and times are written. Every time is UTC.
+// How numbers and times are written.
 
 const MAX_DIGITS = 8;
 const DASH = "–";
@@ -39,32 +39,49 @@ export function volume(value) {
 }
 
 export function change(candle, previous, digits) {
-  const before = previous ? previous.close : candle.open;
-  const difference = candle.close - before;
-  const sign = difference > 0 ? "+" : difference < 0 ? "−" : "";
-  const amount = sign + grouping(digits, digits).format(Math.abs(difference));
-  return before === 0 ? amount : `${amount} (${sign}${grouping(2, 2).format(Math.abs((100 * difference) / before))} %)`;
+  return difference(candle.close, previous ? previous.close : candle.open, digits);
+}
+
+export function difference(price, before, digits) {
+  const sign = price > before ? "+" : price < before ? "−" : "";
+  const amount = sign + grouping(digits, digits).format(Math.abs(price - before));
+  return before === 0 ? amount : `${amount} (${percent((100 * (price - before)) / before)})`;
+}
+
+// +0.70 %
+export function percent(value) {
+  const sign = value > 0 ? "+" : value < 0 ? "−" : "";
+  return `${sign}${grouping(2, 2).format(Math.abs(value))} %`;
+}
+
+// The digits of a price that stands alone: at least two, and five significant ones below 1.
+export function listPrice(price) {
+  const small = Math.abs(price) < 1 && price !== 0 ? Math.min(MAX_DIGITS, 4 - Math.floor(Math.log10(Math.abs(price)))) : 2;
+  return grouping(Math.min(2, small), Math.max(small, Math.min(digitsOf(price), Math.abs(price) < 10 ? 5 : 4))).format(price);
 }
 
 export function trend(candle, previous) {
-  const before = previous ? previous.close : candle.open;
-  return candle.close > before ? "up" : candle.close < before ? "down" : "flat";
+  return direction(candle.close - (previous ? previous.close : candle.open));
 }
 
-export function bucketTime(epochSeconds, daily) {
-  const text = new Date(epochSeconds * 1000).toISOString();
-  return daily ? text.slice(0, 10) : text.slice(0, 16).replace("T", " ");
+export function direction(difference) {
+  return difference > 0 ? "up" : difference < 0 ? "down" : "flat";
 }
 
-export function tickTime(epochSeconds, nowSeconds) {
-  const text = new Date(epochSeconds * 1000).toISOString();
-  const today = text.slice(0, 10) === new Date(nowSeconds * 1000).toISOString().slice(0, 10);
-  return today ? text.slice(11, 19) : text.slice(0, 19).replace("T", " ");
+// Days, weeks and months begin at 00:00 UTC, whatever the zone.
+export function bucketTime(epochSeconds, daily, zone) {
+  if (daily) return new Date(epochSeconds * 1000).toISOString().slice(0, 10);
+  return zone.text(epochSeconds).slice(0, 16).replace("T", " ");
+}
+
+export function tickTime(epochSeconds, nowSeconds, zone) {
+  const text = zone.text(epochSeconds);
+  return zone.day(epochSeconds) === zone.day(nowSeconds) ? text.slice(11) : text.replace("T", " ");
 }
 
 // The day of the end is left out where it is that of the start.
-export function gapTimes(startSeconds, stopSeconds) {
-  const text = (seconds) => new Date(seconds * 1000).toISOString().slice(0, 19).replace("T", " ");
+export function gapTimes(startSeconds, stopSeconds, zone) {
+  const text = (seconds) => zone.text(seconds).replace("T", " ");
   const start = text(startSeconds);
   if (stopSeconds === Infinity) return `since ${start}`;
   const stop = text(stopSeconds);

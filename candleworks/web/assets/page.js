@@ -1,30 +1,47 @@
 // The chart page: what is chosen lives in the address, what is drawn comes from this server.
 
-import { Candles, fetchJson } from "./candles.js";
+import { Candles } from "./candles.js";
 import { CandleChart } from "./chart.js";
 import { SymbolPicker } from "./picker.js";
-import { speakCandle, writeAge, writeCandle, writeMarks, writeNotice, writeStatus, writeTitle } from "./readout.js";
+import { offerThemes, remember, remembered } from "./preferences.js";
+import { Prices } from "./prices.js";
+import {
+  lastTick, marketSentence, speakCandle, writeBanner, writeCandle, writeMarket, writeMarks, writeNotice, writeQuote,
+  writeState, writeStatus, writeTitle,
+} from "./readout.js";
+import { keepServices } from "./services.js";
+import { WatchList } from "./watch-list.js";
+import { UTC, viewerZone, Zone } from "./zone.js";
 
 const POLL_MS = 1000;
 const REFUSED_POLL_MS = 5000;
 const POLLS_PER_RECONCILIATION = 10;
+const POLLS_WHILE_SHORT = 3; // history may be filled in while few candles are there
+const SHORT = 300;
+const POLLS_PER_LIST = 2;
+const STEP_PAUSE_MS = 120; // while a key is held down only the last symbol is drawn
 const DEFAULTS = { period: "1m" };
-const EMPTY = "No candles are stored yet. They appear here with the first tick.";
+const NARROW = window.matchMedia("(max-width: 760px)");
 
 const periods = document.querySelector("#periods");
 const otherPeriod = document.querySelector("#period");
 const priceSide = document.querySelector("#price");
+const zoneChoice = document.querySelector("#zone");
 const chartElement = document.querySelector("#chart");
+const help = document.querySelector("#help");
+const listButton = document.querySelector("#watch-list-button");
 
-let symbols = [];
+const prices = new Prices();
 let candles = null; // of what is chosen; null until a symbol is known
 let drawn = false;
 let pointed = null; // time of the candle under the crosshair
 let polls = 0;
 let timer = 0;
 let rounds = 0;
+let stepTimer = 0;
 
 const picker = new SymbolPicker((symbol) => choose({ symbol }));
+const watchList = new WatchList(stepTo);
 const chart = new CandleChart(chartElement, {
   onPoint: (time) => {
     pointed = time;
@@ -42,12 +59,22 @@ function pick(address, name) {
   return address.get(name) ? { [name]: address.get(name) } : {};
 }
 
-function choose(change) {
+// `quietly` keeps the history of the browser as it is.
+function choose(change, quietly = false) {
   const query = { ...chosen(), ...change };
   if (query.symbol === null) delete query.symbol;
-  if (!picker.find(query.symbol)?.sides.includes(query.price)) delete query.price;
-  history.pushState(null, "", `?${new URLSearchParams(query)}`);
+  if (!prices.find(query.symbol)?.sides.includes(query.price)) delete query.price;
+  history[quietly ? "replaceState" : "pushState"](null, "", `?${new URLSearchParams(query)}`);
   start();
+}
+
+// Moves through the watch list: marks the symbol at once, draws it when the moving ends.
+function stepTo(symbol) {
+  watchList.chosen = symbol;
+  clearTimeout(stepTimer);
+  stepTimer = setTimeout(() => {
+    if (symbol !== chosen().symbol) choose({ symbol });
+  }, STEP_PAUSE_MS);
 }
 
 function start() {
@@ -57,7 +84,11 @@ function start() {
   drawn = false;
   pointed = null;
   polls = 0;
+  if (symbol) watchList.chosen = symbol;
   showControls();
+  writeQuote();
+  writeMarket("");
+  writeBanner(null);
   if (candles) {
     writeStatus("loading", "Loading");
     document.querySelector("#csv").href = candles.url("/ohlc.csv");
@@ -73,10 +104,9 @@ async function poll() {
   const current = candles;
   let pause = POLL_MS;
   try {
-    if (polls % POLLS_PER_RECONCILIATION === 0 || symbols.length === 0) await loadSymbols();
+    if (polls % POLLS_PER_LIST === 0 || prices.list.length === 0) await loadPrices();
     if (current !== candles) return;
-    if (candles === null) writeStatus("waiting", "Waiting for data");
-    else await (drawn ? keepUp(current) : draw(current));
+    if (candles !== null) await (drawn ? keepUp(current) : draw(current));
     if (current === candles && drawn) showCandle();
   } catch (error) {
     if (current !== candles) return;
@@ -88,44 +118,56 @@ async function poll() {
   timer = setTimeout(() => (document.hidden ? undefined : poll()), pause);
 }
 
-async function loadSymbols() {
-  symbols = (await fetchJson("/symbols")).body;
-  picker.symbols = symbols;
-  if (candles === null && symbols.length > 0) {
-    history.replaceState(null, "", `?${new URLSearchParams({ ...chosen(), symbol: preferred() })}`);
-    start();
+async function loadPrices() {
+  const changed = await prices.refresh();
+  picker.symbols = prices.list;
+  watchList.show(prices, polls === 0 ? new Set() : changed);
+  if (candles === null && prices.list.length > 0) {
+    choose({ ...remembered("chart", {}), ...stated(), symbol: firstSymbol() }, true);
   } else if (candles === null) {
-    writeEmpty(EMPTY);
+    writeStatus("waiting", "Waiting for data");
+    writeEmpty("Waiting for the first tick …", "Candles appear here by themselves.");
   }
   showControls();
 }
 
-// The first symbol that is as live as the liveliest.
-function preferred() {
-  const seconds = ({ last_tick: tick }) => Date.parse(tick) / 1000;
-  const newest = Math.max(...symbols.map(seconds));
-  return symbols.find((symbol) => newest - seconds(symbol) < 60).symbol;
+// What the address says besides the symbol.
+function stated() {
+  const address = new URLSearchParams(location.search);
+  return { ...pick(address, "period"), ...pick(address, "price") };
+}
+
+function firstSymbol() {
+  const { symbol } = remembered("chart", {});
+  return prices.find(symbol) ? symbol : prices.liveliest();
 }
 
 async function draw(current) {
   await current.load();
   if (current !== candles) return;
   if (current.list.length === 0) {
-    writeStatus("waiting", "Waiting for data");
     const { symbol, price } = current.query;
-    writeEmpty(price ? `No ${price} candles of ${symbol} are stored.` : `No candles of ${symbol} are stored yet.`);
+    writeStatus("waiting", "Waiting for data");
+    writeEmpty(
+      price ? `No ${price} candles of ${symbol} are stored.` : `No candles of ${symbol} are stored yet.`,
+      marketSentence(prices.market(symbol), current.serverSeconds) || "They appear here by themselves.",
+    );
     return;
   }
   await current.loadGaps();
   if (current !== candles) return;
+  const { symbol, period, price } = current.query;
+  remember({ chart: { symbol, period, ...(price ? { price } : {}) } });
   writeNotice(null);
+  chart.zone = zone();
   chart.show(current);
   drawn = true;
-  writeAge(current, picker.chosen?.stopped);
+  showState();
 }
 
 async function keepUp(current) {
-  if (polls % POLLS_PER_RECONCILIATION === 0) {
+  const pace = current.list.length < SHORT ? POLLS_WHILE_SHORT : POLLS_PER_RECONCILIATION;
+  if (polls % pace === 0) {
     const changed = [await current.reconcile(), await current.loadGaps()];
     if (changed.includes(true) && current === candles) chart.redraw();
   }
@@ -134,7 +176,7 @@ async function keepUp(current) {
   if (changed === null) drawn = false;
   else chart.update(changed);
   writeNotice(null);
-  writeAge(current, picker.chosen?.stopped);
+  showState();
 }
 
 async function loadOlder() {
@@ -150,38 +192,81 @@ async function loadOlder() {
 }
 
 function complain(error) {
-  if (error.status === 503) writeStatus("lost", "Database away", ...lastTick());
-  else if (error.status === undefined) writeStatus("lost", "Connection lost", ...lastTick());
+  const since = candles ? lastTick(candles, zone()) : "";
+  if (error.status === 503) writeStatus("lost", "Database away", since);
+  else if (error.status === undefined) writeStatus("lost", "Connection lost", since);
   else writeStatus("waiting", "Nothing to draw");
-  if (!drawn) writeEmpty(error.message);
+  const away = error.status === 503 ? "The database does not answer." : "The server of this page does not answer.";
+  const lost = error.status === 503 || error.status === undefined;
+  if (drawn) writeBanner(`${away} What you see may be out of date; it continues by itself.`);
+  else if (lost) writeEmpty(away, `${error.message} This page tries again every second.`);
+  else writeEmpty(error.message);
 }
 
-function writeEmpty(sentence) {
+function writeEmpty(sentence, detail = "") {
   chart.clear();
   writeCandle();
   writeMarks();
-  writeNotice(sentence);
+  writeQuote();
+  writeNotice(sentence, detail);
   document.title = "candleworks";
 }
 
-function lastTick() {
-  return [candles?.lastTickSeconds ?? null, candles?.serverSeconds ?? 0];
+function showState() {
+  const { symbol } = candles.query;
+  writeState(candles, prices.find(symbol)?.stopped, prices.market(symbol), zone());
 }
 
 function showControls() {
   const { symbol, period, price } = chosen();
+  const line = prices.find(symbol);
   picker.value = symbol ?? "";
   const button = periods.querySelector(`[value="${CSS.escape(period)}"]`);
   for (const radio of periods.querySelectorAll("[type=radio]")) radio.checked = radio === button;
   otherPeriod.value = button ? "" : period;
   otherPeriod.classList.toggle("chosen", !button);
-  const sides = picker.chosen?.sides ?? [price ?? "trade"];
+  const sides = line?.sides ?? [price ?? "trade"];
   if ([...priceSide.options].map((option) => option.value).join() !== sides.join()) {
     priceSide.replaceChildren(...sides.map((side) => new Option(side[0].toUpperCase() + side.slice(1), side)));
   }
   priceSide.value = price ?? sides[0];
   priceSide.disabled = sides.length < 2;
-  writeTitle(symbol ?? "", picker.chosen?.name);
+  writeTitle(symbol ?? "", line);
+  showZones();
+}
+
+// The zone of the times: that of the person, of the symbol's exchange, or UTC.
+function zone() {
+  return zones()[remembered("zone", "viewer")] ?? UTC;
+}
+
+function zones() {
+  const exchange = prices.market(chosen().symbol)?.zone;
+  return { viewer: zoneNamed(viewerZone()), exchange: zoneNamed(exchange ?? "UTC"), utc: UTC };
+}
+
+const zonesByName = new Map();
+
+function zoneNamed(name) {
+  if (!zonesByName.has(name)) zonesByName.set(name, new Zone(name));
+  return zonesByName.get(name);
+}
+
+function showZones() {
+  const { viewer, exchange } = zones();
+  const names = { viewer: `your zone (${viewer.place})`, exchange: `the exchange's zone (${exchange.place})`, utc: "UTC" };
+  if (zoneChoice.options.length === 0) zoneChoice.append(...Object.keys(names).map((key) => new Option(key, key)));
+  for (const option of zoneChoice.options) if (option.text !== names[option.value]) option.text = names[option.value];
+  zoneChoice.value = remembered("zone", "viewer");
+  chart.zone = zone();
+}
+
+function chooseZone(name) {
+  remember({ zone: name });
+  showZones();
+  if (!drawn) return;
+  showCandle();
+  showState();
 }
 
 // The index of the candle to read out: the one under the crosshair, else the newest.
@@ -193,11 +278,25 @@ function currentIndex() {
 function showCandle() {
   const index = currentIndex();
   const { newest, list, query } = candles;
-  writeCandle(list[index], list[index - 1], chart.digits, chart.daily);
-  writeMarks(candles, pointed === null ? null : index);
+  writeCandle(list[index], list[index - 1], chart.digits, chart.daily, zone());
+  writeMarks(candles, pointed === null ? null : index, zone());
+  const line = prices.find(query.symbol);
+  const previousClose = line?.sides[0] === candles.price ? line.previous_close : null;
+  writeQuote(newest.close, previousClose, chart.digits);
   const label = `Candlestick chart of ${query.symbol}, ${query.period}, ${list.length} candles`;
   if (chartElement.ariaLabel !== label) chartElement.ariaLabel = label;
   document.title = `${query.symbol} ${newest.close} · ${query.period} · candleworks`;
+}
+
+// On a wide page the list is a panel that stays as it was left; on a narrow one it is a drawer that opens on request.
+function showList(open) {
+  document.body.classList.toggle("listing", open);
+  listButton.setAttribute("aria-expanded", String(open));
+  if (!NARROW.matches) remember({ list: open ? null : "hidden" });
+}
+
+function listIsOpen() {
+  return document.body.classList.contains("listing");
 }
 
 periods.addEventListener("change", (event) => {
@@ -206,16 +305,38 @@ periods.addEventListener("change", (event) => {
 });
 periods.addEventListener("submit", (event) => event.preventDefault());
 priceSide.addEventListener("change", () => choose({ price: priceSide.value }));
+zoneChoice.addEventListener("change", () => chooseZone(zoneChoice.value));
 window.addEventListener("popstate", start);
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden) poll();
 });
+listButton.addEventListener("click", () => {
+  showList(!listIsOpen());
+  if (listIsOpen() && NARROW.matches) watchList.focus();
+});
+document.querySelector("#watch-list-close").addEventListener("click", () => showList(false));
+document.querySelector("#lines").addEventListener("click", () => NARROW.matches && showList(false));
+document.querySelector("#help-button").addEventListener("click", () => help.showModal());
+help.addEventListener("click", (event) => event.target === help && help.close());
+NARROW.addEventListener("change", () => showList(!NARROW.matches && remembered("list") !== "hidden"));
+
+const KEYS = {
+  "/": () => picker.focus(),
+  j: () => watchList.step(1),
+  k: () => watchList.step(-1),
+  w: () => showList(!listIsOpen()),
+  z: () => chooseZone({ viewer: "exchange", exchange: "utc", utc: "viewer" }[remembered("zone", "viewer")]),
+  "?": () => help.showModal(),
+  Escape: () => (NARROW.matches && listIsOpen() ? showList(false) : chartElement.focus()),
+};
 
 document.addEventListener("keydown", (event) => {
-  if (event.key === "/" && !event.target.matches("input, select")) {
-    event.preventDefault();
-    picker.focus();
-  }
+  if (event.ctrlKey || event.metaKey || event.altKey || help.open || event.defaultPrevented) return;
+  if (event.target.matches("input:not([type=radio]), select")) return;
+  const action = KEYS[event.key];
+  if (!action) return;
+  event.preventDefault();
+  action();
 });
 
 chartElement.addEventListener("keydown", (event) => {
@@ -236,7 +357,7 @@ function moveCrosshair(key, step) {
     End: last,
     Escape: null,
   }[key];
-  if (target === undefined) return false;
+  if (target === undefined || (target === null && pointed === null)) return false;
   pointed = target === null ? null : candles.list[target].time;
   chart.point(target);
   showCandle();
@@ -244,4 +365,8 @@ function moveCrosshair(key, step) {
   return true;
 }
 
+offerThemes(document.querySelector("#theme"), () => chart.repaint());
+showList(!NARROW.matches && remembered("list") !== "hidden");
+showZones();
+keepServices(document.querySelector("#services"));
 start();

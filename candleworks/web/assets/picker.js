@@ -1,5 +1,7 @@
 // The symbol box: type to search symbols and companies, arrow keys and Enter to choose.
 
+const MOST_MATCHES = 100;
+
 export class SymbolPicker {
   #box = document.querySelector("#symbol");
   #list = document.querySelector("#symbols");
@@ -24,8 +26,9 @@ export class SymbolPicker {
     });
   }
 
+  // Takes the symbols in any order.
   set symbols(symbols) {
-    this.#symbols = symbols;
+    this.#symbols = [...symbols].sort((one, other) => (one.symbol < other.symbol ? -1 : 1));
   }
 
   get chosen() {
@@ -47,7 +50,7 @@ export class SymbolPicker {
 
   #open(text) {
     if (text === "") this.#box.select();
-    this.#matches = ranked(this.#symbols, text.trim().toLowerCase());
+    this.#matches = ranked(this.#symbols, text.trim().toLowerCase()).slice(0, MOST_MATCHES);
     this.#active = text === "" ? this.#matches.findIndex(({ symbol }) => symbol === this.#chosen) : 0;
     this.#list.replaceChildren(...this.#matches.map(option));
     if (this.#matches.length === 0) this.#list.append(nothing(text));

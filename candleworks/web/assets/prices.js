@@ -1,0 +1,43 @@
+// The newest price and day change of every symbol, and when their markets are open: asked for changes only.
+
+import { fetchJson } from "./candles.js";
+
+export class Prices {
+  #version = 0;
+  #known = new Map();
+  #markets = {};
+  #list = [];
+
+  // Returns the symbols whose lines are new or have changed.
+  async refresh() {
+    const { body } = await fetchJson(`/watchlist.json?since=${this.#version}`);
+    if (body.complete) this.#known.clear();
+    for (const line of body.symbols) this.#known.set(line.symbol, line);
+    this.#version = body.version;
+    this.#markets = body.markets;
+    if (body.symbols.length > 0 || body.complete) this.#list = [...this.#known.values()];
+    return new Set(body.symbols.map(({ symbol }) => symbol));
+  }
+
+  // In no order that matters.
+  get list() {
+    return this.#list;
+  }
+
+  find(symbol) {
+    return this.#known.get(symbol);
+  }
+
+  // { zone, open, closed_at, opens_at, closes_at } of a symbol's exchange; undefined where none is known.
+  market(symbol) {
+    return this.#markets[this.#known.get(symbol)?.calendar];
+  }
+
+  // The first symbol, by name, that is as live as the liveliest; null when there is none.
+  liveliest() {
+    const seconds = ({ time }) => Date.parse(time) / 1000;
+    const newest = this.#list.reduce((most, line) => Math.max(most, seconds(line)), -Infinity);
+    const live = this.#list.filter((line) => newest - seconds(line) < 60).map(({ symbol }) => symbol);
+    return live.sort()[0] ?? null;
+  }
+}
