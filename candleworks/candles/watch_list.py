@@ -1,9 +1,10 @@
 """The prices of all symbols for the watch list, kept in memory so that a request costs what has changed.
 
-Three reads, by what they cost: ticks that arrived (every second), symbols with recent candles (seconds), and all of them
-(minutes, or when a new one appears). A previous close is read once for a symbol and trading day.
+Three reads, by what they cost: ticks that arrived (every second), the newest tick of each symbol (seconds), and
+candles of symbols without recent ticks (minutes). docs/decisions/0038-watch-list.md has the reasons and the measurements.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,24 +14,32 @@ from typing import NamedTuple
 
 from candleworks import clock
 from candleworks.candles.reads import CandleReader, sides_of
+from candleworks.errors import TransientError
 from candleworks.storage.watch_list import (
-    ArrivedPrice,
     MarketHours,
-    WatchedSymbol,
-    arrived_prices,
+    NewestPrice,
+    SymbolFacts,
+    arrived_ticks,
     market_hours,
+    newest_candles,
+    newest_ticks,
     previous_closes,
-    watched_symbols,
+    symbol_facts,
 )
 
 ARRIVED_SECONDS = 1.0
-RECENT_SECONDS = 5.0
-ALL_SECONDS = 300.0
-MAX_LOAD = 0.02  # of the time may go into reading recent symbols
+TICKS_SECONDS = 5.0
+CANDLES_SECONDS = 300.0
+MAX_LOAD = 0.02  # of the time may go into reading the newest ticks
 RECENT = timedelta(days=8)
 OVERLAP = timedelta(seconds=5)  # a tick may be stored later than one that arrived after it
 NEW_DAY = timedelta(hours=1)  # after such a pause the previous close may be another one
-_DIGITS = 10  # differences of prices have noise in their last binary digits
+DIGITS = 10  # differences of prices have noise in their last binary digits
+NEVER = float("-inf")
+
+PriceKey = tuple[str, bool]  # a symbol, and whether its trades or its bids
+
+log = logging.getLogger(__name__)
 
 
 class WatchedPrice(NamedTuple):
@@ -56,7 +65,7 @@ class WatchedPrice(NamedTuple):
 
 @dataclass(frozen=True)
 class WatchedChanges:
-    """The lines that changed since a version; `complete`: all of them, what is missing is gone."""
+    """The lines that changed since a version; `complete`: these are all lines."""
 
     version: int
     complete: bool
@@ -71,132 +80,137 @@ class WatchList:
         self._reader = reader
         self._reading = Lock()
         self._version = self._complete_from = clock.now_us()  # above the versions of a server that ran before
-        self._symbols: dict[str, WatchedSymbol] = {}
-        self._closes: dict[str, tuple[datetime, float]] = {}
-        self._prices: dict[str, tuple[int, WatchedPrice]] = {}  # with the version at which each changed
+        self._ticks: dict[PriceKey, NewestPrice] = {}
+        self._candles: dict[PriceKey, NewestPrice] = {}  # of what has no recent ticks
+        self._facts: dict[str, SymbolFacts] = {}
+        self._closes: dict[str, tuple[datetime, float]] = {}  # with the end of the trading day
+        self._lines: dict[str, tuple[int, WatchedPrice]] = {}  # with the version at which each changed
         self._markets: list[MarketHours] = []
         self._arrived = clock.now()
-        self._read_at = self._recent_at = self._all_at = float("-inf")
-        self._recent_seconds = RECENT_SECONDS
+        self._arrived_at = self._ticks_at = self._candles_at = NEVER
+        self._ticks_seconds = TICKS_SECONDS
 
     def changes(self, since: int) -> WatchedChanges:
         """Return what changed since a version, 0 for everything; TransientError while the database is unavailable."""
-        if self._reading.acquire(blocking=self._all_at == float("-inf")):
+        if self._reading.acquire(blocking=self._ticks_at == NEVER):
             try:
                 self._refresh(clock.monotonic())
             finally:
                 self._reading.release()
         complete = since < self._complete_from
-        known = list(self._prices.values())
-        prices = [price for version, price in known if complete or version > since]
-        return WatchedChanges(max((version for version, _ in known), default=self._version), complete, prices, self._markets)
+        version, lines, markets = self._version, list(self._lines.values()), self._markets
+        return WatchedChanges(
+            version, complete, [line for changed, line in lines if complete or changed > since], markets
+        )
 
     def _refresh(self, at: float) -> None:
         """Read what is due at a monotonic time."""
-        if at - self._read_at < ARRIVED_SECONDS:
+        if at - self._arrived_at < ARRIVED_SECONDS:
             return
-        if at - self._all_at > ALL_SECONDS:
-            self._read_all(at)
-        elif at - self._recent_at > self._recent_seconds:
-            self._read_recent(at)
-        else:
-            self._read_arrived(at)
-        self._read_at = at
-
-    def _read_all(self, at: float) -> None:
-        self._arrived = clock.now()
-        symbols = {found.symbol: found for found in self._reader.read(lambda c: watched_symbols(c, None))}
-        if self._symbols.keys() - symbols.keys():
-            self._prices = {symbol: self._prices[symbol] for symbol in self._prices if symbol in symbols}
-            self._version += 1
-            self._complete_from = self._version
-        self._symbols = symbols
-        self._closes.clear()
-        self._publish(symbols)
-        self._markets = self._reader.read(market_hours)
-        self._all_at = self._recent_at = at
-
-    def _read_recent(self, at: float) -> None:
-        arrived = clock.now()
-        found = self._reader.read(lambda c: watched_symbols(c, arrived - RECENT))
-        if any(self._is_news(symbol) for symbol in found):
-            self._read_all(at)
-            return
-        self._symbols |= {symbol.symbol: self._with_known_sides(symbol) for symbol in found}
-        self._publish(symbol.symbol for symbol in found)
-        self._markets = self._reader.read(market_hours)
-        self._arrived, self._recent_at = arrived, at
-        self._recent_seconds = max(RECENT_SECONDS, (clock.monotonic() - at) / MAX_LOAD)
-
-    def _read_arrived(self, at: float) -> None:
         now = clock.now()
-        found = self._reader.read(lambda c: arrived_prices(c, self._arrived - OVERLAP, now - RECENT))
-        if any(self._needs_more(arrived) for arrived in found):
-            self._read_recent(at)
-            return
-        newer = [arrived for arrived in found if arrived.time >= self._symbols[arrived.symbol].time]
-        for arrived in newer:
-            known = self._symbols[arrived.symbol]
-            if arrived.traded or not known.traded:
-                self._symbols[arrived.symbol] = known._replace(time=arrived.time, price=arrived.price)
-        self._publish(arrived.symbol for arrived in newer)
-        self._arrived = now
+        arrived = [] if self._ticks_at == NEVER else self._read_arrived(now)
+        if at - self._ticks_at > self._ticks_seconds or any(map(self._may_begin_a_day, arrived)):
+            self._read_ticks(at, now)
+        else:
+            self._keep(arrived)
+            self._publish({price.symbol for price in arrived})
+        if at - self._candles_at > CANDLES_SECONDS:
+            self._read_candles(at, now)
+        self._arrived, self._arrived_at = now, at
 
-    def _needs_more(self, arrived: ArrivedPrice) -> bool:
-        """Whether a tick is of a new symbol, or may be the first one of a trading day."""
-        known = self._symbols.get(arrived.symbol)
+    def _read_arrived(self, now: datetime) -> list[NewestPrice]:
+        return self._reader.read(lambda c: arrived_ticks(c, self._arrived - OVERLAP, now - RECENT))
+
+    def _may_begin_a_day(self, arrived: NewestPrice) -> bool:
+        """Whether a tick is of a new symbol or side, or may be the first one of a trading day."""
+        known = self._ticks.get((arrived.symbol, arrived.traded))
         return known is None or arrived.time - known.time > NEW_DAY
 
-    def _is_news(self, found: WatchedSymbol) -> bool:
-        """Whether a symbol is new, or has its first candle of a kind."""
-        known = self._symbols.get(found.symbol)
-        return known is None or (found.traded and not known.traded) or (found.quoted and not known.quoted)
+    def _read_ticks(self, at: float, now: datetime) -> None:
+        """Read the newest ticks of all symbols anew: one that was deleted or corrected is gone."""
+        self._ticks = keyed(self._reader.read(lambda c: newest_ticks(c, now - RECENT)))
+        self._read_facts()
+        self._markets = self._reader.read(market_hours)
+        self._ticks_at = at
+        self._ticks_seconds = max(TICKS_SECONDS, (clock.monotonic() - at) / MAX_LOAD)
 
-    def _with_known_sides(self, found: WatchedSymbol) -> WatchedSymbol:
-        """Keep the sides of a symbol: it may have older candles of the other kind, and its older trade is its price."""
-        known = self._symbols[found.symbol]
-        if known.traded and not found.traded:
-            return known._replace(name=found.name, stopped_at=found.stopped_at, stop_reason=found.stop_reason)
-        return found._replace(quoted=found.quoted or known.quoted)
+    def _read_candles(self, at: float, now: datetime) -> None:
+        """Add the symbols without recent ticks; reading their candles may take too long, and is tried again later."""
+        self._candles_at = at
+        try:
+            self._candles = keyed(self._reader.read(lambda c: newest_candles(c, now - RECENT)))
+        except TransientError as error:
+            log.warning("The watch list has no symbols without ticks of the last %d days: %s", RECENT.days, error)
+        self._read_facts()
+
+    def _keep(self, arrived: Iterable[NewestPrice]) -> None:
+        for price in arrived:
+            if price.time >= self._ticks[price.symbol, price.traded].time:
+                self._ticks[price.symbol, price.traded] = price
+
+    def _newest(self, symbol: str) -> NewestPrice:
+        """Return the newest trade of a symbol, or its newest bid where it was never traded."""
+        places = [(known, (symbol, traded)) for traded in (True, False) for known in (self._ticks, self._candles)]
+        return next(known[key] for known, key in places if key in known)
+
+    def _has(self, symbol: str, *, traded: bool) -> bool:
+        return (symbol, traded) in self._ticks or (symbol, traded) in self._candles
+
+    def _read_facts(self) -> None:
+        """Read what is known of all symbols, and the previous closes that are missing."""
+        symbols = {symbol for symbol, _ in self._ticks.keys() | self._candles.keys()}
+        times = {symbol: self._newest(symbol).time for symbol in symbols}
+        self._facts = {fact.symbol: fact for fact in self._reader.read(lambda c: symbol_facts(c, times))}
+        wanted: dict[tuple[datetime, bool], list[str]] = defaultdict(list)
+        for symbol, fact in self._facts.items():
+            if fact.day_end and self._closes.get(symbol, (None,))[0] != fact.day_end:
+                wanted[fact.day_end, self._newest(symbol).traded].append(symbol)
+        for (day_end, traded), members in wanted.items():
+            self._read_closes(members, day_end, traded=traded)
+        self._forget(self._lines.keys() - symbols)
+        self._publish(symbols)
+
+    def _read_closes(self, symbols: Sequence[str], day_end: datetime, *, traded: bool) -> None:
+        found = self._reader.read(lambda c: previous_closes(c, symbols, day_end, traded=traded))
+        self._closes |= {symbol: (day_end, close) for symbol, close in found.items()}
+
+    def _forget(self, symbols: Iterable[str]) -> None:
+        """Drop lines; clients get all others again, because only that says that one is gone."""
+        for symbol in list(symbols):
+            del self._lines[symbol]
+            self._version += 1
+            self._complete_from = self._version
 
     def _publish(self, symbols: Iterable[str]) -> None:
-        """Give the lines that changed a new version, with their previous closes."""
-        names = list(symbols)
-        self._read_closes(names)
+        """Give the lines that changed a new version."""
         version = self._version + 1
-        for name in names:
-            price = self._line(self._symbols[name])
-            if name not in self._prices or self._prices[name][1] != price:
-                self._prices[name] = (version, price)
+        for symbol in symbols:
+            line = self._line(symbol)
+            if symbol not in self._lines or self._lines[symbol][1] != line:
+                self._lines[symbol] = (version, line)
         self._version = version
 
-    def _read_closes(self, names: Iterable[str]) -> None:
-        """Read the previous closes of those symbols that are not known for their trading day."""
-        wanted: dict[datetime, list[str]] = defaultdict(list)
-        for name in names:
-            day_end = self._symbols[name].day_end
-            if day_end and self._symbols[name].traded and self._closes.get(name, (None,))[0] != day_end:
-                wanted[day_end].append(name)
-        for day_end, members in wanted.items():
-            found = self._reader.read(lambda c, end=day_end, of=members: previous_closes(c, of, end))  # type: ignore[misc]
-            self._closes |= {name: (day_end, close) for name, close in found.items() if close is not None}
-
-    def _line(self, symbol: WatchedSymbol) -> WatchedPrice:
-        day_end, close = self._closes.get(symbol.symbol, (None, None))
-        known = close if day_end == symbol.day_end else None
-        change = None if known is None else round(symbol.price - known, _DIGITS)
+    def _line(self, symbol: str) -> WatchedPrice:
+        newest, facts = self._newest(symbol), self._facts[symbol]
+        day_end, known = self._closes.get(symbol, (None, None))
+        close = known if day_end == facts.day_end else None
+        change = None if close is None else round(newest.price - close, DIGITS)
         return WatchedPrice(
-            symbol.symbol,
-            symbol.name,
-            symbol.exchange,
-            symbol.type,
-            sides_of(traded=symbol.traded, quoted=symbol.quoted),
-            symbol.calendar,
-            symbol.time,
-            symbol.price,
-            known,
+            symbol,
+            facts.name,
+            facts.exchange,
+            facts.type,
+            sides_of(traded=self._has(symbol, traded=True), quoted=self._has(symbol, traded=False)),
+            facts.calendar,
+            newest.time,
+            newest.price,
+            close,
             change,
-            round(100 * change / known, _DIGITS) if change is not None and known else None,
-            symbol.stopped_at,
-            symbol.stop_reason,
+            round(100 * change / close, DIGITS) if change is not None and close else None,
+            facts.stopped_at,
+            facts.stop_reason,
         )
+
+
+def keyed(prices: Iterable[NewestPrice]) -> dict[PriceKey, NewestPrice]:
+    return {(price.symbol, price.traded): price for price in prices}

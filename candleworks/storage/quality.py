@@ -1,9 +1,10 @@
 """`quality_results`: what checks read from the database, and their results."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from candleworks.database.connection import Connection, connect, describe, trans
 from candleworks.database.profiles import WRITER
 from candleworks.database.queries import query, sql_directory
 from candleworks.errors import TerminalError
-from candleworks.model.alerts import CheckResult
+from candleworks.model.alerts import CheckResult, CheckStatus
 
 TimeRange = tuple[datetime, datetime]  # [start, stop)
 _FIRST, _LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
@@ -144,3 +145,12 @@ def quality_history(connection: Connection, check: str) -> list[CheckResult]:
     """Return the newest results of a check for each status, the newest first."""
     with connection.cursor(row_factory=class_row(CheckResult)) as cursor:
         return cursor.execute(query("quality_history"), {"check": check}).fetchall()
+
+
+def quality_parts(connection: Connection, start: datetime, part: timedelta) -> dict[str, dict[int, CheckStatus]]:
+    """Return the worst status of each check in each part of the time since `start` that has a result."""
+    found: dict[str, dict[int, CheckStatus]] = defaultdict(dict)
+    parameters = {"start": start, "seconds": part.total_seconds()}
+    for check, number, status in connection.execute(query("quality_parts"), parameters):
+        found[check][number] = status
+    return found

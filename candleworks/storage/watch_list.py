@@ -10,35 +10,30 @@ from candleworks.database.connection import Connection
 from candleworks.database.queries import query
 
 
-class WatchedSymbol(NamedTuple):
-    """A symbol with its newest tick; what `company` does not know is None.
+class NewestPrice(NamedTuple):
+    """The newest tick of a symbol, or its newest daily candle; `traded`: of its trades, else a bid."""
 
-    `price` is the bid of a symbol without trades. `calendar` is None where no calendars are stored, and `day_end`, the
-    end of its previous trading day, where no earlier session is known. `stopped_at` and `stop_reason` are None unless a
-    person has stopped every feed that streams it.
+    symbol: str
+    time: datetime
+    price: float
+    traded: bool
+
+
+class SymbolFacts(NamedTuple):
+    """What is known of a symbol; None for what is not.
+
+    `day_end` is when its previous trading day ended. `stopped_at` and `stop_reason` are None unless a person has
+    stopped every feed that streams it.
     """
 
     symbol: str
     name: str | None
     exchange: str | None
     type: str | None
-    traded: bool
-    quoted: bool
     calendar: str | None
-    time: datetime
-    price: float
     day_end: datetime | None
     stopped_at: datetime | None
     stop_reason: str | None
-
-
-class ArrivedPrice(NamedTuple):
-    """The newest tick of a symbol among those that arrived lately; `traded`: it is a trade, else a bid."""
-
-    symbol: str
-    time: datetime
-    price: float
-    traded: bool
 
 
 class MarketHours(NamedTuple):
@@ -52,25 +47,42 @@ class MarketHours(NamedTuple):
     closes_at: datetime | None
 
 
-def watched_symbols(connection: Connection, since: datetime | None) -> list[WatchedSymbol]:
-    """Return every symbol that has a candle since a time, sorted; None: of all times."""
-    with connection.cursor(row_factory=args_row(WatchedSymbol), binary=True) as cursor:
-        return cursor.execute(query("watched_symbols"), {"since": since}).fetchall()
+def newest_ticks(connection: Connection, since: datetime) -> list[NewestPrice]:
+    """Return the newest trade and the newest quote since a time of every symbol that has one."""
+    return _prices(connection, "newest_ticks", since=since)
 
 
-def arrived_prices(connection: Connection, arrived: datetime, start: datetime) -> list[ArrivedPrice]:
-    """Return the newest of the ticks that arrived since `arrived` and have an event time since `start`, by symbol."""
-    with connection.cursor(row_factory=args_row(ArrivedPrice), binary=True) as cursor:
-        return cursor.execute(query("arrived_prices"), {"arrived": arrived, "from": start}).fetchall()
+def newest_candles(connection: Connection, before: datetime) -> list[NewestPrice]:
+    """Return the newest daily candle of trades and of quotes before a time of every symbol that has one."""
+    return _prices(connection, "newest_candles", before=before)
 
 
-def previous_closes(connection: Connection, symbols: Sequence[str], day_end: datetime) -> dict[str, float | None]:
-    """Return the last price of symbols before a trading day ended; None where there is none within 30 days."""
+def arrived_ticks(connection: Connection, arrived: datetime, since: datetime) -> list[NewestPrice]:
+    """Return the newest tick of each symbol, of those that arrived since `arrived` with an event time since `since`."""
+    return _prices(connection, "arrived_ticks", arrived=arrived, since=since)
+
+
+def symbol_facts(connection: Connection, times: dict[str, datetime]) -> list[SymbolFacts]:
+    """Return what is known of symbols, each at the time of its newest tick."""
+    parameters = {"symbols": list(times), "times": list(times.values())}
+    with connection.cursor(row_factory=args_row(SymbolFacts), binary=True) as cursor:
+        return cursor.execute(query("symbol_facts"), parameters).fetchall()
+
+
+def previous_closes(
+    connection: Connection, symbols: Sequence[str], day_end: datetime, *, traded: bool
+) -> dict[str, float]:
+    """Return the last trade, or bid, of symbols before a trading day ended; without those that have none in a week."""
     parameters = {"symbols": list(symbols), "day_end": day_end}
-    return dict(connection.execute(query("previous_closes"), parameters).fetchall())
+    return dict(connection.execute(query("previous_closes" if traded else "previous_bids"), parameters).fetchall())
 
 
 def market_hours(connection: Connection) -> list[MarketHours]:
     """Return the hours of every stored calendar around now."""
     with connection.cursor(row_factory=args_row(MarketHours)) as cursor:
         return cursor.execute(query("market_hours")).fetchall()
+
+
+def _prices(connection: Connection, name: str, **parameters: datetime) -> list[NewestPrice]:
+    with connection.cursor(row_factory=args_row(NewestPrice), binary=True) as cursor:
+        return cursor.execute(query(name), parameters).fetchall()

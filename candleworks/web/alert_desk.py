@@ -47,7 +47,7 @@ class Silencing(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class AlertDesk:
-    """Changes alerts for pages that this server has rendered: they know the token, which lives as long as the server."""
+    """Changes alerts for pages of this server: they have its token, which is another one after every start."""
 
     def __init__(self, dsn: str, *, enabled: bool) -> None:
         self._dsn = dsn
@@ -87,9 +87,7 @@ def alert_routes(desk: AlertDesk) -> APIRouter:
             raise BadParameterError("action", action, f"one of {', '.join(ACTIONS)}")
         alert = await run_in_threadpool(desk.change, number, action, await _read_body(request))
         _log.info("Alert %d (%s, %s): %s on the chart page.", number, alert["check"], alert["subject"], action)
-        return json_answer(
-            {"id": number, "status": alert["status"], "silenced_until": iso(alert["silenced_until"])}
-        )
+        return json_answer({"id": number, "status": alert["status"], "silenced_until": iso(alert["silenced_until"])})
 
     return router
 

@@ -19,7 +19,7 @@ def page_routes(*, simulated: bool) -> APIRouter:
 
     @router.api_route("/", methods=["GET", "HEAD"])
     async def page() -> Response:
-        text = (_ASSETS / "page.html").read_text(encoding="utf-8").replace("{version}", asset_version())
+        text = asset_text("page.html").replace("{version}", asset_version())
         text = text.replace("{simulated}", "" if simulated else "hidden")
         return Response(text, media_type="text/html; charset=utf-8", headers={"Cache-Control": "no-cache"})
 
@@ -41,6 +41,10 @@ def page_routes(*, simulated: bool) -> APIRouter:
 @cache
 def _asset_paths() -> dict[str, Path]:
     return {path.name: path for path in _ASSETS.rglob("*") if path.suffix in _TYPES}
+
+
+def asset_text(name: str) -> str:
+    return (_ASSETS / name).read_text(encoding="utf-8")
 
 
 @cache

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from candleworks.candles.reads import CandleReader, open_reader
 from candleworks.candles.watch_list import WatchList
-from candleworks.errors import CandleworksError, TerminalError, UsageError
+from candleworks.errors import CandleworksError, ConfigurationError, TerminalError, UsageError
 from candleworks.storage.read_pool import MAX_CONNECTIONS
 from candleworks.web.alert_desk import AlertDesk, ForeignRequestError, alert_routes
 from candleworks.web.candles import gap_routes, ohlc_routes
@@ -31,7 +31,14 @@ from candleworks.web.watch_list import watch_list_routes
 HOST = "127.0.0.1"
 LOOPBACK = (HOST, "localhost", "::1")
 GRACE_SECONDS = 1
-_STATUS = {BadParameterError: 400, ForeignRequestError: 403, UnknownSymbolError: 404, UsageError: 409, CandleworksError: 503}
+_STATUS = {
+    BadParameterError: 400,
+    ForeignRequestError: 403,
+    UnknownSymbolError: 404,
+    ConfigurationError: 503,
+    UsageError: 409,
+    CandleworksError: 503,
+}
 
 
 @dataclass(frozen=True)

@@ -76,12 +76,14 @@ class _ServiceStates:
 
     def _quality(self) -> ServiceState:
         try:
-            failing = [result for result in self._market.quality() if result.status != "passed"]
+            results = self._market.quality()
         except CandleworksError:
             return ServiceState(QUALITY, "/quality", "unknown", "The database does not answer.")
+        if not results:
+            return ServiceState(QUALITY, "/quality", "unknown", "No check has run yet.")
+        failing = len({result.check for result in results if result.status != "passed"})
         if failing:
-            checks = len({result.check for result in failing})
-            return ServiceState(QUALITY, "/quality", "failing", f"{checks} failing check{'s' if checks > 1 else ''}")
+            return ServiceState(QUALITY, "/quality", "failing", f"{failing} failing check{'s' if failing > 1 else ''}")
         return ServiceState(QUALITY, "/quality", "up", "No check fails.")
 
 

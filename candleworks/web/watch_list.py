@@ -1,7 +1,7 @@
 """`/watchlist.json`: the newest price and day change of every symbol, and when their markets are open.
 
-With the parameter `since`, the `version` of an earlier answer, only what has changed: `complete` is false then. A complete
-answer replaces what a client knows.
+With the parameter `since`, the `version` of an earlier answer, only what has changed: `complete` is false then. A
+complete answer replaces what a client knows.
 """
 
 import re

@@ -111,13 +111,19 @@ $$;
 CREATE FUNCTION candleworks.previous_day_end(wanted text, moment timestamptz) RETURNS timestamptz
 LANGUAGE sql STABLE STRICT AS $$
     SELECT CASE WHEN wanted = '24/7' THEN date_trunc('day', moment, 'UTC') ELSE (
-        SELECT p.close_at FROM candleworks.sessions p
-        WHERE p.calendar = wanted AND p.open_at < moment AND p.close_at <= coalesce(
-            (SELECT s.open_at FROM candleworks.sessions s
-             WHERE s.calendar = wanted AND s.open_at <= moment AND s.close_at > moment),
-            (SELECT date_trunc('day', moment, c.zone) FROM candleworks.calendars c WHERE c.name = wanted)
-        )
-        ORDER BY p.open_at DESC LIMIT 1
+        SELECT p.close_at
+        FROM candleworks.calendars c
+        LEFT JOIN LATERAL (
+            SELECT s.open_at, s.close_at FROM candleworks.sessions s
+            WHERE s.calendar = c.name AND s.open_at <= moment ORDER BY s.open_at DESC LIMIT 1
+        ) s ON true
+        CROSS JOIN LATERAL (
+            SELECT p.close_at FROM candleworks.sessions p
+            WHERE p.calendar = c.name AND p.open_at < moment
+                AND p.close_at <= CASE WHEN s.close_at > moment THEN s.open_at ELSE date_trunc('day', moment, c.zone) END
+            ORDER BY p.open_at DESC LIMIT 1
+        ) p
+        WHERE c.name = wanted
     ) END
 $$;
 

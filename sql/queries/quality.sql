@@ -92,3 +92,11 @@ FROM (
     WHERE "check" = %(check)s
 ) r
 WHERE n <= 50 ORDER BY at DESC, id DESC
+
+-- name: quality_parts
+-- The worst status of every check in each part of the time since `start`, parts of `seconds`, numbered from 0.
+SELECT r."check", floor(extract(epoch FROM r.at - %(start)s) / %(seconds)s)::int AS part,
+    CASE WHEN bool_or(r.status = 'error') THEN 'error' WHEN bool_or(r.status = 'failed') THEN 'failed' ELSE 'passed' END
+FROM public.quality_results r
+WHERE r.at >= %(start)s
+GROUP BY 1, 2

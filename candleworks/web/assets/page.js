@@ -21,6 +21,7 @@ const SHORT = 300;
 const POLLS_PER_LIST = 2;
 const STEP_PAUSE_MS = 120; // while a key is held down only the last symbol is drawn
 const DEFAULTS = { period: "1m" };
+const SIMULATED = !document.querySelector(".simulated").hidden;
 const NARROW = window.matchMedia("(max-width: 760px)");
 
 const periods = document.querySelector("#periods");
@@ -150,7 +151,7 @@ async function draw(current) {
     writeStatus("waiting", "Waiting for data");
     writeEmpty(
       price ? `No ${price} candles of ${symbol} are stored.` : `No candles of ${symbol} are stored yet.`,
-      marketSentence(prices.market(symbol), current.serverSeconds) || "They appear here by themselves.",
+      marketSentence(market(symbol), current.serverSeconds) || "They appear here by themselves.",
     );
     return;
   }
@@ -214,7 +215,12 @@ function writeEmpty(sentence, detail = "") {
 
 function showState() {
   const { symbol } = candles.query;
-  writeState(candles, prices.find(symbol)?.stopped, prices.market(symbol), zone());
+  writeState(candles, prices.find(symbol)?.stopped, market(symbol), zone());
+}
+
+// When the symbol's market is open; simulated ones never close.
+function market(symbol) {
+  return SIMULATED ? undefined : prices.market(symbol);
 }
 
 function showControls() {
@@ -314,7 +320,9 @@ listButton.addEventListener("click", () => {
   showList(!listIsOpen());
   if (listIsOpen() && NARROW.matches) watchList.focus();
 });
-document.querySelector("#watch-list-close").addEventListener("click", () => showList(false));
+for (const element of ["#watch-list-close", "#scrim"]) {
+  document.querySelector(element).addEventListener("click", () => showList(false));
+}
 document.querySelector("#lines").addEventListener("click", () => NARROW.matches && showList(false));
 document.querySelector("#help-button").addEventListener("click", () => help.showModal());
 help.addEventListener("click", (event) => event.target === help && help.close());

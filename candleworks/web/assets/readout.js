@@ -19,7 +19,7 @@ export function writeTitle(symbol, line) {
 
 // The newest price, and its change since the previous close where that is known.
 export function writeQuote(price = null, previousClose = null, digits = 2) {
-  write(field("last"), price === null ? "–" : exactPrice(price, digits));
+  write(field("last"), price === null ? "" : exactPrice(price, digits));
   const known = price !== null && previousClose !== null;
   write(field("day-change"), known ? difference(price, previousClose, digits) : "");
   field("day-change").dataset.trend = known ? direction(price - previousClose) : "flat";
