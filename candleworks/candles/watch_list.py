@@ -1,7 +1,7 @@
 """The prices of all symbols for the watch list, kept in memory so that a request costs what has changed.
 
-Three reads, by what they cost: ticks that arrived (every second), the newest tick of each symbol (seconds), and
-candles of symbols without recent ticks (minutes). docs/decisions/0038-watch-list.md has the reasons and the measurements.
+Three reads: ticks that arrived (every second), the newest tick of each symbol, and candles of symbols without recent
+ticks (both every few seconds, or less often where they take long). docs/decisions/0038-watch-list.md has the reasons and the measurements.
 """
 
 import logging
@@ -28,9 +28,8 @@ from candleworks.storage.watch_list import (
 )
 
 ARRIVED_SECONDS = 1.0
-TICKS_SECONDS = 5.0
-CANDLES_SECONDS = 300.0
-MAX_LOAD = 0.02  # of the time may go into reading the newest ticks
+FULL_SECONDS = 5.0
+MAX_LOAD = 0.02  # of the time may go into one of the other reads
 RECENT = timedelta(days=8)
 OVERLAP = timedelta(seconds=5)  # a tick may be stored later than one that arrived after it
 NEW_DAY = timedelta(hours=1)  # after such a pause the previous close may be another one
@@ -87,12 +86,12 @@ class WatchList:
         self._lines: dict[str, tuple[int, WatchedPrice]] = {}  # with the version at which each changed
         self._markets: list[MarketHours] = []
         self._arrived = clock.now()
-        self._arrived_at = self._ticks_at = self._candles_at = NEVER
-        self._ticks_seconds = TICKS_SECONDS
+        self._arrived_at = NEVER
+        self._ticks_due = self._candles_due = NEVER
 
     def changes(self, since: int) -> WatchedChanges:
         """Return what changed since a version, 0 for everything; TransientError while the database is unavailable."""
-        if self._reading.acquire(blocking=self._ticks_at == NEVER):
+        if self._reading.acquire(blocking=self._ticks_due == NEVER):
             try:
                 self._refresh(clock.monotonic())
             finally:
@@ -108,14 +107,17 @@ class WatchList:
         if at - self._arrived_at < ARRIVED_SECONDS:
             return
         now = clock.now()
-        arrived = [] if self._ticks_at == NEVER else self._read_arrived(now)
-        if at - self._ticks_at > self._ticks_seconds or any(map(self._may_begin_a_day, arrived)):
-            self._read_ticks(at, now)
+        arrived = [] if self._ticks_due == NEVER else self._read_arrived(now)
+        if at > self._ticks_due or any(map(self._may_begin_a_day, arrived)):
+            self._read_ticks(now)
+            self._ticks_due = _due_after(at)
         else:
             self._keep(arrived)
             self._publish({price.symbol for price in arrived})
-        if at - self._candles_at > CANDLES_SECONDS:
-            self._read_candles(at, now)
+        if at > self._candles_due:
+            began = clock.monotonic()
+            self._read_candles(now)
+            self._candles_due = _due_after(began)
         self._arrived, self._arrived_at = now, at
 
     def _read_arrived(self, now: datetime) -> list[NewestPrice]:
@@ -126,19 +128,16 @@ class WatchList:
         known = self._ticks.get((arrived.symbol, arrived.traded))
         return known is None or arrived.time - known.time > NEW_DAY
 
-    def _read_ticks(self, at: float, now: datetime) -> None:
+    def _read_ticks(self, now: datetime) -> None:
         """Read the newest ticks of all symbols anew: one that was deleted or corrected is gone."""
-        self._ticks = keyed(self._reader.read(lambda c: newest_ticks(c, now - RECENT)))
+        self._ticks = _keyed(self._reader.read(lambda c: newest_ticks(c, now - RECENT)))
         self._read_facts()
         self._markets = self._reader.read(market_hours)
-        self._ticks_at = at
-        self._ticks_seconds = max(TICKS_SECONDS, (clock.monotonic() - at) / MAX_LOAD)
 
-    def _read_candles(self, at: float, now: datetime) -> None:
+    def _read_candles(self, now: datetime) -> None:
         """Add the symbols without recent ticks; reading their candles may take too long, and is tried again later."""
-        self._candles_at = at
         try:
-            self._candles = keyed(self._reader.read(lambda c: newest_candles(c, now - RECENT)))
+            self._candles = _keyed(self._reader.read(lambda c: newest_candles(c, now - RECENT)))
         except TransientError as error:
             log.warning("The watch list has no symbols without ticks of the last %d days: %s", RECENT.days, error)
         self._read_facts()
@@ -212,5 +211,11 @@ class WatchList:
         )
 
 
-def keyed(prices: Iterable[NewestPrice]) -> dict[PriceKey, NewestPrice]:
+def _due_after(began: float) -> float:
+    """Return when a read is due again that began at a monotonic time and has just ended."""
+    ended = clock.monotonic()
+    return ended + max(FULL_SECONDS, (ended - began) / MAX_LOAD)
+
+
+def _keyed(prices: Iterable[NewestPrice]) -> dict[PriceKey, NewestPrice]:
     return {(price.symbol, price.traded): price for price in prices}

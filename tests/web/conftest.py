@@ -11,6 +11,7 @@ import pytest
 
 from candleworks.database.connection import Connection
 from candleworks.web.server import PageOptions, address, listen, run_server
+from tests.web.browser import Browser, Page, chromium
 
 MONDAY = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 Store = Callable[..., None]
@@ -90,3 +91,23 @@ def quoted_every_minute(start: datetime, count: int) -> list[tuple[datetime, flo
         (start + timedelta(minutes=n), round(1.10401 + n / 100_000, 5), round(1.10403 + n / 100_000, 5), 1.5)
         for n in range(count)
     ]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One headless Chromium for all pages."""
+    program = chromium()
+    if program is None:
+        pytest.skip("no Chromium: install Debian's package `chromium`, or put one into the PATH")
+    with Browser(program) as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser, site: str) -> Iterator[Page]:  # noqa: ARG001 - closed before the server stops
+    """A dark tab whose console must stay empty."""
+    with browser.page() as page:
+        page.prefer("dark")
+        yield page
+        page.settle()
+        assert page.console == []

@@ -1,10 +1,7 @@
 """The chart page in a real browser."""
 
-import re
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-import httpx
 import pytest
 
 from candleworks import clock
@@ -12,61 +9,14 @@ from candleworks.candles.refresh import refresh
 from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine
 from candleworks.web.server import PageOptions
-from tests.web.browser import Browser, Page, chromium, until
+from tests.web.browser import Browser, Page, until
 from tests.web.conftest import MONDAY, Store, every_minute, quoted_every_minute, serving
+from tests.web.reading import COUNT_PIXELS, DOWN, UP, candle_count, minute, see
 from tests.web.test_gaps import open_gaps, settle
 
 pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
-UP, DOWN = [0x26, 0xA6, 0x9A], [0xEF, 0x53, 0x50]  # --up and --down of the dark theme
 FILLED_GAP = [0x1A, 0x28, 0x39]  # --filled-gap on --back
 LEGEND = "[...document.querySelectorAll('#marks [class]')].filter((e) => !e.hidden).map((e) => e.textContent)"
-COUNT_PIXELS = """
-(([red, green, blue], tolerance = 0) => {
-  const near = (one, other) => Math.abs(one - other) <= tolerance;
-  const copy = new OffscreenCanvas(innerWidth, innerHeight).getContext("2d", { willReadFrequently: true });
-  for (const canvas of document.querySelectorAll("#chart canvas")) copy.drawImage(canvas, 0, 0);
-  const { data } = copy.getImageData(0, 0, innerWidth, innerHeight);
-  let sum = 0;
-  for (let n = 0; n < data.length; n += 4)
-    if (near(data[n], red) && near(data[n + 1], green) && near(data[n + 2], blue)) sum += 1;
-  return sum;
-})
-"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One headless Chromium for all pages."""
-    program = chromium()
-    if program is None:
-        pytest.skip("no Chromium: install Debian's package `chromium`, or put one into the PATH")
-    with Browser(program) as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Browser, site: str) -> Iterator[Page]:  # noqa: ARG001 - closed before the server stops
-    """A dark tab whose console must stay empty."""
-    with browser.page() as page:
-        page.prefer("dark")
-        yield page
-        page.settle()
-        assert page.console == []
-
-
-def see(page: Page, field: str, text: str) -> None:
-    """Wait until a field of the read-out says so."""
-    until(lambda: page.text(f"[data-field={field}]") == text, 30, f"{field} {text}")
-
-
-def candle_count(page: Page) -> int:
-    """Return how many candles the page holds, as it tells screen readers."""
-    found = re.search(r"(\d+) candles", page.evaluate("document.querySelector('#chart').ariaLabel"))
-    return int(found[1]) if found else 0
-
-
-def minute(start: datetime, n: int) -> str:
-    return f"{start + timedelta(minutes=n):%Y-%m-%d %H:%M}"
 
 
 def test_candles_and_volume_are_drawn(page: Page, site: str, store: Store) -> None:
@@ -327,44 +277,6 @@ def test_older_candles_come_while_scrolling(page: Page, site: str, store: Store,
     see(page, "time", minute(MONDAY, 19_999))
 
 
-def test_a_stale_feed_is_visible(page: Page, site: str, store: Store) -> None:
-    """Without new ticks the state is not `Live`, and says when the last tick came."""
-    store("AAPL", every_minute(MONDAY, 3))
-    page.goto(f"{site}?symbol=AAPL")
-    until(lambda: page.text("#status-text") == "Stale", 30, "stale")
-    assert page.text("#status-since") == "last tick 2026-03-02 09:32:00"
-
-
-def test_an_empty_database_is_friendly_and_comes_alive(page: Page, site: str, store: Store) -> None:
-    """One sentence at first; the first candle is drawn without a reload."""
-    page.goto(site)
-    until(
-        lambda: page.text("#notice") == "No candles are stored yet. They appear here with the first tick.", 30, "notice"
-    )
-    assert page.text("#status-text") == "Waiting for data"
-    store("BTC/USD", every_minute(MONDAY, 2))
-    see(page, "symbol", "BTC/USD")
-    see(page, "time", minute(MONDAY, 1))
-    assert page.evaluate("document.querySelector('#notice').hidden") is True
-
-
-def test_a_lost_server_is_visible_and_found_again(browser: Browser, dsn: str, store: Store) -> None:
-    """What was drawn stays, the state says what is wrong, and everything continues when the server is back."""
-    store("AAPL", every_minute(MONDAY, 3))
-    with browser.page() as page:
-        with serving(dsn) as url:
-            page.goto(f"{url}?symbol=AAPL")
-            see(page, "time", minute(MONDAY, 2))
-            port = httpx.URL(url).port
-        until(lambda: page.text("#status-text") == "Connection lost", 30, "connection lost")
-        assert page.text("#status-since") == "last tick 2026-03-02 09:32:00"
-        assert page.text("[data-field=time]") == minute(MONDAY, 2)
-        with serving(dsn, port or 0):
-            store("AAPL", [(MONDAY + timedelta(minutes=3), 101.5, 1.0)])
-            see(page, "close", "101.50")
-            assert page.text("#status-text") == "Stale"
-
-
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
@@ -385,7 +297,7 @@ def test_a_wrong_address_is_explained(browser: Browser, site: str, store: Store,
     store("AAPL", every_minute(MONDAY, 3))
     with browser.page() as page:
         page.goto(f"{site}?{query}")
-        until(lambda: page.text("#notice") == sentence, 30, sentence)
+        until(lambda: page.text("#notice .sentence") == sentence, 30, sentence)
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
@@ -397,21 +309,9 @@ def test_a_narrow_window_fits_in_either_theme(page: Page, site: str, store: Stor
     page.goto(f"{site}?symbol=BTC%2FUSD")
     see(page, "time", minute(MONDAY, 199))
     assert page.evaluate("document.documentElement.scrollWidth") == 375
-    overflowing = """[...document.querySelectorAll("header *, .readout *, footer *")]
+    overflowing = """[...document.querySelectorAll("header *, .instrument *, .readout *, footer *")]
         .filter((e) => e.getBoundingClientRect().right > 375).map((e) => e.outerHTML)"""
     assert page.evaluate(overflowing) == []
     assert page.box("#chart")["height"] > 300
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert background == {"dark": "rgb(15, 19, 24)", "light": "rgb(255, 255, 255)"}[scheme]
-
-
-def test_a_stopped_feed_is_not_called_live(page: Page, site: str, store: Store, connection: Connection) -> None:
-    """Though its last tick is young; it is live again when it was started."""
-    store("BTC/USD", every_minute(clock.now() - timedelta(minutes=2), 3))
-    connection.execute("INSERT INTO feed_symbols VALUES ('coins', 'BTC/USD', 'streaming', NULL, now())")
-    connection.execute("INSERT INTO feed_stops VALUES ('coins', now(), 'cancelled in Prefect', true)")
-    page.goto(f"{site}?symbol=BTC/USD")
-    until(lambda: page.text("#status-text") == "Stopped by an operator", 30, "the stop")
-    assert page.evaluate("document.querySelector('#status').title").startswith("cancelled in Prefect, since ")
-    connection.execute("DELETE FROM feed_stops")
-    until(lambda: page.text("#status-text") == "Live", 30, "life")

@@ -24,6 +24,13 @@ def result(check: str, subject: str, status: Any, minutes_ago: int = 0, **column
     return CheckResult(check=check, subject=subject, status=status, **facts | columns)
 
 
+def rows(page: str) -> list[list[str]]:
+    """The texts of the cells of all rows."""
+    bodies = re.findall(r"<tr class.*?</tr>", page)
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in bodies]
+    return [[re.sub(r"<title>.*?</title>|<[^>]*>", "", cell) for cell in row] for row in cells]
+
+
 def keep(connection: Connection, *results: CheckResult) -> None:
     save_results(connection, results, {})
 
@@ -48,16 +55,41 @@ def test_trouble_stands_first_with_what_was_seen_and_since_when(client: httpx.Cl
     )
     page = client.get("/quality").text
     assert "1 failed, 1 error" in page
-    cells = re.findall(r"<td[^>]*>(?:<a [^>]*>)?([^<]*)", page)
+    (broke_cells, failed_cells, passed_cells) = rows(page)
     broke, failed = (f"{NOW - timedelta(minutes=minutes):%Y-%m-%d %H:%M:%S}" for minutes in (1, 20))
-    assert cells[:5] == ["tick-rate", "stocks_real_time", "warning", "error", broke]
-    assert cells[7:12] == ["freshness", "AAPL", "warning", "failed", failed]
-    assert cells[12:14] == ["no tick for 900 s", "one within 600 s"]
+    assert broke_cells[:6] == ["error", "tick-rate", "stocks_real_time", "warning", broke, "(psycopg) boom"]
+    assert failed_cells[:5] == ["failed", "freshness", "AAPL", "warning", failed]
+    assert failed_cells[5:7] == ["no tick for 900 s", "one within 600 s"]
+    assert passed_cells[5:7] == ["as expected", "no price is far from the recent median; names likely splits"]
     assert page.index("Failures") < page.index("Passed: ticks")
     states = client.get("/quality.json").json()
     assert [(state["check"], state["status"]) for state in states] == [
         ("tick-rate", "error"), ("freshness", "failed"), ("price-jump", "passed"),
     ]  # fmt: skip
+
+
+def test_a_strip_shows_the_last_day_of_each_check(client: httpx.Client, connection: Connection) -> None:
+    """The worst status of each half-hour by height and colour, and in words; what is older is not there."""
+    keep(
+        connection,
+        result("freshness", "AAPL", "failed", 60 * 25),
+        result("freshness", "AAPL", "error", 60 * 3),
+        result("freshness", "MSFT", "passed", 60 * 3),
+        result("freshness", "AAPL", "passed", 60 * 5),
+        result("freshness", "AAPL", "failed"),
+    )
+    page = client.get("/quality/freshness").text
+    strips = re.findall(r'<svg class="strip" role="img" aria-label="([^"]*)".*?</svg>', page)
+    assert set(strips) == {
+        f"Last 24 hours: 2 of 48 half-hours not passed, the newest at {half_hour(NOW):%H:%M}",
+    }
+    bars = re.findall(r'<rect class="(\w+)" x="\d+" y="\d+" width="3" height="(\d+)">', page.partition("</svg>")[0])
+    assert len(bars) == 48
+    assert [bar for bar in bars if bar[0] != "none"] == [("passed", "5"), ("error", "11"), ("failed", "16")]
+
+
+def half_hour(at: datetime) -> datetime:
+    return at.replace(minute=30 * (at.minute // 30))
 
 
 def test_what_a_check_said_before_it_failed_is_not_shown_as_present(
@@ -88,7 +120,7 @@ def test_what_came_in_is_shown_as_text(client: httpx.Client, connection: Connect
     keep(connection, result("never-seen", "<b>X", "failed", observed=words, sample=[{"a": "</pre><b>"}]))
     for path in ("/quality", "/quality/never-seen", "/quality/%3Cscript%3E"):
         page = client.get(path).text
-        assert "<script" not in page
+        assert "<script>" not in page
         assert "<b>" not in page
 
 
@@ -147,9 +179,9 @@ def test_the_link_of_a_watchdogs_alert_leads_to_the_alert(client: httpx.Client, 
     assert "no active alerts" in page
     open_alert(connection, "watch-feed", "failed", "failed", "passed")
     page = client.get("/quality/watch-feed").text
-    cells = re.findall(r"<td[^>]*>(?:<a [^>]*>)?([^<]*)", page)
-    assert cells[2:5] == ["feed/&lt;b&gt;", "critical", "firing"]
-    assert cells[5] == f"{NOW - timedelta(minutes=3):%Y-%m-%d %H:%M:%S}"
+    (cells,) = rows(page)
+    assert cells[0] == "firing"
+    assert cells[3:6] == ["feed/&lt;b&gt;", "critical", f"{NOW - timedelta(minutes=3):%Y-%m-%d %H:%M:%S}"]
     assert cells[7:10] == ["2", "0 ticks in the last 120 s", "at least 1 tick"]
     assert "1 failed" in page
     assert "<b>" not in page

@@ -12,7 +12,18 @@ import pytest
 from candleworks import web
 
 LIBRARY = Path(*web.__path__) / "assets" / "lightweight-charts"
-PATHS = ["/", "/healthz", "/symbols", "/ohlc.csv?symbol=NOPE", "/ohlc.json", "/nothing", "/assets/old/page.js"]
+PATHS = [
+    "/",
+    "/quality",
+    "/healthz",
+    "/symbols",
+    "/watchlist.json",
+    "/services.json",
+    "/ohlc.csv?symbol=NOPE",
+    "/ohlc.json",
+    "/nothing",
+    "/assets/old/page.js",
+]
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8050", "[::1]:8050", "LOCALHOST:1"])
@@ -36,14 +47,15 @@ def test_every_answer_carries_the_security_headers(client: httpx.Client, path: s
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self';")
     assert "http" not in headers["content-security-policy"]
-    assert headers["cache-control"] == ("no-cache" if path == "/" else "no-store")
+    assert headers["cache-control"] == ("no-cache" if path in ("/", "/quality") else "no-store")
 
 
 def test_assets_are_cached_for_ever_under_their_hash(client: httpx.Client) -> None:
     """The page names every asset by an address that changes with its content."""
     html = client.get("/").text
     assets = re.findall(r'(?:src|href)="(/assets/[0-9a-f]{12}/[a-z-]+\.(?:js|css|svg))"', html)
-    assert {path.rpartition("/")[2] for path in assets} == {"icon.svg", "page.css", "page.js", "lightweight-charts.js"}
+    named = {path.rpartition("/")[2] for path in assets}
+    assert named == {"icon.svg", "theme.css", "page.css", "theme.js", "page.js", "lightweight-charts.js"}
     for path in assets:
         answer = client.get(path)
         assert answer.status_code == 200
@@ -86,7 +98,7 @@ def test_the_charting_library_is_the_file_that_its_readme_names() -> None:
 
 def test_only_reading_is_allowed(client: httpx.Client) -> None:
     """HEAD works wherever GET does; everything else is refused."""
-    for path in ("/", "/healthz", "/symbols"):
+    for path in ("/", "/quality", "/healthz", "/symbols", "/watchlist.json", "/services.json"):
         head = client.head(path)
         assert (head.status_code, head.content) == (200, b"")
         assert client.post(path).status_code == 405

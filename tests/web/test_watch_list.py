@@ -123,8 +123,7 @@ def test_what_was_deleted_is_not_shown_any_more(
     client: httpx.Client, store: Store, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A wrong tick gives way to the one before it, and a symbol whose ticks are all gone disappears."""
-    monkeypatch.setattr(watch_list, "TICKS_SECONDS", 0.0)
-    monkeypatch.setattr(watch_list, "CANDLES_SECONDS", 0.0)
+    monkeypatch.setattr(watch_list, "FULL_SECONDS", 0.0)
     monkeypatch.setattr(watch_list, "MAX_LOAD", 1.0)
     store("AAPL", every_minute(clock.now() - timedelta(minutes=5), 3))
     store("TEST", every_minute(clock.now() - timedelta(minutes=5), 3))
@@ -191,7 +190,7 @@ def test_history_that_arrives_later_brings_the_change(
     """On a fresh database the previous close comes after the first ticks."""
     sync_calendars(connection, load_settings({}))
     monkeypatch.setattr(watch_list, "ARRIVED_SECONDS", 0.0)
-    monkeypatch.setattr(watch_list, "TICKS_SECONDS", 0.0)
+    monkeypatch.setattr(watch_list, "FULL_SECONDS", 0.0)
     monkeypatch.setattr(watch_list, "MAX_LOAD", 1.0)
     store("BTC/USD", [(today(), 100.0, 1.0)])
     with serving(dsn) as url, httpx.Client(base_url=url) as client:

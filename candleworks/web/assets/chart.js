@@ -78,12 +78,17 @@ export class CandleChart {
       }
     });
     this.#chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
-      if (range !== null && range.from < LOAD_AHEAD_BARS) onLeftEdge();
+      if (range !== null && this.atLeftEdge) onLeftEdge();
     });
   }
 
   get digits() {
     return this.#digits;
+  }
+
+  // Whether the oldest candles are in view or close to it.
+  get atLeftEdge() {
+    return (this.#chart.timeScale().getVisibleLogicalRange()?.from ?? Infinity) < LOAD_AHEAD_BARS;
   }
 
   // The zone of the time scale; daily candles are those of UTC.

@@ -170,7 +170,9 @@ async function keepUp(current) {
   const pace = current.list.length < SHORT ? POLLS_WHILE_SHORT : POLLS_PER_RECONCILIATION;
   if (polls % pace === 0) {
     const changed = [await current.reconcile(), await current.loadGaps()];
-    if (changed.includes(true) && current === candles) chart.redraw();
+    if (current !== candles) return;
+    if (changed.includes(true)) chart.redraw();
+    if (chart.atLeftEdge) await loadOlder(); // older candles may be there now
   }
   const changed = await current.refresh();
   if (current !== candles) return;

@@ -73,10 +73,11 @@ document.addEventListener("click", (event) => {
   form.reset();
   dialog.dataset.alert = alert;
   document.querySelector("#silence-about").textContent = about;
-  dialog.returnValue = "cancel";
+  dialog.returnValue = "";
   dialog.showModal();
 });
 
+document.querySelector("#cancel").addEventListener("click", () => dialog.close("cancel"));
 dialog.addEventListener("close", () => {
   if (dialog.returnValue !== "silence") return;
   const { until, reason } = Object.fromEntries(new FormData(form));
