@@ -1,7 +1,8 @@
 """The prices of all symbols for the watch list, kept in memory so that a request costs what has changed.
 
 Three reads: ticks that arrived (every second), the newest tick of each symbol, and candles of symbols without recent
-ticks (both every few seconds, or less often where they take long). docs/decisions/0038-watch-list.md has the reasons and the measurements.
+ticks (both every few seconds, or less often where they take long). docs/decisions/0046-watch-list.md has the
+measurements.
 """
 
 import logging
@@ -140,7 +141,7 @@ class WatchList:
             self._candles = _keyed(self._reader.read(lambda c: newest_candles(c, now - RECENT)))
         except TransientError as error:
             log.warning("The watch list has no symbols without ticks of the last %d days: %s", RECENT.days, error)
-        self._read_facts()
+        self._read_facts(corrected=True)
 
     def _keep(self, arrived: Iterable[NewestPrice]) -> None:
         for price in arrived:
@@ -155,14 +156,14 @@ class WatchList:
     def _has(self, symbol: str, *, traded: bool) -> bool:
         return (symbol, traded) in self._ticks or (symbol, traded) in self._candles
 
-    def _read_facts(self) -> None:
-        """Read what is known of all symbols, and the previous closes that are missing."""
+    def _read_facts(self, *, corrected: bool = False) -> None:
+        """Read what is known of all symbols, and the previous closes that are missing; `corrected`: all of them."""
         symbols = {symbol for symbol, _ in self._ticks.keys() | self._candles.keys()}
         times = {symbol: self._newest(symbol).time for symbol in symbols}
         self._facts = {fact.symbol: fact for fact in self._reader.read(lambda c: symbol_facts(c, times))}
         wanted: dict[tuple[datetime, bool], list[str]] = defaultdict(list)
         for symbol, fact in self._facts.items():
-            if fact.day_end and self._closes.get(symbol, (None,))[0] != fact.day_end:
+            if fact.day_end and (corrected or self._closes.get(symbol, (None,))[0] != fact.day_end):
                 wanted[fact.day_end, self._newest(symbol).traded].append(symbol)
         for (day_end, traded), members in wanted.items():
             self._read_closes(members, day_end, traded=traded)

@@ -1,6 +1,6 @@
 """`POST /alerts/NUMBER/acknowledge`, `silence` and `unsilence`: what the quality page may change.
 
-docs/decisions/0037-actions-on-the-page.md says who is let in. Every answer is JSON, and nothing changes by GET.
+docs/decisions/0045-actions-on-the-page.md says who is let in. Every answer is JSON, and nothing changes by GET.
 """
 
 import logging

@@ -1,5 +1,5 @@
 -- What the watch list of the chart page reads. Ticks are met one index entry at a time: candles would have to be computed
--- where ticks have changed since the last refresh. docs/decisions/0038-watch-list.md has the costs.
+-- where ticks have changed since the last refresh. docs/decisions/0046-watch-list.md has the costs.
 
 -- name: newest_ticks
 -- The newest tick of every symbol that has one since a time, the bid where it is a quote. The symbols are found by leaping

@@ -95,6 +95,26 @@ def test_a_duration_ends_by_itself(dsn: str, free_port: int) -> None:
 
 
 @on_one_engine
+@pytest.mark.parametrize(
+    ("arguments", "allowed"),
+    [
+        ([], True),
+        (["--no-actions"], False),
+        (["--host", "localhost"], True),
+        (["--host", "0.0.0.0"], False),  # noqa: S104 - what is tested
+        (["--host", "0.0.0.0", "--actions"], True),  # noqa: S104 - what is tested
+    ],
+)
+def test_alerts_can_be_changed_where_only_this_machine_gets_in(
+    dsn: str, free_port: int, arguments: list[str], allowed: bool
+) -> None:
+    """On loopback addresses, unless it is chosen otherwise: the page has a token or none."""
+    with serve("--port", str(free_port), *arguments, CANDLEWORKS_DSN=dsn) as served:
+        page = httpx.get(f"{served.url()}quality").text
+    assert ('<meta name="actions" content="">' not in page) is allowed
+
+
+@on_one_engine
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_it_cleanly(
     dsn: str, free_port: int, connection: Connection, store: Store, number: signal.Signals
