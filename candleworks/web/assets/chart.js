@@ -236,11 +236,11 @@ export class CandleChart {
   }
 }
 
-// What a time scale writes under its marks: years, months, days, times, seconds, by their kind.
+// What a time scale writes under its marks: years, months, days or times of day, by their kind.
 function tickMark(local, kind) {
   const text = local.toISOString();
   const month = MONTHS[local.getUTCMonth()];
-  return [text.slice(0, 4), month, `${local.getUTCDate()} ${month}`, text.slice(11, 16), text.slice(11, 19)][kind];
+  return [text.slice(0, 4), month, `${local.getUTCDate()} ${month}`, text.slice(11, 16)][Math.min(kind, 3)];
 }
 
 // Bars stand on the ground, also when every volume in view is zero.

@@ -50,8 +50,9 @@ export function difference(price, before, digits) {
 
 // +0.70 %
 export function percent(value) {
-  const sign = value > 0 ? "+" : value < 0 ? "−" : "";
-  return `${sign}${grouping(2, 2).format(Math.abs(value))} %`;
+  const text = grouping(2, 2).format(Math.abs(value));
+  const sign = text === "0.00" ? "" : value > 0 ? "+" : "−";
+  return `${sign}${text} %`;
 }
 
 // The digits of a price that stands alone: at least two, and five significant ones below 1.
