@@ -31,6 +31,7 @@ PERSON = "chart page"  # whom the history of an alert names
 TOKEN_HEADER = "X-Candleworks-Token"  # noqa: S105 - the name of a header
 MAX_BODY_BYTES = 2_000
 MAX_REASON_LENGTH = 200
+MAX_NUMBER = 2**63 - 1
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +84,8 @@ def alert_routes(desk: AlertDesk) -> APIRouter:
     @router.post("/alerts/{number:int}/{action}")
     async def change_alert(number: int, action: str, request: Request) -> Response:
         desk.require_own_page(request.headers)
+        if number > MAX_NUMBER:
+            raise BadParameterError("number", number, f"the number of an alert, up to {MAX_NUMBER}")
         if action not in ACTIONS:
             raise BadParameterError("action", action, f"one of {', '.join(ACTIONS)}")
         alert = await run_in_threadpool(desk.change, number, action, await _read_body(request))
@@ -107,8 +110,8 @@ def _read_silencing(body: bytes) -> Silencing:
     except msgspec.DecodeError as error:
         raise BadParameterError("body", body.decode(errors="replace")[:100], f"until and reason ({error})") from None
     reason = " ".join(wanted.reason.split())
-    if not 0 < len(reason) <= MAX_REASON_LENGTH:
-        raise BadParameterError("reason", reason[:50], f"1 to {MAX_REASON_LENGTH} characters")
+    if not (0 < len(reason) <= MAX_REASON_LENGTH and reason.isprintable()):
+        raise BadParameterError("reason", reason[:50], f"1 to {MAX_REASON_LENGTH} printable characters")
     try:
         future_time(wanted.until)
     except UsageError:

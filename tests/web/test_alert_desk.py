@@ -192,12 +192,15 @@ def test_a_role_that_may_not_change_alerts_gets_no_buttons(
             "The parameter action is 'resolve', expected one of acknowledge, silence, unsilence.",
         ),
         ("{}/silence", b"", 400, "The parameter body is '', expected until and reason (Input data was truncated)."),
+        ("9223372036854775808/acknowledge", None, 400, None),
+        ("{}/silence", b'{"until": "4h", "reason": "a\\u0000b"}', 400, None),
+        ("{}/silence", b'{"until": "999999999d", "reason": "x"}', 400, None),
         ("{}/silence", b'{"until": "4h"}', 400, None),
         (
             "{}/silence",
             b'{"until": "4h", "reason": " "}',
             400,
-            "The parameter reason is '', expected 1 to 200 characters.",
+            "The parameter reason is '', expected 1 to 200 printable characters.",
         ),
         ("{}/silence", b'{"until": "4h", "reason": "x", "by": "me"}', 400, None),
         (

@@ -28,7 +28,7 @@ export class SymbolPicker {
 
   // Takes the symbols in any order.
   set symbols(symbols) {
-    this.#symbols = [...symbols].sort((one, other) => (one.symbol < other.symbol ? -1 : 1));
+    this.#symbols = symbols;
   }
 
   get chosen() {
@@ -50,7 +50,8 @@ export class SymbolPicker {
 
   #open(text) {
     if (text === "") this.#box.select();
-    this.#matches = ranked(this.#symbols, text.trim().toLowerCase()).slice(0, MOST_MATCHES);
+    const sorted = [...this.#symbols].sort((one, other) => (one.symbol < other.symbol ? -1 : 1));
+    this.#matches = ranked(sorted, text.trim().toLowerCase()).slice(0, MOST_MATCHES);
     this.#active = text === "" ? this.#matches.findIndex(({ symbol }) => symbol === this.#chosen) : 0;
     this.#list.replaceChildren(...this.#matches.map(option));
     if (this.#matches.length === 0) this.#list.append(nothing(text));
