@@ -8,8 +8,10 @@ import httpx
 import pytest
 
 from candleworks import clock
+from candleworks.candles.watch_list import WatchList
 from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine
+from candleworks.errors import TransientError
 from candleworks.web.server import PageOptions
 from candleworks.web.services import ServiceLink
 from tests.web.browser import Browser, Page, until
@@ -157,3 +159,23 @@ def test_a_stopped_feed_is_not_called_live(page: Page, site: str, store: Store, 
     assert page.evaluate("document.querySelector('#status').title").startswith("cancelled in Prefect, since ")
     connection.execute("DELETE FROM feed_stops")
     until(lambda: page.text("#status-text") == "Live", 30, "life")
+
+
+def test_candles_do_not_wait_for_the_watch_list(
+    browser: Browser, site: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where its prices cannot be read, it says so, and the chart is live all the same."""
+
+    def fail(*_: object) -> None:
+        raise TransientError("The prices cannot be read: try again.")
+
+    monkeypatch.setattr(WatchList, "changes", fail)
+    start = clock.now().replace(second=0, microsecond=0) - timedelta(minutes=5)
+    store("AAPL", every_minute(start, 5))
+    with browser.page() as page:
+        page.goto(f"{site}?symbol=AAPL")
+        see(page, "time", minute(start, 4))
+        store("AAPL", [(clock.now(), 250.5, 1.0)])
+        see(page, "last", "250.50")
+        assert page.text("#status-text") == "Live"
+        until(lambda: page.text("#lines-count") == "not up to date", 30, "the state of the list")

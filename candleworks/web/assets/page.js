@@ -18,7 +18,7 @@ const REFUSED_POLL_MS = 5000;
 const POLLS_PER_RECONCILIATION = 10;
 const POLLS_WHILE_SHORT = 3; // history may be filled in while few candles are there
 const SHORT = 300;
-const POLLS_PER_LIST = 2;
+const PRICES_POLL_MS = 2000;
 const STEP_PAUSE_MS = 120; // while a key is held down only the last symbol is drawn
 const DEFAULTS = { period: "1m" };
 const SIMULATED = !document.querySelector(".simulated").hidden;
@@ -40,6 +40,7 @@ let polls = 0;
 let timer = 0;
 let rounds = 0;
 let stepTimer = 0;
+let pricesTimer = 0;
 
 const picker = new SymbolPicker((symbol) => choose({ symbol }));
 const watchList = new WatchList(stepTo);
@@ -101,13 +102,12 @@ function start() {
 // One round a second: load or refresh, then say how it went. A newer round ends the older ones.
 async function poll() {
   clearTimeout(timer);
+  if (candles === null) return; // the first prices bring a symbol
   const round = ++rounds;
   const current = candles;
   let pause = POLL_MS;
   try {
-    if (polls % POLLS_PER_LIST === 0 || prices.list.length === 0) await loadPrices();
-    if (current !== candles) return;
-    if (candles !== null) await (drawn ? keepUp(current) : draw(current));
+    await (drawn ? keepUp(current) : draw(current));
     if (current === candles && drawn) showCandle();
   } catch (error) {
     if (current !== candles) return;
@@ -119,10 +119,24 @@ async function poll() {
   timer = setTimeout(() => (document.hidden ? undefined : poll()), pause);
 }
 
+// Prices come in rounds of their own, so that neither they nor the candles wait for each other.
+async function pollPrices() {
+  clearTimeout(pricesTimer);
+  try {
+    await loadPrices();
+  } catch (error) {
+    if (candles === null) complain(error);
+    else watchList.outdated();
+  }
+  const pause = candles === null ? POLL_MS : PRICES_POLL_MS;
+  pricesTimer = setTimeout(() => (document.hidden ? undefined : pollPrices()), pause);
+}
+
 async function loadPrices() {
+  const first = prices.list.length === 0;
   const changed = await prices.refresh();
   picker.symbols = prices.list;
-  watchList.show(prices, polls === 0 ? new Set() : changed);
+  watchList.show(prices, first ? new Set() : changed);
   if (candles === null && prices.list.length > 0) {
     choose({ ...remembered("chart", {}), ...stated(), symbol: firstSymbol() }, true);
   } else if (candles === null) {
@@ -316,7 +330,9 @@ priceSide.addEventListener("change", () => choose({ price: priceSide.value }));
 zoneChoice.addEventListener("change", () => chooseZone(zoneChoice.value));
 window.addEventListener("popstate", start);
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) poll();
+  if (document.hidden) return;
+  poll();
+  pollPrices();
 });
 listButton.addEventListener("click", () => {
   showList(!listIsOpen());
@@ -380,3 +396,4 @@ showList(!NARROW.matches && remembered("list") !== "hidden");
 showZones();
 keepServices(document.querySelector("#services"));
 start();
+pollPrices();

@@ -46,6 +46,11 @@ export class WatchList {
     this.#draw(changed);
   }
 
+  // Says that the prices could not be read; they stay as they were.
+  outdated() {
+    document.querySelector("#lines-count").textContent = "not up to date";
+  }
+
   set chosen(symbol) {
     if (symbol === this.#chosen) return;
     this.#chosen = symbol;
