@@ -2,14 +2,12 @@
 -- long-running command fill the tables from the configuration; docs/reference/calendars.md.
 -- Locks: none, everything is new.
 
--- Which days a calendar's sessions are known for. `source` says what computed them, so that a newer one is noticed; `zone`
--- is the time zone in which the exchange's dates change.
+-- Which days a calendar's sessions are known for. `source` says what computed them, so that a newer one is noticed.
 CREATE TABLE candleworks.calendars (
     name text PRIMARY KEY,
     first_day date NOT NULL,
     last_day date NOT NULL,
     source text NOT NULL,
-    zone text NOT NULL,
     CHECK (first_day <= last_day)
 );
 
@@ -54,22 +52,15 @@ LANGUAGE sql IMMUTABLE STRICT AS $$
 $$;
 
 -- The calendar that a symbol follows: named in the configuration, else FX for currency pairs, around the clock for other
--- pairs, and that of stocks for the rest. Null where no configuration was stored yet.
-CREATE FUNCTION candleworks.calendar_name(wanted text) RETURNS text
+-- pairs, and that of stocks for the rest.
+CREATE FUNCTION candleworks.calendar_of(wanted text) RETURNS text
 LANGUAGE plpgsql STABLE STRICT AS $$
-BEGIN
-    RETURN coalesce(
+DECLARE
+    found text := coalesce(
         (SELECT r.calendar FROM candleworks.calendar_rules r WHERE r.symbol = wanted),
         CASE WHEN candleworks.is_currency_pair(wanted) THEN 'FX' WHEN strpos(wanted, '/') > 0 THEN '24/7' END,
         (SELECT r.calendar FROM candleworks.calendar_rules r WHERE r.symbol = '*')
     );
-END $$;
-
--- The same, refused where the calendar has no sessions.
-CREATE FUNCTION candleworks.calendar_of(wanted text) RETURNS text
-LANGUAGE plpgsql STABLE STRICT AS $$
-DECLARE
-    found text := candleworks.calendar_name(wanted);
 BEGIN
     IF found IS NULL OR found <> '24/7' AND NOT EXISTS (SELECT FROM candleworks.calendars c WHERE c.name = found) THEN
         RAISE EXCEPTION 'No sessions are stored for the calendar of %: run candleworks migrate.', wanted
@@ -103,28 +94,6 @@ LANGUAGE sql STABLE STRICT AS $$
     END
     FROM candleworks.sessions s
     WHERE s.calendar = wanted AND s.open_at < stop AND s.close_at > start
-$$;
-
--- Where the trading day before that of a moment ended: the price then is the previous close. A moment within a session
--- belongs to the day of that session, which may have opened the evening before; any other one, such as before the open or
--- after the close, to its date in the exchange's zone. 24/7 has days in UTC. Null: no earlier session is known.
-CREATE FUNCTION candleworks.previous_day_end(wanted text, moment timestamptz) RETURNS timestamptz
-LANGUAGE sql STABLE STRICT AS $$
-    SELECT CASE WHEN wanted = '24/7' THEN date_trunc('day', moment, 'UTC') ELSE (
-        SELECT p.close_at
-        FROM candleworks.calendars c
-        LEFT JOIN LATERAL (
-            SELECT s.open_at, s.close_at FROM candleworks.sessions s
-            WHERE s.calendar = c.name AND s.open_at <= moment ORDER BY s.open_at DESC LIMIT 1
-        ) s ON true
-        CROSS JOIN LATERAL (
-            SELECT p.close_at FROM candleworks.sessions p
-            WHERE p.calendar = c.name AND p.open_at < moment
-                AND p.close_at <= CASE WHEN s.close_at > moment THEN s.open_at ELSE date_trunc('day', moment, c.zone) END
-            ORDER BY p.open_at DESC LIMIT 1
-        ) p
-        WHERE c.name = wanted
-    ) END
 $$;
 
 -- For how many seconds of [start, stop) a calendar was open.

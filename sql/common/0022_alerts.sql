@@ -139,9 +139,7 @@ COMMENT ON FUNCTION public.acknowledge_alert IS
     'Says that somebody looks after the alert: it no longer escalates. A notification is still sent when it is'
     ' resolved.';
 
-CREATE FUNCTION public.silence_alert(
-    alert bigint, "until" timestamptz, reason text, "by" text DEFAULT session_user
-) RETURNS public.alerts
+CREATE FUNCTION public.silence_alert(alert bigint, "until" timestamptz, reason text) RETURNS public.alerts
 LANGUAGE plpgsql AS $$
 DECLARE
     changed public.alerts;
@@ -152,20 +150,20 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     UPDATE public.alerts a SET silenced_until = "until", silence_reason = reason WHERE a.id = alert RETURNING * INTO changed;
-    PERFORM candleworks.record_alert_event(changed, 'silenced', format('until %s by %s: %s', "until", "by", reason));
+    PERFORM candleworks.record_alert_event(changed, 'silenced', format('until %s: %s', "until", reason));
     RETURN changed;
 END $$;
 COMMENT ON FUNCTION public.silence_alert IS
     'Sends nothing about the alert, nor about the next ones of its check and subject, until the given time.';
 
-CREATE FUNCTION public.unsilence_alert(alert bigint, "by" text DEFAULT session_user) RETURNS public.alerts
+CREATE FUNCTION public.unsilence_alert(alert bigint) RETURNS public.alerts
 LANGUAGE plpgsql AS $$
 DECLARE
     changed public.alerts;
 BEGIN
     PERFORM candleworks.require_unresolved(alert);
     UPDATE public.alerts a SET silenced_until = NULL, silence_reason = NULL WHERE a.id = alert RETURNING * INTO changed;
-    PERFORM candleworks.record_alert_event(changed, 'unsilenced', 'by ' || "by");
+    PERFORM candleworks.record_alert_event(changed, 'unsilenced', NULL);
     RETURN changed;
 END $$;
 COMMENT ON FUNCTION public.unsilence_alert IS 'Ends the silence of an alert.';
