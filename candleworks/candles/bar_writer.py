@@ -96,21 +96,32 @@ class BarWriter:
     def write_new(self, symbol: str, bars: Sequence[Bar], interval_us: int, traded: Mapping[int, Spans]) -> None:
         """Store bars that are `interval_us` long, in order, where no ticks and no bars as fine are stored.
 
-        `traded` are the spans for the ticks of a bar, by its start. Longer bars are readded. Where the symbol has no
-        running totals, volumes are stored unchanged.
+        `traded` are the spans for the ticks of a bar, by its start. Longer bars give way. On days without running
+        totals, on themselves or before, volumes are stored unchanged.
         """
         intervals = {bar.minute_us: [(bar.minute_us, bar.minute_us + interval_us)] for bar in bars}
-        removed = remove_overlapping_bars(
-            self.connection, symbol, [span for spans in intervals.values() for span in spans]
-        )
+        removed = remove_overlapping_bars(self.connection, symbol, _joined(bars, interval_us))
         added = [_BarWithTicks(b, intervals[b.minute_us], None, ticks_of(b, traded[b.minute_us], None)) for b in bars]
         if not removed and not has_totals(self.connection, symbol):
-            carried = {bar.carrier.time_us: bar.bar.volume for bar in added}
-            ticks = [PricedTick(t, None, carried.get(t.time_us)) for bar in added for t in bar.ticks]
-            insert_bars(self.connection, symbol, ticks, [bar.kept for bar in added], self._received_at)
+            self._insert_unchanged(symbol, added)
             return
+        unchanged: list[_BarWithTicks] = []
         for day, (bars_of_day, removed_of_day) in sorted(self._by_day(symbol, added, removed).items()):
-            self._write_day(symbol, day, bars_of_day, removed_of_day)
+            if removed_of_day or self._continues_totals(symbol, day):
+                self._write_day(symbol, day, bars_of_day, removed_of_day)
+            else:
+                unchanged += bars_of_day
+        self._insert_unchanged(symbol, unchanged)
+
+    def _continues_totals(self, symbol: str, day: _TradingDay) -> bool:
+        """Whether the bars of a day get running totals: those of its ticks, or of the ticks before it."""
+        return has_totals(self.connection, symbol, day) or totals_before(self.connection, symbol, day[0])[1]
+
+    def _insert_unchanged(self, symbol: str, added: Sequence[_BarWithTicks]) -> None:
+        """Store bars with their volumes, without running totals."""
+        carried = {bar.carrier.time_us: bar.bar.volume for bar in added}
+        ticks = [PricedTick(t, None, carried.get(t.time_us)) for bar in added for t in bar.ticks]
+        insert_bars(self.connection, symbol, ticks, [bar.kept for bar in added], self._received_at)
 
     def follow_up(self) -> None:
         """Check the days of bars that were written recently.
@@ -220,3 +231,14 @@ def _with_ticks(bar: Bar, parts: Spans, stored: MinuteSummary | None) -> _BarWit
 
 def _changed(symbol: str, day: _TradingDay, time: datetime, total: float | None) -> Day:
     return Day(symbol, *day, time, time, 0.0 if total is None else total)
+
+
+def _joined(bars: Sequence[Bar], interval_us: int) -> list[tuple[int, int]]:
+    """Return the time of ascending bars, neighbours as one span: thousands of spans take a second to send."""
+    spans: list[tuple[int, int]] = []
+    for bar in bars:
+        if spans and spans[-1][1] == bar.minute_us:
+            spans[-1] = (spans[-1][0], bar.minute_us + interval_us)
+        else:
+            spans.append((bar.minute_us, bar.minute_us + interval_us))
+    return spans
