@@ -169,9 +169,9 @@ class Child:
 
     Its standard input is a pipe of ours, so that stop_with_parent() notices our end even when we are killed.
     `environment` is added to ours; None removes a variable. Output is appended to `log`, or is ours where it is None.
-    `terminal_exit` says that an exit status above 0 means that it cannot run until a person changes something, `once`
-    that it is never restarted.
-    `restarts` counts those since it last ran for HEALTHY_SECONDS.
+    `niceness` is how far it stands back from other processes, 0 to 19. `terminal_exit` says that an exit status above 0
+    means that it cannot run until a person changes something, `once` that it is never restarted. `restarts` counts
+    those since it last ran for HEALTHY_SECONDS.
     """
 
     name: str
@@ -180,6 +180,7 @@ class Child:
     log: Path | None = None
     terminal_exit: bool = False
     once: bool = False
+    niceness: int = 0
     restarts: int = 0
     ending: str = ""
     _process: subprocess.Popen[bytes] | None = None
@@ -198,6 +199,9 @@ class Child:
                 stderr=subprocess.STDOUT if log else None,
                 start_new_session=True,  # a Ctrl-C in the terminal reaches us alone; we pass it on
             )
+        if self.niceness:
+            with contextlib.suppress(ProcessLookupError):  # it has ended
+                os.setpriority(os.PRIO_PROCESS, self._process.pid, self.niceness)
 
     @property
     def pid(self) -> int | None:
@@ -208,9 +212,14 @@ class Child:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def exit_status(self) -> int | None:
+        """Its exit status; None while it runs, and before it was started."""
+        return self._process.poll() if self._process else None
+
+    @property
     def failed(self) -> bool:
         """Whether it exited for good: it is not restarted."""
-        status = self._process.poll() if self._process else None
+        status = self.exit_status
         return self.terminal_exit and status is not None and status > 0
 
     @property
@@ -229,7 +238,7 @@ class Child:
 
     def restart_if_ended(self) -> bool:
         """Restart it when it has exited, with back-off while it keeps exiting; return whether that happened now."""
-        status = self._process.poll() if self._process else None
+        status = self.exit_status
         if status is None or self.failed or self.once:
             return False
         if self._start_at is None:

@@ -22,6 +22,7 @@ SECTIONS = {
         CommandEntry("import", "imports:import_files", "Import ticks, bars or companies from files."),
         CommandEntry("export", "export:export", "Export ticks or candles to files."),
         CommandEntry("fill-gaps", "fill_gaps:fill_gaps", "Fill recorded gaps with the vendor's bars."),
+        CommandEntry("backfill", "backfill:backfill", "Load the history of new symbols from the vendor's bars."),
         CommandEntry("sync-companies", "imports:sync_companies", "Look up the companies behind the symbols."),
         CommandEntry("rejected", "rejected:rejected", "List, show and retry rejected ticks."),
         CommandEntry("replay", "replay:replay", "Replay recorded trades into a separate database."),

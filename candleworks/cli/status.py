@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from candleworks.cli.console import AsJson
 from candleworks.database.connection import describe
 from candleworks.runtime.database import reading
 from candleworks.settings import load_settings
+from candleworks.storage.backfills import UnfinishedBackfill, unfinished_backfills
 from candleworks.storage.inspection import Inspection, inspect
 from candleworks.storage.monitoring import LatestTrade, Monitoring, RefusedSymbol, read_monitoring, read_status
 from candleworks.wording import counted, size
@@ -31,15 +33,19 @@ def status(as_json: AsJson = False) -> None:
         symbols = {state.feed: () for state in monitoring.feeds} | {feed.name: feed.names for feed in settings.feeds}
         found = read_status(connection, symbols)
         inspection = inspect(connection)
+        histories = unfinished_backfills(connection)
         server = describe(connection.info.dsn)
     found["feeds"] = _with_monitoring(found["feeds"], monitoring)
     found["symbols"] = [dataclasses.asdict(symbol) for symbol in monitoring.symbols]
     if as_json:
-        plain = {"database": server, **found, **dataclasses.asdict(inspection)}
+        unfinished = [history._asdict() for history in histories]
+        plain = {"database": server, **found, **dataclasses.asdict(inspection), "backfills": unfinished}
         typer.echo(json.dumps(plain, default=str))
         return
     console = Console()
-    console.print(_facts({"database": server, **_database_facts(inspection), **_totals(found)}))
+    console.print(
+        _facts({"database": server, **_database_facts(inspection), **_totals(found), **_history_facts(histories)})
+    )
     console.print(_levels(inspection), _relations(inspection))
     for table in _feed_tables(found["feeds"], monitoring):
         console.print(table)
@@ -67,6 +73,16 @@ def _totals(found: dict[str, Any]) -> dict[str, Any]:
         "ticks": f"{found['ticks_stored']:,} stored, {found['rejected_ticks']:,} rejected",
         "size": size(found["database_bytes"]),
     }
+
+
+def _history_facts(histories: Sequence[UnfinishedBackfill]) -> dict[str, Any]:
+    """Say in a line how many histories are not complete, and how far all of those reach that are being loaded."""
+    if not histories:
+        return {}
+    counts = Counter(history.outcome for history in histories)
+    reached = [history.fetched_from for history in histories if history.outcome == "loading" and history.fetched_from]
+    so_far = f", back to {max(reached):%Y-%m-%d %H:%M} UTC" if reached else ""
+    return {"backfill": ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items()) + so_far}
 
 
 def _levels(inspection: Inspection) -> Table:

@@ -29,6 +29,7 @@ class Lock(IntEnum):
     REST_CREDITS = 716_480_009  # of one account
     ALERTS = 716_480_010
     ALERT_DELIVERIES = 716_480_011  # one sender per recipient
+    BACKFILL = 716_480_012  # of one feed
 
 
 class LockTimeoutError(Exception):

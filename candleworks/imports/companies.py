@@ -1,7 +1,7 @@
 """Fills `company`: from the vendor's lists, for configured and stored symbols, or from a CSV file."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from candleworks.errors import TerminalError, UsageError
 from candleworks.imports.company_csv import is_companies, parse_companies, read_text
 from candleworks.settings import Instrument, Settings
 from candleworks.storage.companies import merge_companies, stored_symbols
-from candleworks.vendor.credits import Credits
+from candleworks.vendor.credits import Credits, Purpose
 from candleworks.vendor.symbol_lists import Listing, SymbolLists
 
 HOME_COUNTRY = "United States"  # where the vendor looks first for a symbol without an exchange
@@ -112,13 +112,16 @@ def sync_companies(
     every: bool = False,
     exchange: str | None = None,
     country: str | None = None,
+    symbols: Collection[str] | None = None,
+    purpose: Purpose = "gaps",
     wait: Callable[[float], None] = time.sleep,
 ) -> CompanyReport:
     """Fill name, exchange, currency and type; a known value is never replaced by an unknown one.
 
-    Without a file the vendor's lists are requested for the configured and stored symbols, or with `every` for all of
-    its symbols; `exchange` and `country` restrict the lists, and `wait` is called with the seconds until the next API
-    credit. With a file only the file is read. Raises TransientError (vendor or database unavailable, no credits left),
+    Without a file the vendor's lists are requested for the configured and stored symbols, for `symbols` of the
+    configured ones, or with `every` for all of its symbols; `exchange` and `country` restrict the lists. `wait` is
+    called with the seconds until the next API credit, and `purpose` leaves credits to others. With a file only the file
+    is read. Raises TransientError (vendor or database unavailable, no credits left),
     TerminalError (key rejected, unusable file) or UsageError.
     """
     if file is not None and (every or exchange or country):
@@ -126,12 +129,14 @@ def sync_companies(
     with transient_errors(dsn), connect(dsn, "sync-companies", profile=WRITER) as connection:
         if file is not None:
             return _from_file(connection, file)
-        budget = Credits(connection, settings, wait)
+        budget = Credits(connection, settings, wait, purpose)
         lists = _lists(SymbolLists(settings, budget), exchange, country)
         if every:
             found = _Matches.of_everything(lists)
         else:
-            found = _Matches.of(_wanted(settings, stored_symbols(connection)), lists)
+            stored_names = stored_symbols(connection) if symbols is None else []
+            wanted = _wanted(settings, stored_names)
+            found = _Matches.of([asked for asked in wanted if symbols is None or asked.name in symbols], lists)
         stored = merge_companies(connection, [_row(name, listing) for name, listing in found.listings.items()])
         return CompanyReport(stored, len(found.listings) - stored, found.unknown, found.ambiguous, credits=budget.spent)
 

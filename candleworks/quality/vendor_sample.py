@@ -63,7 +63,7 @@ def vendor_bars(connection: Connection, settings: Settings, wanted: Mapping[str,
     """
     listings = _listings(settings)
     found = Objects()
-    vendor = VendorBars(settings, Credits(connection, settings, wait=_do_not_wait))
+    vendor = VendorBars(settings, Credits(connection, settings, wait=_do_not_wait, purpose="checks"))
     for name in sorted(wanted.keys() & listings):
         try:
             bars = vendor.read(listings[name], wanted[name]).bars

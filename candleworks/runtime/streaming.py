@@ -13,6 +13,7 @@ from candleworks.feed.background import SettingsUpdates
 from candleworks.feed.service import ingest
 from candleworks.model.gaps import Stop
 from candleworks.processes import STOP_WITH_STDIN, stop_event, stopped_within
+from candleworks.runtime.history import load_history
 from candleworks.settings import Feed, Settings, load_settings
 
 POLL_SECONDS = 5
@@ -40,7 +41,10 @@ async def stream_feeds(
         )
         for feed in feeds
     ]
+    histories = [asyncio.create_task(load_history(settings, feed, dsn, stop)) for feed in feeds]
     outcomes = await asyncio.gather(*(_outcome(stream, alone=len(streams) == 1) for stream in streams))
+    stop.set()
+    await asyncio.wait(histories)
     failures = [outcome for outcome in outcomes if outcome is not None]
     if len(failures) == 1:
         raise failures[0]

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import Discriminator, Field, Tag, field_validator
+from pydantic import Discriminator, Field, StrictInt, Tag, field_validator
 
 from candleworks.settings.value_types import DEFAULT_SYMBOLS, FeedUrl, Name, Section, Symbol, VendorSymbol, Word
 
@@ -49,6 +49,8 @@ class Feed(Section):
     """Symbols to subscribe to, as text or as objects with the keys below."""
     url: FeedUrl | None = None
     """WebSocket URL of this feed. null: `CANDLEWORKS_FEED_URL`."""
+    backfill_days: StrictInt | None = Field(default=None, ge=0, le=3_650)
+    """Days of history to load for a new symbol, as one-minute bars. null: 5, or 30 while the feed is simulated."""
 
     @field_validator("symbols")
     @classmethod

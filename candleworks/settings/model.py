@@ -12,6 +12,9 @@ from candleworks.settings.quality import Quality
 from candleworks.settings.sections import Alerts, Calendars, Candles, Ingest, Rest, SilenceLimits, Simulator, Storage
 from candleworks.settings.value_types import VENDOR_FEED_URL, VENDOR_REST_URL, FeedUrl, Port, RestUrl, Section
 
+BACKFILL_DAYS = 5  # two API credits a symbol
+SIMULATED_BACKFILL_DAYS = 30
+
 
 class File(Section):
     """What `candleworks.yaml` may hold."""
@@ -59,7 +62,7 @@ class Settings(File):
     rest_url: RestUrl = VENDOR_REST_URL
     """URL of the vendor's REST interface."""
     shows_simulated: bool = False
-    """The chart page says that its prices are simulated. Set by `up`."""
+    """The vendor is simulated: the chart page says so, and requests take no credits. Set by `up`."""
     web_port: Port = 8050
     """Port of the chart page on the loopback interface."""
     prefect_port: Port = 4200
@@ -109,6 +112,12 @@ class Settings(File):
     def simulated(self) -> bool:
         """Whether `up` has to simulate the feed: there is neither a key nor another URL to get ticks from."""
         return self.api_key is None and self.feed_url == VENDOR_FEED_URL
+
+    def backfill_days(self, feed: Feed) -> int:
+        """Return how many days of history a new symbol of the feed gets."""
+        if feed.backfill_days is not None:
+            return feed.backfill_days
+        return SIMULATED_BACKFILL_DAYS if self.shows_simulated else BACKFILL_DAYS
 
     def feed(self, name: str | None) -> Feed:
         """Return the feed called `name`, or the only one; ConfigurationError for an unknown or ambiguous name."""

@@ -1,6 +1,6 @@
 """`company`: name, exchange, currency and type of symbols."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from candleworks.database.connection import Connection
 from candleworks.database.queries import query
@@ -23,3 +23,9 @@ def merge_companies(connection: Connection, rows: Sequence[tuple[str | None, ...
 def stored_symbols(connection: Connection) -> list[str]:
     """Return every symbol that has candles."""
     return [row[0] for row in connection.execute(query("stored_symbols")).fetchall()]
+
+
+def known_companies(connection: Connection, symbols: Iterable[str]) -> set[str]:
+    """Return those of the symbols that have a company."""
+    rows = connection.execute(query("known_companies"), {"symbols": list(symbols)}).fetchall()
+    return {symbol for (symbol,) in rows}

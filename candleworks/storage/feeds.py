@@ -150,3 +150,8 @@ def confirm_stops(connection: Connection, feeds: Sequence[str], reason: str) -> 
 def save_ingest_stats(connection: Connection, stats: IngestStats) -> None:
     """Insert the row, or replace it."""
     connection.execute(query("save_ingest_stats"), asdict(stats) | {"run": _RUN})
+
+
+def streaming_symbols(connection: Connection, feed: str) -> list[str]:
+    """Return the symbols that the vendor streams on a feed."""
+    return [symbol for (symbol,) in connection.execute(query("streaming_symbols"), {"feed": feed}).fetchall()]

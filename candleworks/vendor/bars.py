@@ -23,6 +23,7 @@ MAX_BARS = 5_000
 MAX_WAIT_SECONDS = 20
 MAX_REFUSALS = 5  # minutes in a row without a credit: another program uses the same key
 _TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
+_TIME_LENGTH = 19
 _NO_DATA = "no data is available"
 
 
@@ -60,34 +61,37 @@ class VendorBars:
 
         Raises VendorAwayError, NotServedError, KeyRejectedError, NoCreditsLeftError or NoCreditsTodayError.
         """
+        start, last = (moment_of(us).strftime(_TIME_FORMAT) for us in (window.start_us, window.stop_us - MINUTE_US))
+        return self._read(symbol, window, order="asc", start_date=start, end_date=last)
+
+    def read_latest(self, symbol: str | Instrument, stop_us: int, count: int) -> BarResponse:
+        """Return the last `count` bars before a minute; fewer only where the vendor has no more. Raises as `read`."""
+        last = moment_of(stop_us - MINUTE_US).strftime(_TIME_FORMAT)
+        return self._read(symbol, BarWindow(0, stop_us), end_date=last, outputsize=str(count))
+
+    def _read(self, symbol: str | Instrument, window: BarWindow, **parameters: str) -> BarResponse:
         try:
-            rows = self._retrying(self._rows, symbol, window)
+            rows = self._retrying(self._rows, symbol, parameters)
         except NotServedError as error:
             if _NO_DATA in error.vendor_message.lower():
                 return BarResponse([], {})
             raise
         return _parse(rows, window, self._price_faults)
 
-    def _rows(self, symbol: str | Instrument, window: BarWindow) -> list[Any]:
+    def _rows(self, symbol: str | Instrument, parameters: Mapping[str, str]) -> list[Any]:
         for attempt in range(1, MAX_REFUSALS + 1):
             self._credits.spend()
             try:
-                return self._request(symbol, window)
+                return self._request(symbol, parameters)
             except NoCreditsLeftError as error:
                 self._credits.pause(error.retry_after_seconds, error.vendor_message, whole_day=error.whole_day)
                 if attempt == MAX_REFUSALS:
                     raise
         raise AssertionError
 
-    def _request(self, symbol: str | Instrument, window: BarWindow) -> list[Any]:
+    def _request(self, symbol: str | Instrument, parameters: Mapping[str, str]) -> list[Any]:
         body = self._client.get(
-            "/time_series",
-            **_symbol_parameters(symbol),
-            interval="1min",
-            timezone="UTC",
-            order="asc",
-            start_date=moment_of(window.start_us).strftime(_TIME_FORMAT),
-            end_date=moment_of(window.stop_us - MINUTE_US).strftime(_TIME_FORMAT),
+            "/time_series", **_symbol_parameters(symbol), interval="1min", timezone="UTC", **parameters
         )
         values = body.get("values", []) if isinstance(body, dict) else None
         if not isinstance(values, list):
@@ -122,10 +126,11 @@ def _parse(rows: list[Any], window: BarWindow, faults: Sequence[NumberFault]) ->
 def _minute_us(row: Any) -> int:
     """Return the minute of a row; VendorAwayError when it has none, since the bar cannot be assigned then."""
     try:
-        minute_us = microseconds_of(datetime.strptime(row["datetime"], _TIME_FORMAT).replace(tzinfo=UTC))
+        text = row["datetime"]
+        minute_us = microseconds_of(datetime.fromisoformat(text).replace(tzinfo=UTC))
     except (KeyError, TypeError, ValueError):
-        minute_us = 1
-    if minute_us % MINUTE_US:
+        text, minute_us = "", 1
+    if minute_us % MINUTE_US or len(text) != _TIME_LENGTH:
         raise VendorAwayError(f"The vendor's time series has a bar without a minute ({row!r:.100}): try again later.")
     return minute_us
 

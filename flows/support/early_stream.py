@@ -13,6 +13,7 @@ from candleworks.feed.service import ingest
 from candleworks.model.gaps import Stop
 from candleworks.model.notices import Notice, Notify
 from candleworks.processes import stop_event
+from candleworks.runtime.history import load_history
 from candleworks.runtime.streaming import follow_configuration
 from candleworks.settings import Feed, Settings
 
@@ -42,6 +43,7 @@ class EarlyStream:
         background = [
             asyncio.create_task(follow_configuration(self.settings, updates, self._stop)),
             asyncio.create_task(self._announce_stop()),
+            asyncio.create_task(load_history(self.settings, self.feed, self.dsn, self._stop)),
         ]
         try:
             await ingest(

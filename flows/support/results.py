@@ -8,6 +8,7 @@ from typing import Any
 from prefect.client.schemas.objects import State
 
 from candleworks.alerts.message import check_url
+from candleworks.backfill.report import BackfillReport
 from candleworks.candles.maintenance import Work
 from candleworks.exports.request import Export, ExportResult
 from candleworks.gapfill.report import FillReport, GapFill
@@ -17,6 +18,7 @@ from candleworks.model.alerts import CheckResult
 from candleworks.quality import Report
 from candleworks.runtime.grafana import grafana_address
 from candleworks.settings import Settings
+from candleworks.storage.backfills import BackfillRecord
 from candleworks.storage.candles import CandleDifference
 from candleworks.wording import counted
 from flows.support.artifacts import SHOWN_ROWS, markdown
@@ -66,6 +68,26 @@ def fill_row(fill: GapFill) -> dict[str, Any]:
         "bars": fill.bars,
         "problem": fill.error or "",
     }
+
+
+def backfill_row(record: BackfillRecord) -> dict[str, Any]:
+    bounds = {"from": record.fetched_from, "to": record.fetched_until}
+    return {
+        "feed": record.feed,
+        "symbol": record.symbol,
+        **{name: f"{time:%Y-%m-%d %H:%M}" if time else "" for name, time in bounds.items()},
+        "outcome": record.outcome,
+        "bars": record.bars,
+        "reason": record.reason or "",
+    }
+
+
+def backfill_sentence(report: BackfillReport) -> str:
+    """Return how many histories are complete, and the outcome of the others."""
+    if not report.records and not report.stopped:
+        return "Nothing to load"
+    loaded = f"{report.outcomes}; {counted(report.bars, 'bar')}, {counted(report.named, 'name')}"
+    return f"{loaded}. {report.stopped}" if report.stopped else loaded
 
 
 def file_row(report: FileReport) -> dict[str, Any]:

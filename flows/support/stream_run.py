@@ -34,6 +34,7 @@ from candleworks.errors import FeedLockedError, TerminalError, TransientError
 from candleworks.feed.background import SettingsUpdates
 from candleworks.feed.service import ingest
 from candleworks.processes import on_stop_signal, wait_until
+from candleworks.runtime.history import load_history
 from candleworks.runtime.streaming import follow_configuration
 from candleworks.settings import Feed, Settings
 from candleworks.storage.feeds import read_feed_locks
@@ -84,7 +85,8 @@ async def stream(settings: Settings, feed: Feed, dsn: str, prepare_later: Callab
     work = ingest(
         settings, feed, dsn, stop=stop, stop_reason=monitor.why, notify=emit, updates=updates, prepare=prepare_later
     )
-    return await attend(work, feed.name, dsn, monitor, stop, follow_configuration(settings, updates, stop))
+    history = load_history(settings, feed, dsn, stop)
+    return await attend(work, feed.name, dsn, monitor, stop, follow_configuration(settings, updates, stop), history)
 
 
 async def attend(

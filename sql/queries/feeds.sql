@@ -81,3 +81,6 @@ SELECT count(DISTINCT feed) FROM public.feed_symbols WHERE status <> 'removed' A
 -- name: confirm_stops
 UPDATE public.feed_stops SET deliberate = true, reason = %(reason)s
 WHERE feed = ANY(%(feeds)s) AND NOT deliberate AND stopped_at > now() - interval '1 minute'
+
+-- name: streaming_symbols
+SELECT symbol FROM public.feed_symbols WHERE feed = %(feed)s AND status = 'streaming' ORDER BY symbol

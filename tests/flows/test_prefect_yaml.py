@@ -86,13 +86,14 @@ def test_nothing_but_prefect_yaml_schedules() -> None:
         "refresh-candles": 60,
         "audit-candles": "40 2 * * *",
         "fill-gaps": 600,
+        "backfill": 600,
         "check-quality": 300,
         "check-quality-of-the-day": "50 3 * * *",
         "maintain-storage": "10 3 * * *",
         "sync-companies": "20 1 * * 1",
     }
     limited = {name for name, each in DEPLOYMENTS.items() if each.get("concurrency_limit")}
-    assert limited == {"refresh-candles", "fill-gaps", "check-quality"}
+    assert limited == {"refresh-candles", "fill-gaps", "backfill", "check-quality"}
     assert [name for name, each in DEPLOYMENTS.items() if IN_WORKER_TAG in each["tags"]] == ["refresh-candles"]
     assert {each["work_pool"]["name"] for each in DEPLOYMENTS.values()} == {"candleworks"}
 

@@ -1,0 +1,1 @@
+"""Loads the history before a symbol's first tick from the vendor's one-minute bars."""
