@@ -24,6 +24,7 @@ from candleworks.settings import Settings
 from candleworks.storage.exports import ExportRelation
 from candleworks.storage.gaps import Gap
 from flows.audit_candles import audit_candles
+from flows.backfill import backfill
 from flows.check_quality import check_quality
 from flows.export_data import export_data
 from flows.import_ticks import import_ticks
@@ -35,6 +36,7 @@ from flows.support.artifacts import ProgressArtifact, emit, emit_repairs, table
 from flows.support.results import fill_sentence
 from flows.support.run_states import REFUSED
 from flows.support.stream_run import Refusal, refusal
+from tests.gapfill.filling import vendor
 
 TICKS = "time,symbol,price,day_volume\n2026-01-05 15:00:00+00,AAPL,10,100\n2026-01-05 15:00:30+00,AAPL,11,200\n"
 MISSING = "nothere.csv does not exist: check the path."
@@ -291,3 +293,22 @@ def test_gaps_that_were_filled_are_told_from_those_that_were_not() -> None:
     report = FillReport([GapFill(gap, "AAPL", each, 1, None) for each in outcomes], credits=3)
     assert fill_sentence(report) == "2 of 4 gaps filled (3 API credits), 1 without trades at the vendor, 1 failed"
     assert fill_sentence(FillReport()) == "No gaps to fill"
+
+
+@only_postgres
+@pytest.mark.usefixtures("harness")
+def test_loaded_history_is_reported(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many bars there are, and what is not complete; nothing is requested when nothing is due."""
+    (here / "candleworks.yaml").write_text("feeds: [{name: crypto, symbols: [BTC/USD, ETH/USD], backfill_days: 1}]")
+    with vendor() as simulated:
+        monkeypatch.setenv("CANDLEWORKS_REST_URL", simulated.running.rest_url)
+        simulated.running.fail_bars(404, "unknown symbol", symbol="ETH/USD")
+        state = backfill(return_state=True)
+        assert state.is_failed()
+        assert re.fullmatch(r"1 waiting, 1 refused; [\d,]+ bars, 2 names", state.message or "")
+        (shown,) = artifacts("backfill")
+        assert "unknown symbol" in shown.data
+        asked = simulated.running.stats()["bar_requests"]
+        assert backfill(return_state=True).message == "Nothing to load"
+        assert simulated.running.stats()["bar_requests"] == asked
+        assert backfill(symbols=["ETH/USD"], days=1, return_state=True).is_completed()
