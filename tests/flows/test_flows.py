@@ -306,8 +306,7 @@ def test_loaded_history_is_reported(here: Path, monkeypatch: pytest.MonkeyPatch)
         state = backfill(return_state=True)
         assert state.is_failed()
         assert re.fullmatch(r"1 waiting, 1 refused; [\d,]+ bars, 2 names", state.message or "")
-        (shown,) = artifacts("backfill")
-        assert "unknown symbol" in shown.data
+        assert "unknown symbol" in artifacts("backfill")[-1].data
         asked = simulated.running.stats()["bar_requests"]
         assert backfill(return_state=True).message == "Nothing to load"
         assert simulated.running.stats()["bar_requests"] == asked
