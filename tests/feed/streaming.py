@@ -115,17 +115,18 @@ def price(event_time: int, value: float = 1.0, symbol: str = "AAPL", day_volume:
 
 
 def count(connection: Connection) -> int:
-    """How many ticks are stored."""
-    row = connection.execute("SELECT count(*) FROM stocks_real_time").fetchone()
+    """How many ticks are stored, without those of bars."""
+    row = connection.execute("SELECT count(*) FROM stocks_real_time WHERE origin <> 'bar'").fetchone()
     assert row
     return int(row[0])
 
 
 def stored(connection: Connection) -> Counter[Trade]:
-    """What is stored, how often; each second's ordinals are found to be dense on the way."""
+    """What is stored, how often, without bars; each second's ordinals are found to be dense on the way."""
     rows = connection.execute(
         "SELECT symbol, extract(epoch FROM date_trunc('second', time))::bigint, price, day_volume,"
-        " extract(microseconds FROM time)::bigint % 1000000 FROM stocks_real_time ORDER BY symbol, time"
+        " extract(microseconds FROM time)::bigint % 1000000 FROM stocks_real_time WHERE origin <> 'bar'"
+        " ORDER BY symbol, time"
     ).fetchall()
     seconds: Counter[tuple[str, int]] = Counter()
     for symbol, event_time, _, _, ordinal in rows:
