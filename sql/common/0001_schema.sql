@@ -23,8 +23,3 @@ END $$;
 COMMENT ON TABLE public.candleworks_migrations IS 'Migrations that were applied to this database.';
 COMMENT ON COLUMN public.candleworks_migrations.name IS 'Directory and file below sql/, without .sql.';
 COMMENT ON COLUMN public.candleworks_migrations.sha256 IS 'Hash of the file as it was applied.';
-
--- The time of microseconds since 1970.
-CREATE FUNCTION candleworks.time_at(microseconds bigint) RETURNS timestamptz
-LANGUAGE sql STABLE STRICT PARALLEL SAFE
-RETURN timestamptz '1970-01-01 00:00:00+00' + microseconds * interval '1 microsecond';

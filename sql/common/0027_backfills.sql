@@ -1,5 +1,11 @@
 -- How far the history before each symbol's first tick has been loaded from the vendor's bars; docs/explanation/backfill.md.
 -- Locks: none, everything is new.
+
+-- The time of microseconds since 1970.
+CREATE FUNCTION candleworks.time_at(microseconds bigint) RETURNS timestamptz
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+RETURN timestamptz '1970-01-01 00:00:00+00' + microseconds * interval '1 microsecond';
+
 CREATE TABLE public.backfills (
     feed text NOT NULL,
     symbol text NOT NULL,
