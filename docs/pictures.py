@@ -36,10 +36,10 @@ def main() -> None:
     ports = {name: free_port() for name in ("WEB", "PREFECT", "GRAFANA")}
     with running(ports), Browser(program) as browser, browser.page(*SIZE) as page:
         page.prefer("dark")
-        chart(page, f"http://127.0.0.1:{ports['WEB']}")
         prefect_run(page, f"http://127.0.0.1:{ports['PREFECT']}")
         if find_grafana(load_settings()):
             dashboard(page, f"http://127.0.0.1:{ports['GRAFANA']}")
+        chart(page, f"http://127.0.0.1:{ports['WEB']}")
 
 
 @contextmanager
@@ -72,13 +72,15 @@ def chart(page: Page, address: str) -> None:
 
 
 def prefect_run(page: Page, address: str) -> None:
-    """Take the page of the run that streams."""
+    """Take the page of the run that streams, once it has reported."""
 
     def run() -> str | None:
         with contextlib.suppress(httpx.TransportError):
-            body = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}, "name": {"like_": "stream"}}}
-            found = httpx.post(f"{address}/api/flow_runs/filter", json=body).json()
-            return str(found[0]["id"]) if found else None
+            running = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}, "name": {"like_": "stream"}}}
+            for found in httpx.post(f"{address}/api/flow_runs/filter", json=running).json():
+                logs = {"logs": {"flow_run_id": {"any_": [found["id"]]}}}
+                if "ticks/s" in httpx.post(f"{address}/api/logs/filter", json=logs).text:
+                    return str(found["id"])
         return None
 
     page.goto(f"{address}/runs/flow-run/{until(run, PATIENCE_SECONDS, 'a run')}")
