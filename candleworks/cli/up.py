@@ -13,11 +13,10 @@ from candleworks.cli.live_status import LiveStatus
 from candleworks.cli.program import program_name
 from candleworks.database.connection import ConnectionPool, describe, open_pool
 from candleworks.database.profiles import READER
-from candleworks.database.server import prefect_database
 from candleworks.processes import single_instance, stop_event, stopped_within
 from candleworks.runtime.database import migrated
 from candleworks.runtime.grafana import GRAFANA, find_grafana, grafana_address
-from candleworks.runtime.prefect import server_address
+from candleworks.runtime.prefect import prefect_state, server_address
 from candleworks.runtime.services import Services
 from candleworks.settings import Settings, load_settings
 
@@ -64,7 +63,7 @@ async def _run(services: Services, dsn: str, duration: float | None, prefect: co
         with LiveStatus(heading) as screen, open_pool(dsn, "up", profile=READER, max_size=1) as pool:
             await _wait_for_ticks(stop, services, screen, pool)
             if not stop.is_set():
-                services.start_others(prefect.enter_context(prefect_database(settings, dsn)) if prefect else None)
+                services.start_others(prefect.enter_context(prefect_state(settings, dsn)) if prefect else None)
             await _supervise(stop, services, screen, pool)
     finally:
         await asyncio.to_thread(services.stop)

@@ -3,12 +3,13 @@
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from candleworks.database.server import PrefectDatabase, prefect_database
 from candleworks.processes import Child, end_processes, python_module
 from candleworks.settings import Settings
 
@@ -32,11 +33,19 @@ def status_file(settings: Settings) -> Path:
     return settings.home / "prefect" / "feeds.json"
 
 
+@contextlib.contextmanager
+def prefect_state(settings: Settings, dsn: str) -> Iterator[PrefectDatabase]:
+    """Yield the database that PREFECT_SERVER_DATABASE_CONNECTION_URL names, else what prefect_database() does."""
+    if named := os.environ.get(DATABASE_VARIABLE):
+        yield PrefectDatabase(named, settings)
+    else:
+        with prefect_database(settings, dsn) as found:
+            yield found
+
+
 def prefect_server(settings: Settings, database_url: str, logs: Path) -> Child:
-    """Return the server; its state is in the database at `database_url`, unless the environment names another."""
-    environment = prefect_environment(settings)
-    if DATABASE_VARIABLE not in os.environ:
-        environment[DATABASE_VARIABLE] = database_url
+    """Return the server; its state is in the database at `database_url`."""
+    environment = {**prefect_environment(settings), DATABASE_VARIABLE: database_url}
     command = python_module("flows.support.server", str(settings.prefect_port))
     return Child("Prefect server", command, environment, logs / "prefect-server.log")
 

@@ -19,6 +19,7 @@ from candleworks.runtime.prefect import (
     clear_feed_status,
     failed_feeds,
     prefect_environment,
+    prefect_state,
     status_file,
     stopped_by_operator,
     stopped_feeds,
@@ -51,6 +52,17 @@ def test_the_database_is_beside_ours(settings: Settings, dsn: str) -> None:
         ours = admin.info.dbname
         admin.execute(f"DROP DATABASE {name}")
     assert name == f"{ours}_prefect"
+
+
+@pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
+def test_a_database_that_is_named_is_used(settings: Settings, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And none is made."""
+    named = "postgresql+asyncpg://prefect@db.example/prefect"
+    monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", named)
+    with prefect_state(settings, dsn) as found, connect(dsn) as admin:
+        assert found.url == named
+        query = "SELECT count(*) FROM pg_database WHERE datname = current_database() || '_prefect'"
+        assert admin.execute(query).fetchone() == (0,)
 
 
 def test_a_role_that_may_not_make_a_database_gets_one_on_an_embedded_server(settings: Settings, dsn: str) -> None:
