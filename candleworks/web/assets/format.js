@@ -55,10 +55,16 @@ export function percent(value) {
   return `${sign}${text} %`;
 }
 
-// The digits of a price that stands alone: at least two, and five significant ones below 1.
-export function listPrice(price) {
+// The digits of a price that stands alone: those that write it exactly, at most four, or five below 10; five significant
+// ones below 1.
+export function listDigits(price) {
   const small = Math.abs(price) < 1 && price !== 0 ? Math.min(MAX_DIGITS, 4 - Math.floor(Math.log10(Math.abs(price)))) : 2;
-  return grouping(Math.min(2, small), Math.max(small, Math.min(digitsOf(price), Math.abs(price) < 10 ? 5 : 4))).format(price);
+  return Math.max(small, Math.min(digitsOf(price), Math.abs(price) < 10 ? 5 : 4));
+}
+
+// `digits` are the most that prices of the symbol had, so that their number does not change with every tick.
+export function listPrice(price, digits) {
+  return grouping(digits, digits).format(price);
 }
 
 export function trend(candle, previous) {

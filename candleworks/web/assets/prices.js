@@ -1,10 +1,12 @@
 // The newest price and day change of every symbol, and when their markets are open: asked for changes only.
 
 import { fetchJson } from "./candles.js";
+import { listDigits } from "./format.js";
 
 export class Prices {
   #version = 0;
   #known = new Map();
+  #digits = new Map();
   #markets = {};
   #list = [];
 
@@ -12,7 +14,11 @@ export class Prices {
   async refresh() {
     const { body } = await fetchJson(`/watchlist.json?since=${this.#version}`);
     if (body.complete) this.#known.clear();
-    for (const line of body.symbols) this.#known.set(line.symbol, line);
+    for (const line of body.symbols) {
+      const digits = Math.max(this.#digits.get(line.symbol) ?? 0, listDigits(line.price));
+      this.#digits.set(line.symbol, digits);
+      this.#known.set(line.symbol, { ...line, digits });
+    }
     this.#version = body.version;
     this.#markets = body.markets;
     if (body.symbols.length > 0 || body.complete) this.#list = [...this.#known.values()];

@@ -154,7 +154,7 @@ function writeLine(element, line, index, count, chosen) {
   const [code, price, name, change] = element.children;
   const percentage = line.change_percent;
   write(code, line.symbol);
-  write(price, listPrice(line.price));
+  write(price, listPrice(line.price, line.digits));
   write(name, line.name ?? "");
   write(change, percentage === null ? "–" : percent(percentage));
   element.dataset.trend = direction(percentage ?? 0);
