@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,14 +64,33 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 @pytest.fixture(scope="session")
-def server_dsn(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def session_stack() -> Iterator[ExitStack]:
+    """What runs until the end of the test run: fixtures that depend on `engine` end each time the engine changes."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def engine_servers() -> dict[Engine, str]:
+    """The server of each engine that a test has needed."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def server_dsn(
+    engine: Engine,
+    session_stack: ExitStack,
+    engine_servers: dict[Engine, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> str:
     """A server of this engine for the test run: an embedded one, or the TimescaleDB that the environment names."""
-    if engine is Engine.TIMESCALE and (named := os.environ.get("CANDLEWORKS_TEST_TIMESCALE_DSN")):
-        yield named
-        return
-    build = timescaledb_build() if engine is Engine.TIMESCALE else None
-    with EmbeddedServer(tmp_path_factory.mktemp(engine), build).use() as dsn:
-        yield dsn
+    if engine not in engine_servers:
+        named = os.environ.get("CANDLEWORKS_TEST_TIMESCALE_DSN") if engine is Engine.TIMESCALE else None
+        build = timescaledb_build() if engine is Engine.TIMESCALE and not named else None
+        engine_servers[engine] = named or session_stack.enter_context(
+            EmbeddedServer(tmp_path_factory.mktemp(engine), build).use()
+        )
+    return engine_servers[engine]
 
 
 def timescaledb_build() -> Path:
@@ -95,13 +114,21 @@ def can_import(module: str, **identity: Any) -> bool:
 
 
 @pytest.fixture(scope="session")
-def template(engine: Engine, server_dsn: str) -> str:
+def engine_templates() -> set[str]:
+    """The names of the templates that exist."""
+    return set()
+
+
+@pytest.fixture(scope="session")
+def template(engine: Engine, server_dsn: str, engine_templates: set[str]) -> str:
     """The name of a migrated database that nobody is connected to."""
     name = f"template_{engine}"
-    with new_template(server_dsn, name) as dsn:
-        migrate(dsn, load_settings({}))
-        with connect(dsn) as connection:
-            assert engine_of(connection) is engine
+    if name not in engine_templates:
+        with new_template(server_dsn, name) as dsn:
+            migrate(dsn, load_settings({}))
+            with connect(dsn) as connection:
+                assert engine_of(connection) is engine
+        engine_templates.add(name)
     return name
 
 

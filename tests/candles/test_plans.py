@@ -98,7 +98,11 @@ def test_candles_of_a_symbol_are_read_through_an_index(busy: Connection) -> None
     plan = busy.execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters).fetchone()
     assert plan is not None
     scans = [node["Relation Name"] for node in _nodes(plan[0][0]["Plan"]) if node["Node Type"] == "Seq Scan"]
-    assert [name for name in scans if "stocks_real_time" in name or "_hyper_1_" in name] == []
+    large = (
+        "SELECT relname FROM pg_class WHERE relname = ANY(%s) AND relpages > 10"  # a nearly empty week may be scanned
+    )
+    scanned = [name for (name,) in busy.execute(large, [scans]).fetchall()]
+    assert [name for name in scanned if "stocks_real_time" in name or "_hyper_1_" in name] == []
 
 
 def _sequential_scans(connection: Connection, engine: Engine) -> int:
