@@ -16,21 +16,22 @@ from flows.support.run_states import completed, explained, failed
 
 @flow(name="backfill", flow_run_name="backfill", timeout_seconds=6 * 3600)
 @explained
-def backfill(symbols: list[str] | None = None, days: int | None = None) -> State[Any]:
-    """Load one-minute bars from before the first tick of new symbols, within the limits on API credits.
+def backfill(symbols: list[str] | None = None, days: int | None = None, years: int | None = None) -> State[Any]:
+    """Load bars from before the first tick of new symbols, within the limits on API credits.
 
     Args:
         symbols: Only these symbols, also when the last attempt failed.
-        days: Days of history, instead of those of the configuration.
+        days: Days of one-minute bars, instead of those of the configuration.
+        years: Years of daily bars before that, instead of those of the configuration.
     """
     settings = load_settings()
-    progress = ProgressArtifact("backfill", "minutes of history", long_only=True)
+    progress = ProgressArtifact("backfill", "bars of history", long_only=True)
     with prepared(settings) as dsn:
         report = load(
             settings,
             dsn,
-            BackfillRequest(symbols or (), days),
-            progress=lambda at: progress(at.done, at.minutes, f"({at.now})"),
+            BackfillRequest(symbols or (), days, years=years),
+            progress=lambda at: progress(at.done, at.wanted, f"({at.now})"),
         )
     message = backfill_sentence(report)
     if report.records:

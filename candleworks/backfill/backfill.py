@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from candleworks import clock
-from candleworks.backfill.history import MINUTE, History, Part
+from candleworks.backfill.history import MINUTE, DailyPart, History, Part
 from candleworks.backfill.plan import EVERYTHING, BackfillRequest, chosen_feeds, due_histories
 from candleworks.backfill.report import BackfillProgress, BackfillReport, PlannedBackfill
+from candleworks.backfill.wanted import DAY
 from candleworks.candles.bar_writer import BarWriter
 from candleworks.candles.refresh import refresh
 from candleworks.database.connection import Connection, connect, transient_errors
@@ -22,7 +23,12 @@ from candleworks.imports.companies import sync_companies
 from candleworks.model.trades import microseconds_of
 from candleworks.model.trading_day import zone_lookup
 from candleworks.settings import Settings
-from candleworks.storage.backfills import count_due_fills, locked_feed_history, save_backfill
+from candleworks.storage.backfills import (
+    analyze_daily_bars,
+    count_due_fills,
+    locked_feed_history,
+    save_backfill,
+)
 from candleworks.storage.companies import known_companies
 from candleworks.vendor.bars import MAX_BARS, BarResponse, VendorBars
 from candleworks.vendor.client import KeyRejectedError, NoCreditsLeftError, NotServedError, VendorAwayError
@@ -46,11 +52,12 @@ def backfill(
     progress: Callable[[BackfillProgress], None] | None = None,
     wait: Callable[[float], None] = time.sleep,
 ) -> BackfillReport:
-    """Load what is due of the history before each symbol's first tick, store it as bars, and refresh the candles.
+    """Load what is due of the history before each symbol's first tick: minutes as bars, and daily bars before them.
 
-    Names of the companies are looked up, too, once for each symbol. Safe to interrupt and to run concurrently: a feed
-    is loaded by one process at a time. `wait` sleeps until there are credits. Raises TransientError when the database
-    is unavailable and UsageError for an unknown symbol or without a key; errors of the vendor are in the report.
+    Candles are refreshed, and the names of companies looked up, once for each symbol. Safe to interrupt and to run
+    concurrently: a feed is loaded by one process at a time. `wait` sleeps until there are credits. Raises
+    TransientError when the database is unavailable and UsageError for an unknown symbol or without a key; errors of the
+    vendor are in the report.
     """
     with transient_errors(dsn), connect(dsn, "backfill", profile=WRITER) as connection:
         loader = _HistoryLoader(connection, settings, dsn, request, progress or (lambda _: None), wait)
@@ -76,7 +83,7 @@ class _HistoryLoader:
         self._credits = Credits(connection, settings, self._wait_for_credits, purpose="backfill")
         self._writer = BarWriter(connection, zone_lookup(settings.calendars))
         self._report = BackfillReport()
-        self._minutes = (0, 0)  # loaded, and to be loaded
+        self._loaded = (0, 0)  # minutes and days: loaded, and to be loaded
         self._failures = 0  # of symbols in a row
         self._refreshed = False  # an interrupted run may have left outdated candles
 
@@ -84,11 +91,9 @@ class _HistoryLoader:
         now = clock.now()
         for feed, symbols in chosen_feeds(self._settings, self._request):
             for history in due_histories(self._connection, self._settings, feed, symbols, self._request, now):
-                if part := history.next_part(now):
-                    start = part.start or history.record.wanted_from
-                    minutes = (part.stop - start) // MINUTE
-                    self._report.planned.append(PlannedBackfill(feed.name, history.symbol, start, part.stop, minutes))
-                    self._report.credits += -(-minutes // MAX_BARS)
+                if planned := _planned(history, now):
+                    self._report.planned.append(planned)
+                    self._report.credits += -(-planned.minutes // MAX_BARS) - (-planned.days // MAX_BARS)
         return self._report
 
     def load(self) -> BackfillReport:
@@ -110,7 +115,7 @@ class _HistoryLoader:
         for history in histories:
             self._save(history)
         left = [history for history in histories if history.next_part(clock.now())]
-        self._minutes = (0, sum(self._minutes_of(history) for history in left))
+        self._loaded = (0, sum(_count_bars(history, clock.now()) for history in histories))
         vendor = VendorBars(self._settings, self._credits)
         try:
             if self._settings.shows_simulated:  # names cost nothing, and a day of each symbol is there in no time
@@ -121,6 +126,7 @@ class _HistoryLoader:
                 self._name_companies(histories)
             while left:
                 left = self._load_round(vendor, left, MAX_BARS)
+            self._load_days(vendor, histories)
         except (KeyRejectedError, NoCreditsTodayError, NoCreditsLeftError) as error:
             self._stop(histories, error)
         self._postpone_names(histories)
@@ -159,9 +165,27 @@ class _HistoryLoader:
 
     def _load_part(self, history: History, part: Part, request: Callable[[], BarResponse]) -> bool:
         """Load one part; return whether another one may be left."""
+        answer = self._request_part(history, f"{history.symbol} before {part.stop:%Y-%m-%d %H:%M}", request)
+        return answer is not None and self._store(history, part, answer)
+
+    def _load_days(self, vendor: VendorBars, histories: Sequence[History]) -> None:
+        """Load the daily bars from before the minutes of each history."""
+        stored = self._report.daily_bars
+        for history in histories:
+            while part := history.next_days(clock.now()):
+                step = f"daily bars of {history.symbol} before {part.stop:%Y-%m-%d}"
+                request = partial(vendor.read_days, history.listing, microseconds_of(part.stop), part.size)
+                if (answer := self._request_part(history, step, request)) is None:
+                    break
+                self._store_days(history, part, answer)
+        if self._report.daily_bars > stored:
+            analyze_daily_bars(self._connection)
+
+    def _request_part(self, history: History, step: str, request: Callable[[], BarResponse]) -> BarResponse | None:
+        """Return the response; None, and the failure is recorded, when there is none or the vendor is unavailable."""
         if self._failures == MAX_FAILURES:
-            return False
-        self._report_step(f"{history.symbol} before {part.stop:%Y-%m-%d %H:%M}")
+            return None
+        self._report_step(step)
         self._credits.reserved = count_due_fills(self._connection)
         try:
             answer = request()
@@ -172,9 +196,9 @@ class _HistoryLoader:
             self._count_failure()
         else:
             self._failures = 0
-            return self._store(history, part, answer)
+            return answer
         self._save(history)
-        return False
+        return None
 
     def _store(self, history: History, part: Part, answer: BarResponse) -> bool:
         before = history.record
@@ -183,14 +207,19 @@ class _HistoryLoader:
             return False
         self._report.bars += history.record.bars - before.bars
         self._refreshed = False
-        done, minutes = self._minutes
         first = history.record.fetched_from or part.stop
-        self._minutes = (done + max((part.stop - (part.start or first)) // MINUTE, 0), minutes)
+        self._count_loaded(max((part.stop - (part.start or first)) // MINUTE, 0))
         return True
 
-    def _minutes_of(self, history: History) -> int:
-        part = history.next_part(clock.now())
-        return (part.stop - (part.start or history.record.wanted_from)) // MINUTE if part else 0
+    def _store_days(self, history: History, part: DailyPart, answer: BarResponse) -> None:
+        before = history.record
+        history.store_days(self._connection, part, answer, clock.now())
+        self._report.daily_bars += history.record.daily_bars - before.daily_bars
+        self._count_loaded((part.stop - (history.record.daily_from or part.stop)) // DAY)
+
+    def _count_loaded(self, count: int) -> None:
+        done, wanted = self._loaded
+        self._loaded = (done + count, wanted)
 
     def _count_failure(self) -> None:
         self._failures += 1
@@ -201,7 +230,7 @@ class _HistoryLoader:
         """Record why what is left could not be loaded; no history fails because credits are used up."""
         self._report.stopped = str(error)
         for history in histories:
-            if history.next_part(clock.now()) is None:
+            if history.next_part(clock.now()) is None and history.next_days(clock.now()) is None:
                 continue
             if isinstance(error, KeyRejectedError):
                 history.failed(str(error))
@@ -252,8 +281,25 @@ class _HistoryLoader:
 
     def _report_step(self, step: str) -> None:
         log.info("%s", step)
-        done, minutes = self._minutes
-        self._progress(BackfillProgress(min(done, minutes), minutes, step))
+        done, wanted = self._loaded
+        self._progress(BackfillProgress(min(done, wanted), wanted, step))
+
+
+def _planned(history: History, now: datetime) -> PlannedBackfill | None:
+    """Return what is left of a history; None: nothing that can be requested now."""
+    part, record = history.next_part(now), history.record
+    start, stop = (part.start or record.wanted_from, part.stop) if part else (None, None)
+    minutes = (stop - start) // MINUTE if start and stop else 0
+    days = history.days_left(now)
+    if not minutes and not days:
+        return None
+    days_from = record.daily_wanted_from if days else None
+    return PlannedBackfill(record.feed, record.symbol, start, stop, minutes, days_from, days)
+
+
+def _count_bars(history: History, now: datetime) -> int:
+    planned = _planned(history, now)
+    return planned.minutes + planned.days if planned else 0
 
 
 def _request_bars(vendor: VendorBars, history: History, part: Part) -> BarResponse:

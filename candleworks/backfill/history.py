@@ -7,12 +7,20 @@ from itertools import groupby
 from typing import NamedTuple
 
 from candleworks import clock
+from candleworks.backfill.wanted import DAY, midnight
 from candleworks.candles.bar_writer import BarWriter
 from candleworks.database.connection import Connection
 from candleworks.model.bars import MINUTE_US, Bar, within
 from candleworks.model.trades import microseconds_of, moment_of
 from candleworks.settings import Instrument
-from candleworks.storage.backfills import BackfillOutcome, BackfillRecord, first_streamed, gap_minutes, save_backfill
+from candleworks.storage.backfills import (
+    BackfillOutcome,
+    BackfillRecord,
+    first_streamed,
+    gap_minutes,
+    save_backfill,
+    save_daily_bars,
+)
 from candleworks.storage.bars import taken_intervals
 from candleworks.storage.gaps import locked_symbol
 from candleworks.vendor.bars import MAX_BARS, BarResponse, BarWindow
@@ -40,13 +48,24 @@ class Part(NamedTuple):
         return BarWindow(microseconds_of(self.start), microseconds_of(self.stop)) if self.start else None
 
 
+class DailyPart(NamedTuple):
+    """A part of the daily bars to request: the last ones before the date `stop`, `size` with that date."""
+
+    stop: datetime
+    size: int
+
+
 @dataclass
 class History:
-    """The history of one symbol. `listing` is what to request; bars are final `settle` after their minute."""
+    """The history of one symbol. `listing` is what to request; bars are final `settle` after their minute.
+
+    `has_minutes` is whether one-minute bars are wanted; `record` says so of daily bars, which follow them.
+    """
 
     record: BackfillRecord
     listing: str | Instrument
     settle: timedelta
+    has_minutes: bool = True
 
     @property
     def symbol(self) -> str:
@@ -55,7 +74,7 @@ class History:
     def next_part(self, now: datetime, count: int = MAX_BARS) -> Part | None:
         """Return the newest part that can be requested now; None: there is none."""
         found = self.record
-        if found.outcome == "complete":
+        if found.outcome == "complete" or not self.has_minutes:
             return None
         if not is_loaded(found):
             last = min(now, found.streamed_from or now)
@@ -72,6 +91,27 @@ class History:
         stop = _minute_end(streamed)
         start = max(start, stop - MAX_BARS * MINUTE)
         return Part(stop, (stop - start) // MINUTE, start)
+
+    def next_days(self, now: datetime, count: int = MAX_BARS) -> DailyPart | None:
+        """Return the newest part of the daily bars, once the minutes are loaded; None: nothing is left of them."""
+        found = self.record
+        if found.daily_wanted_from is None or found.outcome in ("complete", "refused", "failed"):
+            return None
+        if self.has_minutes and not is_loaded(found):
+            return None
+        days = self.days_left(now)
+        return DailyPart(found.daily_from or self._days_end(now), min(days + 1, count)) if days else None
+
+    def days_left(self, now: datetime) -> int:
+        """Return how many days, traded or not, there are between the daily bars that are wanted and what is loaded."""
+        found = self.record
+        if found.daily_wanted_from is None:
+            return 0
+        return max(((found.daily_from or self._days_end(now)) - found.daily_wanted_from) // DAY, 0)
+
+    def _days_end(self, now: datetime) -> datetime:
+        """Return the date on which minutes begin; without minutes, that of the last day that is over everywhere."""
+        return midnight(self.record.wanted_from if self.has_minutes else min(self.record.wanted_from, now - DAY / 2))
 
     def find_first_tick(self, connection: Connection) -> None:
         """Look for the first tick, unless it is known. Bars that follow it are not final."""
@@ -102,6 +142,21 @@ class History:
                     save_backfill(connection, self.record, clock.now())
         return True
 
+    def store_days(self, connection: Connection, part: DailyPart, answer: BarResponse, now: datetime) -> None:
+        """Store the daily bars of a part, and that it is loaded, in one transaction."""
+        found = self.record
+        if found.daily_wanted_from is None:
+            return
+        wanted_us = microseconds_of(found.daily_wanted_from)
+        bars = [bar for bar in answer.bars if bar.minute_us >= wanted_us]
+        dates = sorted([*(bar.minute_us for bar in answer.bars), *answer.rejected])
+        is_all = len(dates) < part.size - 1 or not dates or dates[0] <= wanted_us
+        first = found.daily_wanted_from if is_all else moment_of(dates[0])
+        self.record = self.judged(replace(found, daily_from=first, daily_bars=found.daily_bars + len(bars), attempts=0))
+        with connection.transaction():
+            save_daily_bars(connection, self.record, bars, now)
+            save_backfill(connection, self.record, now)
+
     def _wanted(self, connection: Connection, part: Part, answer: BarResponse) -> list[Bar]:
         """Return the bars from the wanted start on, outside of gaps: these are filled by themselves."""
         wanted_us, stop = microseconds_of(self.record.wanted_from), part.stop
@@ -131,13 +186,24 @@ class History:
         """Return the record after bars were stored from `reached` on; None: all of them."""
         found = replace(self.record, bars=self.record.bars + stored, attempts=0)
         if part.start is not None:
-            return judged(replace(found, fetched_until=found.streamed_from), self.settle)
+            return self.judged(replace(found, fetched_until=found.streamed_from))
         minutes = sorted([*(bar.minute_us for bar in answer.bars), *answer.rejected])
         is_all = len(minutes) < part.size or minutes[0] <= microseconds_of(found.wanted_from)
         first = found.wanted_from if is_all else moment_of(minutes[0])
         first = moment_of(reached.minute_us) if reached else first
         until = found.fetched_until or max(first, min(part.stop, _minute(now - self.settle)))
-        return judged(replace(found, fetched_from=first, fetched_until=until), self.settle)
+        return self.judged(replace(found, fetched_from=first, fetched_until=until))
+
+    def judged(self, found: BackfillRecord) -> BackfillRecord:
+        """Return the record with the outcome that follows from how far it has come."""
+        judged = (
+            _judged_minutes(found, self.settle)
+            if self.has_minutes
+            else replace(found, outcome="complete", reason=None, retry_at=None)
+        )
+        if judged.outcome == "loading" or has_days(judged):
+            return judged
+        return replace(judged, outcome="loading", reason=None, retry_at=None)
 
     def refused(self, reason: str) -> BackfillRecord:
         """Return the record after the vendor said that it does not serve the symbol."""
@@ -165,8 +231,14 @@ def is_loaded(found: BackfillRecord) -> bool:
     return found.fetched_from is not None and found.fetched_from <= found.wanted_from
 
 
-def judged(found: BackfillRecord, settle: timedelta) -> BackfillRecord:
-    """Return the record with the outcome that follows from how far it has come."""
+def has_days(found: BackfillRecord) -> bool:
+    """Whether all wanted daily bars are there, or would belong to days with minutes."""
+    if found.daily_wanted_from is None:
+        return True
+    return (found.daily_from or midnight(found.wanted_from)) <= found.daily_wanted_from
+
+
+def _judged_minutes(found: BackfillRecord, settle: timedelta) -> BackfillRecord:
     streamed, until = found.streamed_from, found.fetched_until
     if not is_loaded(found):
         return replace(found, outcome="loading", reason=None, retry_at=None)

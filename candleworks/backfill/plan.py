@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from candleworks.backfill.history import History, judged
-from candleworks.backfill.wanted import has_history, wanted_from
+from candleworks.backfill.history import History
+from candleworks.backfill.wanted import has_history, wanted_history
 from candleworks.database.connection import Connection
 from candleworks.errors import UsageError
 from candleworks.settings import Feed, Settings
@@ -14,16 +14,17 @@ from candleworks.storage.backfills import BackfillRecord, backfill_records, due_
 
 
 class BackfillRequest(NamedTuple):
-    """What a person asks for: symbols, all when there are none; days, None for those of the configuration; a feed."""
+    """What a person asks for: symbols, all when there are none; days and years, None for those of the configuration."""
 
     symbols: Sequence[str] = ()
     days: int | None = None
     feed: str | None = None
+    years: int | None = None
 
     @property
     def is_explicit(self) -> bool:
-        """Whether to try at once what failed or was refused, and to load as many days as asked."""
-        return bool(self.symbols) or self.days is not None
+        """Whether to try at once what failed or was refused, and to load as many days and years as asked."""
+        return bool(self.symbols) or self.days is not None or self.years is not None
 
 
 EVERYTHING = BackfillRequest()
@@ -48,7 +49,7 @@ def due_histories(
     now: datetime,
 ) -> list[History]:
     """Return the histories to load, with records as they are before the first request."""
-    wanted = wanted_from(settings, feed, request.days, now)
+    wanted = wanted_history(settings, feed, now, request.days, request.years)
     if request.is_explicit:
         due = list(symbols)
     else:
@@ -60,15 +61,15 @@ def due_histories(
     settle = timedelta(seconds=settings.rest.settle_seconds)
     found = []
     for symbol in due:
-        start = _start(records.get(symbol), wanted, request, now)
+        known = records.get(symbol)
+        start = _start(known, wanted.minutes_from, request, now)
         start = max(start, kept) if kept else start
-        record = replace(records.get(symbol) or BackfillRecord(feed.name, symbol, start), wanted_from=start)
-        history = History(record, feed.instruments[symbol], settle)
-        if wanted is None:
-            history.record = replace(record, outcome="complete")
-        else:
+        record = replace(known or BackfillRecord(feed.name, symbol, start), wanted_from=start)
+        record = replace(record, daily_wanted_from=_daily_start(record, wanted.days_from, request))
+        history = History(record, feed.instruments[symbol], settle, has_minutes=wanted.minutes_from is not None)
+        if history.has_minutes:
             history.find_first_tick(connection)
-            history.record = judged(history.record, settle)
+        history.record = history.judged(history.record)
         found.append(history)
     return found
 
@@ -78,3 +79,11 @@ def _start(record: BackfillRecord | None, wanted: datetime | None, request: Back
     if wanted is None:
         return record.wanted_from if record else now
     return wanted if record is None or request.days is not None else min(wanted, record.wanted_from)
+
+
+def _daily_start(record: BackfillRecord, wanted: datetime | None, request: BackfillRequest) -> datetime | None:
+    """Return the start of the daily bars; an earlier one that was wanted before is kept, unless years are asked for."""
+    known = record.daily_wanted_from
+    if wanted is None or known is None:
+        return wanted or known
+    return wanted if request.years is not None else min(wanted, known)

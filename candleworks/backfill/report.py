@@ -6,26 +6,32 @@ from datetime import datetime
 from typing import NamedTuple, get_args
 
 from candleworks.storage.backfills import BackfillOutcome, BackfillRecord
+from candleworks.wording import counted
 
 BACKFILL_OUTCOMES: tuple[BackfillOutcome, ...] = get_args(BackfillOutcome)
 
 
 class BackfillProgress(NamedTuple):
-    """Progress before each request and each wait: loaded minutes, all minutes to load, and the current step."""
+    """Progress before each request and each wait: loaded minutes and days, all of them, and the current step."""
 
     done: int
-    minutes: int
+    wanted: int
     now: str
 
 
 class PlannedBackfill(NamedTuple):
-    """What a dry run would request; `until` is where what is loaded begins."""
+    """What a dry run would request: minutes from `wanted_from` until what is loaded begins; None: no minutes are left.
+
+    `days` counts the days, traded or not, of daily bars from `daily_wanted_from` on.
+    """
 
     feed: str
     symbol: str
-    wanted_from: datetime
-    until: datetime
+    wanted_from: datetime | None
+    until: datetime | None
     minutes: int
+    daily_wanted_from: datetime | None
+    days: int
 
 
 @dataclass
@@ -39,6 +45,7 @@ class BackfillReport:
     records: list[BackfillRecord] = field(default_factory=list)
     planned: list[PlannedBackfill] = field(default_factory=list)
     bars: int = 0
+    daily_bars: int = 0
     credits: int = 0
     named: int = 0
     busy: list[str] = field(default_factory=list)
@@ -48,6 +55,12 @@ class BackfillReport:
     def complete(self) -> bool:
         """Whether everything was loaded that could be loaded now."""
         return self.stopped is None and all(record.outcome in ("complete", "waiting") for record in self.records)
+
+    @property
+    def stored(self) -> str:
+        """The number of bars that were stored, such as `1,440 bars and 3,650 daily bars`."""
+        bars = counted(self.bars, "bar")
+        return f"{bars} and {counted(self.daily_bars, 'daily bar')}" if self.daily_bars else bars
 
     @property
     def outcomes(self) -> str:

@@ -3,8 +3,10 @@
 from datetime import datetime, timedelta
 
 from candleworks.settings import VENDOR_FEED_URL, VENDOR_REST_URL, Feed, Settings
+from candleworks.storage.backfills import WantedHistory
 
 DAY = timedelta(days=1)
+YEAR = timedelta(days=365.25)
 
 
 def has_history(settings: Settings, feed: Feed) -> bool:
@@ -14,7 +16,18 @@ def has_history(settings: Settings, feed: Feed) -> bool:
     return settings.api_key is not None and (feed.url or settings.feed_url) == VENDOR_FEED_URL
 
 
-def wanted_from(settings: Settings, feed: Feed, days: int | None, now: datetime) -> datetime | None:
-    """Return where the history begins: at midnight, so that the first daily candle is whole; None: none is wanted."""
-    count = settings.backfill_days(feed) if days is None else days
-    return (now - count * DAY).replace(hour=0, minute=0, second=0, microsecond=0) if count else None
+def wanted_history(
+    settings: Settings, feed: Feed, now: datetime, days: int | None = None, years: int | None = None
+) -> WantedHistory:
+    """Return where the history begins, at midnight UTC, so that the first daily candle is whole.
+
+    `days` and `years` replace those of the configuration.
+    """
+    days = settings.backfill_days(feed) if days is None else days
+    years = feed.backfill_years if years is None else years
+    return WantedHistory(midnight(now - days * DAY) if days else None, midnight(now - years * YEAR) if years else None)
+
+
+def midnight(time: datetime) -> datetime:
+    """Return the start of the UTC day of a time."""
+    return time.replace(hour=0, minute=0, second=0, microsecond=0)

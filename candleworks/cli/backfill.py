@@ -25,6 +25,10 @@ def backfill(
     days: Annotated[
         int | None, typer.Option(min=1, max=3650, help="Days of history. [default: feeds[].backfill_days]")
     ] = None,
+    years: Annotated[
+        int | None,
+        typer.Option(min=1, max=30, help="Years of daily bars before that. [default: feeds[].backfill_years]"),
+    ] = None,
     feed: Annotated[str | None, typer.Option(help="Only symbols of this feed.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be fetched, without requests to the vendor.")
@@ -33,22 +37,22 @@ def backfill(
     """Load the history of new symbols from the vendor's bars.
 
     One-minute bars before the first tick of each symbol are fetched with the REST API, the newest first, and candles
-    are updated; names of companies are looked up. A request costs one API credit and returns up to 5,000 bars; `rest`
-    in the configuration limits the credits, of which a share is left to gaps. Safe to interrupt and to repeat. What
-    failed is tried again after a while, or at once when symbols or days are given. Exits with status 1 if something
-    could not be fetched.
+    are updated; names of companies are looked up. Daily bars of the years before follow, which fill days and longer
+    periods only. A request costs one API credit and returns up to 5,000 bars; `rest` in the configuration limits the
+    credits, of which a share is left to gaps. Safe to interrupt and to repeat. What failed is tried again after a
+    while, or at once when symbols, days or years are given. Exits with status 1 if something could not be fetched.
     """
     settings = load_settings()
     with prepared(settings) as dsn, Console().status("reading histories") as status:
 
         def show(progress: BackfillProgress) -> None:
-            percent = 100 * progress.done // progress.minutes if progress.minutes else 0
+            percent = 100 * progress.done // progress.wanted if progress.wanted else 0
             text = f"{percent} % loaded: {progress.now}"
             status.update(text)
             if not status.console.is_terminal:
                 status.console.print(text, highlight=False, soft_wrap=True)
 
-        request = BackfillRequest(symbols or (), days, feed)
+        request = BackfillRequest(symbols or (), days, feed, years)
         report = load(settings, dsn, request, dry_run=dry_run, progress=show)
     _print(report, dry_run=dry_run)
     if not report.complete:
@@ -68,26 +72,36 @@ def _print(report: BackfillReport, *, dry_run: bool) -> None:
     if dry_run:
         typer.echo(f"{counted(rows, 'symbol')} to load for at most {api_credits}")
     else:
-        bars = counted(report.bars, "bar")
         names = counted(report.named, "company", "companies")
-        typer.echo(f"{report.outcomes}; {bars} stored, {names} named, {api_credits} used")
+        typer.echo(f"{report.outcomes}; {report.stored} stored, {names} named, {api_credits} used")
     if report.stopped:
         typer.echo(report.stopped, err=True)
 
 
 def _plan(planned: list[PlannedBackfill]) -> Table:
     table = Table("feed", "symbol", "from (UTC)", "to (UTC)", "minutes")
+    daily = any(each.days for each in planned)
+    if daily:
+        table.add_column("daily bars from")
     for each in planned:
-        table.add_row(each.feed, each.symbol, _time(each.wanted_from), _time(each.until), f"{each.minutes:,}")
+        days = [_date(each.daily_wanted_from)] if daily else []
+        table.add_row(each.feed, each.symbol, _time(each.wanted_from), _time(each.until), f"{each.minutes:,}", *days)
     return table
 
 
 def _table(records: list[BackfillRecord]) -> Table:
-    table = Table("feed", "symbol", "from (UTC)", "to (UTC)", "outcome", "bars", "reason")
+    daily = any(found.daily_wanted_from for found in records)
+    days = ["daily bars from"] if daily else []
+    table = Table("feed", "symbol", *days, "from (UTC)", "to (UTC)", "outcome", "bars", "reason")
     for found in records:
-        bounds = (_time(found.fetched_from), _time(found.fetched_until))
+        bounds = [_date(found.daily_from)] if daily else []
+        bounds += [_time(found.fetched_from), _time(found.fetched_until)]
         table.add_row(found.feed, found.symbol, *bounds, found.outcome, f"{found.bars:,}", found.reason or "")
     return table
+
+
+def _date(time: datetime | None) -> str:
+    return f"{time:%Y-%m-%d}" if time else "-"
 
 
 def _time(time: datetime | None) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from candleworks import clock
-from candleworks.backfill.wanted import has_history, wanted_from
+from candleworks.backfill.wanted import has_history, wanted_history
 from candleworks.database.connection import connect, transient_errors
 from candleworks.database.profiles import READER
 from candleworks.errors import CandleworksError
@@ -95,7 +95,7 @@ class HistoryProcess:
             check_schema(self.dsn)
             with transient_errors(self.dsn), connect(self.dsn, "history", profile=READER) as connection:
                 symbols = streaming_symbols(connection, self.feed.name)
-                wanted = wanted_from(self.settings, self.feed, None, clock.now())
+                wanted = wanted_history(self.settings, self.feed, clock.now())
                 due = due_backfills(connection, self.feed.name, symbols, wanted, clock.now())
         except CandleworksError:  # the feed's writer reports what is wrong with the database
             return []

@@ -51,6 +51,8 @@ class Feed(Section):
     """WebSocket URL of this feed. null: `CANDLEWORKS_FEED_URL`."""
     backfill_days: StrictInt | None = Field(default=None, ge=0, le=3_650)
     """Days of history to load for a new symbol, as one-minute bars. null: 5, or 30 while the feed is simulated."""
+    backfill_years: StrictInt = Field(default=0, ge=0, le=30)
+    """Years of daily bars to load for the time before that. They fill days and longer periods only."""
 
     @field_validator("symbols")
     @classmethod

@@ -11,8 +11,8 @@ from psycopg.rows import args_row, class_row
 from candleworks.database.connection import Connection
 from candleworks.database.locks import Lock, try_locked
 from candleworks.database.queries import query
-from candleworks.model.bars import LIVE_ORIGIN, Spans
-from candleworks.model.trades import microseconds_of
+from candleworks.model.bars import LIVE_ORIGIN, Bar, Spans
+from candleworks.model.trades import microseconds_of, moment_of
 
 BackfillOutcome = Literal["loading", "waiting", "complete", "refused", "failed"]
 
@@ -33,10 +33,16 @@ class BackfillRecord:
     attempts: int = 0
     retry_at: datetime | None = None
     named: bool = False
+    daily_wanted_from: datetime | None = None
+    daily_from: datetime | None = None
+    daily_bars: int = 0
 
 
 class UnfinishedBackfill(NamedTuple):
-    """A history that is not complete; `fetched_from` is None while nothing is loaded."""
+    """A history that is not complete; `fetched_from` and `daily_from` are None while nothing is loaded.
+
+    `daily_wanted_from` is None where no daily bars are wanted.
+    """
 
     feed: str
     symbol: str
@@ -44,6 +50,15 @@ class UnfinishedBackfill(NamedTuple):
     fetched_from: datetime | None
     outcome: BackfillOutcome
     reason: str | None
+    daily_wanted_from: datetime | None
+    daily_from: datetime | None
+
+
+class WantedHistory(NamedTuple):
+    """Where the histories of a feed begin: minutes, and the days before them; None: none are wanted."""
+
+    minutes_from: datetime | None
+    days_from: datetime | None
 
 
 def backfill_records(connection: Connection, feed: str) -> dict[str, BackfillRecord]:
@@ -56,14 +71,40 @@ def save_backfill(connection: Connection, record: BackfillRecord, at: datetime) 
     connection.execute(query("save_backfill"), asdict(record) | {"at": at})
 
 
+def save_daily_bars(connection: Connection, record: BackfillRecord, bars: Sequence[Bar], at: datetime) -> None:
+    """Store daily bars, whose time is the midnight of their date."""
+    parameters = {
+        "symbol": record.symbol,
+        "feed": record.feed,
+        "at": at,
+        "buckets": [moment_of(bar.minute_us) for bar in bars],
+        "opens": [bar.open for bar in bars],
+        "highs": [bar.high for bar in bars],
+        "lows": [bar.low for bar in bars],
+        "closes": [bar.close for bar in bars],
+        "volumes": [bar.volume for bar in bars],
+    }
+    connection.execute(query("save_daily_bars"), parameters)
+
+
+def analyze_daily_bars(connection: Connection) -> None:
+    connection.execute(query("analyze_daily_bars"))
+
+
 def due_backfills(
-    connection: Connection, feed: str, symbols: Sequence[str], wanted_from: datetime | None, now: datetime
+    connection: Connection, feed: str, symbols: Sequence[str], wanted: WantedHistory, now: datetime
 ) -> list[str]:
     """Return those of the symbols with something left to load, or to look up, that may be tried now.
 
-    History is wanted from `wanted_from` on; None: only the names of the companies are.
+    The names of companies are looked up also where no history is wanted.
     """
-    parameters = {"feed": feed, "symbols": list(symbols), "wanted_from": wanted_from, "now": now}
+    parameters = {
+        "feed": feed,
+        "symbols": list(symbols),
+        "wanted_from": wanted.minutes_from,
+        "daily_from": wanted.days_from,
+        "now": now,
+    }
     return [symbol for (symbol,) in connection.execute(query("due_backfills"), parameters).fetchall()]
 
 

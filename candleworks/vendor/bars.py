@@ -1,8 +1,9 @@
-"""One-minute bars from the vendor's `time_series`.
+"""One-minute and daily bars from the vendor's `time_series`.
 
 https://twelvedata.com/docs#time-series: values are text, the time is naive in the requested zone, both dates are
 inclusive, a response holds 5,000 bars at most. A bar as received:
     {"datetime":"2026-03-04 14:30:00","open":"261.71","high":"261.80","low":"261.60","close":"261.75","volume":"1200"}
+That of a day has a date of the exchange, whatever the requested zone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,12 +24,12 @@ MAX_BARS = 5_000
 MAX_WAIT_SECONDS = 20
 MAX_REFUSALS = 5  # minutes in a row without a credit: another program uses the same key
 _TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
-_TIME_LENGTH = 19
+_DATE_FORMAT = "%Y-%m-%d"
 _NO_DATA = "no data is available"
 
 
 class BarWindow(NamedTuple):
-    """The minutes [start, stop) in microseconds since 1970, at most as many as one response holds."""
+    """The minutes, or midnights, of [start, stop) in microseconds since 1970, at most as many as one response holds."""
 
     start_us: int
     stop_us: int
@@ -36,10 +37,20 @@ class BarWindow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BarResponse:
-    """The bars of a window, oldest first; `rejected` has the reason for each minute with an unusable bar."""
+    """The bars of a window, oldest first; `rejected` has the reason for each minute, or day, with an unusable bar."""
 
     bars: list[Bar]
     rejected: dict[int, str]
+
+
+class _Interval(NamedTuple):
+    unit: str
+    time_length: int
+    parameters: dict[str, str]
+
+
+_MINUTES = _Interval("minute", 19, {"interval": "1min", "timezone": "UTC"})
+_DAYS = _Interval("date", 10, {"interval": "1day"})
 
 
 class VendorBars:
@@ -62,21 +73,31 @@ class VendorBars:
         Raises VendorAwayError, NotServedError, KeyRejectedError, NoCreditsLeftError or NoCreditsTodayError.
         """
         start, last = (moment_of(us).strftime(_TIME_FORMAT) for us in (window.start_us, window.stop_us - MINUTE_US))
-        return self._read(symbol, window, order="asc", start_date=start, end_date=last)
+        return self._read(symbol, window, _MINUTES, order="asc", start_date=start, end_date=last)
 
     def read_latest(self, symbol: str | Instrument, stop_us: int, count: int) -> BarResponse:
         """Return the last `count` bars before a minute; fewer only where the vendor has no more. Raises as `read`."""
         last = moment_of(stop_us - MINUTE_US).strftime(_TIME_FORMAT)
-        return self._read(symbol, BarWindow(0, stop_us), end_date=last, outputsize=str(count))
+        return self._read(symbol, BarWindow(0, stop_us), _MINUTES, end_date=last, outputsize=str(count))
 
-    def _read(self, symbol: str | Instrument, window: BarWindow, **parameters: str) -> BarResponse:
+    def read_days(self, symbol: str | Instrument, stop_us: int, count: int) -> BarResponse:
+        """Return at least the last `count` - 1 daily bars before a date, fewer only where the vendor has no more.
+
+        `stop_us` and the times of the bars are midnight UTC of a date of the exchange. Raises as `read`.
+        """
+        date = moment_of(stop_us).strftime(_DATE_FORMAT)  # its own bar, if there is one, is dropped
+        return self._read(symbol, BarWindow(0, stop_us), _DAYS, end_date=date, outputsize=str(count))
+
+    def _read(
+        self, symbol: str | Instrument, window: BarWindow, interval: "_Interval", **parameters: str
+    ) -> BarResponse:
         try:
-            rows = self._retrying(self._rows, symbol, parameters)
+            rows = self._retrying(self._rows, symbol, interval.parameters | parameters)
         except NotServedError as error:
             if _NO_DATA in error.vendor_message.lower():
                 return BarResponse([], {})
             raise
-        return _parse(rows, window, self._price_faults)
+        return _parse(rows, window, interval, self._price_faults)
 
     def _rows(self, symbol: str | Instrument, parameters: Mapping[str, str]) -> list[Any]:
         for attempt in range(1, MAX_REFUSALS + 1):
@@ -90,9 +111,7 @@ class VendorBars:
         raise AssertionError
 
     def _request(self, symbol: str | Instrument, parameters: Mapping[str, str]) -> list[Any]:
-        body = self._client.get(
-            "/time_series", **_symbol_parameters(symbol), interval="1min", timezone="UTC", **parameters
-        )
+        body = self._client.get("/time_series", **_symbol_parameters(symbol), **parameters)
         values = body.get("values", []) if isinstance(body, dict) else None
         if not isinstance(values, list):
             raise VendorAwayError("The vendor's time series does not have the documented shape: try again later.")
@@ -106,11 +125,11 @@ def _symbol_parameters(symbol: str | Instrument) -> dict[str, str]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _parse(rows: list[Any], window: BarWindow, faults: Sequence[NumberFault]) -> BarResponse:
+def _parse(rows: list[Any], window: BarWindow, interval: _Interval, faults: Sequence[NumberFault]) -> BarResponse:
     response = BarResponse([], {})
     seen: set[int] = set()
     for row in rows:
-        minute_us = _minute_us(row)
+        minute_us = _start_us(row, interval)
         if not window.start_us <= minute_us < window.stop_us or minute_us in seen:
             continue
         seen.add(minute_us)
@@ -123,16 +142,18 @@ def _parse(rows: list[Any], window: BarWindow, faults: Sequence[NumberFault]) ->
     return response
 
 
-def _minute_us(row: Any) -> int:
-    """Return the minute of a row; VendorAwayError when it has none, since the bar cannot be assigned then."""
+def _start_us(row: Any, interval: _Interval) -> int:
+    """Return the minute or date of a row; VendorAwayError when it has none, since the bar cannot be assigned then."""
     try:
         text = row["datetime"]
-        minute_us = microseconds_of(datetime.fromisoformat(text).replace(tzinfo=UTC))
+        start_us = microseconds_of(datetime.fromisoformat(text).replace(tzinfo=UTC))
     except (KeyError, TypeError, ValueError):
-        text, minute_us = "", 1
-    if minute_us % MINUTE_US or len(text) != _TIME_LENGTH:
-        raise VendorAwayError(f"The vendor's time series has a bar without a minute ({row!r:.100}): try again later.")
-    return minute_us
+        text, start_us = "", 1
+    if start_us % MINUTE_US or len(text) != interval.time_length:
+        raise VendorAwayError(
+            f"The vendor's time series has a bar without a {interval.unit} ({row!r:.100}): try again later."
+        )
+    return start_us
 
 
 def _bar(row: Mapping[str, Any], minute_us: int, faults: Sequence[NumberFault]) -> tuple[Bar | None, str]:

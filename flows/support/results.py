@@ -75,6 +75,7 @@ def backfill_row(record: BackfillRecord) -> dict[str, Any]:
     return {
         "feed": record.feed,
         "symbol": record.symbol,
+        "daily bars from": f"{record.daily_from:%Y-%m-%d}" if record.daily_from else "",
         **{name: f"{time:%Y-%m-%d %H:%M}" if time else "" for name, time in bounds.items()},
         "outcome": record.outcome,
         "bars": record.bars,
@@ -86,7 +87,7 @@ def backfill_sentence(report: BackfillReport) -> str:
     """Return how many histories are complete, and the outcome of the others."""
     if not report.records and not report.stopped:
         return "Nothing to load"
-    loaded = f"{report.outcomes}; {counted(report.bars, 'bar')}, {counted(report.named, 'name')}"
+    loaded = f"{report.outcomes}; {report.stored}, {counted(report.named, 'name')}"
     return f"{loaded}. {report.stopped}" if report.stopped else loaded
 
 

@@ -49,15 +49,22 @@ SELECT greatest(
 
 -- name: candle_bounds
 -- Where to look for candles that hold any moment of [start, stop), both on bucket boundaries: first_start is the oldest
--- candle's start, last_stop the newest one's end; null stands for nothing found.
+-- candle's start, last_stop the newest one's end; null stands for nothing found. Periods of days begin with daily bars.
 SELECT
     public.time_bucket(%(period)s::interval, CASE
         WHEN %(start)s::timestamptz IS NOT NULL THEN %(start)s
-        WHEN %(price)s = 'trade' THEN (SELECT min(bucket) FROM public.candles_1d WHERE symbol = %(symbol)s)
+        WHEN %(price)s = 'trade' THEN least(
+            (SELECT min(bucket) FROM public.candles_1d WHERE symbol = %(symbol)s),
+            (SELECT min(bucket) FROM public.daily_bars WHERE symbol = %(symbol)s AND daily.wanted)
+        )
         ELSE (SELECT min(bucket) FROM public.quote_candles_1d WHERE symbol = %(symbol)s)
     END) AS first_start,
-    public.time_bucket(%(period)s::interval, newest.moment) + %(period)s::interval AS last_stop
+    public.time_bucket(%(period)s::interval, greatest(newest.moment, (
+        SELECT max(bucket) FROM public.daily_bars
+        WHERE symbol = %(symbol)s AND daily.wanted AND bucket < coalesce(%(stop)s::timestamptz, 'infinity')
+    ))) + %(period)s::interval AS last_stop
 FROM candleworks.newest_tick(%(symbol)s, %(price)s, coalesce(%(stop)s::timestamptz, 'infinity')) newest(moment)
+CROSS JOIN (SELECT %(price)s = 'trade' AND candleworks.level_for(%(period)s::interval) = '1d' AS wanted) daily
 
 -- name: candles_before
 -- The start of the window of so many buckets that ends at stop, but not before first_start.
