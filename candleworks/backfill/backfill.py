@@ -172,7 +172,7 @@ class _HistoryLoader:
         """Load the daily bars from before the minutes of each history."""
         stored = self._report.daily_bars
         for history in histories:
-            while part := history.next_days(clock.now()):
+            while part := history.next_days(clock.now(), MAX_BARS):
                 step = f"daily bars of {history.symbol} before {part.stop:%Y-%m-%d}"
                 request = partial(vendor.read_days, history.listing, microseconds_of(part.stop), part.size)
                 if (answer := self._request_part(history, step, request)) is None:

@@ -60,7 +60,7 @@ class BackfillReport:
     def stored(self) -> str:
         """The number of bars that were stored, such as `1,440 bars and 3,650 daily bars`."""
         bars = counted(self.bars, "bar")
-        return f"{bars} and {counted(self.daily_bars, 'daily bar')}" if self.daily_bars else bars
+        return f"{bars} and {counted(self.daily_bars, 'daily bar', 'daily bars')}" if self.daily_bars else bars
 
     @property
     def outcomes(self) -> str:

@@ -38,11 +38,16 @@ class NewFeed(Platform):
             self.store(self.vendor.ticks(symbol, self.started, self.started + minutes * MINUTE))
 
     def load(
-        self, settings: Settings | None = None, *symbols: str, days: int | None = None, **options: Any
+        self,
+        settings: Settings | None = None,
+        *symbols: str,
+        days: int | None = None,
+        years: int | None = None,
+        **options: Any,
     ) -> BackfillReport:
         chosen = settings or self.settings
         assert chosen.dsn
-        return backfill(chosen, chosen.dsn.get_secret_value(), BackfillRequest(symbols, days), **options)
+        return backfill(chosen, chosen.dsn.get_secret_value(), BackfillRequest(symbols, days, years=years), **options)
 
     def wanting(self, days: int, **changes: object) -> Settings:
         """The configuration with so many days of history, and other keys of the section `rest`."""

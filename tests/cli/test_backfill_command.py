@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,11 @@ def test_history_is_loaded_and_reported(invoke: Invoke, dsn: str, tmp_path: Path
         for_programs = invoke("status", "--json", **variables)
         again = invoke("backfill", **variables)
         loaded = invoke("backfill", "ETH/USD", "--days", "2", **variables)
+        plan = invoke("backfill", "ETH/USD", "--days", "2", "--years", "1", "--dry-run", **variables)
+        date = datetime.now(UTC) - 100 * timedelta(days=1)
+        bar = f'{{"datetime": "{date:%Y-%m-%d}", "open": "2", "high": "3", "low": "1", "close": "2"}}'
+        simulated.running.fail_bars(200, f'{{"values": [{bar}]}}', symbol="ETH/USD")
+        days = invoke("backfill", "ETH/USD", "--years", "1", **variables)
     assert (planned.status, planned.errors) == (0, "")
     assert planned.output.endswith("2 symbols to load for at most 2 API credits\n")
     assert (failed.status, failed.errors) == (1, "")
@@ -43,6 +49,11 @@ def test_history_is_loaded_and_reported(invoke: Invoke, dsn: str, tmp_path: Path
     assert (again.status, again.errors) == (0, "")
     assert again.output == "nothing to load; 0 bars stored, 0 companies named, 0 API credits used\n"
     assert (loaded.status, "1 waiting; " in loaded.output) == (0, True)
+    assert (plan.status, "daily bars" in plan.output) == (0, True)
+    assert plan.output.endswith("1 symbol to load for at most 1 API credit\n")
+    assert (days.status, days.errors) == (0, "")
+    assert "daily bars of ETH/USD before " in days.output
+    assert "1 waiting; 0 bars and 1 daily bar stored, " in days.output
 
 
 def test_the_vendor_wants_a_key(invoke: Invoke, dsn: str) -> None:
