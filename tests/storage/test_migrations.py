@@ -220,3 +220,33 @@ def test_a_migration_waits_for_another_one(empty_dsn: str) -> None:
         assert schema(empty_dsn) == []
         first.rollback()
         assert len(second.result(timeout=PATIENCE_SECONDS)) > 5
+
+
+def test_a_reader_of_days_goes_on_reading_them(empty_dsn: str, engine: Engine) -> None:
+    """Its rights were granted before there were daily bars, which ohlc() reads with them."""
+    migrations = read_migrations(engine)
+    earlier = [migration for migration in migrations if migration.name.partition("/")[2] < "0029"]
+    with connect(empty_dsn, "test") as connection:
+        if engine is Engine.TIMESCALE:
+            connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+        connection.execute("CREATE TABLE candleworks_migrations (name text PRIMARY KEY, sha256 text NOT NULL,"
+                           " applied_at timestamptz NOT NULL DEFAULT now())")  # fmt: skip
+        connection.execute("SELECT set_config('candleworks.chunk_interval', '1 day', false)")
+        for migration in earlier:
+            connection.execute(migration.sql)
+            connection.execute("INSERT INTO candleworks_migrations VALUES (%s, %s)", [migration.name, migration.sha256])
+        role = f"reader_of_days_{engine}"
+        connection.execute(f"CREATE ROLE {role}")
+        connection.execute(f"GRANT SELECT ON candles_1d TO {role}")
+        try:
+            assert migrate(empty_dsn, load_settings({})) == [migration.name for migration in migrations[len(earlier) :]]
+            connection.execute(
+                "INSERT INTO daily_bars VALUES ('A', '2020-01-01 00:00:00+00', 1, 1, 1, 1, 1, 'f', now())"
+            )
+            connection.execute(f"SET ROLE {role}")
+            assert connection.execute("SELECT close FROM ohlc('A', '1 day', NULL, NULL)").fetchall() == [(1.0,)]
+            connection.execute("RESET ROLE")
+        finally:
+            connection.execute("RESET ROLE")
+            connection.execute(f"DROP OWNED BY {role}")
+            connection.execute(f"DROP ROLE {role}")

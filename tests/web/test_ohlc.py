@@ -269,3 +269,37 @@ def test_many_requests_at_once_wait_their_turn(client: httpx.Client, store: Stor
         time.sleep(MAX_WAIT_SECONDS + 1)
         connection.execute("ROLLBACK")
         assert {answer.result().status_code for answer in answers} == {200}
+
+
+def test_days_and_weeks_begin_with_daily_bars(client: httpx.Client, connection: Connection, store: Store) -> None:
+    """They are on the pages of a CSV and marked in JSON; hours do not have them, and a window before any tick does."""
+    store("AAPL", [(MONDAY, 143.0, 100.0)])
+    connection.execute(
+        "INSERT INTO daily_bars (symbol, bucket, open, high, low, close, volume, feed, received_at)"
+        " SELECT 'AAPL', date_trunc('day', %s, 'UTC') - n * interval '1 day', n, n + 1, n - 1, n, 50, 'stocks', now()"
+        " FROM generate_series(1, 3) n",
+        [MONDAY],
+    )
+    answer = client.get("/ohlc.csv", params={"symbol": "AAPL", "period": "1d"})
+    assert answer.text == (
+        "dt,o,h,l,c,vol\n"
+        "2026-02-27T00:00:00Z,3.0,4.0,2.0,3.0,50.0\n"
+        "2026-02-28T00:00:00Z,2.0,3.0,1.0,2.0,50.0\n"
+        "2026-03-01T00:00:00Z,1.0,2.0,0.0,1.0,50.0\n"
+        "2026-03-02T00:00:00Z,143.0,143.0,143.0,143.0,100.0\n"
+    )
+    older = client.get("/ohlc.csv", params={"symbol": "AAPL", "period": "1d", "limit": 2}).links["next"]["url"]
+    assert [line[:10] for line in client.get(older).text.splitlines()[1:]] == ["2026-02-27", "2026-02-28"]
+    weeks = client.get("/ohlc.csv", params={"symbol": "AAPL", "period": "1w"}).text.splitlines()
+    assert weeks[1:] == [
+        "2026-02-23T00:00:00Z,3.0,4.0,0.0,1.0,150.0",
+        "2026-03-02T00:00:00Z,143.0,143.0,143.0,143.0,100.0",
+    ]
+    hours = client.get("/ohlc.csv", params={"symbol": "AAPL", "period": "4h"}).text.splitlines()
+    assert len(hours) == 2
+    assert client.get("/ohlc.csv", params={"symbol": "AAPL", "period": "4h", "to": "2026-03-01"}).text.count("\n") == 1
+    found = client.get("/ohlc.json", params={"symbol": "AAPL", "period": "1d", "to": "2026-03-01"}).json()
+    assert [(each["close"], each["ticks"], each["rebuilt"]) for each in found["candles"]] == [
+        (3.0, 0, True),
+        (2.0, 0, True),
+    ]
