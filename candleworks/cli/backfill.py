@@ -90,13 +90,11 @@ def _plan(planned: list[PlannedBackfill]) -> Table:
 
 
 def _table(records: list[BackfillRecord]) -> Table:
-    daily = any(found.daily_wanted_from for found in records)
-    days = ["daily bars from"] if daily else []
-    table = Table("feed", "symbol", *days, "from (UTC)", "to (UTC)", "outcome", "bars", "reason")
+    table = Table("feed", "symbol", "from (UTC)", "to (UTC)", "outcome", "bars", "reason")
     for found in records:
-        bounds = [_date(found.daily_from)] if daily else []
-        bounds += [_time(found.fetched_from), _time(found.fetched_until)]
-        table.add_row(found.feed, found.symbol, *bounds, found.outcome, f"{found.bars:,}", found.reason or "")
+        bounds = (_time(found.fetched_from), _time(found.fetched_until))
+        bars = f"{found.bars:,}\n{found.daily_bars:,} daily" if found.daily_wanted_from else f"{found.bars:,}"
+        table.add_row(found.feed, found.symbol, *bounds, found.outcome, bars, found.reason or "")
     return table
 
 
