@@ -133,7 +133,7 @@ def test_nothing_can_be_changed_afterwards() -> None:
         ("ingest: {max_batch: 1}", f"c.yaml: unknown key ingest.max_batch, expected one of {INGEST_KEYS}."),
         (
             "feeds: [{name: a}, {name: b, symbol: [X]}]",
-            "c.yaml: unknown key feeds.1.symbol, expected one of backfill_days, name, symbols, url.",
+            "c.yaml: unknown key feeds.1.symbol, expected one of backfill_days, backfill_years, name, symbols, url.",
         ),
         ("7: 8", f"c.yaml: invalid key 7, expected {TEXT_RULE}."),
         ("true: 1", f"c.yaml: invalid key True, expected {TEXT_RULE}."),
@@ -163,7 +163,7 @@ def test_an_unknown_key_is_refused_with_the_known_ones(tmp_path: Path, content: 
         ("ingest: [1]", f"ingest is [1], expected a mapping with the keys {INGEST_KEYS}"),
         ("ingest:", f"ingest is None, expected a mapping with the keys {INGEST_KEYS}"),
         ("feeds: {name: x}", "feeds is {'name': 'x'}, expected a list"),
-        ("feeds: [x]", "feeds.0 is 'x', expected a mapping with the keys backfill_days, name, symbols, url"),
+        ("feeds: [x]", "feeds.0 is 'x', expected a mapping with the keys backfill_days, backfill_years, name, symbols, url"),
         ("feeds: [{symbols: AAPL}]", "feeds.0.symbols is 'AAPL', expected a list"),
         ("feeds: [{symbols: [1]}]", f"feeds.0.symbols.0 is 1, expected {TEXT_RULE}"),
         ("feeds: [{symbols: [NO]}]", f"feeds.0.symbols.0 is False, expected {TEXT_RULE}"),

@@ -47,7 +47,7 @@ NOT_RUN = {
     "needs a recipient": 1,
     "needs a remote repository": 1,
     "needs a running `make up`": 2,
-    "needs an API key": 6,
+    "needs an API key": 7,
     "needs a server without the role": 1,
     "needs another server": 1,
     "part of prefect.yaml": 1,
