@@ -68,7 +68,7 @@ BEGIN
         EXECUTE format('GRANT SELECT ON public.daily_bars, public.daily_candles TO %s', reader);
     END LOOP;
 END $$;
-INSERT INTO candleworks.readable (relation) VALUES ('daily_bars'), ('daily_candles');
+INSERT INTO candleworks.readable (relation) VALUES ('backfills'), ('daily_bars'), ('daily_candles') ON CONFLICT DO NOTHING;
 SELECT candleworks.set_up_reader();
 
 -- As before, but days and longer periods of trades read daily_candles where the symbol has daily bars.
