@@ -20,6 +20,7 @@ from candleworks.settings import Settings, load_settings
 from candleworks.settings.model import File
 
 SECTIONS = "alerts, calendars, candles, feeds, ingest, quality, rest, silence, simulator, storage"
+FEED_KEYS = "backfill_days, backfill_years, name, symbols, url"
 INGEST_KEYS = (
     "accept_zero_prices, flush_interval_ms, max_age_days, max_batch_rows, max_buffered_ticks, max_future_seconds,"
     " max_price_factor, max_spool_bytes, price_confirming_ticks"
@@ -163,7 +164,7 @@ def test_an_unknown_key_is_refused_with_the_known_ones(tmp_path: Path, content: 
         ("ingest: [1]", f"ingest is [1], expected a mapping with the keys {INGEST_KEYS}"),
         ("ingest:", f"ingest is None, expected a mapping with the keys {INGEST_KEYS}"),
         ("feeds: {name: x}", "feeds is {'name': 'x'}, expected a list"),
-        ("feeds: [x]", "feeds.0 is 'x', expected a mapping with the keys backfill_days, backfill_years, name, symbols, url"),
+        ("feeds: [x]", f"feeds.0 is 'x', expected a mapping with the keys {FEED_KEYS}"),
         ("feeds: [{symbols: AAPL}]", "feeds.0.symbols is 'AAPL', expected a list"),
         ("feeds: [{symbols: [1]}]", f"feeds.0.symbols.0 is 1, expected {TEXT_RULE}"),
         ("feeds: [{symbols: [NO]}]", f"feeds.0.symbols.0 is False, expected {TEXT_RULE}"),
