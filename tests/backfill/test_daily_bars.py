@@ -75,6 +75,18 @@ def test_they_are_requested_once(loaded: NewFeed) -> None:
     assert loaded.requests() == 1
 
 
+@pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
+def test_bars_that_are_loaded_again_replace_what_is_stored(loaded: NewFeed) -> None:
+    """As after a split; no minute is requested again."""
+    date = loaded.midnight(1)
+    answer(loaded, row(date - DAY, 50.0))
+    loaded.load(with_years(loaded, 1), SYMBOL)
+    loaded.connection.execute("UPDATE backfills SET daily_from = NULL, outcome = 'loading' WHERE symbol = 'BTC/USD'")
+    answer(loaded, row(date - DAY, 5.0))
+    loaded.load(loaded.wanting(1), SYMBOL)
+    assert (loaded.rows("SELECT open FROM daily_bars"), loaded.requests()) == ([(5.0,)], 2)
+
+
 def test_more_years_extend_what_is_there(loaded: NewFeed) -> None:
     """Only the earlier ones are requested, also when a person asks for them."""
     date = loaded.midnight(1)
