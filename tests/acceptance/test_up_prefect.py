@@ -55,18 +55,22 @@ def streams(up: Platform) -> list[dict[str, Any]]:
     return [run for run in runs if run["name"] == "stream twelvedata"]
 
 
-def running(up: Platform) -> dict[str, Any]:
-    """The run that streams, once there is one; the newest."""
-    until(lambda: [run for run in streams(up) if run["state_name"] == "Running"], PATIENCE_SECONDS)
-    return next(run for run in streams(up) if run["state_name"] == "Running")
+def running(up: Platform, pid: int) -> dict[str, Any]:
+    """The run of a process, once it is running."""
+
+    def of_process() -> list[dict[str, Any]]:
+        return [run for run in streams(up) if (run["state_name"], run["infrastructure_pid"]) == ("Running", str(pid))]
+
+    until(of_process, PATIENCE_SECONDS)
+    return of_process()[0]
 
 
 def test_ingest_streams_first_and_becomes_a_run(up: Platform) -> None:
     """Without a gap, in the same process; what is killed is started again; the stop is clean."""
     assert f"Prefect     http://127.0.0.1:{up.prefect_port}/" in up.output.splitlines()
     early = up.child("flows.support.ingest")
-    assert running(up)["infrastructure_pid"] == str(early.pid)
-    assert len(streams(up)) == 1
+    run = running(up, early.pid)
+    assert [each["id"] for each in streams(up)] == [run["id"]]
     until(lambda: len(ask(up, "/deployments/filter")) >= 9, PATIENCE_SECONDS)
     for part, name in (("flows.support.worker", "worker"), ("flows.support.server", "server")):
         up.child(part).kill()
@@ -89,9 +93,8 @@ def test_ingest_streams_first_and_becomes_a_run(up: Platform) -> None:
 
 def test_a_cancelled_stream_stays_cancelled(up: Platform) -> None:
     """Also when everything is started again, until somebody runs the deployment."""
-    run = running(up)
     early = up.child("flows.support.ingest")
-    assert run["infrastructure_pid"] == str(early.pid)
+    run = running(up, early.pid)
     ask(up, f"/flow_runs/{run['id']}/set_state", state={"type": "CANCELLING", "name": "Cancelling"}, force=True)
     until(lambda: streams(up)[0]["state_name"] == "Cancelled", PATIENCE_SECONDS)
     until(lambda: "an operator cancelled its run in Prefect" in up.output, PATIENCE_SECONDS)

@@ -425,7 +425,7 @@ def test_somebody_elses_directory_is_refused(home: Path, ordinary_user: pwd.stru
     assert user.line() == ""
     assert user.failure().splitlines()[-1] == (
         f"candleworks.errors.TerminalError: The embedded PostgreSQL in {home}/postgres is owned by user pgserver,"
-        " not to nobody: set CANDLEWORKS_HOME to a directory of your own."
+        " not by nobody: set CANDLEWORKS_HOME to a directory of your own."
     )
 
 
