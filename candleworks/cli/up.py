@@ -71,7 +71,12 @@ async def _run(services: Services, dsn: str, duration: float | None, prefect: co
 
 
 async def _wait_for_ticks(stop: asyncio.Event, services: Services, screen: LiveStatus, pool: ConnectionPool) -> None:
-    """Wait until ticks of this start are stored, at most FIRST_TICK_SECONDS: what starts next takes processor time."""
+    """Wait until ticks of this start are stored, at most FIRST_TICK_SECONDS: what starts next takes processor time.
+
+    Where an operator has stopped all feeds there is nothing to wait for.
+    """
+    if not services.streams:
+        return
     deadline = clock.monotonic() + FIRST_TICK_SECONDS
     before = await asyncio.to_thread(services.newest_tick, pool)
     while clock.monotonic() < deadline and not await stopped_within(stop, FIRST_REFRESH_SECONDS):

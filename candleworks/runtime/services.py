@@ -108,9 +108,14 @@ class Services:
             servers.append(self._prefect_database.server)
         return sum(map(revive_database, servers)) > 0
 
+    @property
+    def streams(self) -> list[Child]:
+        """The processes that stream feeds."""
+        return [child for child in self.children if child.terminal_exit]
+
     def raise_for_failures(self) -> None:
         """Raise TerminalError when no feed is left that can stream."""
-        streams = [child for child in self.children if child.terminal_exit]
+        streams = self.streams
         if len(streams) == len(self.settings.feeds) and all(child.failed for child in streams):
             raise TerminalError(f"The {streams[0].name} has stopped: {streams[0].last_line} (log: {streams[0].log})")
         failed = failed_feeds(self.settings)

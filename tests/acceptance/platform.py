@@ -1,5 +1,7 @@
 """`candleworks up` as a process of its own, looked at from outside."""
 
+import contextlib
+import random
 import socket
 import subprocess
 import threading
@@ -88,10 +90,12 @@ class Platform:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that is free, and below those that the system gives to connections: `up` uses it seconds later."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @contextmanager
