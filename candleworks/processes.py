@@ -169,7 +169,7 @@ class Child:
 
     Its standard input is a pipe of ours, so that stop_with_parent() notices our end even when we are killed.
     `environment` is added to ours; None removes a variable. Output is appended to `log`, or is ours where it is None.
-    `niceness` is how far it stands back from other processes, 0 to 19. `terminal_exit` says that an exit status above 0
+    `niceness` is its nice value, 0 to 19. `terminal_exit` says that an exit status above 0
     means that it cannot run until a person changes something, `once` that it is never restarted. `restarts` counts
     those since it last ran for HEALTHY_SECONDS.
     """

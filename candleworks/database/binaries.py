@@ -32,7 +32,7 @@ class CommandFailedError(TerminalError):
 
 
 class Binaries:
-    """The programs below `directory`/bin; None stands for the wheel's."""
+    """The programs below `directory`/bin; None is the wheel's directory."""
 
     def __init__(self, directory: Path | None = None) -> None:
         self.directory = directory or bundled_directory()

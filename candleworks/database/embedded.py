@@ -75,7 +75,7 @@ class EmbeddedServer:
     """The server whose data lives in `home/postgres`.
 
     `timescaledb` names a directory that holds `lib/` and `share/extension/` of a TimescaleDB build for its version of
-    PostgreSQL. `postgres` names the directory of an installed PostgreSQL; None stands for the wheel's.
+    PostgreSQL. `postgres` names the directory of an installed PostgreSQL; None is the wheel's.
     """
 
     def __init__(self, home: Path, timescaledb: Path | None = None, postgres: Path | None = None) -> None:

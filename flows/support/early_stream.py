@@ -30,15 +30,18 @@ class EarlyStream:
     feed: Feed
     dsn: str
     stopping: Future[None] = field(default_factory=Future)
-    ended: Future[None] = field(default_factory=Future)
+    ended: Future[None] = field(init=False)
     has_run: bool = False
     _stop: asyncio.Event = field(default_factory=stop_event)
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     _owner: tuple[Callable[[], Future[Stop]], Notify] | None = None
     _kept: list[Notice] = field(default_factory=list)
 
-    async def run(self) -> None:
-        """Ingest until a stop signal or end(); raises what ingest() does."""
+    def start(self) -> None:
+        """Ingest until a stop signal or end()."""
+        self.ended = asyncio.run_coroutine_threadsafe(self._ingest(), self._loop)
+
+    async def _ingest(self) -> None:
         updates = SettingsUpdates()
         background = [
             asyncio.create_task(follow_configuration(self.settings, updates, self._stop)),

@@ -28,15 +28,11 @@ CONNECT_SECONDS = 1.0
 async def stream(settings: Settings, feed: Feed, dsn: str) -> None:
     """Stream until a stop signal, or until the flow run that took over ends the stream; raises what ingest() does."""
     early = EarlyStream(settings, feed, dsn)
+    early.start()
     reporting = threading.Thread(target=_report_to_prefect, args=[early], name="flow run", daemon=True)
     reporting.start()
     try:
-        await early.run()
-    except BaseException as error:
-        early.ended.set_exception(error)
-        raise
-    else:
-        early.ended.set_result(None)
+        await asyncio.wrap_future(early.ended)
     finally:
         if early.has_run:
             await asyncio.to_thread(reporting.join, REPORT_SECONDS)

@@ -120,7 +120,7 @@ export class CandleChart {
     this.redraw();
   }
 
-  // The newest candles at a width that can be read; few of them stand in the middle, not as two blocks at the edge.
+  // The newest candles at a width that can be read; few of them are in the middle, not two blocks at the edge.
   #showNewest() {
     const count = this.#candles.list.length;
     const width = this.#element.clientWidth - this.#chart.priceScale("right").width();

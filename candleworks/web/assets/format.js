@@ -55,7 +55,7 @@ export function percent(value) {
   return `${sign}${text} %`;
 }
 
-// The digits of a price that stands alone: those that write it exactly, at most four, or five below 10; five significant
+// The digits of a price in a list: those that write it exactly, at most four, or five below 10; five significant
 // ones below 1.
 export function listDigits(price) {
   const small = Math.abs(price) < 1 && price !== 0 ? Math.min(MAX_DIGITS, 4 - Math.floor(Math.log10(Math.abs(price)))) : 2;
