@@ -12,7 +12,7 @@ from candleworks.database.server import database
 from candleworks.errors import TransientError
 from candleworks.processes import log_to_stderr, stop_event
 from candleworks.runtime.database import check_schema, prepared, require_database
-from candleworks.runtime.grafana import grafana_address, require_grafana, run_grafana, set_up_grafana
+from candleworks.runtime.grafana import HEALTH_PATH, grafana_address, require_grafana, run_grafana, set_up_grafana
 from candleworks.runtime.prefect import server_address
 from candleworks.settings import load_settings
 from candleworks.web.server import HOST, LOOPBACK, PageOptions, address, listen, run_server
@@ -50,7 +50,7 @@ def serve(host: Host = HOST, port: Port = None, duration: Duration = None, actio
             actions=host in LOOPBACK if actions is None else actions,
             services=(
                 ServiceLink("Prefect", server_address(settings), "api/health"),
-                ServiceLink("Grafana", grafana_address(settings), "api/health"),
+                ServiceLink("Grafana", grafana_address(settings), HEALTH_PATH),
             ),
         )
         asyncio.run(_serve(dsn, listener, duration, options))

@@ -16,6 +16,8 @@ from candleworks.settings import Settings
 
 GRAFANA = "Grafana"
 STOP_SECONDS = 2.0
+HOME_PAGE = "/d/candleworks-market"
+HEALTH_PATH = "api/datasources/uid/candleworks/health"  # Grafana's own says nothing about the database
 PACKAGED_HOMES = (
     "/usr/share/grafana",
     "/opt/homebrew/opt/grafana/share/grafana",
@@ -99,18 +101,33 @@ def _environment(settings: Settings, address: DataSourceAddress, password: str) 
         "GF_PATHS_DATA": str(data),
         "GF_PATHS_LOGS": str(data / "log"),
         "GF_PATHS_PLUGINS": str(data / "plugins"),
-        "GF_SERVER_HTTP_ADDR": "127.0.0.1",
-        "GF_SERVER_HTTP_PORT": str(settings.grafana_port),
+        **_address(settings),
         "GF_SECURITY_ADMIN_PASSWORD": _administrator_password(data),
         "GF_AUTH_ANONYMOUS_ENABLED": "true",
         "GF_AUTH_ANONYMOUS_ORG_ROLE": "Viewer",
-        "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH": str(files / "dashboards" / "market.json"),
+        "GF_USERS_HOME_PAGE": HOME_PAGE,
         "GF_LOG_MODE": "console",
         "GF_ANALYTICS_REPORTING_ENABLED": "false",
         "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
         "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
         "GF_NEWS_NEWS_FEED_ENABLED": "false",
         "GF_PLUGINS_PREINSTALL_DISABLED": "true",
+    }
+
+
+def _address(settings: Settings) -> Mapping[str, str]:
+    """Return where Grafana listens, and that only pages of its own may ask it.
+
+    A viewer may have it run any query that its role may. Pages whose name leads to this machine are redirected, because
+    their host is not the domain, and requests of other pages are refused, because their origin is not the host.
+    """
+    return {
+        "GF_SERVER_HTTP_ADDR": "127.0.0.1",
+        "GF_SERVER_HTTP_PORT": str(settings.grafana_port),
+        "GF_SERVER_DOMAIN": "127.0.0.1",
+        "GF_SERVER_ENFORCE_DOMAIN": "true",
+        "GF_SERVER_ROOT_URL": grafana_address(settings),
+        "GF_SECURITY_CSRF_ALWAYS_CHECK": "true",  # by default only of requests with a cookie
     }
 
 

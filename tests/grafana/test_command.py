@@ -84,7 +84,8 @@ def test_grafana_is_told_everything_and_stopped_with_us(
     assert given["GF_SERVER_HTTP_ADDR"] == "127.0.0.1"
     assert given["GF_SERVER_HTTP_PORT"] == "3456"
     assert given["GF_PATHS_PROVISIONING"] == str(GRAFANA / "provisioning")
-    assert Path(given["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]).is_file()
+    assert given["GF_USERS_HOME_PAGE"] == "/d/candleworks-market"
+    assert given["GF_SERVER_ROOT_URL"] == "http://127.0.0.1:3456/"
     assert given["CANDLEWORKS_GRAFANA_ALERTS_PAUSED"] == "true"
     kept = tmp_path / "home" / "grafana" / "admin-password"
     assert given["GF_SECURITY_ADMIN_PASSWORD"] == kept.read_text().strip()
