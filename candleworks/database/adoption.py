@@ -36,7 +36,7 @@ _OPTIONAL = {"exchange", "currency", "type"}
 _CREATED = re.compile(r"\bCREATE (?:TABLE|VIEW|MATERIALIZED VIEW) public\.(%?\w+)|\bcreate_ticks\('(\w+)'")
 _CREATED_BY_FORMAT = {
     f"{family}candles_{level}" for family in ("", "quote_") for level in ("1m", "5m", "15m", "1h", "4h", "1d")
-}
+} | {"tick_candles_1d"}
 
 
 class AdoptionRefusedError(TerminalError):

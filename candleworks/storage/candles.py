@@ -20,11 +20,12 @@ MAX_INSERT_WAIT_MS = 50
 
 
 class AuditedLevel(NamedTuple):
-    """A level of trade or quote candles; `label` is its name in differences: `1m`, `quote 1m`."""
+    """A level of candles: its name in differences (`1m`, `quote 1m`), and its kind's prefix (`quote_`, or empty)."""
 
     label: str
     relation: str
     width: timedelta
+    prefix: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def audit_days(connection: Connection, start: datetime, stop: datetime) -> list[
 
 def invalidate(connection: Connection, level: AuditedLevel, differences: Sequence[CandleDifference]) -> None:
     """Mark the minutes of differences as changed, so that the next refresh recomputes them, on plain PostgreSQL."""
-    invalidations = sql.Identifier("candleworks", level.relation.split("candles_")[0] + "candle_invalidations")
+    invalidations = sql.Identifier("candleworks", f"{level.prefix}candle_invalidations")
     with connection.cursor() as cursor:
         cursor.executemany(
             sql.SQL("INSERT INTO {} (symbol, bucket) VALUES (%s, %s)").format(invalidations),

@@ -30,7 +30,6 @@ class ExportRelation(StrEnum):
     CANDLES_1H = "candles_1h"
     CANDLES_4H = "candles_4h"
     CANDLES_1D = "candles_1d"
-    DAILY_CANDLES = "daily_candles"
     QUOTE_CANDLES_1M = "quote_candles_1m"
     QUOTE_CANDLES_5M = "quote_candles_5m"
     QUOTE_CANDLES_15M = "quote_candles_15m"

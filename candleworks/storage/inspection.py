@@ -11,7 +11,7 @@ from candleworks import clock
 from candleworks.database.connection import Connection
 from candleworks.database.engine import DetectedEngine, Engine, detect, engine_of
 from candleworks.database.queries import query
-from candleworks.storage.candles import GRACE, NEVER, aggregate_watermark, levels
+from candleworks.storage.candles import GRACE, NEVER, aggregate_watermark, continuous_aggregates, levels
 
 TABLES = (
     "stocks_real_time",
@@ -105,7 +105,7 @@ def relation_sizes(connection: Connection) -> dict[str, RelationSize]:
 
 def _natural(name: str) -> tuple[str, float]:
     """Return a key that sorts candle levels by width."""
-    match = re.fullmatch(r"(.*candles_)(\d+)([mhd])", name)
+    match = re.fullmatch(r"(?:tick_)?(.*candles_)(\d+)([mhd])", name)
     if not match:
         return name, 0
     return match[1], int(match[2]) * {"m": 1, "h": 60, "d": 1440}[match[3]]
@@ -115,10 +115,11 @@ def candle_levels(connection: Connection, until: datetime | None = None) -> list
     """Return the state of each level, lower levels first; `until` replaces the current time."""
     timescale = engine_of(connection) is Engine.TIMESCALE
     now = until or clock.now()
+    aggregates = {a.label: a.relation for a in continuous_aggregates(connection)} if timescale else {}
     states = []
     for level, width in levels(connection).items():
         if timescale:
-            watermark = _materialised_until(connection, level)
+            watermark = _materialised_until(connection, aggregates[level])
         else:
             watermark = _stored_until(connection, level, width, now)
         due = _due_since(connection, watermark or NEVER, width, now)
@@ -133,8 +134,8 @@ def _due_since(connection: Connection, watermark: datetime, width: timedelta, no
     return row[0] if row else None
 
 
-def _materialised_until(connection: Connection, level: str) -> datetime | None:
-    watermark = aggregate_watermark(connection, f"candles_{level}")
+def _materialised_until(connection: Connection, relation: str) -> datetime | None:
+    watermark = aggregate_watermark(connection, relation)
     return None if watermark == NEVER else watermark
 
 

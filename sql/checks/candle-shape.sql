@@ -19,5 +19,5 @@ FROM public.candles_4h c
 WHERE c.symbol = ANY (%(symbols)s) AND c.bucket >= public.time_bucket('4 hours', %(start)s::timestamptz) AND c.bucket < %(stop)s::timestamptz
 UNION ALL
 SELECT 'candles_1d', c.symbol, c.bucket, c.bucket + interval '24 hours' AS until, c.open, c.high, c.low, c.close
-FROM public.candles_1d c
+FROM public.tick_candles_1d c
 WHERE c.symbol = ANY (%(symbols)s) AND c.bucket >= public.time_bucket('24 hours', %(start)s::timestamptz) AND c.bucket < %(stop)s::timestamptz

@@ -8,8 +8,10 @@ VALUES (
 )
 
 -- name: audited_levels
--- Label and relation of every level of candles, narrowest first, with its width.
-SELECT label, relation, width FROM candleworks.candle_relations ORDER BY width, label
+-- Label and relation of every level of candles, narrowest first, with its width and the prefix of its kind.
+SELECT r.label, r.relation, r.width, f.prefix
+FROM candleworks.candle_relations r JOIN candleworks.candle_families f ON f.name = r.family
+ORDER BY r.width, r.label
 
 -- name: candle_levels
 SELECT name, width FROM candleworks.candle_levels ORDER BY width
@@ -27,7 +29,7 @@ CROSS JOIN LATERAL (
         SELECT to_date(right(t.relid::regclass::text, 8), 'YYYYMMDD')::timestamp AT TIME ZONE 'UTC' AS start
         FROM pg_partition_tree(('public.' || f.ticks)::regclass) t WHERE t.isleaf AND t.level > 0
     ) p
-    UNION ALL SELECT bucket FROM public.candles_1d WHERE f.name = 'trade'
+    UNION ALL SELECT bucket FROM public.tick_candles_1d WHERE f.name = 'trade'
     UNION ALL SELECT bucket FROM public.quote_candles_1d WHERE f.name = 'quote'
 ) d
 WHERE d.day >= %(start)s AND d.day < %(stop)s AND d.day >= candleworks.ticks_kept_from(f.ticks)
@@ -43,7 +45,7 @@ CROSS JOIN LATERAL (
     ) AS day
     FROM timescaledb_information.chunks c
     WHERE c.hypertable_schema = 'public' AND c.hypertable_name = f.ticks
-    UNION ALL SELECT bucket FROM public.candles_1d WHERE f.name = 'trade'
+    UNION ALL SELECT bucket FROM public.tick_candles_1d WHERE f.name = 'trade'
     UNION ALL SELECT bucket FROM public.quote_candles_1d WHERE f.name = 'quote'
 ) d
 WHERE d.day >= %(start)s AND d.day < %(stop)s AND d.day >= candleworks.ticks_kept_from(f.ticks)

@@ -11,7 +11,7 @@ SELECT s.symbol, c.name, c.exchange, c.type, s.traded, s.quoted, greatest(
 FROM (
     SELECT symbol, bool_or(traded) AS traded, NOT bool_and(traded) AS quoted
     FROM (
-        SELECT DISTINCT symbol, true AS traded FROM public.candles_1d
+        SELECT DISTINCT symbol, true AS traded FROM public.tick_candles_1d
         UNION ALL
         SELECT DISTINCT symbol, false FROM public.quote_candles_1d
     ) kind
@@ -28,7 +28,7 @@ ORDER BY s.symbol
 -- name: has_trades_and_quotes
 -- Whether a symbol has trades, and whether it has quotes.
 SELECT
-    EXISTS (SELECT FROM public.candles_1d WHERE symbol = %(symbol)s) AS traded,
+    EXISTS (SELECT FROM public.tick_candles_1d WHERE symbol = %(symbol)s) AS traded,
     EXISTS (SELECT FROM public.quote_candles_1d WHERE symbol = %(symbol)s) AS quoted
 
 -- name: has_company
@@ -41,8 +41,8 @@ SELECT candleworks.newest_tick(%(symbol)s, %(price)s)
 -- name: newest_tick
 -- The newest tick of all symbols; null while there is none.
 SELECT greatest(
-    (SELECT max(candleworks.newest_tick(s.symbol, 'trade')) FROM public.candles_1d s
-     WHERE s.bucket = (SELECT max(bucket) FROM public.candles_1d)),
+    (SELECT max(candleworks.newest_tick(s.symbol, 'trade')) FROM public.tick_candles_1d s
+     WHERE s.bucket = (SELECT max(bucket) FROM public.tick_candles_1d)),
     (SELECT max(candleworks.newest_tick(s.symbol, 'mid')) FROM public.quote_candles_1d s
      WHERE s.bucket = (SELECT max(bucket) FROM public.quote_candles_1d))
 )
@@ -54,7 +54,7 @@ SELECT
     public.time_bucket(%(period)s::interval, CASE
         WHEN %(start)s::timestamptz IS NOT NULL THEN %(start)s
         WHEN %(price)s = 'trade' THEN least(
-            (SELECT min(bucket) FROM public.candles_1d WHERE symbol = %(symbol)s),
+            (SELECT min(bucket) FROM public.tick_candles_1d WHERE symbol = %(symbol)s),
             (SELECT min(bucket) FROM public.daily_bars WHERE symbol = %(symbol)s AND daily.wanted)
         )
         ELSE (SELECT min(bucket) FROM public.quote_candles_1d WHERE symbol = %(symbol)s)

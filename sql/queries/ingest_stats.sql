@@ -19,7 +19,7 @@ ON CONFLICT (feed, at) DO UPDATE SET
 -- One row; counts of ticks and candles are sums over the daily candles, so nothing scans ticks.
 SELECT
     current_setting('server_version') AS server_version,
-    (SELECT coalesce(sum(ticks), 0)::bigint FROM public.candles_1d) AS ticks_stored,
+    (SELECT coalesce(sum(ticks), 0)::bigint FROM public.tick_candles_1d) AS ticks_stored,
     (SELECT max(bucket) FROM public.candles_1m WHERE bucket > now() - interval '1 day') AS newest_candle,
     (
         SELECT coalesce(sum(candles), 0)::bigint FROM public.ingest_stats WHERE at > now() - interval '1 minute'

@@ -7,8 +7,7 @@ SELECT r.name, (
 FROM (
     SELECT name, 'public.' || name AS stored FROM unnest(%(tables)s::text[]) name
     UNION ALL
-    SELECT prefix || name, 'candleworks.stored_' || replace(prefix, 'candles_', '') || name
-    FROM candleworks.candle_levels CROSS JOIN unnest(ARRAY['candles_', 'quote_candles_']) AS prefix
+    SELECT relation, stored FROM candleworks.candle_relations
 ) r
 WHERE to_regclass(r.stored) IS NOT NULL
 
@@ -44,7 +43,7 @@ SELECT (
 -- is no index by time alone.
 SELECT min(greatest(public.time_bucket(%(width)s::interval, t.time) + %(width)s::interval, t.received_at))
 FROM (
-    SELECT DISTINCT c.symbol FROM public.candles_1d c
+    SELECT DISTINCT c.symbol FROM public.tick_candles_1d c
     WHERE public.time_bucket(%(width)s::interval, %(until)s::timestamptz) > %(watermark)s
         AND c.bucket >= public.time_bucket('24 hours', %(watermark)s::timestamptz) AND c.bucket < %(until)s
 ) c

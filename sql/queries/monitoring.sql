@@ -39,13 +39,13 @@ SELECT feed, symbol, reason, since FROM public.feed_symbols WHERE status = 'refu
 -- The last tick of every symbol with a candle in the last 30 days, and of those that a feed streams or is asked to, if
 -- they ever had one.
 WITH recent AS (
-    SELECT symbol, max(bucket) AS day FROM public.candles_1d WHERE bucket > now() - interval '30 days' GROUP BY symbol
+    SELECT symbol, max(bucket) AS day FROM public.tick_candles_1d WHERE bucket > now() - interval '30 days' GROUP BY symbol
 ), asked AS (
     SELECT DISTINCT symbol FROM public.feed_symbols WHERE status <> 'removed'
 ), known AS (
     SELECT symbol, day FROM recent
     UNION ALL
-    SELECT a.symbol, (SELECT max(bucket) FROM public.candles_1d c WHERE c.symbol = a.symbol)
+    SELECT a.symbol, (SELECT max(bucket) FROM public.tick_candles_1d c WHERE c.symbol = a.symbol)
     FROM asked a WHERE NOT EXISTS (SELECT FROM recent r WHERE r.symbol = a.symbol)
 )
 SELECT symbol, last_tick, greatest(0, extract(epoch FROM now() - last_tick))::double precision AS age_seconds

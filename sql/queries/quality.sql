@@ -54,14 +54,14 @@ SELECT DISTINCT 'feed/' || s.feed FROM public.feed_symbols s WHERE s.status IN (
 
 -- name: day_with_candles
 -- The newest UTC day before a time that has candles; null where there is none.
-SELECT max(c.bucket) FROM public.candles_1d c WHERE c.bucket < %(before)s
+SELECT max(c.bucket) FROM public.tick_candles_1d c WHERE c.bucket < %(before)s
 
 -- name: ticks_of_symbols
 -- How many ticks each symbol has in whole days, by its daily candles; also of those that have candles within a week of them
 -- only, because one may be missing.
 SELECT c.symbol,
     coalesce(sum(c.ticks) FILTER (WHERE c.bucket >= %(start)s AND c.bucket < %(stop)s), 0)::bigint AS ticks
-FROM public.candles_1d c
+FROM public.tick_candles_1d c
 WHERE c.bucket >= %(start)s::timestamptz - interval '168 hours' AND c.bucket < %(stop)s::timestamptz + interval '168 hours'
 GROUP BY c.symbol
 

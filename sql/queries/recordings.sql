@@ -6,7 +6,7 @@ WHERE symbol = %(symbol)s AND time >= %(start)s AND time < %(stop)s AND origin <
 ORDER BY time
 
 -- name: traded_symbols
-SELECT DISTINCT symbol FROM public.candles_1d
+SELECT DISTINCT symbol FROM public.tick_candles_1d
 WHERE bucket > %(start)s::timestamptz - interval '1 day' AND bucket < %(stop)s ORDER BY 1
 
 -- name: holds_more_than_replays
@@ -19,7 +19,7 @@ SELECT EXISTS (SELECT FROM public.import_files)
     OR NOT EXISTS (SELECT FROM candleworks.feed_replays) AND (
         EXISTS (SELECT FROM public.stocks_real_time)
         OR EXISTS (SELECT FROM public.quotes)
-        OR EXISTS (SELECT FROM public.candles_1d)
+        OR EXISTS (SELECT FROM public.tick_candles_1d)
         OR EXISTS (SELECT FROM public.quote_candles_1d)
     )
 

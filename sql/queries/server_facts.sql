@@ -24,5 +24,5 @@ LEFT JOIN timescaledb_information.continuous_aggregates c
 WHERE j.proc_name LIKE 'policy\_%%'
     AND coalesce(c.view_schema, j.hypertable_schema) = 'public'
     AND (coalesce(c.view_name, j.hypertable_name) = ANY(%(tables)s::text[])
-        OR c.view_name ~ '^(quote_)?candles_')
+        OR c.view_name ~ '^(quote_|tick_)?candles_')
 ORDER BY j.job_id

@@ -34,7 +34,7 @@ CROSS JOIN LATERAL (
 -- name: newest_candles
 -- The start and the close of the newest daily candle before a time of every symbol that has one.
 SELECT * FROM (
-    SELECT DISTINCT ON (symbol) symbol, bucket AS time, close AS price, true AS traded FROM public.candles_1d
+    SELECT DISTINCT ON (symbol) symbol, bucket AS time, close AS price, true AS traded FROM public.tick_candles_1d
     WHERE bucket < %(before)s ORDER BY symbol, bucket DESC
 ) c
 UNION ALL

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
 
 LEVELS = {"1m": 1, "5m": 5, "15m": 15, "1h": 60, "4h": 240, "1d": 1440}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -145,3 +146,17 @@ class Market:
 @pytest.fixture
 def market(connection: Connection) -> Market:
     return Market(connection)
+
+
+def stored_table(connection: Connection, engine: Engine, level: str) -> str:
+    """Name the table that holds the stored candles of a level of trades."""
+    if engine is Engine.POSTGRES:
+        return f"candleworks.stored_{level}"
+    row = connection.execute(
+        "SELECT format('%%I.%%I', materialization_hypertable_schema, materialization_hypertable_name)"
+        " FROM timescaledb_information.continuous_aggregates JOIN candleworks.candle_relations ON relation = view_name"
+        " WHERE label = %s",
+        [level],
+    ).fetchone()
+    assert row is not None
+    return str(row[0])

@@ -8,6 +8,7 @@ from candleworks.candles.audit import audit
 from candleworks.candles.refresh import refresh
 from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine
+from tests.candles.conftest import stored_table
 
 LEVELS = ("1m", "5m", "15m", "1h", "4h", "1d")
 DAY = datetime(2026, 3, 4, tzinfo=UTC)
@@ -25,19 +26,6 @@ def day(connection: Connection) -> Connection:
     )
     refresh(connection)
     return connection
-
-
-def _stored(connection: Connection, engine: Engine, level: str) -> str:
-    """Name the table behind a level's view."""
-    if engine is Engine.POSTGRES:
-        return f"candleworks.stored_{level}"
-    row = connection.execute(
-        "SELECT format('%%I.%%I', materialization_hypertable_schema, materialization_hypertable_name)"
-        " FROM timescaledb_information.continuous_aggregates WHERE view_name = %s",
-        [f"candles_{level}"],
-    ).fetchone()
-    assert row is not None
-    return str(row[0])
 
 
 def _insert_unnoticed(connection: Connection, engine: Engine, moment: datetime) -> None:
@@ -60,7 +48,7 @@ def test_right_candles_have_no_differences(day: Connection) -> None:
 @pytest.mark.parametrize("level", ["1m", "1h", "1d"])
 def test_a_wrong_candle_is_found_and_repaired(level: str, day: Connection, engine: Engine) -> None:
     """A stored candle that was changed by hand is reported with both values and computed anew."""
-    table = _stored(day, engine, level)
+    table = stored_table(day, engine, level)
     day.execute(f"UPDATE {table} SET high = 999 WHERE symbol = 'S2' AND bucket = %s", [DAY])
     found = audit(day, DAY, DAY + timedelta(days=1)).differences
     lowest = found[0]
@@ -90,7 +78,7 @@ def test_a_lost_note_is_found_and_repaired(day: Connection, engine: Engine) -> N
 
 def test_missing_and_surplus_candles_are_told_apart(day: Connection, engine: Engine) -> None:
     """A candle that vanished is missing; one whose ticks vanished unnoticed is surplus."""
-    table = _stored(day, engine, "1m")
+    table = stored_table(day, engine, "1m")
     day.execute(f"DELETE FROM {table} WHERE symbol = 'S0' AND bucket = %s", [DAY])
     with day.transaction():
         if engine is Engine.POSTGRES:

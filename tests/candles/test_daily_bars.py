@@ -66,22 +66,27 @@ def test_weeks_and_months_are_built_from_them(barred: Connection) -> None:
 
 
 def test_shorter_periods_and_quotes_do_not_show_them(barred: Connection) -> None:
-    """Nor does candles_1d, which is what the ticks say."""
+    """Nor does tick_candles_1d, which is what the ticks say."""
     for period in ("1 minute", "4 hours", "12 hours"):
         starts = barred.execute("SELECT bucket FROM ohlc('AAPL', %s, NULL, NULL)", [period]).fetchall()
         assert [start >= MONDAY + 16 * DAY for (start,) in starts] == [True, True]
     assert barred.execute("SELECT FROM ohlc('AAPL', '1 day', NULL, NULL, 'mid')").fetchall() == []
-    assert barred.execute("SELECT count(*) FROM candles_1d").fetchone() == (2,)
+    assert barred.execute("SELECT count(*) FROM tick_candles_1d").fetchone() == (2,)
 
 
 def test_views_of_days_show_them(barred: Connection) -> None:
-    """daily_candles marks them, and the tutorial's view has them."""
-    counts = barred.execute("SELECT symbol, count(*), count(*) FILTER (WHERE rebuilt) FROM daily_candles GROUP BY 1")
+    """candles_1d marks them, the tutorial's view has them, and dashboards draw them."""
+    counts = barred.execute("SELECT symbol, count(*), count(*) FILTER (WHERE rebuilt) FROM candles_1d GROUP BY 1")
     assert sorted(counts.fetchall()) == [("AAPL", 18, 16), ("MSFT", 17, 17)]
     assert barred.execute(
         "SELECT * FROM one_day_candle WHERE symbol = 'AAPL' AND bucket = %s", [MONDAY]
     ).fetchall() == [(MONDAY, "AAPL", 10.0, 20.0, 5.0, 15.0, 100.0)]
     assert barred.execute("SELECT count(*) FROM one_day_candle").fetchone() == (35,)
+    drawn = barred.execute(
+        "SELECT time, open, volume FROM dashboards.candles('AAPL', '24 hours', %s, %s, 'trade') WHERE open IS NOT NULL",
+        [MONDAY, MONDAY + 17 * DAY],
+    ).fetchall()
+    assert (len(drawn), drawn[0], drawn[-1]) == (18, (MONDAY, 10.0, 100.0), (MONDAY + 17 * DAY, 4.0, None))
 
 
 def test_a_bar_is_shown_again_when_the_ticks_are_gone(barred: Connection) -> None:
@@ -94,6 +99,13 @@ def test_a_bar_is_shown_again_when_the_ticks_are_gone(barred: Connection) -> Non
 
 
 def test_the_audit_does_not_look_at_them(barred: Connection) -> None:
-    """A day without ticks has no candle, and a bar is none."""
+    """A day without ticks has no candle, and a bar is none; nor does a level have to follow from the one below."""
     refresh(barred)
     assert audit(barred, None, None).differences == []
+    assert (
+        barred.execute(
+            "SELECT FROM candleworks.level_differences('1d', '4h', ARRAY['AAPL', 'MSFT'], %s, %s)",
+            [MONDAY, MONDAY + 20 * DAY],
+        ).fetchall()
+        == []
+    )

@@ -54,7 +54,7 @@ LEVELS = ("1m", "5m", "15m", "1h", "4h", "1d")
 VIEWS = {
     **{f"candles_{level}": CANDLE for level in LEVELS},
     **{f"quote_candles_{level}": QUOTE_CANDLE for level in LEVELS},
-    "daily_candles": CANDLE,
+    "tick_candles_1d": CANDLE,
     "one_min_candle": TUTORIAL_CANDLE,
     "one_hour_candle": TUTORIAL_CANDLE,
     "one_day_candle": TUTORIAL_CANDLE,

@@ -213,11 +213,11 @@ def test_a_feed_that_a_person_stopped_is_not_silent(reader: Connection, filled: 
 def test_candles_read_one_level_and_no_ticks(reader: Connection, engine: Engine) -> None:
     """PostgreSQL's own count of what a query touched: one candle relation, and of ticks only what is not stored yet."""
     yesterday = NOW.replace(hour=0, minute=0, second=0) - timedelta(seconds=1)
-    for minutes, level in ((1, "1m"), (5, "5m"), (60, "1h"), (1440, "1d")):
+    for minutes, relation in ((1, "candles_1m"), (5, "candles_5m"), (60, "candles_1h"), (1440, "tick_candles_1d")):
         statement = "SELECT * FROM dashboards.candles('AAPL', make_interval(mins => %s), %s, %s, 'trade')"
         start = yesterday - timedelta(minutes=minutes * 100)
         touched = relations_read(reader, statement, [minutes, start, yesterday], engine)
-        assert touched == {f"candles_{level}"}
+        assert touched == {relation}
 
 
 def test_no_panel_scans_ticks(reader: Connection, engine: Engine) -> None:

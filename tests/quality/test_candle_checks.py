@@ -6,6 +6,7 @@ import pytest
 
 from candleworks.database.engine import Engine
 from candleworks.quality import windows
+from tests.candles.conftest import stored_table
 from tests.quality.conftest import FEED, NOW, Watched, failing
 
 MINUTE = timedelta(minutes=1)
@@ -14,15 +15,7 @@ BUCKET = NOW - 10 * MINUTE
 
 def corrupt(watched: Watched, engine: Engine, level: str, symbol: str, bucket: datetime, change: str) -> None:
     """Alter a stored candle behind the back of everything."""
-    if engine is Engine.TIMESCALE:
-        (row,) = watched.execute(
-            "SELECT format('%%I.%%I', materialization_hypertable_schema, materialization_hypertable_name)"
-            " FROM timescaledb_information.continuous_aggregates WHERE view_name = %s",
-            f"candles_{level}",
-        )
-        stored = row[0]
-    else:
-        stored = f"candleworks.stored_{level}"
+    stored = stored_table(watched.connection, engine, level)
     cursor = watched.connection.execute(
         f"UPDATE {stored} SET {change} WHERE symbol = %s AND bucket = %s", [symbol, bucket]
     )

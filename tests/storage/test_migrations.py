@@ -246,6 +246,9 @@ def test_a_reader_of_days_goes_on_reading_them(empty_dsn: str, engine: Engine) -
             connection.execute(f"SET ROLE {role}")
             assert connection.execute("SELECT close FROM ohlc('A', '1 day', NULL, NULL)").fetchall() == [(1.0,)]
             connection.execute("RESET ROLE")
+            connection.execute(f"REVOKE SELECT ON tick_candles_1d, daily_bars FROM {role}")
+            connection.execute(f"SET ROLE {role}")
+            assert connection.execute("SELECT close FROM ohlc('A', '1 day', NULL, NULL)").fetchall() == [(1.0,)]
         finally:
             connection.execute("RESET ROLE")
             connection.execute(f"DROP OWNED BY {role}")
