@@ -148,7 +148,6 @@ def dashboard(source: dict[str, Any]) -> dict[str, Any]:
         "panels": [panel(number, entry) for number, entry in enumerate(source["panels"], start=1)],
         "refresh": source["refresh"],
         "schemaVersion": SCHEMA_VERSION,
-        "style": "dark",
         "tags": [TAG],
         "templating": {"list": [variable(name, entry) for name, entry in source.get("variables", {}).items()]},
         "time": {"from": source["from"], "to": "now"},

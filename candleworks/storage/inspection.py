@@ -16,6 +16,7 @@ from candleworks.storage.candles import GRACE, NEVER, aggregate_watermark, conti
 TABLES = (
     "stocks_real_time",
     "quotes",
+    "daily_bars",
     "company",
     "rejected_ticks",
     "ingest_stats",

@@ -16,7 +16,7 @@ PANELS = [(name, panel) for name, shown in BUILT.items() for panel in shown["pan
 VARIABLES = [(name, variable) for name, shown in BUILT.items() for variable in shown["templating"]["list"]]
 TOP_LEVEL = {
     "annotations", "description", "editable", "fiscalYearStartMonth", "graphTooltip", "id", "links", "liveNow",
-    "panels", "refresh", "schemaVersion", "style", "tags", "templating", "time", "timepicker", "timezone", "title",
+    "panels", "refresh", "schemaVersion", "tags", "templating", "time", "timepicker", "timezone", "title",
     "uid", "version", "weekStart",
 }  # fmt: skip
 PANEL_KEYS = {
