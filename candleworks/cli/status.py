@@ -22,7 +22,7 @@ from candleworks.storage.monitoring import LatestTrade, Monitoring, RefusedSymbo
 from candleworks.wording import counted, size
 
 SHOWN_SYMBOLS = 40
-COUNTS = ("ticks", "batches", "duplicates", "rejected", "reconnects")
+COUNTS = ("ticks", "batches", "duplicates", "rejected", "reconnects", "quotes", "duplicate_quotes", "rejected_quotes")
 
 
 def status(as_json: AsJson = False) -> None:
@@ -145,14 +145,14 @@ def _feeds(feeds: Sequence[dict[str, Any]]) -> Table:
         table.add_row("stop reason", *(feed["stop_reason"] or "-" for feed in feeds), end_section=True)
     table.add_row("latest 10 s", *(_time(feed.get("at")) for feed in feeds))
     for name in COUNTS:
-        table.add_row(name, *(_number(feed.get(name)) for feed in feeds))
+        table.add_row(name.replace("_", " "), *(_number(feed.get(name)) for feed in feeds))
     for name in ("p50", "p99", "max"):
         lags = (feed.get(f"lag_ms_{name}") for feed in feeds)
         table.add_row(f"lag {name}", *("-" if lag is None else f"{lag:,.0f} ms" for lag in lags))
     table.add_row("queued", *(_number(feed.get("spool_depth")) for feed in feeds), end_section=True)
     table.add_row("total since", *(_time(feed["since"]) for feed in feeds))
     for name in COUNTS:
-        table.add_row(name, *(_number(feed["totals"][name]) for feed in feeds))
+        table.add_row(name.replace("_", " "), *(_number(feed["totals"][name]) for feed in feeds))
     table.add_row("gaps open", *(_number(feed["gaps_open"]) for feed in feeds))
     table.add_row("gaps unfilled", *(_number(feed["gaps_unfilled"]) for feed in feeds))
     table.add_row("refused symbols", *(_number(len(feed["refused"])) for feed in feeds))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from candleworks.model.quotes import Quotes
 from candleworks.model.trades import Trades
 
 COPY_TRADES = (
@@ -36,6 +37,24 @@ def encode_trades(trades: Trades, origin: str) -> bytes:
         [np.array(c, dtype=np.float64) for c in (trades.day_volume, trades.volume, trades.bid, trades.ask)],
         np.array(trades.received_us, dtype=np.int64),
         origin,
+    )
+
+
+def encode_quotes(quotes: Quotes, origin: str) -> bytes:
+    """Return the whole COPY stream of `quotes`, whose sizes are unknown."""
+    unknown = np.full(len(quotes), np.nan)
+    return encode_table(
+        [
+            np.array(quotes.event_us, dtype=np.int64) + np.array(quotes.ordinal, dtype=np.int64),
+            np.array(quotes.symbol, dtype="S"),
+            np.array(quotes.bid, dtype=np.float64),
+            np.array(quotes.ask, dtype=np.float64),
+            unknown,
+            unknown,
+            np.array(quotes.received_us, dtype=np.int64),
+            np.full(len(quotes), origin.encode()),
+        ],
+        nullable=(4, 5),
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
+from candleworks.feed.quote_sequencer import QuoteSequencer, SequencedQuotes, Sides
 from candleworks.model.tick_validation import (
     EARLIEST_US,
     LARGEST,
@@ -22,8 +23,12 @@ from candleworks.model.tick_validation import (
 from candleworks.model.trades import MICROSECONDS, Rejection, Trades, volume_increase
 from candleworks.model.trading_day import trading_day_us
 from candleworks.settings import Ingest
+from candleworks.storage.quotes import QuotePosition
 from candleworks.storage.trades import Position
 from candleworks.vendor.protocol import PriceEvent
+
+NO_QUOTES: Mapping[str, QuotePosition] = {}
+NO_SIDES: Sides = (None, None)
 
 
 @dataclass(slots=True)
@@ -31,13 +36,14 @@ class SequencedBatch:
     """The result of sequencing a batch of events.
 
     `trades` follow all earlier ticks of their symbols; `late` are older than one of these and have to be merged with
-    stored ones. `snapshots` counts the dropped repetitions of last trades.
+    stored ones. `snapshots` counts the dropped repetitions of last trades. `quotes` are those of the accepted ticks.
     """
 
     trades: Trades = field(default_factory=Trades)
     late: Trades = field(default_factory=Trades)
     rejections: list[Rejection] = field(default_factory=list)
     snapshots: int = 0
+    quotes: SequencedQuotes = field(default_factory=SequencedQuotes)
 
 
 @dataclass(slots=True)
@@ -75,13 +81,20 @@ class Sequencer:
         self._max_factor = limits.max_price_factor or math.inf
         self._price_faults = price_faults(accept_zero=limits.accept_zero_prices)
         self._symbols: dict[str, _SymbolState] = {}
+        self._quotes = QuoteSequencer(limits)
 
-    def add_symbols(self, zones: Mapping[str, ZoneInfo], positions: Mapping[str, Position]) -> None:
+    def add_symbols(
+        self,
+        zones: Mapping[str, ZoneInfo],
+        positions: Mapping[str, Position],
+        quote_positions: Mapping[str, QuotePosition] = NO_QUOTES,
+    ) -> None:
         """Accept ticks of these symbols from now on.
 
-        `zones` are the time zones of their trading days; `positions` are those of their last stored ticks, without an
-        entry for a symbol that has none.
+        `zones` are the time zones of their trading days; `positions` and `quote_positions` are those of their last
+        stored trades and quotes, without an entry for a symbol that has none.
         """
+        self._quotes.add_symbols(zones, quote_positions)
         for name, zone in zones.items():
             symbol = self._symbols[name] = _SymbolState(zone)
             if name in positions:
@@ -146,27 +159,31 @@ class Sequencer:
                 not oldest_us <= event_time_us <= received + max_future_us
                 or not SMALLEST <= event.price <= LARGEST
                 or not symbol.level <= event.price * factor <= symbol.level * squared
-                or not (event.bid is None or SMALLEST <= event.bid <= LARGEST)
-                or not (event.ask is None or SMALLEST <= event.ask <= LARGEST)
                 or not (not event.day_volume or SMALLEST <= event.day_volume <= LARGEST)
             ) and (reason := self._reason(symbol, event, received)):
                 self._reject(batch, received, reason, payload)
                 continue
-            if symbol.just_connected:
-                symbol.just_connected = False
-                if (symbol.event_time_us, symbol.price, symbol.day_volume) == (
-                    event_time_us,
-                    event.price,
-                    event.day_volume,
-                ):
-                    batch.snapshots += 1
-                    continue
-            if event_time_us < symbol.event_time_us:
-                self._append_late(batch.late, symbol, event, received)
+            repeated = symbol.just_connected and self._repeats_last_trade(symbol, event)
+            sides = NO_SIDES
+            if event.bid is not None or event.ask is not None:
+                sides = self._quotes.sequence(batch.quotes, event, received, payload, repeated=repeated)
+            if repeated:
+                batch.snapshots += 1
+            elif event_time_us < symbol.event_time_us:
+                self._append_late(batch.late, symbol, event, sides, received)
             else:
-                self._append_next(batch.trades, symbol, event, received)
+                self._append_next(batch.trades, symbol, event, sides, received)
 
-    def _append_next(self, trades: Trades, symbol: _SymbolState, event: PriceEvent, received_us: int) -> None:
+    @staticmethod
+    def _repeats_last_trade(symbol: _SymbolState, event: PriceEvent) -> bool:
+        """Whether the first tick of a symbol on a new connection is its last known trade."""
+        symbol.just_connected = False
+        last = (symbol.event_time_us, symbol.price, symbol.day_volume)
+        return last == (event.timestamp * MICROSECONDS, event.price, event.day_volume)
+
+    def _append_next(
+        self, trades: Trades, symbol: _SymbolState, event: PriceEvent, sides: Sides, received_us: int
+    ) -> None:
         event_time_us = event.timestamp * MICROSECONDS
         if event_time_us != symbol.event_time_us:
             symbol.event_time_us, symbol.count = event_time_us, 0
@@ -184,16 +201,16 @@ class Sequencer:
         symbol.price, symbol.day_volume, symbol.seen = event.price, day_volume, True
         if event.price:
             symbol.level, symbol.distant = event.price, None
-        _append(trades, event, event_time_us, ordinal, volume, received_us)
+        _append(trades, event, event_time_us, ordinal, volume, sides, received_us)
 
     @staticmethod
-    def _append_late(late: Trades, symbol: _SymbolState, event: PriceEvent, received_us: int) -> None:
+    def _append_late(late: Trades, symbol: _SymbolState, event: PriceEvent, sides: Sides, received_us: int) -> None:
         event_time_us = event.timestamp * MICROSECONDS
         if event_time_us < symbol.day_start_us:
             symbol.highest = symbol.highest or 0.0
         elif event.day_volume is not None:
             symbol.highest = max(symbol.highest or 0.0, event.day_volume)
-        _append(late, event, event_time_us, 0, None, received_us)
+        _append(late, event, event_time_us, 0, None, sides, received_us)
 
     def _reason(self, symbol: _SymbolState, event: PriceEvent, received_us: int) -> str | None:
         """Return why an unusual tick is rejected; None when it is accepted."""
@@ -204,9 +221,10 @@ class Sequencer:
         )
 
     def _number_problem(self, event: PriceEvent) -> str | None:
-        for name in ("price", "bid", "ask", "day_volume"):
-            value = getattr(event, name)
-            faults = VOLUME_FAULTS if name == "day_volume" else self._price_faults
+        for name, value, faults in (
+            ("price", event.price, self._price_faults),
+            ("day_volume", event.day_volume, VOLUME_FAULTS),
+        ):
             if value is not None and (fault := number_fault(value, faults)):
                 return f"{name} {value!r} {fault}"
         return None
@@ -248,7 +266,13 @@ class Sequencer:
 
 
 def _append(
-    trades: Trades, event: PriceEvent, event_time_us: int, ordinal: int, volume: float | None, received_us: int
+    trades: Trades,
+    event: PriceEvent,
+    event_time_us: int,
+    ordinal: int,
+    volume: float | None,
+    sides: Sides,
+    received_us: int,
 ) -> None:
     trades.event_us.append(event_time_us)
     trades.ordinal.append(ordinal)
@@ -256,6 +280,6 @@ def _append(
     trades.price.append(event.price)
     trades.day_volume.append(event.day_volume)
     trades.volume.append(volume)
-    trades.bid.append(event.bid)
-    trades.ask.append(event.ask)
+    trades.bid.append(sides[0])
+    trades.ask.append(sides[1])
     trades.received_us.append(received_us)

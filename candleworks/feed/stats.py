@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from candleworks import clock
 from candleworks.storage.feeds import IngestStats
-from candleworks.storage.live_trades import Written
+from candleworks.storage.live_tables import WrittenBatch
 
 WINDOW = timedelta(seconds=10)
 MAX_UNSAVED_WINDOWS = 8_640  # of a day; kept in memory while the database is away
@@ -21,26 +21,24 @@ class FeedCounters:
     def __init__(self, feed: str) -> None:
         self._feed = feed
         self._lock = threading.Lock()  # batches are counted by the writer's thread, rows are read by another
-        self.total = Written()
+        self.total = WrittenBatch()
         self.reconnects = 0
         self._ended: list[IngestStats] = []
         self._start(clock.now())
 
     def _start(self, now: datetime) -> None:
         self._at = now - (now - _EPOCH) % WINDOW
-        self._window = Written()
+        self._window = WrittenBatch()
         self._batches = 0
         self._candles = 0
         self._reconnects_before = self.reconnects
         self._lags_ms: list[NDArray[np.float64]] = []
 
-    def count(self, written: Written, lags_ms: NDArray[np.float64]) -> None:
+    def count(self, written: WrittenBatch, lags_ms: NDArray[np.float64]) -> None:
         """Add one committed batch; `lags_ms` has an entry per tick, from arrival to commit."""
         with self._lock:
             for sums in (self.total, self._window):
-                sums.stored += written.stored
-                sums.duplicates += written.duplicates
-                sums.rejected += written.rejected
+                sums.add(written)
             self._batches += 1
             self._lags_ms.append(lags_ms)
 
@@ -74,14 +72,17 @@ class FeedCounters:
         return IngestStats(
             feed=self._feed,
             at=self._at,
-            ticks=self._window.stored,
+            ticks=self._window.trades.stored,
             batches=self._batches,
             lag_ms_p50=p50,
             lag_ms_p99=p99,
             lag_ms_max=max(filter(None, (highest, age_ms)), default=highest),
             spool_depth=waiting,
             reconnects=self.reconnects - self._reconnects_before,
-            duplicates=self._window.duplicates,
-            rejected=self._window.rejected,
+            duplicates=self._window.trades.duplicates,
+            rejected=self._window.trades.rejected,
             candles=self._candles,
+            quotes=self._window.quotes.stored,
+            duplicate_quotes=self._window.quotes.duplicates,
+            rejected_quotes=self._window.quotes.rejected,
         )

@@ -29,7 +29,8 @@ from candleworks.feed.stats import FeedCounters
 from candleworks.feed.subscriptions import Subscriptions
 from candleworks.settings import Ingest
 from candleworks.storage.feeds import lock_feed, save_gap_note, save_mark, stored_marks
-from candleworks.storage.live_trades import LiveTrades, RecentTrades, Written
+from candleworks.storage.live_quotes import LiveQuoteStore
+from candleworks.storage.live_tables import LivePart, LiveTables, Recent, WrittenBatch
 from candleworks.storage.trades import TradeStore
 
 ORIGIN = "twelvedata"
@@ -43,8 +44,9 @@ Result = TypeVar("Result")
 class _WriterSession:
     """What lasts as long as one database connection, which owns the feed's lock."""
 
-    store: TradeStore
-    live: LiveTrades
+    trades: TradeStore
+    quotes: LiveQuoteStore
+    live: LiveTables
     marks: dict[UUID, int]
 
 
@@ -75,7 +77,7 @@ class FeedWriter:
         self._new_symbols = dict(zones)
         self._sequencer = Sequencer(limits)
         self._prepare = prepare
-        self._recent = RecentTrades()
+        self._recent = Recent()
         self._session: _WriterSession | None = None
         self._backend: int | None = None
         self._sequenced: tuple[QueueEntry, SequencedBatch] | None = None
@@ -98,14 +100,17 @@ class FeedWriter:
         self._persist(lambda _: None)
 
     def write(self, entry: QueueEntry) -> None:
-        """Commit an entry: each tick is stored, counted as a duplicate, or in `rejected_ticks` when this returns."""
+        """Commit an entry: each tick is stored, counted as a duplicate, or in `rejected_ticks` when this returns.
+
+        So is the quote of each tick that is not rejected.
+        """
         written = self._persist(lambda session: self._write(session, entry))
         if written is None or not entry.batch:
             return
         lags_us = clock.now_us() - np.array(entry.batch.received_us, dtype=np.float64)
         self.counters.count(written, lags_us / 1_000)
 
-    def _write(self, session: _WriterSession, entry: QueueEntry) -> Written | None:
+    def _write(self, session: _WriterSession, entry: QueueEntry) -> WrittenBatch | None:
         """Return the counts of the entry's ticks; None when it is stored already: its commit was not acknowledged."""
         if entry.sequence <= session.marks.get(entry.run_id, 0):
             return None
@@ -113,17 +118,24 @@ class FeedWriter:
 
         def in_same_transaction() -> None:
             for note in entry.notes:
-                save_gap_note(session.store.connection, self._feed, self._subscriptions.symbols, note)
-            save_mark(session.store.connection, self._feed, entry.run_id, entry.sequence)
+                save_gap_note(session.trades.connection, self._feed, self._subscriptions.symbols, note)
+            save_mark(session.trades.connection, self._feed, entry.run_id, entry.sequence)
 
-        written = session.live.write(batch.trades, batch.late, batch.rejections, in_same_transaction)
-        written.duplicates += batch.snapshots
+        quotes = batch.quotes
+        written = session.live.write(
+            LivePart(batch.trades, batch.late, batch.rejections),
+            LivePart(quotes.quotes, quotes.late, quotes.rejections),
+            in_same_transaction,
+        )
+        written.trades.duplicates += batch.snapshots
+        written.quotes.duplicates += quotes.repeated
         return written
 
     def _sequence(self, session: _WriterSession, entry: QueueEntry) -> SequencedBatch:
         """Sequence the entry's ticks, once: a retry would count them as the next ones."""
         if added := self._new_symbols:
-            self._sequencer.add_symbols(added, session.store.positions(list(added)))
+            symbols = list(added)
+            self._sequencer.add_symbols(added, session.trades.positions(symbols), session.quotes.positions(symbols))
             self._new_symbols = {name: zone for name, zone in self._new_symbols.items() if name not in added}
         if self._sequenced is None or self._sequenced[0] is not entry:
             batch = entry.batch
@@ -134,7 +146,7 @@ class FeedWriter:
 
     def close(self) -> None:
         if self._session is not None:
-            self._session.store.connection.close()
+            self._session.trades.connection.close()
             self._session = None
 
     def _persist(self, action: Callable[[_WriterSession], Result]) -> Result:
@@ -155,8 +167,8 @@ class FeedWriter:
                 self._backend = lock_feed(connection, self._feed, self._backend)
                 marks = stored_marks(connection, self._feed)
                 failure.pop_all()
-            store = TradeStore(connection, ORIGIN, self._zones.__getitem__)
-            self._session = _WriterSession(store, LiveTrades(store, self._feed, self._recent), marks)
+            trades, quotes = TradeStore(connection, ORIGIN, self._zones.__getitem__), LiveQuoteStore(connection, ORIGIN)
+            self._session = _WriterSession(trades, quotes, LiveTables(trades, quotes, self._feed, self._recent), marks)
             self.ready = True
         return self._session
 

@@ -1,41 +1,24 @@
 """Trades in columns, as they travel from a feed to the database; the volume rule; rejected ticks."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+
+from candleworks.model.tick_columns import TickColumns
 
 MICROSECONDS = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True)
-class Trades:
-    """Parallel columns, one entry per trade, in arrival order.
+class Trades(TickColumns):
+    """Trades; `day_volume`, `volume`, `bid` and `ask` may be None."""
 
-    `event_us` is the vendor's event time in microseconds since 1970, `ordinal` the trade's position among those with
-    the same symbol and event time; their sum is the column `time`. `day_volume`, `volume`, `bid` and `ask` may be None.
-    """
-
-    event_us: list[int] = field(default_factory=list)
-    ordinal: list[int] = field(default_factory=list)
-    symbol: list[str] = field(default_factory=list)
     price: list[float] = field(default_factory=list)
     day_volume: list[float | None] = field(default_factory=list)
     volume: list[float | None] = field(default_factory=list)
     bid: list[float | None] = field(default_factory=list)
     ask: list[float | None] = field(default_factory=list)
     received_us: list[int] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.event_us)
-
-    def extend(self, other: "Trades") -> None:
-        """Append the entries of `other`."""
-        for column in fields(Trades):
-            getattr(self, column.name).extend(getattr(other, column.name))
-
-    def part(self, start: int, stop: int) -> "Trades":
-        """Return the entries from `start` up to `stop`."""
-        return Trades(*(getattr(self, column.name)[start:stop] for column in fields(Trades)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,10 @@ class StoppedFeeds(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class IngestStats:
-    """What a feed did in the ten seconds from `at`. Lags are from arrival to commit, null while no tick came."""
+    """What a feed did in the ten seconds from `at`. Lags are from arrival to commit, null while no tick came.
+
+    Quotes are counted besides the ticks that they came with.
+    """
 
     feed: str
     at: datetime
@@ -66,6 +69,9 @@ class IngestStats:
     duplicates: int
     rejected: int
     candles: int
+    quotes: int = 0
+    duplicate_quotes: int = 0
+    rejected_quotes: int = 0
 
 
 def lock_feed(connection: Connection, feed: str, former_backend: int | None) -> int:

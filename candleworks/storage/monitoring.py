@@ -30,6 +30,9 @@ class FeedState:
     duplicates: int
     rejected: int
     candles: int
+    quotes: int
+    duplicate_quotes: int
+    rejected_quotes: int
     report_age_seconds: float | None
     spool_depth: int | None
     lag_ms_p50: float | None

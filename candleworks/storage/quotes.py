@@ -126,6 +126,15 @@ def _times(times_us: Sequence[int]) -> list[datetime]:
     return [moment_of(us) for us in times_us]
 
 
+class QuotePosition(NamedTuple):
+    """The newest stored quote of a symbol; `sharing` quotes share `event_us`."""
+
+    event_us: int
+    sharing: int
+    bid: float
+    ask: float
+
+
 @dataclass(frozen=True)
 class QuoteStore:
     """Writes quotes through one connection; ordinals count within `resolution_us`, that of the vendor's event times."""
@@ -159,6 +168,12 @@ class QuoteStore:
         except errors.UniqueViolation:
             return False
         return True
+
+    def positions(self, symbols: Sequence[str]) -> dict[str, QuotePosition]:
+        """Return the position of each symbol; symbols without quotes are left out."""
+        parameters = {"symbols": list(symbols), "resolution": timedelta(microseconds=self.resolution_us)}
+        rows = self.connection.execute(query("last_quote_positions"), parameters).fetchall()
+        return {symbol: QuotePosition(microseconds_of(event_time), *rest) for symbol, event_time, *rest in rows}
 
     def replace_bars(self, spans: Mapping[str, tuple[datetime, datetime]]) -> None:
         """Remove the bars around stored quotes of each symbol's range."""

@@ -10,7 +10,7 @@ from psycopg import errors
 from candleworks.database.connection import Connection
 from candleworks.database.copy import COPY_TRADES, encode_trades
 from candleworks.database.queries import query
-from candleworks.model.trades import MICROSECONDS, Trades, microseconds_of, moment_of
+from candleworks.model.trades import MICROSECONDS, Rejection, Trades, microseconds_of, moment_of
 from candleworks.model.trading_day import ZoneOf, trading_day
 from candleworks.storage.bars import remove_covered_bars
 
@@ -92,6 +92,15 @@ class TradeStore:
             self.connection.execute(
                 "SELECT candleworks.prepare_ticks(%s, %s)", [first, first + timedelta(days=7, microseconds=-1)]
             )
+
+    def rejection(self, trades: Trades, index: int, reason: str) -> Rejection:
+        """Return the rejection of a trade that the database refused, as the values that would have been stored."""
+        values = (
+            f"symbol={trades.symbol[index]} event_time={moment_of(trades.event_us[index]).isoformat()}"
+            f" price={trades.price[index]!r} day_volume={trades.day_volume[index]!r}"
+            f" bid={trades.bid[index]!r} ask={trades.ask[index]!r}"
+        )
+        return Rejection(trades.received_us[index], reason, values)
 
     def copy(self, trades: Trades) -> None:
         """Insert trades that are new; UniqueViolation when one of them is not."""

@@ -22,6 +22,9 @@ _COUNTERS: Sequence[tuple[str, str, Callable[[FeedState], int]]] = (
     ("candleworks_reconnects", "Connections to the vendor that had to be opened again.", lambda feed: feed.reconnects),
     ("candleworks_duplicate_ticks", "Ticks received that were stored already.", lambda feed: feed.duplicates),
     ("candleworks_rejected_ticks", "Ticks rejected and kept in rejected_ticks.", lambda feed: feed.rejected),
+    ("candleworks_quotes", "Quotes stored by the live path.", lambda feed: feed.quotes),
+    ("candleworks_duplicate_quotes", "Quotes received that were stored already.", lambda feed: feed.duplicate_quotes),
+    ("candleworks_rejected_quotes", "Quotes rejected, their ticks stored.", lambda feed: feed.rejected_quotes),
     (
         "candleworks_candles_refreshed",
         "Stored candles changed by refreshes of the feed's process.",

@@ -3,17 +3,19 @@
 WITH named AS (SELECT set_config('candleworks.run', %(run)s, true))
 INSERT INTO public.ingest_stats (
     feed, at, ticks, batches, lag_ms_p50, lag_ms_p99, lag_ms_max, spool_depth, reconnects, duplicates, rejected,
-    candles
+    candles, quotes, duplicate_quotes, rejected_quotes
 )
 SELECT
     %(feed)s, %(at)s::timestamptz, %(ticks)s, %(batches)s, %(lag_ms_p50)s::double precision, %(lag_ms_p99)s::double precision,
-    %(lag_ms_max)s::double precision, %(spool_depth)s, %(reconnects)s, %(duplicates)s, %(rejected)s, %(candles)s
+    %(lag_ms_max)s::double precision, %(spool_depth)s, %(reconnects)s, %(duplicates)s, %(rejected)s, %(candles)s,
+    %(quotes)s, %(duplicate_quotes)s, %(rejected_quotes)s
 FROM named
 ON CONFLICT (feed, at) DO UPDATE SET
     ticks = excluded.ticks, batches = excluded.batches, lag_ms_p50 = excluded.lag_ms_p50,
     lag_ms_p99 = excluded.lag_ms_p99, lag_ms_max = excluded.lag_ms_max, spool_depth = excluded.spool_depth,
     reconnects = excluded.reconnects, duplicates = excluded.duplicates, rejected = excluded.rejected,
-    candles = excluded.candles
+    candles = excluded.candles, quotes = excluded.quotes, duplicate_quotes = excluded.duplicate_quotes,
+    rejected_quotes = excluded.rejected_quotes
 
 -- name: platform_status
 -- One row; counts of ticks and candles are sums over the daily candles, so nothing scans ticks.
@@ -31,7 +33,7 @@ SELECT
 -- The newest ten seconds of each given feed, how many ticks came in the ten before, and the newest tick of its symbols;
 -- feeds and symbols are pairs.
 SELECT s.feed, s.at, s.ticks, s.batches, s.lag_ms_p50, s.lag_ms_p99, s.lag_ms_max, s.spool_depth, s.reconnects,
-    s.duplicates, s.rejected, s.candles, extract(epoch FROM now() - s.at)::double precision AS age_seconds,
+    s.duplicates, s.rejected, s.candles, s.quotes, s.duplicate_quotes, s.rejected_quotes, extract(epoch FROM now() - s.at)::double precision AS age_seconds,
     coalesce((
         SELECT b.ticks FROM public.ingest_stats b WHERE b.feed = s.feed AND b.at = s.at - interval '10 seconds'
     ), 0) AS ticks_before,

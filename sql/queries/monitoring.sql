@@ -6,7 +6,8 @@
 SELECT
     f.feed, t.since, coalesce(t.ticks, 0) AS ticks, coalesce(t.batches, 0) AS batches,
     coalesce(t.reconnects, 0) AS reconnects, coalesce(t.duplicates, 0) AS duplicates,
-    coalesce(t.rejected, 0) AS rejected, coalesce(t.candles, 0) AS candles,
+    coalesce(t.rejected, 0) AS rejected, coalesce(t.candles, 0) AS candles, coalesce(t.quotes, 0) AS quotes,
+    coalesce(t.duplicate_quotes, 0) AS duplicate_quotes, coalesce(t.rejected_quotes, 0) AS rejected_quotes,
     greatest(0, extract(epoch FROM now() - s.at))::double precision AS report_age_seconds, s.spool_depth,
     l.lag_ms_p50, l.lag_ms_p99, coalesce(g.open, 0) AS gaps_open, coalesce(g.unfilled, 0) AS gaps_unfilled,
     p.stopped_at, p.reason AS stop_reason

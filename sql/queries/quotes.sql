@@ -52,6 +52,19 @@ WITH stored AS MATERIALIZED (
 SELECT (SELECT count(*) FROM inserted), array_agg(arrival ORDER BY arrival)
 FROM placed WHERE time >= event_time + %(resolution)s::interval
 
+-- name: last_quote_positions
+-- Where each symbol stands: the newest quote, which no bar is, and how many share its event time.
+SELECT s.symbol, date_bin(%(resolution)s::interval, q.time, timestamptz '2000-01-01 00:00:00+00') AS event_time, (
+        SELECT count(*) FROM public.quotes e
+        WHERE e.symbol = s.symbol AND e.time <= q.time AND e.origin <> 'bar'
+            AND e.time >= date_bin(%(resolution)s::interval, q.time, timestamptz '2000-01-01 00:00:00+00')
+    ), q.bid, q.ask
+FROM unnest(%(symbols)s::text[]) s(symbol)
+CROSS JOIN LATERAL (
+    SELECT time, bid, ask FROM public.quotes q
+    WHERE q.symbol = s.symbol AND q.origin <> 'bar' ORDER BY q.time DESC LIMIT 1
+) q
+
 -- name: quotes_within
 -- Which of the symbols have a quote in their own range.
 SELECT r.symbol

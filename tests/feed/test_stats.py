@@ -7,7 +7,7 @@ import pytest
 
 from candleworks import clock
 from candleworks.feed.stats import FeedCounters
-from candleworks.storage.live_trades import Written
+from candleworks.storage.live_tables import Written, WrittenBatch
 
 START = datetime(2026, 3, 2, 15, 0, 3, tzinfo=UTC)
 
@@ -32,8 +32,8 @@ def fake_clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 def test_a_window_sums_its_batches(fake_clock: FakeClock) -> None:
     """It begins at whole ten seconds; lags are taken over all of its ticks."""
     counters = FeedCounters("crypto")
-    counters.count(Written(stored=2, duplicates=1, rejected=1), np.array([1.0, 2.0, 3.0, 4.0]))
-    counters.count(Written(stored=1), np.array([5.0]))
+    counters.count(WrittenBatch(Written(stored=2, duplicates=1, rejected=1)), np.array([1.0, 2.0, 3.0, 4.0]))
+    counters.count(WrittenBatch(Written(stored=1)), np.array([5.0]))
     counters.count_candles(6)
     counters.reconnects += 1
     fake_clock.time += timedelta(seconds=6)
@@ -59,10 +59,10 @@ def test_an_ended_window_comes_until_it_was_saved(fake_clock: FakeClock) -> None
     """The database may have been away when it ended, even for several windows."""
     counters = FeedCounters("crypto")
     for number in (1, 2, 3):
-        counters.count(Written(stored=number), np.array([1.0]))
+        counters.count(WrittenBatch(Written(stored=number)), np.array([1.0]))
         fake_clock.time += timedelta(seconds=10)
         assert [row.ticks for row in counters.rows(0)] == [*range(1, number + 1), 0]
-    counters.count(Written(stored=4), np.array([1.0]))
+    counters.count(WrittenBatch(Written(stored=4)), np.array([1.0]))
     counters.saved(counters.rows(0))
     assert [row.ticks for row in counters.rows(0)] == [4]
 
@@ -71,7 +71,7 @@ def test_the_totals_go_on_through_all_windows(fake_clock: FakeClock) -> None:
     """They count since the start."""
     counters = FeedCounters("crypto")
     for _ in range(2):
-        counters.count(Written(stored=2, duplicates=1), np.array([1.0]))
+        counters.count(WrittenBatch(Written(stored=2, duplicates=1)), np.array([1.0]))
         fake_clock.time += timedelta(seconds=10)
         counters.rows(0)
-    assert (counters.total.stored, counters.total.duplicates) == (4, 2)
+    assert (counters.total.trades.stored, counters.total.trades.duplicates) == (4, 2)

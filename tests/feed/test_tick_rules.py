@@ -4,7 +4,7 @@ import json
 import threading
 from collections import defaultdict
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -18,6 +18,7 @@ from candleworks.feed.subscriptions import Subscriptions
 from candleworks.feed.writer import FeedWriter
 from candleworks.model.trades import MICROSECONDS
 from candleworks.settings import Ingest
+from candleworks.storage.live_tables import WrittenBatch
 
 ZONES = {"AAPL": ZoneInfo("America/New_York"), "BTC/USD": ZoneInfo("UTC")}
 MIDNIGHT_UTC = int(datetime(2026, 3, 3, tzinfo=UTC).timestamp())
@@ -27,6 +28,10 @@ EVENT_TIMES = [MIDNIGHT_UTC - 1, MIDNIGHT_UTC, MIDNIGHT_UTC + 1, MIDNIGHT_NEW_YO
 BROKEN = (b"", b'{"event":"price"', b'{"event":"news"}')
 FIRST_OF_1990 = 631_152_000
 CONNECT, RESTART = "connect", "restart"
+Sides = tuple[float | None, float | None]
+BOTH: list[Sides] = [(1.0, 1.5), (1.0, 2.0), (1.5, 1.5)]
+ONE: list[Sides] = [(None, None), (1.0, None), (None, 1.5)]
+BAD: list[Sides] = [(2.0, 1.5), (0.0, 1.5), (1.0, -1.0), (None, 0.0), (1e200, None)]
 
 
 class Row(NamedTuple):
@@ -45,9 +50,20 @@ class Row(NamedTuple):
         return datetime.fromtimestamp(self.event_time, ZONES[self.symbol]).date()
 
 
-def frame(symbol: str, event_time: int, price: float, day_volume: float | None) -> bytes:
+class Quote(NamedTuple):
+    symbol: str
+    us: int
+    bid: float
+    ask: float
+
+    @property
+    def event_time(self) -> int:
+        return self.us // MICROSECONDS
+
+
+def frame(symbol: str, event_time: int, price: float, day_volume: float | None, sides: Sides = (None, None)) -> bytes:
     event = {"event": "price", "symbol": symbol, "timestamp": event_time, "price": price, "day_volume": day_volume}
-    return json.dumps(event).encode()
+    return json.dumps({**event, "bid": sides[0], "ask": sides[1]}).encode()
 
 
 ticks = st.builds(
@@ -56,6 +72,7 @@ ticks = st.builds(
     st.sampled_from(EVENT_TIMES),
     st.sampled_from([1.0, 2.0]),
     st.none() | st.sampled_from([0.0, 5.0, 10.0, 20.0]),
+    st.sampled_from([*BOTH, *BOTH, *ONE, *BAD]),
 )
 absurd = st.builds(
     frame,
@@ -71,6 +88,7 @@ troubled = st.lists(
     min_size=1,
     max_size=8,
 )
+AnyRow = TypeVar("AnyRow", Row, Quote)
 on_the_database = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
@@ -82,7 +100,7 @@ class Story:
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
         self.sent = self.entries = 0
-        self.stored = self.duplicates = self.rejected = 0
+        self.total = WrittenBatch()
         self.writer = self.started()
 
     def started(self) -> FeedWriter:
@@ -107,15 +125,12 @@ class Story:
         self.writer = self.started()
 
     def end(self) -> None:
-        total = self.writer.counters.total
-        self.stored += total.stored
-        self.duplicates += total.duplicates
-        self.rejected += total.rejected
+        self.total.add(self.writer.counters.total)
         self.writer.close()
 
 
 def told(dsn: str, connection: Connection, story: list[list[bytes | str] | str]) -> tuple[Story, list[Row]]:
-    connection.execute("TRUNCATE stocks_real_time, rejected_ticks")
+    connection.execute("TRUNCATE stocks_real_time, quotes, rejected_ticks")
     teller = Story(dsn)
     for part in story:
         if isinstance(part, str):
@@ -147,8 +162,15 @@ def volumes_of(rows: list[Row]) -> list[float | None]:
     return expected
 
 
-def by_second(rows: list[Row]) -> dict[tuple[str, int], list[Row]]:
-    seconds: dict[tuple[str, int], list[Row]] = defaultdict(list)
+def quotes_in(connection: Connection) -> list[Quote]:
+    found = connection.execute(
+        "SELECT symbol, (extract(epoch FROM time) * 1000000)::bigint, bid, ask FROM quotes ORDER BY symbol, time"
+    ).fetchall()
+    return [Quote(*row) for row in found]
+
+
+def by_second(rows: list[AnyRow]) -> dict[tuple[str, int], list[AnyRow]]:
+    seconds: dict[tuple[str, int], list[AnyRow]] = defaultdict(list)
     for row in rows:
         seconds[row.symbol, row.event_time].append(row)
     return seconds
@@ -159,7 +181,10 @@ def by_second(rows: list[Row]) -> dict[tuple[str, int], list[Row]]:
 def test_every_tick_is_stored_in_the_order_of_its_arrival(
     dsn: str, connection: Connection, story: list[list[bytes]]
 ) -> None:
-    """Without reconnects and restarts nothing is a duplicate: each accepted tick has its row, however late it is."""
+    """Without reconnects and restarts nothing is a duplicate: each accepted tick has its row, however late it is.
+
+    One with an acceptable bid and ask has its quote.
+    """
     _, rows = told(dsn, connection, story)
     arrived: dict[tuple[str, int], list[tuple[float, float | None]]] = defaultdict(list)
     for text in (text for batch in story for text in batch if text not in BROKEN):
@@ -167,6 +192,13 @@ def test_every_tick_is_stored_in_the_order_of_its_arrival(
         if event["symbol"] in ZONES:
             arrived[event["symbol"], event["timestamp"]].append((event["price"], event["day_volume"]))
     assert {key: [(row.price, row.day_volume) for row in rows] for key, rows in by_second(rows).items()} == arrived
+    quoted: dict[tuple[str, int], list[Sides]] = defaultdict(list)
+    for text in (text for batch in story for text in batch if text not in BROKEN):
+        event = json.loads(text)
+        if event["symbol"] in ZONES and (event["bid"], event["ask"]) in BOTH:
+            quoted[event["symbol"], event["timestamp"]].append((event["bid"], event["ask"]))
+    found = by_second(quotes_in(connection))
+    assert {key: [(row.bid, row.ask) for row in rows] for key, rows in found.items()} == quoted
 
 
 @given(story=troubled)
@@ -174,11 +206,21 @@ def test_every_tick_is_stored_in_the_order_of_its_arrival(
 def test_the_table_keeps_its_rules_through_reconnects_and_restarts(
     dsn: str, connection: Connection, story: list[list[bytes | str] | str]
 ) -> None:
-    """Ordinals are dense, volumes are those of the stored ticks, and every frame is accounted for, absurd ones too."""
+    """Ordinals are dense, volumes are those of the stored ticks, and every frame is accounted for, absurd ones too.
+
+    So is the quote of every tick that is not rejected.
+    """
     teller, rows = told(dsn, connection, story)
     for second in by_second(rows).values():
         assert [row.us % MICROSECONDS for row in second] == list(range(len(second)))
     assert [row.volume for row in rows] == volumes_of(rows)
-    assert len(rows) == teller.stored
-    assert teller.stored + teller.duplicates + teller.rejected == teller.sent
-    assert connection.execute("SELECT count(*) FROM rejected_ticks").fetchone() == (teller.rejected,)
+    trades, quotes = teller.total.trades, teller.total.quotes
+    assert len(rows) == trades.stored
+    assert trades.stored + trades.duplicates + trades.rejected == teller.sent
+    assert connection.execute("SELECT count(*) FROM rejected_ticks").fetchone() == (trades.rejected + quotes.rejected,)
+    found = quotes_in(connection)
+    for quoted in by_second(found).values():
+        assert [quote.us % MICROSECONDS for quote in quoted] == list(range(len(quoted)))
+    assert len(found) == quotes.stored
+    assert quotes.duplicates <= trades.duplicates
+    assert {(quote.bid, quote.ask) for quote in found} <= set(BOTH)

@@ -15,10 +15,9 @@ from candleworks.model.trades import Rejection, Trades, microseconds_of
 from candleworks.rejected.import_lines import LineForm
 from candleworks.rejected.retry import retry
 from candleworks.settings import Feed, Settings
-from candleworks.storage.live_trades import LiveTrades, RecentTrades
 from candleworks.storage.rejected import RejectedSelection, list_rejected, quarantine
 from candleworks.storage.trades import TradeStore
-from tests.storage.conftest import NEW_YORK
+from tests.storage.conftest import NEW_YORK, LiveTrades
 
 NOON = datetime(2022, 10, 19, 16, tzinfo=UTC)
 RECEIVED = NOON + timedelta(milliseconds=250)
@@ -83,7 +82,7 @@ def store(connection: Connection, prices: Sequence[float]) -> None:
         none[:],
         [us] * count,
     )
-    LiveTrades(TradeStore(connection, "test", lambda _: NEW_YORK), "live", RecentTrades()).write(trades, Trades(), [])
+    LiveTrades(TradeStore(connection, "test", lambda _: NEW_YORK)).write(trades)
 
 
 def import_trades(quarantined: Quarantine, rows: Sequence[tuple[datetime, float]]) -> int:
@@ -155,7 +154,8 @@ def test_a_tick_is_corrected(quarantined: Quarantine, connection: Connection) ->
         (frame(symbol="MSFX"), "symbol 'MSFX' is not subscribed"),
         (frame(price=-1), "price -1.0 is negative"),
         (frame(price=0), "price 0.0 is zero"),
-        (frame(bid=0), "bid 0.0 is zero"),
+        (frame(bid=0), "quote: bid 0.0 is zero"),
+        (frame(bid=2, ask=1), "quote: ask 1.0 is below bid 2.0"),
         (frame(price=None), "price is null, not a finite number"),
         (frame(timestamp=4_000_000_000), "event time 4000000000 is "),
         ("not JSON", "not JSON: "),
@@ -211,8 +211,8 @@ def test_what_the_database_refused_is_replayed(quarantined: Quarantine, connecti
     trades = Trades(
         [microseconds_of(NOON)], [0], ["AAPL"], [10.0], [5.0], [None], [9.5], [None], [microseconds_of(NOON)]
     )
-    live = LiveTrades(TradeStore(connection, "twelvedata", lambda _: NEW_YORK), "twelvedata", RecentTrades())
-    assert live.write(trades, Trades(), []).rejected == 1
+    live = LiveTrades(TradeStore(connection, "twelvedata", lambda _: NEW_YORK), "twelvedata")
+    assert live.write(trades).rejected == 1
     ((outcome, reason),) = [each for each in quarantined.retry() if each]
     assert outcome == "rejected"
     assert reason is not None
@@ -231,6 +231,20 @@ def test_a_feed_that_is_gone_is_named(quarantined: Quarantine, connection: Conne
     elsewhere = (Feed(name="elsewhere", symbols=("AAPL",)),)
     again = Quarantine(connection, quarantined.settings.model_copy(update={"feeds": elsewhere}))
     assert again.retry() == [STORED]
+
+
+def test_a_rejected_quote_is_stored_beside_its_trade(quarantined: Quarantine, connection: Connection) -> None:
+    """The trade was stored when the tick came, and is not stored again."""
+    store(connection, [143.2])
+    connection.execute("UPDATE stocks_real_time SET day_volume = 700")
+    refuse(connection, frame(bid=144, ask=143), reason="quote: ask 143.0 is below bid 144.0")
+    assert quarantined.retry() == [("rejected", "quote: ask 143.0 is below bid 144.0")]
+    assert quarantined.retry(("bid", "143")) == [STORED]
+    assert len(quarantined.trades()) == 1
+    quotes = connection.execute("SELECT time, symbol, bid, ask, received_at, origin FROM quotes").fetchall()
+    assert quotes == [(NOON, "AAPL", 143.0, 143.0, RECEIVED, "twelvedata")]
+    connection.execute("UPDATE rejected_ticks SET outcome = NULL, resolved_at = NULL")
+    assert quarantined.retry(("bid", "143")) == [("duplicate", None)]
 
 
 HEADER = "symbol,price,time,day_volume"

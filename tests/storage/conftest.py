@@ -10,7 +10,10 @@ import pytest
 
 from candleworks.clock import monotonic
 from candleworks.database.connection import Connection
-from candleworks.model.trades import Trades, microseconds_of
+from candleworks.model.quotes import Quotes
+from candleworks.model.trades import Rejection, Trades, microseconds_of
+from candleworks.storage.live_quotes import LiveQuoteStore
+from candleworks.storage.live_tables import LivePart, LiveTables, Recent, Written
 from candleworks.storage.trades import MergeResult, TradeStore
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -47,6 +50,19 @@ def trades_of(rows: Iterable[Trade]) -> Trades:
         trades.ask.append(None)
         trades.received_us.append(microseconds_of(RECEIVED))
     return trades
+
+
+class LiveTrades:
+    """The live path of a feed that has no quotes."""
+
+    def __init__(self, store: TradeStore, feed: str = "live") -> None:
+        self._tables = LiveTables(store, LiveQuoteStore(store.connection, store.origin), feed, Recent())
+
+    def write(self, trades: Trades, late: Trades | None = None, rejections: Iterable[Rejection] = ()) -> Written:
+        part = LivePart(trades, Trades() if late is None else late, list(rejections))
+        written = self._tables.write(part, LivePart(Quotes(), Quotes()))
+        assert written.quotes == Written()
+        return written.trades
 
 
 class Book:

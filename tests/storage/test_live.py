@@ -10,9 +10,9 @@ import pytest
 from candleworks.database.connection import Connection, connect
 from candleworks.database.engine import Engine
 from candleworks.model.trades import Rejection, Trades, microseconds_of
-from candleworks.storage.live_trades import LiveTrades, RecentTrades, Written
+from candleworks.storage.live_tables import RecentTicks, Written
 from candleworks.storage.trades import TradeStore
-from tests.storage.conftest import RECEIVED, ZONES, Book, Trade, at, trades_of
+from tests.storage.conftest import RECEIVED, ZONES, Book, LiveTrades, Trade, at, trades_of
 
 NOON = at("2022-10-19 12:00:00")
 PATIENCE_SECONDS = 60
@@ -22,11 +22,11 @@ class Writer:
     """A live writer, and the counting that a sequencer does for it."""
 
     def __init__(self, connection: Connection, feed: str = "live") -> None:
-        self.live = LiveTrades(TradeStore(connection, "test", ZONES.__getitem__), feed, RecentTrades())
+        self.live = LiveTrades(TradeStore(connection, "test", ZONES.__getitem__), feed)
         self._counts: Counter[tuple[str, datetime]] = Counter()
 
     def write(self, rows: Iterable[Trade], late: Iterable[Trade] = (), rejections: Iterable[Rejection] = ()) -> Written:
-        return self.live.write(self.placed(rows), trades_of(late), list(rejections))
+        return self.live.write(self.placed(rows), trades_of(late), rejections)
 
     def placed(self, rows: Iterable[Trade]) -> Trades:
         rows = list(rows)
@@ -65,7 +65,7 @@ def test_a_batch_that_comes_again_adds_nothing(book: Book, connection: Connectio
     rows = [*some(20), *some(3)]
     writer.write(rows)
     again = Writer(connection)
-    again.live = LiveTrades(TradeStore(connection, "test", ZONES.__getitem__), "live", RecentTrades())
+    again.live = LiveTrades(TradeStore(connection, "test", ZONES.__getitem__))
     assert again.write(rows) == Written(0, 23, 0)
     assert len(book.stored()) == 23
 
@@ -180,11 +180,11 @@ def test_room_that_vanished_is_made_again(book: Book, connection: Connection, wr
 def test_a_late_trade_for_a_full_event_time_is_set_aside(book: Book, connection: Connection) -> None:
     """A millisecond holds a thousand trades of a symbol; what comes behind them is kept with that reason."""
     store = TradeStore(connection, "test", ZONES.__getitem__, resolution_us=1_000)
-    live = LiveTrades(store, "live", RecentTrades())
+    live = LiveTrades(store)
     full = trades_of(Trade(NOON, "AAPL", float(n)) for n in range(1_000))
-    assert live.write(Trades(), full, []) == Written(1_000, 0, 0)
+    assert live.write(Trades(), full) == Written(1_000, 0, 0)
     late = trades_of([Trade(NOON, "AAPL", 5_000.0), Trade(NOON + timedelta(milliseconds=1), "AAPL", 1.0)])
-    assert live.write(Trades(), late, []) == Written(1, 0, 1)
+    assert live.write(Trades(), late) == Written(1, 0, 1)
     ((_, reason, payload),) = refused(connection)
     assert reason == "its symbol already has 1,000 ticks with its event time"
     assert payload.startswith("symbol=AAPL event_time=2022-10-19T12:00:00+00:00 price=5000.0 ")
@@ -193,7 +193,7 @@ def test_a_late_trade_for_a_full_event_time_is_set_aside(book: Book, connection:
 
 def test_what_is_remembered_is_bounded() -> None:
     """The newest 100,000 trades, to the batch; batches without a trade leave nothing."""
-    recent = RecentTrades()
+    recent: RecentTicks[Trades] = RecentTicks()
     for number in range(30):
         recent.remember(trades_of(Trade(NOON + timedelta(seconds=number), "AAPL", 1.0) for _ in range(10_000)))
         recent.remember(Trades())
