@@ -1,8 +1,8 @@
--- Spreads wider than allowed while the market is open, of ticks and of quotes.
+-- Spreads wider than allowed while the market is open, of ticks and of quotes. Those of streamed ticks are quotes themselves.
 WITH sides AS (
     SELECT t.symbol, t.time, t.bid, t.ask
     FROM candleworks.new_ticks(%(received_from)s, %(received_until)s, %(time_from)s) t
-    WHERE t.ask > t.bid AND t.bid >= 0
+    WHERE t.ask > t.bid AND t.bid >= 0 AND t.origin <> 'twelvedata'
     UNION ALL
     SELECT q.symbol, q.time, q.bid, q.ask
     FROM candleworks.new_quotes(%(received_from)s, %(received_until)s, %(time_from)s) q

@@ -7,8 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from candleworks.candles.audit import audit
 from candleworks.database.connection import Connection
-from tests.feed.streaming import Trade, read_journal, stored, trades_of
+from tests.feed.streaming import Quote, Trade, quotes_of, read_journal, stored, stored_quotes, trades_of
+
+Gap = tuple[str | None, datetime, datetime | None]
 
 
 class Account(NamedTuple):
@@ -30,7 +33,8 @@ class Ledger:
 
     def account(self) -> Account:
         """Count; AssertionError when a tick is stored that was not sent, twice, or is missing without a word."""
-        sent = trades_of(read_journal(self.journal))
+        journal = read_journal(self.journal)
+        sent = trades_of(journal)
         kept = stored(self.connection)
         assert kept <= sent, f"stored, but never sent so often: {list((kept - sent).items())[:5]}"
         gaps = self._gaps()
@@ -40,9 +44,22 @@ class Ledger:
         unexplained = {trade: count for trade, count in (missing - quarantined).items() if not _within(trade, gaps)}
         assert not unexplained, f"{sum(unexplained.values())} lost: {_examples(unexplained)}, gaps: {_spans(gaps)}"
         in_gaps = sum(missing.values()) - sum(quarantined.values())
+        self._account_for_quotes(quotes_of(journal), gaps)
         return Account(sum(sent.values()), sum(kept.values()), in_gaps, sum(quarantined.values()), len(gaps))
 
-    def _gaps(self) -> list[tuple[str | None, datetime, datetime | None]]:
+    def _account_for_quotes(self, sent: Counter[Quote], gaps: list[Gap]) -> None:
+        """They share the fate of their ticks, and their candles are those of what is stored."""
+        kept = stored_quotes(self.connection)
+        assert kept <= sent, f"stored, but never sent so often: {list((kept - sent).items())[:5]}"
+        unexplained = {quote: count for quote, count in (sent - kept).items() if not _within(quote, gaps)}
+        assert not unexplained, f"{sum(unexplained.values())} quotes lost: {list(unexplained)[:5]}"
+        assert audit(self.connection, None, None).differences == []
+        counted = self.connection.execute(
+            "SELECT symbol, sum(ticks)::bigint FROM quote_candles_1d GROUP BY 1"
+        ).fetchall()
+        assert dict(counted) == Counter(quote.symbol for quote in kept.elements())
+
+    def _gaps(self) -> list[Gap]:
         return self.connection.execute("SELECT symbol, started_at, ended_at FROM feed_gaps ORDER BY id").fetchall()
 
     def _rejected(self) -> Counter[Trade]:
@@ -58,7 +75,7 @@ def _trade(payload: str) -> Trade | None:
         return None
 
 
-def _within(trade: Trade, gaps: list[tuple[str | None, datetime, datetime | None]]) -> bool:
+def _within(trade: Trade | Quote, gaps: list[Gap]) -> bool:
     moment = datetime.fromtimestamp(trade.event_time, UTC)
     return any(
         symbol in (None, trade.symbol) and start <= moment and (end is None or moment <= end)
@@ -71,7 +88,7 @@ def _examples(trades: dict[Trade, int]) -> str:
     return ", ".join(f"{t.symbol} {datetime.fromtimestamp(t.event_time, UTC):%H:%M:%S} {t.price}" for t in some)
 
 
-def _spans(gaps: list[tuple[str | None, datetime, datetime | None]]) -> str:
+def _spans(gaps: list[Gap]) -> str:
     return ", ".join(
         f"{symbol or 'all'} {start:%H:%M:%S.%f}-{end:%H:%M:%S.%f}" if end else f"{symbol or 'all'} {start:%H:%M:%S.%f}-"
         for symbol, start, end in gaps[-6:]

@@ -45,6 +45,9 @@ def test_programs_get_all_of_it(invoke: Invoke, dsn: str) -> None:
         "rejected": 4,
         "reconnects": 1,
         "candles": 10,
+        "quotes": 0,
+        "duplicate_quotes": 0,
+        "rejected_quotes": 0,
     }
     assert (twelvedata["gaps_open"], twelvedata["gaps_unfilled"]) == (1, 0)
     assert [(each["symbol"], each["reason"]) for each in twelvedata["refused"]] == [("NOPE", "not found")]

@@ -107,6 +107,9 @@ TABLES = {
         "duplicates int8 NOT NULL",
         "rejected int8 NOT NULL",
         "candles int8 NOT NULL",
+        "quotes int8 NOT NULL DEFAULT 0",
+        "duplicate_quotes int8 NOT NULL DEFAULT 0",
+        "rejected_quotes int8 NOT NULL DEFAULT 0",
     ],
     "import_files": [
         "path text NOT NULL",

@@ -26,6 +26,13 @@ class Trade(NamedTuple):
     day_volume: float | None
 
 
+class Quote(NamedTuple):
+    symbol: str
+    event_time: int
+    bid: float
+    ask: float
+
+
 class Ingest:
     """The service of one feed in a thread of its own; `notices` are those it sent."""
 
@@ -123,16 +130,24 @@ def count(connection: Connection) -> int:
 
 def stored(connection: Connection) -> Counter[Trade]:
     """What is stored, how often, without bars; each second's ordinals are found to be dense on the way."""
+    return Counter(Trade(*row) for row in _dense_rows(connection, "stocks_real_time", "price", "day_volume"))
+
+
+def stored_quotes(connection: Connection) -> Counter[Quote]:
+    """The same of quotes."""
+    return Counter(Quote(*row) for row in _dense_rows(connection, "quotes", "bid", "ask"))
+
+
+def _dense_rows(connection: Connection, table: str, *columns: str) -> list[tuple[Any, ...]]:
     rows = connection.execute(
-        "SELECT symbol, extract(epoch FROM date_trunc('second', time))::bigint, price, day_volume,"
-        " extract(microseconds FROM time)::bigint % 1000000 FROM stocks_real_time WHERE origin <> 'bar'"
-        " ORDER BY symbol, time"
+        f"SELECT symbol, extract(epoch FROM date_trunc('second', time))::bigint, {', '.join(columns)},"
+        f" extract(microseconds FROM time)::bigint % 1000000 FROM {table} WHERE origin <> 'bar' ORDER BY symbol, time"
     ).fetchall()
     seconds: Counter[tuple[str, int]] = Counter()
-    for symbol, event_time, _, _, ordinal in rows:
+    for symbol, event_time, *_, ordinal in rows:
         assert ordinal == seconds[symbol, event_time], f"{symbol} at {event_time} misses an ordinal before {ordinal}"
         seconds[symbol, event_time] += 1
-    return Counter(Trade(*row[:4]) for row in rows)
+    return [row[:-1] for row in rows]
 
 
 def rejected(connection: Connection) -> list[tuple[str, str]]:
@@ -153,6 +168,7 @@ class Sent(NamedTuple):
     connection: int
     snapshot: bool
     trade: Trade
+    quote: Quote | None = None
 
 
 def read_journal(path: Path) -> list[Sent]:
@@ -162,7 +178,9 @@ def read_journal(path: Path) -> list[Sent]:
 
 def _sent(event: dict[str, Any]) -> Sent:
     trade = Trade(event["symbol"], event["timestamp"], event["price"], event.get("day_volume"))
-    return Sent(event["connection"], event["snapshot"], trade)
+    sides = event.get("bid"), event.get("ask")
+    quote = None if None in sides else Quote(event["symbol"], event["timestamp"], *sides)
+    return Sent(event["connection"], event["snapshot"], trade, quote)
 
 
 def trades_of(sent: Iterable[Sent]) -> Counter[Trade]:
@@ -174,3 +192,15 @@ def trades_of(sent: Iterable[Sent]) -> Counter[Trade]:
             trades[event.trade] += 1
         last[event.trade.symbol] = event.trade
     return trades
+
+
+def quotes_of(sent: Iterable[Sent]) -> Counter[Quote]:
+    """The bid and ask of every event that has both, but for those that repeat a symbol's last trade and quote."""
+    last: dict[str, tuple[Trade, Quote]] = {}
+    quotes: Counter[Quote] = Counter()
+    for event in sent:
+        if event.quote:
+            if not (event.snapshot and last.get(event.trade.symbol) == (event.trade, event.quote)):
+                quotes[event.quote] += 1
+            last[event.trade.symbol] = event.trade, event.quote
+    return quotes

@@ -59,6 +59,15 @@ class Watched:
         names, marks = ", ".join(row), ", ".join(["%s"] * len(row))
         self.connection.execute(f"INSERT INTO stocks_real_time ({names}) VALUES ({marks})", list(row.values()))
 
+    def quoted_tick(self, symbol: str, moment: datetime, bid: float, ask: float) -> None:
+        """Store a tick as a feed does, with its quote."""
+        self.tick(symbol, moment, bid=bid, ask=ask)
+        self.connection.execute("SELECT candleworks.prepare_quotes(%s, %s)", [moment, moment])
+        self.connection.execute(
+            "INSERT INTO quotes (time, symbol, bid, ask, received_at, origin) VALUES (%s, %s, %s, %s, %s, %s)",
+            [moment, symbol, bid, ask, moment + timedelta(milliseconds=200), FEED],
+        )
+
     def refresh(self) -> None:
         refresh(self.connection)
 

@@ -33,6 +33,14 @@ def rejections(watched: Watched) -> None:
     )  # fmt: skip
 
 
+def rejected_quotes(watched: Watched) -> None:
+    rejections(watched)
+    watched.execute(
+        "UPDATE rejected_ticks SET reason = 'quote: ask 1.0 is below bid 2.0', received_at = %s WHERE payload <> '7'",
+        NOW - MINUTE / 2,
+    )
+
+
 def full_disk(watched: Watched) -> None:
     watched.configured(system={"min_free_disk_mb": 1_000_000_000})
 
@@ -58,6 +66,13 @@ FAULTS: list[tuple[str, Plant, str, str, dict[str, Any] | None]] = [
         {"symbol": "AAPL"},
     ),
     ("rejected", rejections, SUBJECT, "200 ticks rejected, 2872 stored", {"reason": "price -1.0 is negative"}),
+    (
+        "rejected",
+        rejected_quotes,
+        SUBJECT,
+        "1 tick rejected, 199 quotes rejected, 2872 stored",
+        {"reason": "quote: ask 1.0 is below bid 2.0"},
+    ),
     ("disk", full_disk, "system", " MB free in ", {}),
     ("retention", kept_too_long, "rejected_ticks", "oldest row of 2025-01-28", {"relation": "rejected_ticks"}),
     ("company", unknown_company, "AAPL", "no row in company", None),

@@ -133,8 +133,10 @@ FAULTS: dict[str, list[Fault]] = {
             "1 tick with the bid above the ask", {"bid": 1.09, "ask": 1.08}),
     ],
     "wide-spread": [
-        Fault(lambda w: w.tick("EUR/USD", NOW - MINUTE + timedelta(seconds=2), bid=1.0, ask=1.2), "EUR/USD",
+        Fault(lambda w: w.quoted_tick("EUR/USD", NOW - MINUTE + timedelta(seconds=2), 1.0, 1.2), "EUR/USD",
             "1 quote with a spread of up to 18.18 %", {"bid": 1.0, "ask": 1.2}),
+        Fault(lambda w: w.tick("MSFT", NOW - MINUTE + timedelta(seconds=2), bid=200, ask=220, origin="file"), "MSFT",
+            "1 quote with a spread of up to 9.52 %", {"bid": 200.0, "ask": 220.0}),
     ],
     "ordinal-gaps": [
         Fault(one_ordinal_deleted, "AAPL", "1 event time with missing ordinals", {"ordinals": [1]}),
