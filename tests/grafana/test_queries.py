@@ -5,11 +5,12 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import psycopg
 import pytest
 
 from candleworks.database.connection import Connection, connect
 from candleworks.database.engine import Engine
-from tests.grafana.conftest import CHOSEN, NOW
+from tests.grafana.conftest import CHOSEN, NOW, READER
 from tests.grafana.expansion import Query, queries, variable_queries
 from tests.storage.reads import tables_of
 
@@ -71,6 +72,48 @@ def test_any_symbol_can_be_chosen(reader: Connection, symbol: str) -> None:
         for query in queries(NOW, {**CHOSEN, "symbol": symbol, "side": side, "compare": [symbol], "period": "15m"}):
             if query.where.startswith(("market", "quotes")):
                 run(reader, query)
+
+
+def test_a_variable_always_has_a_value(empty: str, reader: Connection) -> None:
+    """On a query of a variable without a row Grafana 9.5 shows an error; what there is to choose from is in order."""
+    with psycopg.connect(empty, user=READER, autocommit=True) as reading:
+        for query in variable_queries(NOW):
+            ((value, text),) = run(reading, query).rows
+            assert value == ""
+            assert text.startswith("no ")
+            values = [row[0] for row in run(reader, query).rows]
+            assert "" not in values
+            assert values == sorted(values, key=lambda each: (each in ("ZZZ", "TSLA"), each))  # without data: last
+
+
+@pytest.mark.parametrize("span", RANGES, ids=str)
+def test_quotes_are_drawn_with_one_period(reader: Connection, span: timedelta) -> None:
+    """However wide a panel is."""
+    chosen = {**CHOSEN, "symbol": "EUR/USD"}
+    drawn = [
+        query
+        for query in queries(NOW, chosen, span)
+        if query.where.startswith("quotes") and query.kind == "candlestick"
+    ]
+    times = [[row[0] for row in run(reader, query).rows] for query in drawn]
+    assert len(times) == 3
+    assert times[0]
+    assert times[0] == times[1] == times[2]
+
+
+def test_the_line_of_spreads_ends_where_no_quotes_came(empty: str) -> None:
+    """An empty value between candles that are further apart than a few minutes, none between others."""
+    with connect(empty, "test") as connection:
+        connection.execute("SELECT candleworks.prepare_quotes(%s, %s)", [NOW - timedelta(hours=6), NOW])
+        connection.execute(
+            "INSERT INTO quotes (time, symbol, bid, ask)"
+            " SELECT %s - n * interval '1 minute', 'EUR/USD', 1, 1.5 FROM unnest(ARRAY[0, 1, 4, 60, 61]) n",
+            [NOW],
+        )
+    chosen = {**CHOSEN, "symbol": "EUR/USD"}
+    (query,) = (each for each in queries(NOW, chosen) if (each.where, each.kind) == ("quotes: Spread", "timeseries"))
+    with psycopg.connect(empty, user=READER, autocommit=True) as reading:
+        assert [spread for _, spread in run(reading, query).rows] == [4000.0, 4000.0, None, 4000.0, 4000.0, 4000.0]
 
 
 def test_nothing_to_choose_from_is_no_error(reader: Connection) -> None:
