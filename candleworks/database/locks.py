@@ -69,11 +69,16 @@ def try_locked(connection: Connection, lock: Lock, key: str = "") -> Iterator[bo
 
 
 def take_lock(connection: Connection, lock: Lock, key: str = "", *, wait_ms: int = 0) -> None:
-    """Have a lock for as long as the connection lives; raises LockTimeoutError as locked() does."""
+    """Have a lock for as long as the connection lives; raises LockTimeoutError as locked() does.
+
+    A wait may time out in the moment in which the lock is granted: PostgreSQL then cancels the statement, and the
+    session has the lock all the same.
+    """
     try:
         with connection.transaction(), _lock_timeout(connection, wait_ms):
             connection.execute(query("take_lock"), _keys(lock, key))
     except errors.LockNotAvailable as error:
+        connection.execute(query("release_granted_lock"), _keys(lock, key))
         raise LockTimeoutError(f"the lock {lock.name} {key}".strip() + " is held by another session") from error
 
 

@@ -9,6 +9,14 @@ SELECT pg_try_advisory_lock(%(class)s, CASE WHEN %(key)s = '' THEN 0 ELSE hashte
 -- name: release_lock
 SELECT pg_advisory_unlock(%(class)s, CASE WHEN %(key)s = '' THEN 0 ELSE hashtext(%(key)s) END)
 
+-- name: release_granted_lock
+-- Without the warning about a lock that this session does not have.
+SELECT pg_advisory_unlock(%(class)s, CASE WHEN %(key)s = '' THEN 0 ELSE hashtext(%(key)s) END)
+FROM pg_locks l
+WHERE l.pid = pg_backend_pid() AND l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
+    AND l.classid = %(class)s::integer::oid
+    AND l.objid = CASE WHEN %(key)s = '' THEN 0 ELSE hashtext(%(key)s) END::oid
+
 -- name: lock_transaction
 SELECT pg_advisory_xact_lock(%(class)s, CASE WHEN %(key)s = '' THEN 0 ELSE hashtext(%(key)s) END)
 

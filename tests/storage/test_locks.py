@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from candleworks.database import locks
 from candleworks.database.connection import Connection, connect, transient_errors
 from candleworks.database.engine import Engine
 from candleworks.database.locks import (
@@ -20,6 +21,7 @@ from candleworks.database.locks import (
     try_locked,
 )
 from candleworks.database.profiles import WRITER
+from candleworks.database.queries import query
 from candleworks.errors import TransientError
 from tests.storage.conftest import wait_for_a_lock
 
@@ -47,6 +49,27 @@ def test_a_lock_is_held_under_its_class_and_the_hash_of_its_key(dsn: str, lock: 
             assert held_by(owner, observer) == sorted([
                 (int(lock), 0, "ExclusiveLock"), (int(lock), row[0], "ExclusiveLock"),
             ])  # fmt: skip
+        assert held_by(owner, observer) == []
+
+
+GRANTED_TOO_LATE = """
+CREATE FUNCTION pg_temp.granted_too_late(class integer) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_lock(class, 0);
+    RAISE EXCEPTION 'canceling statement due to lock timeout' USING ERRCODE = 'lock_not_available';
+END $$
+"""
+
+
+@ON_PLAIN_POSTGRESQL
+def test_a_lock_that_is_granted_while_its_wait_times_out_is_released(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL cancels the statement but not the lock, with which a refresh kept ticks out for good."""
+    with connect(dsn) as owner, connect(dsn) as observer:
+        owner.execute(GRANTED_TOO_LATE)
+        late = {"take_lock": "SELECT pg_temp.granted_too_late(%(class)s)"}
+        monkeypatch.setattr(locks, "query", lambda name: late.get(name) or query(name))
+        with pytest.raises(LockTimeoutError):
+            take_lock(owner, Lock.INSERT_TICKS, wait_ms=50)
         assert held_by(owner, observer) == []
 
 
