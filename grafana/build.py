@@ -17,6 +17,7 @@ SCHEMA_VERSION = 38
 DATASOURCE = {"type": "postgres", "uid": "candleworks"}
 TAG = "candleworks"
 COLOURS = {"up": "green", "down": "red", "flat": "gray"}
+DASH = "–"  # what a missing value is shown as
 LEGEND = {"showLegend": True, "displayMode": "list", "placement": "bottom", "calcs": []}
 TOOLTIP = {"mode": "multi", "sort": "none"}
 LINES = {
@@ -143,7 +144,7 @@ def dashboard(source: dict[str, Any]) -> dict[str, Any]:
         "fiscalYearStartMonth": 0,
         "graphTooltip": 1,  # one crosshair for all panels
         "id": None,
-        "links": [links()],
+        "links": [*(link(entry) for entry in source.get("links", [])), dashboards_link()],
         "liveNow": False,
         "panels": [panel(number, entry) for number, entry in enumerate(source["panels"], start=1)],
         "refresh": source["refresh"],
@@ -160,12 +161,19 @@ def dashboard(source: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def links() -> dict[str, Any]:
+def link(entry: dict[str, Any]) -> dict[str, Any]:
+    """Make a link above the panels whose address says itself what it keeps."""
+    plain = {"type": "link", "title": entry["title"], "tooltip": entry["tooltip"], "url": entry["url"], "icon": "clock"}
+    return dashboards_link() | plain | {"tags": [], "asDropdown": False, "includeVars": False, "keepTime": False}
+
+
+def dashboards_link() -> dict[str, Any]:
+    """Link all dashboards in one menu, which takes the room of one of them."""
     return {
         "type": "dashboards",
-        "title": "",
+        "title": "Dashboards",
         "tags": [TAG],
-        "asDropdown": False,
+        "asDropdown": True,
         "includeVars": True,
         "keepTime": True,
         "targetBlank": False,
@@ -198,12 +206,16 @@ def query(sql: str, output: str, name: str = "A") -> dict[str, Any]:
 
 
 def variable(name: str, entry: dict[str, Any]) -> dict[str, Any]:
-    """Make a list to choose from: of given values, or of a query's that is asked when the dashboard is loaded."""
+    """Make a list to choose from: of given values, or of a query's that is asked when the dashboard is loaded.
+
+    A hidden one is computed from the others and the range, for titles and links.
+    """
+    hidden = entry.get("hidden", False)
     made = {
         "name": name,
         "label": entry["label"],
-        "description": entry["description"],
-        "hide": 0,
+        "description": entry["description"].strip(),
+        "hide": 2 if hidden else 0,
         "skipUrlSync": False,
         "multi": entry.get("several", False),
         "includeAll": entry.get("all", False),
@@ -217,7 +229,7 @@ def variable(name: str, entry: dict[str, Any]) -> dict[str, Any]:
         return made | {"type": "custom", "query": ",".join(entry["values"]), "options": options}
     sql = entry["sql"].strip()
     asked = {"type": "query", "datasource": DATASOURCE, "definition": sql, "query": sql}
-    return made | asked | {"refresh": 1, "regex": "", "sort": 0, "options": []}
+    return made | asked | {"refresh": 2 if hidden else 1, "regex": "", "sort": 0, "options": []}
 
 
 def chosen(text: str | list[str], value: str | list[str]) -> dict[str, Any]:
@@ -228,12 +240,14 @@ def chosen(text: str | list[str], value: str | list[str]) -> dict[str, Any]:
 def panel(number: int, entry: dict[str, Any]) -> dict[str, Any]:
     kind = TYPES[entry["type"]]
     x, y, width, height = entry["at"]
+    # Grafana says the same for no rows and for a null among them, unless the fields say otherwise.
+    overrides = {"/.*/": {"noValue": DASH}, **entry.get("overrides", {})}
     defaults = {
         "color": {"mode": "palette-classic"},
         "mappings": [],
         "thresholds": {"mode": "absolute", "steps": [{"color": "text", "value": None}]},
         "custom": overlay(kind["custom"], entry.get("custom", {})),
-        "noValue": entry.get("empty", "none"),
+        "noValue": entry.get("empty", DASH),
     }
     made = {
         "id": number,
@@ -244,13 +258,20 @@ def panel(number: int, entry: dict[str, Any]) -> dict[str, Any]:
         "datasource": DATASOURCE,
         "fieldConfig": {
             "defaults": overlay(defaults, field(entry.get("fields", {}))),
-            "overrides": [override(name, given) for name, given in entry.get("overrides", {}).items()],
+            "overrides": [override(name, given) for name, given in overrides.items()],
         },
         "options": overlay(kind["options"], entry.get("options", {})),
         "targets": [query(entry["sql"], entry.get("format", kind["format"]))],
         "transparent": False,
     }
-    renamed = {"points": "maxDataPoints", "interval": "interval", "span": "timeFrom"}
+    if "links" in entry:
+        made["links"] = [{**given, "targetBlank": True} for given in entry["links"]]
+    renamed = {
+        "points": "maxDataPoints",
+        "interval": "interval",
+        "span": "timeFrom",
+        "transformations": "transformations",
+    }
     return made | {grafana: entry[ours] for ours, grafana in renamed.items() if ours in entry}
 
 

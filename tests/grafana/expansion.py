@@ -64,12 +64,12 @@ def alert_rules() -> list[dict[str, Any]]:
     return [rule for group in parsed["groups"] for rule in group["rules"]]
 
 
-def variable_queries(now: datetime) -> Iterator[Query]:
+def variable_queries(now: datetime, chosen: dict[str, str | list[str]]) -> Iterator[Query]:
     for path in DASHBOARDS:
         for variable in dashboard(path)["templating"]["list"]:
             if variable["type"] == "query":
                 where = f"{path.stem}: variable {variable['name']}"
-                yield Query(where, "variable", "table", variable["query"], now - timedelta(hours=6), now, 60_000)
+                yield Query(where, "variable", "table", variable["query"], now - timedelta(hours=6), now, 60_000, chosen)
 
 
 def queries(now: datetime, chosen: dict[str, str | list[str]], span: timedelta | None = None) -> Iterator[Query]:

@@ -21,7 +21,7 @@ TOP_LEVEL = {
 }  # fmt: skip
 PANEL_KEYS = {
     "id", "type", "title", "description", "gridPos", "datasource", "fieldConfig", "options", "targets", "transparent",
-    "maxDataPoints", "interval", "timeFrom",
+    "maxDataPoints", "interval", "timeFrom", "transformations", "links",
 }  # fmt: skip
 LEGEND = {"showLegend", "displayMode", "placement", "calcs"}
 TOOLTIP = {"mode", "sort"}
@@ -40,7 +40,7 @@ OPTIONS = {
     "stat": ({"reduceOptions", "orientation", "textMode", "colorMode", "graphMode", "justifyMode"}, set()),
     "table": (
         {"showHeader", "cellHeight", "footer"},
-        {"align", "cellOptions", "inspect", "filterable", "width"},
+        {"align", "cellOptions", "inspect", "filterable", "width", "hidden"},
     ),
     "barchart": (
         {
@@ -62,6 +62,7 @@ FIELD_KEYS = {"color", "mappings", "thresholds", "custom", "noValue", "unit", "d
 UNITS = {"none", "short", "locale", "percent", "s", "ms", "bytes", "dateTimeAsIso", "dateTimeFromNow"}
 COLOURS = {"green", "red", "orange", "yellow", "blue", "purple", "gray", "text", "transparent"}
 CELLS = {"auto", "color-text", "gauge"}
+TRANSFORMATIONS = {"configFromData", "organize", "partitionByValues"}
 CALCULATIONS = {"lastNotNull", "mean", "max", "sum"}
 
 
@@ -100,9 +101,14 @@ def test_a_dashboard_is_classic_json(name: str) -> None:
 
 @pytest.mark.parametrize("name", BUILT)
 def test_dashboards_link_to_each_other(name: str) -> None:
-    """By their tag, keeping the time and the variables."""
-    (link,) = BUILT[name]["links"]
+    """By their tag, keeping the time and the variables, in one menu; other links lead to dashboards as well."""
+    *others, link = BUILT[name]["links"]
+    for other in others:
+        assert other["type"] == "link"
+        assert other["tooltip"]
+        assert_resolves(other["url"])
     assert link["type"] == "dashboards"
+    assert link["asDropdown"]
     assert link["tags"] == ["candleworks"]
     assert link["keepTime"]
     assert link["includeVars"]
@@ -140,6 +146,19 @@ def test_a_panel_has_what_its_type_knows(name: str, panel: dict[str, Any]) -> No
     assert target["datasource"] == panel["datasource"] == {"type": "postgres", "uid": "candleworks"}
     assert target["rawQuery"]
     assert target["format"] in {"table", "time_series"}
+    assert {entry["id"] for entry in panel.get("transformations", [])} <= TRANSFORMATIONS
+    for link in panel.get("links", []):
+        assert link["title"]
+        assert link["url"].startswith("${page:raw}/?")
+
+
+@pytest.mark.parametrize(("name", "panel"), PANELS, ids=named(PANELS))
+def test_a_missing_value_is_a_dash(name: str, panel: dict[str, Any]) -> None:
+    """What a panel says without any row is not said for a null among its values."""
+    del name
+    first, *_ = panel["fieldConfig"]["overrides"]
+    assert first["matcher"] == {"id": "byRegexp", "options": "/.*/"}
+    assert first["properties"] == [{"id": "noValue", "value": "–"}]
 
 
 @pytest.mark.parametrize(("name", "panel"), PANELS, ids=named(PANELS))
@@ -175,10 +194,14 @@ def colours_of(field: dict[str, Any]) -> set[str]:
     return {*steps, *values, *fixed}
 
 
+# What becomes the range of a link: Grafana's own, or one that a query gave.
+RANGE = r"\$\{(__url_time_range|session:raw|__data\.fields\.Range:raw)\}"
+
+
 def assert_resolves(url: str) -> None:
     """A link leads to a dashboard of ours and sets variables that this one has."""
     address = urlsplit(
-        re.sub(r"\$\{(\w+):queryparam\}", r"var-\1=x", url.replace("${__url_time_range}", "from=1&to=2"))
+        re.sub(r"\$\{(\w+):queryparam\}", r"var-\1=x", re.sub(RANGE, "from=1&to=2", url))
     )
     (found,) = [shown for shown in BUILT.values() if address.path == f"/d/{shown['uid']}"]
     known = {variable["name"] for variable in found["templating"]["list"]}
@@ -192,8 +215,8 @@ def test_a_column_that_is_styled_is_asked_for(name: str, panel: dict[str, Any]) 
     sql = panel["targets"][0]["rawSql"]
     for override in panel["fieldConfig"]["overrides"]:
         column = override["matcher"]["options"]
-        candle = panel["type"] == "candlestick" and column in {"volume", "SMA 20", "SMA 50"}
-        assert candle or f'AS "{column}"' in sql, column
+        candle = panel["type"] == "candlestick" and column in {"volume", "SMA 20", "SMA 50", "forming"}
+        assert candle or column == "/.*/" or f'AS "{column}"' in sql, column
     if panel["type"] == "candlestick":
         assert panel["options"]["fields"] == {key: key for key in ("open", "high", "low", "close", "volume")}
         assert panel["options"]["includeAllFields"]
@@ -205,17 +228,17 @@ def test_a_variable_can_be_chosen_from(name: str, variable: dict[str, Any]) -> N
     assert variable["label"]
     assert variable["description"]
     assert variable["current"]["value"]
-    assert variable["hide"] == 0
+    assert variable["hide"] in {0, 2}
     if variable["type"] == "custom":
         values = [option["value"] for option in variable["options"]]
         assert values == ["$__all"] * variable["includeAll"] + variable["query"].split(",")
         assert any(option["selected"] for option in variable["options"])
     else:
         assert variable["type"] == "query"
-        assert variable["refresh"] == 1
+        assert variable["refresh"] == (2 if variable["hide"] else 1)
         assert variable["datasource"] == {"type": "postgres", "uid": "candleworks"}
-    used = {braced or plain for braced, _, plain, _ in VARIABLE.findall(json.dumps(BUILT[name]["panels"]))}
-    assert variable["name"] in used
+    text = json.dumps([BUILT[name]["panels"], BUILT[name]["links"]])
+    assert variable["name"] in {braced or plain for braced, _, plain, _ in VARIABLE.findall(text)}
 
 
 @pytest.mark.parametrize("name", BUILT)
