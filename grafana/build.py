@@ -144,9 +144,11 @@ def dashboard(source: dict[str, Any]) -> dict[str, Any]:
         "fiscalYearStartMonth": 0,
         "graphTooltip": 1,  # one crosshair for all panels
         "id": None,
-        "links": [*(link(entry) for entry in source.get("links", [])), dashboards_link()],
+        "links": [links()],
         "liveNow": False,
-        "panels": [panel(number, entry) for number, entry in enumerate(source["panels"], start=1)],
+        "panels": [
+            (text if "html" in entry else panel)(number, entry) for number, entry in enumerate(source["panels"], start=1)
+        ],
         "refresh": source["refresh"],
         "schemaVersion": SCHEMA_VERSION,
         "tags": [TAG],
@@ -161,13 +163,7 @@ def dashboard(source: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def link(entry: dict[str, Any]) -> dict[str, Any]:
-    """Make a link above the panels whose address says itself what it keeps."""
-    plain = {"type": "link", "title": entry["title"], "tooltip": entry["tooltip"], "url": entry["url"], "icon": "clock"}
-    return dashboards_link() | plain | {"tags": [], "asDropdown": False, "includeVars": False, "keepTime": False}
-
-
-def dashboards_link() -> dict[str, Any]:
+def links() -> dict[str, Any]:
     """Link all dashboards in one menu, which takes the room of one of them."""
     return {
         "type": "dashboards",
@@ -264,8 +260,6 @@ def panel(number: int, entry: dict[str, Any]) -> dict[str, Any]:
         "targets": [query(entry["sql"], entry.get("format", kind["format"]))],
         "transparent": False,
     }
-    if "links" in entry:
-        made["links"] = [{**given, "targetBlank": True} for given in entry["links"]]
     renamed = {
         "points": "maxDataPoints",
         "interval": "interval",
@@ -273,6 +267,19 @@ def panel(number: int, entry: dict[str, Any]) -> dict[str, Any]:
         "transformations": "transformations",
     }
     return made | {grafana: entry[ours] for ours, grafana in renamed.items() if ours in entry}
+
+
+def text(number: int, entry: dict[str, Any]) -> dict[str, Any]:
+    """Make a panel of words and links, in which variables are replaced."""
+    x, y, width, height = entry["at"]
+    return {
+        "id": number,
+        "type": "text",
+        "title": entry["title"],
+        "gridPos": {"x": x, "y": y, "w": width, "h": height},
+        "options": {"mode": "html", "content": entry["html"].strip()},
+        "transparent": True,
+    }
 
 
 def field(given: dict[str, Any]) -> dict[str, Any]:

@@ -20,11 +20,19 @@ LANGUAGE sql STABLE AS $$
     SELECT coalesce((SELECT p.url FROM candleworks.page_address p), 'http://127.0.0.1:8050')
 $$;
 
--- What variables offer. Grafana shows an error for a variable without any value.
+-- What variables offer. Grafana shows an error for a variable without any value, and takes the first one where nothing is
+-- chosen: one that is always traded is never an empty chart. Names are cut where they would break the row of controls; of
+-- a pair the second part is in its symbol already.
 CREATE VIEW dashboards.choices AS
-SELECT s.symbol AS value, s.label, s.stored FROM dashboards.symbols s
+WITH known AS MATERIALIZED (SELECT * FROM dashboards.symbols)
+SELECT s.symbol AS value, s.stored, candleworks.calendar_name(s.symbol) = '24/7' AS always_open,
+    concat_ws(' · ', s.symbol, CASE WHEN length(n.name) > 16 THEN left(n.name, 15) || '…' ELSE n.name END)
+        || CASE WHEN s.stored THEN '' ELSE ' (no data)' END AS label
+FROM known s
+LEFT JOIN public.company k ON k.symbol = s.symbol
+CROSS JOIN LATERAL (SELECT nullif(split_part(k.name, ' / ', 1), '') AS name) n
 UNION ALL
-SELECT 'none', 'no data yet', true WHERE NOT EXISTS (SELECT FROM dashboards.symbols s WHERE s.stored);
+SELECT 'none', true, true, 'no data yet' WHERE NOT EXISTS (SELECT FROM known s WHERE s.stored);
 
 -- Text for the inside of HTML, which the texts of annotations are.
 CREATE FUNCTION dashboards.html(plain text) RETURNS text
@@ -38,10 +46,11 @@ LANGUAGE sql IMMUTABLE STRICT AS $$
     SELECT round(extract(epoch FROM moment) * 1000)::bigint::text
 $$;
 
--- A link to a dashboard, over an hour before and after [start, stop].
+-- A link to a dashboard, over an hour before and after [start, stop]. Grafana removes addresses that begin otherwise than
+-- with a dot, a slash or a protocol; with a dot they are right below another root, too.
 CREATE FUNCTION dashboards.link(uid text, title text, start timestamptz, stop timestamptz) RETURNS text
 LANGUAGE sql STABLE AS $$
-    SELECT format('<a href="d/%s?from=%s&amp;to=%s">%s</a>', uid, dashboards.url_time(start - interval '1 hour'),
+    SELECT format('<a href="./d/%s?from=%s&amp;to=%s">%s</a>', uid, dashboards.url_time(start - interval '1 hour'),
         dashboards.url_time(least(coalesce(stop, now()) + interval '1 hour', now())), title)
 $$;
 

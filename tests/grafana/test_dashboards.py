@@ -40,7 +40,7 @@ OPTIONS = {
     "stat": ({"reduceOptions", "orientation", "textMode", "colorMode", "graphMode", "justifyMode"}, set()),
     "table": (
         {"showHeader", "cellHeight", "footer"},
-        {"align", "cellOptions", "inspect", "filterable", "width", "hidden"},
+        {"align", "cellOptions", "inspect", "filterable", "width", "minWidth", "hidden"},
     ),
     "barchart": (
         {
@@ -205,7 +205,7 @@ def assert_resolves(url: str) -> None:
     )
     (found,) = [shown for shown in BUILT.values() if address.path == f"/d/{shown['uid']}"]
     known = {variable["name"] for variable in found["templating"]["list"]}
-    assert {name.removeprefix("var-") for name in parse_qs(address.query)} <= known | {"from", "to"}
+    assert {name.removeprefix("var-") for name in parse_qs(address.query)} <= known | {"from", "to", "refresh"}
 
 
 @pytest.mark.parametrize(("name", "panel"), PANELS, ids=named(PANELS))

@@ -268,7 +268,7 @@ def test_gaps_say_what_happened_and_lead_to_it(changed: Connection) -> None:
     assert mark[:2] == (start, start + MINUTE)
     assert mark[2].startswith(
         "Gap, closed, not filled: feed stocks was down, &lt;b&gt; &amp; c."
-        f' <a href="d/candleworks-health?from={milliseconds(start - timedelta(hours=1))}&amp;to='
+        f' <a href="./d/candleworks-health?from={milliseconds(start - timedelta(hours=1))}&amp;to='
     )
     assert mark[2].endswith('">Ingest health</a>')
     assert mark[3] == "gap,closed, not filled"
@@ -289,7 +289,7 @@ def test_an_alert_is_a_mark_where_it_fires_and_one_where_it_is_resolved(reader: 
     assert [(row[0], row[1]) for row in rows] == [
         (NOW - timedelta(hours=3), True), (NOW - timedelta(hours=1), True), (NOW, False),
     ]  # fmt: skip
-    assert rows[0][2].startswith('lag of feed/stocks fires. <a href="d/candleworks-quality?from=')
+    assert rows[0][2].startswith('lag of feed/stocks fires. <a href="./d/candleworks-quality?from=')
     assert rows[1][2].startswith("stale_ticks of AAPL fires. ")
     assert rows[2][2].startswith("lag of feed/stocks is resolved. ")
     assert [row[3] for row in rows] == ["alert,warning", "alert,critical", "alert,warning"]
