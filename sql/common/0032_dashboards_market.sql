@@ -95,6 +95,16 @@ BEGIN
     RETURN 'from=now-24h&to=now';
 END $$;
 
+-- How many seconds ago a symbol was traded; null where that was more than a minute ago and its market is closed.
+CREATE FUNCTION dashboards.age(symbol text, traded timestamptz, moment timestamptz) RETURNS double precision
+LANGUAGE sql STABLE AS $$
+    SELECT CASE
+        WHEN traded > moment - interval '1 minute' OR candleworks.open_times(
+            candleworks.calendar_name(symbol), moment, moment + interval '1 second') @> moment
+        THEN floor(extract(epoch FROM moment - traded))::double precision
+    END
+$$;
+
 -- When nothing was traded between two candles that follow each other: the market was closed, or the feed was down. A line
 -- from one to the other would say that something was. Within a trading day the hours before and after the session count
 -- as open.
@@ -126,7 +136,8 @@ $$;
 -- what the candles span are null: they would set the scale. `decimals` are those of the prices; `forming` is the close of
 -- a candle that is not over.
 -- Two kinds of rows have only a time. One ends the lines where nothing was traded, one follows the last candle where no
--- two are neighbours: Grafana makes a candle as wide as the smallest distance of two rows.
+-- two are neighbours, or they would be wider than among sixty: Grafana makes a candle as wide as the smallest distance of
+-- two rows.
 -- The averages need candles from before "from", and the VWAP those of its day. A market that is open 6.5 hours on weekdays
 -- fills a fifth of the hours, and may have been closed for four days; coins are traded all the time. Only 49 of them are
 -- averaged over, because PostgreSQL adds up every window of floats anew (6,000 candles: 60 ms), and days are cut by
@@ -147,6 +158,7 @@ DECLARE
     always_open boolean := strpos(symbol, '/') > 0 AND NOT candleworks.is_currency_pair(symbol);
     earlier timestamptz := CASE WHEN always_open THEN least(start - 100 * width, date_trunc('day', start, 'UTC'))
         ELSE start - 250 * width - interval '96 hours' END;
+    widest interval := least(width, greatest(("to" - "from") / 60, interval '1 second'));
 BEGIN
     RETURN QUERY EXECUTE format($sql$
         WITH candle AS (
@@ -169,8 +181,8 @@ BEGIN
             SELECT a.*, a.bucket + $5 AS stop, lead(a.bucket) OVER (ORDER BY a.bucket) AS next
             FROM averaged a WHERE a.bucket >= $4
         ), span AS (
-            SELECT min(s.low) AS low, max(s.high) AS high, min(s.next - s.bucket) > $5 IS NOT false AS apart,
-                max(s.stop) AS stop
+            SELECT min(s.low) AS low, max(s.high) AS high,
+                min(s.next - s.bucket) > $9 IS NOT false AS apart, max(s.bucket) + $9 AS neighbour
             FROM shown s HAVING count(*) > 0
         ), digits AS (
             SELECT least(max(scale(trim_scale(p.price::numeric))), 8) AS decimals
@@ -189,13 +201,13 @@ BEGIN
         WHERE $5 < interval '24 hours' AND s.next > s.stop
             AND dashboards.interrupted(tstzrange(s.stop, s.next), $7, $8, $6)
         UNION ALL
-        SELECT p.stop, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+        SELECT p.neighbour, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
         FROM span p WHERE p.apart
         ORDER BY 1
     $sql$,
         CASE side.family WHEN 'trade' THEN 'vwap * volume' ELSE 'NULL::double precision' END,
         side.columns, side.prefix || 'candles_' || dashboards.level(width))
-    USING symbol, earlier, "to", start, width, times.zone, times.open_times, times.down_times;
+    USING symbol, earlier, "to", start, width, times.zone, times.open_times, times.down_times, widest;
 END $$;
 
 -- The closes of symbols, each as a change in percent since its first price of ["from", "to"]; rows without one end a line.

@@ -106,7 +106,7 @@ def test_vwap_starts_anew_with_the_trading_day(reader: Connection, symbol: str) 
 
 def test_vwap_is_for_periods_below_a_day(reader: Connection) -> None:
     """A day's own is in its candle, and a line through them would connect sessions."""
-    rows = drawn(reader, "BTC/USD", NOW - timedelta(days=8), NOW, width=timedelta(days=1))
+    rows = candles_of(drawn(reader, "BTC/USD", NOW - timedelta(days=8), NOW, width=timedelta(days=1)))
     assert len(rows) == 9
     assert {row.vwap for row in rows} == {None}
 
@@ -125,7 +125,8 @@ def test_lines_end_where_the_market_was_closed(reader: Connection) -> None:
 
 def test_daily_lines_pass_weekends(reader: Connection) -> None:
     """A line of days that ended at every weekend would be pieces of five."""
-    rows = drawn(reader, "AAPL", NOW - timedelta(days=8), NOW, width=timedelta(days=1))
+    rows = drawn(reader, "AAPL", NOW - timedelta(days=8), NOW, width=timedelta(days=1))[:-1]
+    assert all(row.open is not None for row in rows)
     assert [row.time.isoweekday() for row in rows] == [2, 3, 4, 5, 1, 2, 3]
 
 
@@ -149,13 +150,14 @@ def test_lines_end_where_the_feed_was_down_and_pass_quiet_minutes(changed: Conne
     assert empty() == []
 
 
-@pytest.mark.parametrize("minutes", [1, 60, 1440])
-def test_a_candle_alone_has_a_neighbour(reader: Connection, minutes: int) -> None:
-    """Grafana draws bodies as wide as the smallest distance of two rows: with one row, a third of the panel."""
+@pytest.mark.parametrize(("minutes", "span"), [(1, 120), (60, 7200), (60, 30), (1440, 30)])
+def test_few_candles_are_no_blocks(reader: Connection, minutes: int, span: int) -> None:
+    """Grafana draws bodies as wide as the smallest distance of two rows: at most as wide as among sixty."""
     width = timedelta(minutes=minutes)
-    rows = drawn(reader, "BTC/USD", NOW, NOW, width=width)
-    assert [row.open is None for row in rows] == [False, True]
-    assert rows[1].time - rows[0].time == width
+    begun = one(reader, "SELECT min(bucket) FROM candles_1m WHERE symbol = 'BTC/USD'")
+    rows = drawn(reader, "BTC/USD", begun - (span - 1) * MINUTE, begun + MINUTE, width=width)
+    assert len(candles_of(rows)) <= 2
+    assert min(after.time - before.time for before, after in pairwise(rows)) == min(width, span * MINUTE / 60)
 
 
 def test_no_candles_are_no_rows(reader: Connection) -> None:
@@ -220,6 +222,16 @@ def test_the_last_session_is_what_its_market_has(reader: Connection) -> None:
     assert one(reader, last, "BTC/USD", NOW + timedelta(days=3)) == day
     assert one(reader, last, "EUR/USD", NOW) == "from=now-24h&to=now"
     assert one(reader, last, "nobody", NOW) == "from=now-24h&to=now"
+
+
+def test_the_age_of_a_price_is_not_counted_while_its_market_is_closed(reader: Connection) -> None:
+    """A price of Friday is not late on Saturday; where ticks come in all the same, they count."""
+    age = "SELECT dashboards.age(%s, %s, %s)"
+    closed = OPEN + timedelta(hours=6.5)
+    assert one(reader, age, "AAPL", OPEN, OPEN + 10 * MINUTE) == 600
+    assert one(reader, age, "AAPL", closed, closed + 10 * MINUTE) is None
+    assert one(reader, age, "AAPL", closed + 10 * MINUTE, closed + 10 * MINUTE + timedelta(seconds=2.5)) == 2
+    assert one(reader, age, "BTC/USD", closed, closed + 10 * MINUTE) == 600
 
 
 def test_turnover_is_in_dollars_and_compared_with_the_largest(changed: Connection) -> None:

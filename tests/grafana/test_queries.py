@@ -91,11 +91,11 @@ def candles(result: Result) -> None:
     assert set(result.types[1:]) <= {"float8", "int4"}
     times = [row[0] for row in result.rows]
     assert all(earlier < later for earlier, later in pairwise(times))
-    if len(times) > 1:
-        step = min(later - earlier for earlier, later in pairwise(times))
-        assert step in {timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 240, 1440)}
-        assert all(moment.timestamp() % step.total_seconds() == 0 for moment in times)
     drawn = [row for row in result.rows if row[1] is not None]
+    if len(drawn) > 1:
+        step = min(later[0] - earlier[0] for earlier, later in pairwise(drawn))
+        assert step in {timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 240, 1440)}
+        assert all(row[0].timestamp() % step.total_seconds() == 0 for row in drawn)
     assert all(row[3] <= min(row[1], row[4]) <= max(row[1], row[4]) <= row[2] for row in drawn)
     assert all(set(row[1:]) == {None} for row in result.rows if row[1] is None)
 
