@@ -17,7 +17,7 @@ SCHEMA_VERSION = 38
 DATASOURCE = {"type": "postgres", "uid": "candleworks"}
 TAG = "candleworks"
 COLOURS = {"up": "green", "down": "red", "flat": "gray"}
-DASH = "–"  # what a missing value is shown as
+DASH = "\N{EN DASH}"  # what a missing value is shown as
 LEGEND = {"showLegend": True, "displayMode": "list", "placement": "bottom", "calcs": []}
 TOOLTIP = {"mode": "multi", "sort": "none"}
 LINES = {
@@ -147,7 +147,8 @@ def dashboard(source: dict[str, Any]) -> dict[str, Any]:
         "links": [links()],
         "liveNow": False,
         "panels": [
-            (text if "html" in entry else panel)(number, entry) for number, entry in enumerate(source["panels"], start=1)
+            text(number, entry) if "html" in entry else panel(number, entry)
+            for number, entry in enumerate(source["panels"], start=1)
         ],
         "refresh": source["refresh"],
         "schemaVersion": SCHEMA_VERSION,

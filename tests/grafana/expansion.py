@@ -69,7 +69,9 @@ def variable_queries(now: datetime, chosen: dict[str, str | list[str]]) -> Itera
         for variable in dashboard(path)["templating"]["list"]:
             if variable["type"] == "query":
                 where = f"{path.stem}: variable {variable['name']}"
-                yield Query(where, "variable", "table", variable["query"], now - timedelta(hours=6), now, 60_000, chosen)
+                yield Query(
+                    where, "variable", "table", variable["query"], now - timedelta(hours=6), now, 60_000, chosen
+                )
 
 
 def queries(now: datetime, chosen: dict[str, str | list[str]], span: timedelta | None = None) -> Iterator[Query]:

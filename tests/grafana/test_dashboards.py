@@ -152,7 +152,7 @@ def test_a_missing_value_is_a_dash(name: str, panel: dict[str, Any]) -> None:
     del name
     first, *_ = panel["fieldConfig"]["overrides"]
     assert first["matcher"] == {"id": "byRegexp", "options": "/.*/"}
-    assert first["properties"] == [{"id": "noValue", "value": "–"}]
+    assert first["properties"] == [{"id": "noValue", "value": "\N{EN DASH}"}]
 
 
 @pytest.mark.parametrize(("name", "panel"), PANELS, ids=named(PANELS))
@@ -207,9 +207,7 @@ RANGE = r"\$\{(__url_time_range|session:raw|__data\.fields\.Range:raw)\}"
 
 def assert_resolves(url: str) -> None:
     """A link leads to a dashboard of ours and sets variables that this one has."""
-    address = urlsplit(
-        re.sub(r"\$\{(\w+):queryparam\}", r"var-\1=x", re.sub(RANGE, "from=1&to=2", url))
-    )
+    address = urlsplit(re.sub(r"\$\{(\w+):queryparam\}", r"var-\1=x", re.sub(RANGE, "from=1&to=2", url)))
     (found,) = [shown for shown in BUILT.values() if address.path == f"/d/{shown['uid']}"]
     known = {variable["name"] for variable in found["templating"]["list"]}
     assert {name.removeprefix("var-") for name in parse_qs(address.query)} <= known | {"from", "to", "refresh"}

@@ -81,7 +81,7 @@ def test_averages_are_of_the_candles_before_and_inside_of_the_span(reader: Conne
 
 @pytest.mark.parametrize("symbol", ["AAPL", "BTC/USD"])
 def test_vwap_starts_anew_with_the_trading_day(reader: Connection, symbol: str) -> None:
-    """New York's date for its stocks, UTC's for coins; the first candle of a day has none, so that days are not connected."""
+    """New York's for its stocks, UTC's for coins; a day's first candle has none, so that days are not connected."""
     rows = candles_of(drawn(reader, symbol, NOW - timedelta(days=2), NOW))
     low, high = min(row.low for row in rows), max(row.high for row in rows)
     day = timedelta(hours=5) if symbol == "AAPL" else timedelta()
@@ -112,7 +112,7 @@ def test_vwap_is_for_periods_below_a_day(reader: Connection) -> None:
 
 
 def test_lines_end_where_the_market_was_closed(reader: Connection) -> None:
-    """One empty row after the last candle of each session, a candle's width behind it; none for markets that never close."""
+    """One empty row a candle's width behind the last candle of each session; none for markets that never close."""
     rows = drawn(reader, "AAPL", NOW - timedelta(days=6), NOW, width=timedelta(minutes=5))
     empty = [row.time for row in rows if row.open is None]
     assert [(time.isoweekday(), time.hour, time.minute) for time in empty] == [
@@ -141,8 +141,8 @@ def test_lines_end_where_the_feed_was_down_and_pass_quiet_minutes(changed: Conne
 
     assert empty() == []
     gap = changed.execute(
-        "INSERT INTO feed_gaps (feed, symbol, started_at, ended_at, reason) VALUES ('stocks', 'AAPL', %s, %s, 'silence')"
-        " RETURNING id",
+        "INSERT INTO feed_gaps (feed, symbol, started_at, ended_at, reason)"
+        " VALUES ('stocks', 'AAPL', %s, %s, 'silence') RETURNING id",
         [THURSDAY + 7 * MINUTE, THURSDAY + 9 * MINUTE],
     ).fetchall()[0]
     assert empty() == [THURSDAY + 6 * MINUTE]
@@ -215,7 +215,9 @@ def test_the_last_session_is_what_its_market_has(reader: Connection) -> None:
     before = milliseconds(opened - timedelta(days=1)), milliseconds(closed - timedelta(days=1))
     assert one(reader, last, "AAPL", NOW) == f"from={milliseconds(opened)}&to=now"
     assert one(reader, last, "AAPL", OPEN - MINUTE) == f"from={before[0]}&to={before[1]}"
-    assert one(reader, last, "AAPL", NOW + timedelta(days=3)) == f"from={milliseconds(opened)}&to={milliseconds(closed)}"
+    assert (
+        one(reader, last, "AAPL", NOW + timedelta(days=3)) == f"from={milliseconds(opened)}&to={milliseconds(closed)}"
+    )
     assert one(reader, last, "BTC/USD", NOW) == "from=now-24h&to=now"
     newest = one(reader, "SELECT max(time) FROM stocks_real_time WHERE symbol = 'BTC/USD'")
     day = f"from={milliseconds(newest - timedelta(days=1))}&to={milliseconds(newest)}"
@@ -237,8 +239,8 @@ def test_the_age_of_a_price_is_not_counted_while_its_market_is_closed(reader: Co
 def test_turnover_is_in_dollars_and_compared_with_the_largest(changed: Connection) -> None:
     """A pair in its second currency, a company in its own, pence included; what cannot be converted comes last."""
     traded = {
-        "AAPL": (200.0, 5.0), "BTC/EUR": (1000.0, 2.0), "LON": (500.0, 100.0), "TYO": (3000.0, 1.0), "XYZ/QQQ": (1.0, 9.0),
-        "EUR/USD": (1.5, None), "GBP/USD": (2.0, None), "USD/JPY": (150.0, None),
+        "AAPL": (200.0, 5.0), "BTC/EUR": (1000.0, 2.0), "LON": (500.0, 100.0), "TYO": (3000.0, 1.0),
+        "XYZ/QQQ": (1.0, 9.0), "EUR/USD": (1.5, None), "GBP/USD": (2.0, None), "USD/JPY": (150.0, None),
     }  # fmt: skip
     for symbol, (price, volume) in traded.items():
         trade(changed, symbol, THURSDAY, price, volume)

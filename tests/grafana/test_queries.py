@@ -1,7 +1,7 @@
 """Every query of every panel, variable, annotation and alert rule, as Grafana sends it and as its role reads."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple
 
