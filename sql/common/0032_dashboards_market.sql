@@ -234,36 +234,41 @@ LANGUAGE sql STABLE AS $$
     ORDER BY 1, 2
 $$;
 
+-- What a unit of a currency is in US dollars, by the newest price of their pair in the week up to a moment; null without
+-- one. Not in SQL, which would plan for pairs where everything is in dollars (TimescaleDB: 30 ms).
+CREATE FUNCTION dashboards.dollars(currency text, moment timestamptz) RETURNS double precision
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    pence boolean := currency IN ('GBp', 'GBX');
+    unit text := CASE WHEN pence THEN 'GBP' ELSE currency END;
+    rate double precision;
+BEGIN
+    IF unit = 'USD' THEN
+        RETURN 1;
+    END IF;
+    SELECT CASE d.symbol WHEN unit || '/USD' THEN d.close ELSE 1 / nullif(d.close, 0) END INTO rate
+    FROM public.candles_1d d
+    WHERE d.symbol IN (unit || '/USD', 'USD/' || unit) AND d.bucket > moment - interval '7 days' AND d.bucket <= moment
+    ORDER BY d.bucket DESC LIMIT 1;
+    RETURN rate * CASE WHEN pence THEN 0.01 ELSE 1 END;
+END $$;
+
 -- Every symbol's turnover in ["from", "to"] in US dollars, largest first, and its share of the largest in percent. A pair
--- is priced in its second currency, a symbol of New York in dollars unless its company says otherwise. Other currencies
--- are converted with the newest price of their pair within a week; without one there is no turnover.
+-- is priced in its second currency, a symbol of New York in dollars unless its company says otherwise.
 CREATE FUNCTION dashboards.turnover("from" timestamptz, "to" timestamptz) RETURNS TABLE (
     symbol text, name text, turnover double precision, of_largest double precision, volume double precision, ticks bigint
 )
 LANGUAGE sql STABLE AS $$
     WITH traded AS (
-        SELECT v.*, p.currency
-        FROM dashboards.volumes(dashboards.width('auto', extract(epoch FROM "to" - "from") * 1000 / 50), "from", "to") v
-        LEFT JOIN public.company k ON k.symbol = v.symbol
-        CROSS JOIN LATERAL (SELECT coalesce(
+        SELECT v.*, coalesce(
             nullif(split_part(v.symbol, '/', 2), ''), k.currency,
             (SELECT 'USD' FROM candleworks.calendars c
              WHERE c.name = candleworks.calendar_name(v.symbol) AND c.zone = 'America/New_York')
-        ) AS currency) p
-    ), rate AS (
-        SELECT c.currency, CASE c.currency WHEN 'USD' THEN 1 ELSE coalesce(
-            (SELECT d.close FROM public.candles_1d d
-             WHERE d.symbol = c.pair || '/USD' AND d.bucket > "to" - interval '7 days' AND d.bucket <= "to"
-             ORDER BY d.bucket DESC LIMIT 1),
-            (SELECT 1 / nullif(d.close, 0) FROM public.candles_1d d
-             WHERE d.symbol = 'USD/' || c.pair AND d.bucket > "to" - interval '7 days' AND d.bucket <= "to"
-             ORDER BY d.bucket DESC LIMIT 1)
-        ) END * c.unit AS dollars
-        FROM (
-            SELECT DISTINCT t.currency, CASE WHEN t.currency IN ('GBp', 'GBX') THEN 'GBP' ELSE t.currency END AS pair,
-                CASE WHEN t.currency IN ('GBp', 'GBX') THEN 0.01 ELSE 1 END AS unit
-            FROM traded t
-        ) c
+        ) AS currency
+        FROM dashboards.volumes(dashboards.width('auto', extract(epoch FROM "to" - "from") * 1000 / 50), "from", "to") v
+        LEFT JOIN public.company k ON k.symbol = v.symbol
+    ), rate AS MATERIALIZED (
+        SELECT c.currency, dashboards.dollars(c.currency, "to") AS dollars FROM (SELECT DISTINCT t.currency FROM traded t) c
     )
     SELECT t.symbol, t.name, t.turnover * r.dollars,
         100 * t.turnover * r.dollars / nullif(max(t.turnover * r.dollars) OVER (), 0), t.volume, t.ticks
