@@ -8,6 +8,7 @@ own; newer releases migrate it when they load it).
 import json
 from copy import deepcopy
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import yaml
@@ -15,6 +16,7 @@ import yaml
 HERE = Path(__file__).parent
 SCHEMA_VERSION = 38
 DATASOURCE = {"type": "postgres", "uid": "candleworks"}
+SHARED = {"type": "datasource", "uid": "-- Dashboard --"}  # the rows of another panel
 TAG = "candleworks"
 COLOURS = {"up": "green", "down": "red", "flat": "gray"}
 DASH = "\N{EN DASH}"  # what a missing value is shown as
@@ -146,10 +148,7 @@ def dashboard(source: dict[str, Any]) -> dict[str, Any]:
         "id": None,
         "links": [links()],
         "liveNow": False,
-        "panels": [
-            text(number, entry) if "html" in entry else panel(number, entry)
-            for number, entry in enumerate(source["panels"], start=1)
-        ],
+        "panels": panels(source["panels"]),
         "refresh": source["refresh"],
         "schemaVersion": SCHEMA_VERSION,
         "tags": [TAG],
@@ -224,14 +223,33 @@ def variable(name: str, entry: dict[str, Any]) -> dict[str, Any]:
             {"text": text, "value": value, "selected": value in made["current"]["value"]} for text, value in listed
         ]
         return made | {"type": "custom", "query": ",".join(entry["values"]), "options": options}
-    sql = entry["sql"].strip()
+    sql = entry["sql"].strip() if hidden else never_empty(entry["sql"].strip(), entry["empty"])
     asked = {"type": "query", "datasource": DATASOURCE, "definition": sql, "query": sql}
     return made | asked | {"refresh": 2 if hidden else 1, "regex": "", "sort": 0, "options": []}
+
+
+def never_empty(sql: str, text: str) -> str:
+    """Let a query of values and texts return a row with this text where it has none: on no row Grafana 9.5 fails."""
+    return (
+        f"WITH listed AS MATERIALIZED (\n{indent(sql, '  ')}\n)\nSELECT __value, __text FROM listed\n"
+        f"UNION ALL SELECT '', '{text}' WHERE NOT EXISTS (SELECT FROM listed)"
+    )
 
 
 def chosen(text: str | list[str], value: str | list[str]) -> dict[str, Any]:
     """Return what is selected at first; Grafana takes the first option where there is none of that name."""
     return {"text": text, "value": value, "selected": True}
+
+
+def panels(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Number the panels; one that names another in `rows_of` shows the rows of that one's query."""
+    made = [(text if "html" in entry else panel)(number, entry) for number, entry in enumerate(entries, start=1)]
+    numbers = {entry["title"]: number for number, entry in enumerate(entries, start=1)}
+    for entry, shown in zip(entries, made, strict=True):
+        if "rows_of" in entry:
+            rows = {"refId": "A", "datasource": SHARED, "panelId": numbers[entry["rows_of"]]}
+            shown |= {"datasource": SHARED, "targets": [rows]}
+    return made
 
 
 def panel(number: int, entry: dict[str, Any]) -> dict[str, Any]:
@@ -258,7 +276,7 @@ def panel(number: int, entry: dict[str, Any]) -> dict[str, Any]:
             "overrides": [override(name, given) for name, given in overrides.items()],
         },
         "options": overlay(kind["options"], entry.get("options", {})),
-        "targets": [query(entry["sql"], entry.get("format", kind["format"]))],
+        "targets": [query(entry["sql"], entry.get("format", kind["format"]))] if "sql" in entry else [],
         "transparent": False,
     }
     renamed = {

@@ -20,19 +20,15 @@ LANGUAGE sql STABLE AS $$
     SELECT coalesce((SELECT p.url FROM candleworks.page_address p), 'http://127.0.0.1:8050')
 $$;
 
--- What variables offer. Grafana shows an error for a variable without any value, and takes the first one where nothing is
--- chosen: one that is always traded is never an empty chart. Names are cut where they would break the row of controls; of
--- a pair the second part is in its symbol already.
+-- The symbols to choose from, with names that are cut where they would break the row of controls; of a pair the second
+-- part is in its symbol already.
 CREATE VIEW dashboards.choices AS
-WITH known AS MATERIALIZED (SELECT * FROM dashboards.symbols)
-SELECT s.symbol AS value, s.stored, candleworks.calendar_name(s.symbol) = '24/7' AS always_open,
+SELECT s.symbol, s.stored, candleworks.calendar_name(s.symbol) = '24/7' AS always_open,
     concat_ws(' · ', s.symbol, CASE WHEN length(n.name) > 16 THEN left(n.name, 15) || '…' ELSE n.name END)
         || CASE WHEN s.stored THEN '' ELSE ' (no data)' END AS label
-FROM known s
+FROM dashboards.symbols s
 LEFT JOIN public.company k ON k.symbol = s.symbol
-CROSS JOIN LATERAL (SELECT nullif(split_part(k.name, ' / ', 1), '') AS name) n
-UNION ALL
-SELECT 'none', true, true, 'no data yet' WHERE NOT EXISTS (SELECT FROM known s WHERE s.stored);
+CROSS JOIN LATERAL (SELECT nullif(split_part(k.name, ' / ', 1), '') AS name) n;
 
 -- Text for the inside of HTML, which the texts of annotations are.
 CREATE FUNCTION dashboards.html(plain text) RETURNS text
@@ -247,7 +243,7 @@ BEGIN
         RETURN 1;
     END IF;
     SELECT CASE d.symbol WHEN unit || '/USD' THEN d.close ELSE 1 / nullif(d.close, 0) END INTO rate
-    FROM public.candles_1d d
+    FROM public.tick_candles_1d d
     WHERE d.symbol IN (unit || '/USD', 'USD/' || unit) AND d.bucket > moment - interval '7 days' AND d.bucket <= moment
     ORDER BY d.bucket DESC LIMIT 1;
     RETURN rate * CASE WHEN pence THEN 0.01 ELSE 1 END;

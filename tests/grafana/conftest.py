@@ -106,3 +106,12 @@ def reader(filled: str) -> Iterator[Connection]:
     """Grafana's own connection."""
     with psycopg.connect(filled, user=READER, autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture
+def empty(server_dsn: str, template: str) -> Iterator[str]:
+    """A database in which nothing is stored."""
+    with clone(server_dsn, template) as dsn:
+        with connect(dsn, "test") as connection:
+            set_up_reader(connection)
+        yield dsn

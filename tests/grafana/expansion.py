@@ -90,7 +90,7 @@ def queries(now: datetime, chosen: dict[str, str | list[str]], span: timedelta |
             seen = duration(panel["timeFrom"]) if "timeFrom" in panel else length
             at_least = duration(panel.get("interval", "1s"))
             interval = interval_ms(seen, panel.get("maxDataPoints", 1_000), at_least)
-            for target in panel.get("targets", []):  # none: a panel of text
+            for target in (target for target in panel.get("targets", []) if "rawSql" in target):
                 where = f"{path.stem}: {panel['title']}"
                 yield Query(where, panel["type"], target["format"], target["rawSql"], now - seen, now, interval, chosen)
     for rule in alert_rules():

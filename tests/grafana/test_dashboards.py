@@ -38,7 +38,7 @@ OPTIONS = {
         {"mode", "candleStyle", "colorStrategy", "colors", "fields", "includeAllFields", "legend", "tooltip"},
         GRAPH,
     ),
-    "stat": ({"reduceOptions", "orientation", "textMode", "colorMode", "graphMode", "justifyMode"}, set()),
+    "stat": ({"reduceOptions", "orientation", "textMode", "colorMode", "graphMode", "justifyMode", "text"}, set()),
     "table": (
         {"showHeader", "cellHeight", "footer"},
         {"align", "cellOptions", "inspect", "filterable", "width", "minWidth", "hidden"},
@@ -60,7 +60,7 @@ OPTIONS = {
     ),
 }  # fmt: skip
 FIELD_KEYS = {"color", "mappings", "thresholds", "custom", "noValue", "unit", "decimals", "min", "max", "links"}
-UNITS = {"none", "short", "locale", "percent", "s", "ms", "bytes", "dateTimeAsIso", "dateTimeFromNow"}
+UNITS = {"none", "short", "locale", "percent", "s", "ms", "bytes", "dateTimeAsIso", "dateTimeFromNow", "string"}
 COLOURS = {"green", "red", "orange", "yellow", "blue", "purple", "gray", "text", "transparent"}
 CELLS = {"auto", "color-text", "gauge"}
 TRANSFORMATIONS = {"configFromData", "organize", "partitionByValues"}
@@ -129,8 +129,10 @@ def cells_of(at: dict[str, int]) -> set[tuple[int, int]]:
 
 @pytest.mark.parametrize(("name", "panel"), PANELS, ids=named(PANELS))
 def test_a_panel_has_what_its_type_knows(name: str, panel: dict[str, Any]) -> None:
-    """Known type, options and custom fields, a description, and one query to the one data source."""
-    del name
+    """Known type, options and custom fields, a description, and one query to the one data source.
+
+    Or the rows of another panel's query.
+    """
     options, custom = OPTIONS[panel["type"]]
     assert set(panel) <= PANEL_KEYS
     assert set(panel["options"]) <= options
@@ -140,10 +142,23 @@ def test_a_panel_has_what_its_type_knows(name: str, panel: dict[str, Any]) -> No
     assert set(panel["options"].get("legend", {}).get("calcs", [])) <= CALCULATIONS
     assert len(panel["description"]) > 20
     (target,) = panel["targets"]
-    assert target["datasource"] == panel["datasource"] == {"type": "postgres", "uid": "candleworks"}
-    assert target["rawQuery"]
-    assert target["format"] in {"table", "time_series"}
+    if "panelId" in target:
+        assert target["datasource"] == panel["datasource"] == {"type": "datasource", "uid": "-- Dashboard --"}
+    else:
+        assert target["datasource"] == panel["datasource"] == {"type": "postgres", "uid": "candleworks"}
+    source = query_of(name, panel)
+    assert source["rawQuery"]
+    assert source["format"] in {"table", "time_series"}
     assert {entry["id"] for entry in panel.get("transformations", [])} <= TRANSFORMATIONS
+
+
+def query_of(name: str, panel: dict[str, Any]) -> dict[str, Any]:
+    """Return the panel's query, or that of the panel whose rows it shows."""
+    (target,) = panel["targets"]
+    if "panelId" in target:
+        (panel,) = (other for other in BUILT[name]["panels"] if other["id"] == target["panelId"])
+        (target,) = panel["targets"]
+    return dict(target)
 
 
 @pytest.mark.parametrize(("name", "panel"), PANELS, ids=named(PANELS))
@@ -170,8 +185,8 @@ def test_fields_are_shown_with_known_units_and_colours(name: str, panel: dict[st
         given.append(properties)
     for field in given:
         unit = field.get("unit", "none")
-        assert unit in UNITS or unit.startswith(("suffix: ", "time:")), unit
-        assert "decimals" in field or unit == "none" or unit.startswith(("dateTime", "time:"))
+        assert unit in UNITS or unit.startswith(("suffix:", "time:")), unit
+        assert "decimals" in field or unit in {"none", "string"} or unit.startswith(("dateTime", "time:"))
         assert colours_of(field) <= COLOURS
         steps = [step["value"] for step in field.get("thresholds", {}).get("steps", [{"value": None}])]
         assert steps[0] is None
@@ -215,9 +230,11 @@ def assert_resolves(url: str) -> None:
 
 @pytest.mark.parametrize(("name", "panel"), PANELS, ids=named(PANELS))
 def test_a_column_that_is_styled_is_asked_for(name: str, panel: dict[str, Any]) -> None:
-    """An override for a name that no query gives would be a misprint."""
-    del name
-    sql = panel["targets"][0]["rawSql"]
+    """An override or a stat for a name that no query gives would be a misprint."""
+    sql = query_of(name, panel)["rawSql"]
+    shown = panel["options"].get("reduceOptions", {}).get("fields", "")
+    for column in shown.strip("/^$()").split("|"):
+        assert column in {"", ".*"} or f'AS "{column}"' in sql, column
     for override in panel["fieldConfig"]["overrides"]:
         column = override["matcher"]["options"]
         candle = panel["type"] == "candlestick" and column in {"volume", "SMA 20", "SMA 50", "forming"}

@@ -312,7 +312,7 @@ def test_an_alert_is_a_mark_where_it_fires_and_one_where_it_is_resolved(reader: 
 def test_every_variable_has_a_value_before_the_first_tick(server_dsn: str, template: str) -> None:
     """Grafana shows an error for a query of a variable that returns no row."""
     with clone(server_dsn, template) as dsn, connect(dsn) as connection:
-        chosen: dict[str, str | list[str]] = {"symbol": "none", "period": "auto"}
+        chosen: dict[str, str | list[str]] = {"symbol": "", "period": "auto"}
         for query in variable_queries(NOW, chosen):
             if query.where.startswith("market"):
                 assert connection.execute(query.expanded().encode()).fetchall(), query.where
