@@ -211,7 +211,7 @@ def variable(name: str, entry: dict[str, Any]) -> dict[str, Any]:
         "name": name,
         "label": entry["label"],
         "description": entry["description"].strip(),
-        "hide": 2 if hidden else 0,
+        "hide": 2 if hidden else int(entry.get("unlabelled", False)),
         "skipUrlSync": False,
         "multi": entry.get("several", False),
         "includeAll": entry.get("all", False),
