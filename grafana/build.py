@@ -16,6 +16,12 @@ import yaml
 HERE = Path(__file__).parent
 SCHEMA_VERSION = 38
 DATASOURCE = {"type": "postgres", "uid": "candleworks"}
+LISTED = """\
+WITH listed AS MATERIALIZED (
+{sql}
+)
+SELECT __value, __text FROM listed
+UNION ALL SELECT '', '{text}' WHERE NOT EXISTS (SELECT FROM listed)"""
 SHARED = {"type": "datasource", "uid": "-- Dashboard --"}  # the rows of another panel
 TAG = "candleworks"
 COLOURS = {"up": "green", "down": "red", "flat": "gray"}
@@ -230,10 +236,7 @@ def variable(name: str, entry: dict[str, Any]) -> dict[str, Any]:
 
 def never_empty(sql: str, text: str) -> str:
     """Let a query of values and texts return a row with this text where it has none: on no row Grafana 9.5 fails."""
-    return (
-        f"WITH listed AS MATERIALIZED (\n{indent(sql, '  ')}\n)\nSELECT __value, __text FROM listed\n"
-        f"UNION ALL SELECT '', '{text}' WHERE NOT EXISTS (SELECT FROM listed)"
-    )
+    return LISTED.format(sql=indent(sql, "  "), text=text)
 
 
 def chosen(text: str | list[str], value: str | list[str]) -> dict[str, Any]:
