@@ -83,7 +83,7 @@ def _prepare(connection: Connection, end: datetime, ticks: int) -> None:
 
 def _slowest(reader: Connection, engine: str, end: datetime) -> Iterator[Measurement]:
     taken: dict[str, list[tuple[float, str]]] = defaultdict(list)
-    for query in (*variable_queries(end), *queries(end, CHOSEN)):
+    for query in (*variable_queries(end, CHOSEN), *queries(end, CHOSEN)):
         dashboard, _, what = query.where.partition(": ")
         taken[dashboard].append((_median_ms(reader, query), what))
     for dashboard, times in sorted(taken.items()):

@@ -25,6 +25,7 @@ UNION ALL SELECT '', '{text}' WHERE NOT EXISTS (SELECT FROM listed)"""
 SHARED = {"type": "datasource", "uid": "-- Dashboard --"}  # the rows of another panel
 TAG = "candleworks"
 COLOURS = {"up": "green", "down": "red", "flat": "gray"}
+DASH = "\N{EN DASH}"  # what a missing value is shown as
 LEGEND = {"showLegend": True, "displayMode": "list", "placement": "bottom", "calcs": []}
 TOOLTIP = {"mode": "multi", "sort": "none"}
 LINES = {
@@ -169,11 +170,12 @@ def dashboard(source: dict[str, Any]) -> dict[str, Any]:
 
 
 def links() -> dict[str, Any]:
+    """Link all dashboards in one menu, which takes the room of one of them."""
     return {
         "type": "dashboards",
-        "title": "",
+        "title": "Dashboards",
         "tags": [TAG],
-        "asDropdown": False,
+        "asDropdown": True,
         "includeVars": True,
         "keepTime": True,
         "targetBlank": False,
@@ -206,12 +208,16 @@ def query(sql: str, output: str, name: str = "A") -> dict[str, Any]:
 
 
 def variable(name: str, entry: dict[str, Any]) -> dict[str, Any]:
-    """Make a list to choose from: of given values, or of a query's that is asked when the dashboard is loaded."""
+    """Make a list to choose from: of given values, or of a query's that is asked when the dashboard is loaded.
+
+    A hidden one is computed from the others and the range, for titles and links.
+    """
+    hidden = entry.get("hidden", False)
     made = {
         "name": name,
         "label": entry["label"],
-        "description": entry["description"],
-        "hide": 0,
+        "description": entry["description"].strip(),
+        "hide": 2 if hidden else int(entry.get("unlabelled", False)),
         "skipUrlSync": False,
         "multi": entry.get("several", False),
         "includeAll": entry.get("all", False),
@@ -223,9 +229,9 @@ def variable(name: str, entry: dict[str, Any]) -> dict[str, Any]:
             {"text": text, "value": value, "selected": value in made["current"]["value"]} for text, value in listed
         ]
         return made | {"type": "custom", "query": ",".join(entry["values"]), "options": options}
-    sql = never_empty(entry["sql"].strip(), entry["empty"])
+    sql = entry["sql"].strip() if hidden else never_empty(entry["sql"].strip(), entry["empty"])
     asked = {"type": "query", "datasource": DATASOURCE, "definition": sql, "query": sql}
-    return made | asked | {"refresh": 1, "regex": "", "sort": 0, "options": []}
+    return made | asked | {"refresh": 2 if hidden else 1, "regex": "", "sort": 0, "options": []}
 
 
 def never_empty(sql: str, text: str) -> str:
@@ -240,7 +246,7 @@ def chosen(text: str | list[str], value: str | list[str]) -> dict[str, Any]:
 
 def panels(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Number the panels; one that names another in `rows_of` shows the rows of that one's query."""
-    made = [panel(number, entry) for number, entry in enumerate(entries, start=1)]
+    made = [(text if "html" in entry else panel)(number, entry) for number, entry in enumerate(entries, start=1)]
     numbers = {entry["title"]: number for number, entry in enumerate(entries, start=1)}
     for entry, shown in zip(entries, made, strict=True):
         if "rows_of" in entry:
@@ -252,12 +258,14 @@ def panels(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def panel(number: int, entry: dict[str, Any]) -> dict[str, Any]:
     kind = TYPES[entry["type"]]
     x, y, width, height = entry["at"]
+    # Grafana says the same for no rows and for a null among them, unless the fields say otherwise.
+    overrides = {"/.*/": {"noValue": DASH}, **entry.get("overrides", {})}
     defaults = {
         "color": {"mode": "palette-classic"},
         "mappings": [],
         "thresholds": {"mode": "absolute", "steps": [{"color": "text", "value": None}]},
         "custom": overlay(kind["custom"], entry.get("custom", {})),
-        "noValue": entry.get("empty", "none"),
+        "noValue": entry.get("empty", DASH),
     }
     made = {
         "id": number,
@@ -268,7 +276,7 @@ def panel(number: int, entry: dict[str, Any]) -> dict[str, Any]:
         "datasource": DATASOURCE,
         "fieldConfig": {
             "defaults": overlay(defaults, field(entry.get("fields", {}))),
-            "overrides": [override(name, given) for name, given in entry.get("overrides", {}).items()],
+            "overrides": [override(name, given) for name, given in overrides.items()],
         },
         "options": overlay(kind["options"], entry.get("options", {})),
         "targets": [query(entry["sql"], entry.get("format", kind["format"]))] if "sql" in entry else [],
@@ -281,6 +289,19 @@ def panel(number: int, entry: dict[str, Any]) -> dict[str, Any]:
         "transformations": "transformations",
     }
     return made | {grafana: entry[ours] for ours, grafana in renamed.items() if ours in entry}
+
+
+def text(number: int, entry: dict[str, Any]) -> dict[str, Any]:
+    """Make a panel of words and links, in which variables are replaced."""
+    x, y, width, height = entry["at"]
+    return {
+        "id": number,
+        "type": "text",
+        "title": entry["title"],
+        "gridPos": {"x": x, "y": y, "w": width, "h": height},
+        "options": {"mode": "html", "content": entry["html"].strip()},
+        "transparent": True,
+    }
 
 
 def field(given: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from rich.table import Table
 from candleworks.candles.maintenance import maintain as maintain_database
 from candleworks.database.connection import describe
 from candleworks.database.migrations import plan_migration
-from candleworks.database.reader_role import READER, set_up_reader
+from candleworks.database.reader_role import READER, save_page_url, set_up_reader
 from candleworks.database.server import database, has_database
 from candleworks.runtime.database import create_if_empty, prepare, writing
 from candleworks.settings import Settings, load_settings
@@ -91,11 +91,13 @@ def dsn() -> None:
 def reader() -> None:
     """Set up the read-only role for dashboards.
 
-    The role is candleworks_reader; its password is CANDLEWORKS_READER_PASSWORD.
+    The role is candleworks_reader; its password is CANDLEWORKS_READER_PASSWORD. Dashboards link to the chart page at
+    alerts.page_url.
     """
     settings = load_settings()
     password = settings.reader_password.get_secret_value() if settings.reader_password else None
     with writing(settings, "reader") as connection:
         set_up_reader(connection, password)
+        save_page_url(connection, settings.page_url)
     outcome = "its password is that of CANDLEWORKS_READER_PASSWORD" if password else "its password was not changed"
     typer.echo(f"{READER} can read the public relations; {outcome}")

@@ -41,6 +41,11 @@ def address_of(dsn: str) -> DataSourceAddress:
     return DataSourceAddress(f"{written}:{parts.get('port', 5432)}", database, sslmode)
 
 
+def save_page_url(connection: Connection, url: str) -> None:
+    """Store where the chart page is, which dashboards link to."""
+    connection.execute("SELECT candleworks.set_page_address(%s)", [url])
+
+
 def set_up_reader(connection: Connection, password: str | None = None) -> None:
     """Create the role, grant it its privileges in this database, and set its password if given; idempotent.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import candleworks
 from candleworks.database.connection import connect
 from candleworks.database.profiles import ADMIN
-from candleworks.database.reader_role import DataSourceAddress, address_of, set_up_reader
+from candleworks.database.reader_role import DataSourceAddress, address_of, save_page_url, set_up_reader
 from candleworks.errors import ConfigurationError, TerminalError, UsageError
 from candleworks.processes import Child, stop_all
 from candleworks.settings import Settings
@@ -69,7 +69,7 @@ def grafana_address(settings: Settings) -> str:
 
 
 def set_up_grafana(settings: Settings, dsn: str) -> Mapping[str, str]:
-    """Create or update the role that dashboards read with, and return the environment for Grafana."""
+    """Create or update the role that dashboards read with and what they link to, and return Grafana's environment."""
     address = address_of(dsn)
     password = settings.reader_password.get_secret_value() if settings.reader_password else ""
     if not (password or address.is_socket):
@@ -79,6 +79,7 @@ def set_up_grafana(settings: Settings, dsn: str) -> Mapping[str, str]:
         )
     with connect(dsn, "grafana", profile=ADMIN) as connection:
         set_up_reader(connection, password or None)
+        save_page_url(connection, settings.page_url)
     return _environment(settings, address, password)
 
 

@@ -64,12 +64,14 @@ def alert_rules() -> list[dict[str, Any]]:
     return [rule for group in parsed["groups"] for rule in group["rules"]]
 
 
-def variable_queries(now: datetime) -> Iterator[Query]:
+def variable_queries(now: datetime, chosen: dict[str, str | list[str]]) -> Iterator[Query]:
     for path in DASHBOARDS:
         for variable in dashboard(path)["templating"]["list"]:
             if variable["type"] == "query":
                 where = f"{path.stem}: variable {variable['name']}"
-                yield Query(where, "variable", "table", variable["query"], now - timedelta(hours=6), now, 60_000)
+                yield Query(
+                    where, "variable", "table", variable["query"], now - timedelta(hours=6), now, 60_000, chosen
+                )
 
 
 def queries(now: datetime, chosen: dict[str, str | list[str]], span: timedelta | None = None) -> Iterator[Query]:
@@ -88,7 +90,7 @@ def queries(now: datetime, chosen: dict[str, str | list[str]], span: timedelta |
             seen = duration(panel["timeFrom"]) if "timeFrom" in panel else length
             at_least = duration(panel.get("interval", "1s"))
             interval = interval_ms(seen, panel.get("maxDataPoints", 1_000), at_least)
-            for target in (target for target in panel["targets"] if "rawSql" in target):
+            for target in (target for target in panel.get("targets", []) if "rawSql" in target):
                 where = f"{path.stem}: {panel['title']}"
                 yield Query(where, panel["type"], target["format"], target["rawSql"], now - seen, now, interval, chosen)
     for rule in alert_rules():

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from candleworks.database.connection import connect
 from candleworks.database.engine import Engine
 from candleworks.errors import ConfigurationError
 from candleworks.runtime.grafana import find_grafana
@@ -49,7 +50,7 @@ def home(tmp_path: Path) -> Path:
 def running(dsn: str, home: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     environment = {
         **os.environ, "CANDLEWORKS_DSN": dsn, "CANDLEWORKS_HOME": str(tmp_path / "home"),
-        "CANDLEWORKS_GRAFANA_HOME": str(home), "CANDLEWORKS_GRAFANA_PORT": "3456",
+        "CANDLEWORKS_GRAFANA_HOME": str(home), "CANDLEWORKS_GRAFANA_PORT": "3456", "CANDLEWORKS_WEB_PORT": "3457",
     }  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-m", "candleworks", "grafana"], env=environment, stdout=subprocess.PIPE, text=True
@@ -75,7 +76,10 @@ def told(directory: Path, starting: subprocess.Popen[str]) -> dict[str, Any]:
 def test_grafana_is_told_everything_and_stopped_with_us(
     running: subprocess.Popen[str], dsn: str, home: Path, tmp_path: Path
 ) -> None:
-    """Database, dashboards, loopback and a password of its own; nothing stays behind, and everybody may look."""
+    """Database, dashboards, loopback and a password of its own; nothing stays behind, and everybody may look.
+
+    Its dashboards know the chart page's address.
+    """
     seen = told(tmp_path, running)
     assert seen["arguments"] == ["server", "--homepath", str(home)]
     given = seen["environment"]
@@ -91,6 +95,8 @@ def test_grafana_is_told_everything_and_stopped_with_us(
     assert given["GF_SECURITY_ADMIN_PASSWORD"] == kept.read_text().strip()
     assert len(given["GF_SECURITY_ADMIN_PASSWORD"]) > 20
     assert kept.stat().st_mode & 0o077 == 0
+    with connect(dsn) as connection:
+        assert connection.execute("SELECT dashboards.page_url()").fetchall() == [("http://127.0.0.1:3457",)]
     running.send_signal(signal.SIGHUP)  # its terminal was closed
     output, _ = running.communicate(timeout=SECONDS)
     assert output.splitlines() == ["Grafana http://127.0.0.1:3456/"]

@@ -12,7 +12,8 @@ import yaml
 from tests.grafana.expansion import DASHBOARDS, GRAFANA, VARIABLE, alert_rules, dashboard, duration
 
 BUILT = {path.stem: dashboard(path) for path in DASHBOARDS}
-PANELS = [(name, panel) for name, shown in BUILT.items() for panel in shown["panels"]]
+PANELS = [(name, panel) for name, shown in BUILT.items() for panel in shown["panels"] if panel["type"] != "text"]
+TEXTS = [(name, panel) for name, shown in BUILT.items() for panel in shown["panels"] if panel["type"] == "text"]
 VARIABLES = [(name, variable) for name, shown in BUILT.items() for variable in shown["templating"]["list"]]
 TOP_LEVEL = {
     "annotations", "description", "editable", "fiscalYearStartMonth", "graphTooltip", "id", "links", "liveNow",
@@ -40,7 +41,7 @@ OPTIONS = {
     "stat": ({"reduceOptions", "orientation", "textMode", "colorMode", "graphMode", "justifyMode", "text"}, set()),
     "table": (
         {"showHeader", "cellHeight", "footer"},
-        {"align", "cellOptions", "inspect", "filterable", "width"},
+        {"align", "cellOptions", "inspect", "filterable", "width", "minWidth", "hidden"},
     ),
     "barchart": (
         {
@@ -62,6 +63,7 @@ FIELD_KEYS = {"color", "mappings", "thresholds", "custom", "noValue", "unit", "d
 UNITS = {"none", "short", "locale", "percent", "s", "ms", "bytes", "dateTimeAsIso", "dateTimeFromNow", "string"}
 COLOURS = {"green", "red", "orange", "yellow", "blue", "purple", "gray", "text", "transparent"}
 CELLS = {"auto", "color-text", "gauge"}
+TRANSFORMATIONS = {"configFromData", "organize", "partitionByValues"}
 CALCULATIONS = {"lastNotNull", "mean", "max", "sum"}
 
 
@@ -100,9 +102,10 @@ def test_a_dashboard_is_classic_json(name: str) -> None:
 
 @pytest.mark.parametrize("name", BUILT)
 def test_dashboards_link_to_each_other(name: str) -> None:
-    """By their tag, keeping the time and the variables."""
+    """By their tag, keeping the time and the variables, in one menu."""
     (link,) = BUILT[name]["links"]
     assert link["type"] == "dashboards"
+    assert link["asDropdown"]
     assert link["tags"] == ["candleworks"]
     assert link["keepTime"]
     assert link["includeVars"]
@@ -146,6 +149,7 @@ def test_a_panel_has_what_its_type_knows(name: str, panel: dict[str, Any]) -> No
     source = query_of(name, panel)
     assert source["rawQuery"]
     assert source["format"] in {"table", "time_series"}
+    assert {entry["id"] for entry in panel.get("transformations", [])} <= TRANSFORMATIONS
 
 
 def query_of(name: str, panel: dict[str, Any]) -> dict[str, Any]:
@@ -155,6 +159,15 @@ def query_of(name: str, panel: dict[str, Any]) -> dict[str, Any]:
         (panel,) = (other for other in BUILT[name]["panels"] if other["id"] == target["panelId"])
         (target,) = panel["targets"]
     return dict(target)
+
+
+@pytest.mark.parametrize(("name", "panel"), PANELS, ids=named(PANELS))
+def test_a_missing_value_is_a_dash(name: str, panel: dict[str, Any]) -> None:
+    """What a panel says without any row is not said for a null among its values."""
+    del name
+    first, *_ = panel["fieldConfig"]["overrides"]
+    assert first["matcher"] == {"id": "byRegexp", "options": "/.*/"}
+    assert first["properties"] == [{"id": "noValue", "value": "\N{EN DASH}"}]
 
 
 @pytest.mark.parametrize(("name", "panel"), PANELS, ids=named(PANELS))
@@ -190,14 +203,29 @@ def colours_of(field: dict[str, Any]) -> set[str]:
     return {*steps, *values, *fixed}
 
 
+@pytest.mark.parametrize(("name", "panel"), TEXTS, ids=[name for name, _ in TEXTS])
+def test_links_of_a_text_lead_to_dashboards_or_the_page(name: str, panel: dict[str, Any]) -> None:
+    """Grafana removes addresses without a dot, a slash or a protocol at their beginning."""
+    del name
+    assert panel["options"]["mode"] == "html"
+    urls = re.findall(r'href="([^"]+)"', panel["options"]["content"])
+    assert urls
+    for url in urls:
+        if not url.startswith("${page:raw}/?"):
+            assert url.startswith("./d/")
+            assert_resolves(url.removeprefix("."))
+
+
+# What becomes the range of a link: Grafana's own, or one that a query gave.
+RANGE = r"\$\{(__url_time_range|session:raw|__data\.fields\.Range:raw)\}"
+
+
 def assert_resolves(url: str) -> None:
     """A link leads to a dashboard of ours and sets variables that this one has."""
-    address = urlsplit(
-        re.sub(r"\$\{(\w+):queryparam\}", r"var-\1=x", url.replace("${__url_time_range}", "from=1&to=2"))
-    )
+    address = urlsplit(re.sub(r"\$\{(\w+):queryparam\}", r"var-\1=x", re.sub(RANGE, "from=1&to=2", url)))
     (found,) = [shown for shown in BUILT.values() if address.path == f"/d/{shown['uid']}"]
     known = {variable["name"] for variable in found["templating"]["list"]}
-    assert {name.removeprefix("var-") for name in parse_qs(address.query)} <= known | {"from", "to"}
+    assert {name.removeprefix("var-") for name in parse_qs(address.query)} <= known | {"from", "to", "refresh"}
 
 
 @pytest.mark.parametrize(("name", "panel"), PANELS, ids=named(PANELS))
@@ -205,11 +233,12 @@ def test_a_column_that_is_styled_is_asked_for(name: str, panel: dict[str, Any]) 
     """An override or a stat for a name that no query gives would be a misprint."""
     sql = query_of(name, panel)["rawSql"]
     shown = panel["options"].get("reduceOptions", {}).get("fields", "")
-    assert not shown or shown == "/.*/" or f'AS "{shown}"' in sql
+    for column in shown.strip("/^$()").split("|"):
+        assert column in {"", ".*"} or f'AS "{column}"' in sql, column
     for override in panel["fieldConfig"]["overrides"]:
         column = override["matcher"]["options"]
-        candle = panel["type"] == "candlestick" and column in {"volume", "SMA 20", "SMA 50"}
-        assert candle or f'AS "{column}"' in sql, column
+        candle = panel["type"] == "candlestick" and column in {"volume", "SMA 20", "SMA 50", "forming"}
+        assert candle or column == "/.*/" or f'AS "{column}"' in sql, column
     if panel["type"] == "candlestick":
         assert panel["options"]["fields"] == {key: key for key in ("open", "high", "low", "close", "volume")}
         assert panel["options"]["includeAllFields"]
@@ -221,14 +250,14 @@ def test_a_variable_can_be_chosen_from(name: str, variable: dict[str, Any]) -> N
     assert variable["label"]
     assert variable["description"]
     assert variable["current"]["value"]
-    assert variable["hide"] == 0
+    assert variable["hide"] in {0, 1, 2}  # shown, shown without its label, hidden
     if variable["type"] == "custom":
         values = [option["value"] for option in variable["options"]]
         assert values == ["$__all"] * variable["includeAll"] + variable["query"].split(",")
         assert any(option["selected"] for option in variable["options"])
     else:
         assert variable["type"] == "query"
-        assert variable["refresh"] == 1
+        assert variable["refresh"] == (2 if variable["hide"] == 2 else 1)
         assert variable["datasource"] == {"type": "postgres", "uid": "candleworks"}
     used = {braced or plain for braced, _, plain, _ in VARIABLE.findall(json.dumps(BUILT[name]["panels"]))}
     assert variable["name"] in used

@@ -145,3 +145,24 @@ def test_an_hour_that_the_clock_shows_twice_is_drawn_twice(page: Page, site: str
     see(page, "time", "2025-10-26 02:59")
     assert page.text("[data-field=zone]") == "GMT+2"
     assert candle_count(page) == 120
+
+
+def test_an_address_with_a_range_opens_on_it(page: Page, site: str, store: Store, connection: Connection) -> None:
+    """Also one before the newest page of candles; whatever is chosen next is drawn as ever."""
+    store("AAPL", every_minute(MONDAY, 5_000))
+    refresh(connection)
+    start, stop = MONDAY + timedelta(minutes=1_000), MONDAY + timedelta(minutes=1_099)
+    page.goto(f"{site}?symbol=AAPL&from={start.timestamp():.0f}&to={stop:%Y-%m-%dT%H:%M:%SZ}")
+    see(page, "time", minute(MONDAY, 4_999))
+    assert [edge(page, side) for side in ("left", "right")] == [minute(MONDAY, 1_000), minute(MONDAY, 1_099)]
+    page.click("#periods label:nth-of-type(3)")
+    page.wait_for("location.search === '?symbol=AAPL&period=15m'")
+
+
+def edge(page: Page, side: str) -> str:
+    """The time of the candle at an edge of the chart."""
+    box = page.box("#chart")
+    before = page.text("[data-field=time]")
+    page.move(box["x"] + (10 if side == "left" else box["width"] - 90), box["y"] + 60)
+    until(lambda: page.text("[data-field=time]") != before, 30, "a candle at the edge")
+    return page.text("[data-field=time]")

@@ -130,6 +130,16 @@ export class CandleChart {
     this.#chart.timeScale().setVisibleLogicalRange({ from: count - 0.5 + offset - shown, to: count - 0.5 + offset });
   }
 
+  // The candles between two times, as if a person had scrolled there; few of them are as wide as among LEAST_BARS.
+  showTimes({ from, to }) {
+    const last = this.#candles.indexBefore(to);
+    if (last < 0) return;
+    const first = Math.max(0, this.#candles.indexBefore(from));
+    const margin = Math.max(1, (LEAST_BARS - (last - first + 1)) / 2);
+    this.#chart.timeScale().setVisibleLogicalRange({ from: first - margin, to: last + margin });
+    this.#touched = true;
+  }
+
   clear() {
     this.#prices.setData([]);
     this.#volumes.setData([]);

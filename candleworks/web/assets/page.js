@@ -19,6 +19,7 @@ const POLLS_PER_RECONCILIATION = 10;
 const POLLS_WHILE_SHORT = 3; // history may be filled in while few candles are there
 const SHORT = 300;
 const PRICES_POLL_MS = 2000;
+const MOST_OLDER_PAGES = 20; // that are read for the range of an address
 const STEP_PAUSE_MS = 120; // while a key is held down only the last symbol is drawn
 const DEFAULTS = { period: "1m" };
 const SIMULATED = !document.querySelector(".simulated").hidden;
@@ -34,6 +35,7 @@ const listButton = document.querySelector("#watch-list-button");
 
 const prices = new Prices();
 let candles = null; // of what is chosen; null until a symbol is known
+let range = null; // { from, to } in seconds that the address asks for, until something else is chosen
 let drawn = false;
 let pointed = null; // time of the candle under the crosshair
 let polls = 0;
@@ -55,6 +57,17 @@ const chart = new CandleChart(chartElement, {
 function chosen() {
   const address = new URLSearchParams(location.search);
   return { symbol: address.get("symbol"), ...DEFAULTS, ...pick(address, "period"), ...pick(address, "price") };
+}
+
+// The range that the address asks for, in seconds: as seconds or as a time, like those of candles.
+function askedRange() {
+  const address = new URLSearchParams(location.search);
+  const [from, to] = ["from", "to"].map((name) => seconds(address.get(name) ?? ""));
+  return from < to ? { from, to } : null;
+}
+
+function seconds(text) {
+  return /^\d+$/.test(text) ? Number(text) : Date.parse(text) / 1000;
 }
 
 function pick(address, name) {
@@ -83,6 +96,7 @@ function start() {
   const { symbol, period, price } = chosen();
   candles?.stop();
   candles = symbol ? new Candles(symbol, period, price) : null;
+  range = askedRange();
   drawn = false;
   pointed = null;
   polls = 0;
@@ -159,6 +173,7 @@ function firstSymbol() {
 
 async function draw(current) {
   await current.load();
+  if (range) await loadBackTo(range.from, current);
   if (current !== candles) return;
   if (current.list.length === 0) {
     const { symbol, price } = current.query;
@@ -176,6 +191,7 @@ async function draw(current) {
   writeNotice(null);
   chart.zone = zone();
   chart.show(current);
+  if (range) chart.showTimes(range);
   drawn = true;
   showState();
 }
@@ -194,6 +210,12 @@ async function keepUp(current) {
   else chart.update(changed);
   writeNotice(null);
   showState();
+}
+
+async function loadBackTo(time, current) {
+  for (let pages = 0; pages < MOST_OLDER_PAGES && current.list[0]?.time > time; pages += 1) {
+    if (!(await current.loadOlder())) return;
+  }
 }
 
 async function loadOlder() {
