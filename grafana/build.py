@@ -77,6 +77,8 @@ TYPES: dict[str, dict[str, Any]] = {
             "footer": {"show": False, "reducer": ["sum"], "fields": ""},
         },
         "custom": {"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False, "filterable": False},
+        # The text for a table without rows would be shown in each cell without a value as well.
+        "overrides": {"/.*/": {"noValue": "–"}},
         "format": "table",
     },
     "barchart": {
@@ -226,15 +228,19 @@ def chosen(text: str | list[str], value: str | list[str]) -> dict[str, Any]:
 
 
 def panel(number: int, entry: dict[str, Any]) -> dict[str, Any]:
-    kind = TYPES[entry["type"]]
     x, y, width, height = entry["at"]
+    if entry["type"] == "row":
+        place = {"x": x, "y": y, "w": width, "h": height}
+        return {"id": number, "type": "row", "title": entry["title"], "gridPos": place, "collapsed": False, "panels": []}
+    kind = TYPES[entry["type"]]
     defaults = {
         "color": {"mode": "palette-classic"},
         "mappings": [],
         "thresholds": {"mode": "absolute", "steps": [{"color": "text", "value": None}]},
         "custom": overlay(kind["custom"], entry.get("custom", {})),
-        "noValue": entry.get("empty", "none"),
     }
+    if (empty := entry.get("empty", "none")) is not None:
+        defaults["noValue"] = empty
     made = {
         "id": number,
         "type": entry["type"],
@@ -244,7 +250,9 @@ def panel(number: int, entry: dict[str, Any]) -> dict[str, Any]:
         "datasource": DATASOURCE,
         "fieldConfig": {
             "defaults": overlay(defaults, field(entry.get("fields", {}))),
-            "overrides": [override(name, given) for name, given in entry.get("overrides", {}).items()],
+            "overrides": [
+                override(name, given) for name, given in (kind.get("overrides", {}) | entry.get("overrides", {})).items()
+            ],
         },
         "options": overlay(kind["options"], entry.get("options", {})),
         "targets": [query(entry["sql"], entry.get("format", kind["format"]))],

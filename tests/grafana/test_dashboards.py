@@ -9,10 +9,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import yaml
 
-from tests.grafana.expansion import DASHBOARDS, GRAFANA, VARIABLE, alert_rules, dashboard, duration
+from tests.grafana.expansion import DASHBOARDS, GRAFANA, VARIABLE, alert_rules, dashboard, duration, panels
 
 BUILT = {path.stem: dashboard(path) for path in DASHBOARDS}
-PANELS = [(name, panel) for name, shown in BUILT.items() for panel in shown["panels"]]
+PANELS = [(name, panel) for name, shown in BUILT.items() for panel in panels(shown)]
+ROWS = [panel for shown in BUILT.values() for panel in shown["panels"] if panel["type"] == "row"]
 VARIABLES = [(name, variable) for name, shown in BUILT.items() for variable in shown["templating"]["list"]]
 TOP_LEVEL = {
     "annotations", "description", "editable", "fiscalYearStartMonth", "graphTooltip", "id", "links", "liveNow",
@@ -28,7 +29,7 @@ TOOLTIP = {"mode", "sort"}
 GRAPH = {
     "drawStyle", "lineInterpolation", "lineWidth", "lineStyle", "fillOpacity", "gradientMode", "showPoints",
     "pointSize", "spanNulls", "axisPlacement", "axisLabel", "scaleDistribution", "stacking", "thresholdsStyle",
-    "hideFrom",
+    "hideFrom", "axisSoftMax",
 }  # fmt: skip
 # The options of each panel type, and the custom ones of its fields (panelcfg.cue of each plugin).
 OPTIONS = {
@@ -40,7 +41,7 @@ OPTIONS = {
     "stat": ({"reduceOptions", "orientation", "textMode", "colorMode", "graphMode", "justifyMode"}, set()),
     "table": (
         {"showHeader", "cellHeight", "footer"},
-        {"align", "cellOptions", "inspect", "filterable", "width"},
+        {"align", "cellOptions", "inspect", "filterable", "width", "hidden"},
     ),
     "barchart": (
         {
@@ -61,6 +62,7 @@ OPTIONS = {
 FIELD_KEYS = {"color", "mappings", "thresholds", "custom", "noValue", "unit", "decimals", "min", "max", "links"}
 UNITS = {"none", "short", "locale", "percent", "s", "ms", "bytes", "dateTimeAsIso", "dateTimeFromNow"}
 COLOURS = {"green", "red", "orange", "yellow", "blue", "purple", "gray", "text", "transparent"}
+EVERY_COLUMN = "/.*/"
 CELLS = {"auto", "color-text", "gauge"}
 CALCULATIONS = {"lastNotNull", "mean", "max", "sum"}
 
@@ -111,13 +113,21 @@ def test_dashboards_link_to_each_other(name: str) -> None:
 @pytest.mark.parametrize("name", BUILT)
 def test_panels_fill_the_grid_without_overlapping(name: str) -> None:
     """24 columns, numbers of their own, and no hole in a row of panels."""
-    panels = BUILT[name]["panels"]
-    assert len({panel["id"] for panel in panels}) == len(panels)
-    cells = {panel["id"]: cells_of(panel["gridPos"]) for panel in panels}
+    placed = BUILT[name]["panels"]
+    assert len({panel["id"] for panel in placed}) == len(placed)
+    cells = {panel["id"]: cells_of(panel["gridPos"]) for panel in placed}
     for one, other in combinations(cells, 2):
         assert not cells[one] & cells[other], (one, other)
     covered = set().union(*cells.values())
     assert covered == {(x, y) for x in range(24) for y in range(max(y for _, y in covered) + 1)}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["title"])
+def test_a_row_is_a_heading(row: dict[str, Any]) -> None:
+    """Open, so that what follows it belongs to the dashboard and not to the row."""
+    place = {"x": 0, "y": row["gridPos"]["y"], "w": 24, "h": 1}
+    rest = {"id": row["id"], "title": row["title"], "type": "row"}
+    assert row == {**rest, "gridPos": place, "collapsed": False, "panels": []}
 
 
 def cells_of(at: dict[str, int]) -> set[tuple[int, int]]:
@@ -192,6 +202,8 @@ def test_a_column_that_is_styled_is_asked_for(name: str, panel: dict[str, Any]) 
     sql = panel["targets"][0]["rawSql"]
     for override in panel["fieldConfig"]["overrides"]:
         column = override["matcher"]["options"]
+        if column == EVERY_COLUMN:
+            continue
         candle = panel["type"] == "candlestick" and column in {"volume", "SMA 20", "SMA 50"}
         assert candle or f'AS "{column}"' in sql, column
     if panel["type"] == "candlestick":
@@ -298,3 +310,41 @@ def test_no_file_holds_a_secret_or_a_braced_variable() -> None:
         assert "${" not in text, path
         for secret in re.findall(r"(?:password|url):\s*(\S+)", text):
             assert secret.startswith("$"), path
+
+
+TABLES = [(name, panel) for name, panel in PANELS if panel["type"] == "table"]
+
+
+@pytest.mark.parametrize(("name", "panel"), TABLES, ids=named(TABLES))
+def test_a_cell_without_a_value_has_a_dash(name: str, panel: dict[str, Any]) -> None:
+    """Not the sentence that stands for a table without rows."""
+    del name
+    every, *_ = panel["fieldConfig"]["overrides"]
+    assert every["matcher"] == {"id": "byRegexp", "options": EVERY_COLUMN}
+    assert every["properties"] == [{"id": "noValue", "value": "–"}]
+
+
+OPERATION = [(name, panel) for name, panel in PANELS if name in {"health", "quality", "storage"}]
+STATS = [(name, panel) for name, panel in OPERATION if panel["type"] == "stat"]
+
+
+@pytest.mark.parametrize(("name", "panel"), OPERATION, ids=named(OPERATION))
+def test_lines_and_cells_can_be_seen(name: str, panel: dict[str, Any]) -> None:
+    """A threshold that is transparent hides what has its colour, and a gauge without an end is empty."""
+    del name
+    config = panel["fieldConfig"]
+    given = [config["defaults"], *({p["id"]: p["value"] for p in o["properties"]} for o in config["overrides"])]
+    for field in given:
+        assert "transparent" not in colours_of(field)
+        if field.get("custom.cellOptions", {}).get("type") == "gauge":
+            assert field["max"] > field["min"]
+    custom = config["defaults"]["custom"]
+    if custom.get("scaleDistribution", {}).get("type") == "log":
+        assert "noValue" not in config["defaults"]
+
+
+@pytest.mark.parametrize(("name", "panel"), STATS, ids=named(STATS))
+def test_a_number_that_is_missing_leaves_the_others_large(name: str, panel: dict[str, Any]) -> None:
+    """All numbers of a panel are as small as its longest text has to be."""
+    del name
+    assert panel["fieldConfig"]["defaults"]["noValue"] == "–"
