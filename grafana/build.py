@@ -77,8 +77,8 @@ TYPES: dict[str, dict[str, Any]] = {
             "footer": {"show": False, "reducer": ["sum"], "fields": ""},
         },
         "custom": {"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False, "filterable": False},
-        # The text for a table without rows would be shown in each cell without a value as well.
-        "overrides": {"/.*/": {"noValue": "–"}},
+        # The text for a table without rows would be shown in each cell without a value as well, in a colour of the palette.
+        "overrides": {"/.*/": {"noValue": "–", "colour": "text"}},
         "format": "table",
     },
     "barchart": {

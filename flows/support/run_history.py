@@ -60,14 +60,14 @@ async def record_runs(pool: str, settings: Settings) -> None:
         while True:
             began = clock.now()
             try:
-                await _copy(client, pool, settings, since)
+                await copy_runs(client, pool, settings, since)
                 since = began - OVERLAP
             except (httpx.HTTPError, PrefectException, CandleworksError) as error:
                 log.debug("The runs of flows could not be copied: %s", error)
             await asyncio.sleep(INTERVAL_SECONDS)
 
 
-async def _copy(client: PrefectClient, pool: str, settings: Settings, since: datetime) -> None:
+async def copy_runs(client: PrefectClient, pool: str, settings: Settings, since: datetime) -> None:
     in_pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
     deployments = {each.id: each for each in await client.read_deployments(work_pool_filter=in_pool, limit=PAGE)}
     ended = FlowRunFilter(end_time=FlowRunFilterEndTime(after_=since))

@@ -257,8 +257,8 @@ CREATE FUNCTION dashboards.symbol_states(moment timestamptz) RETURNS TABLE (
 LANGUAGE sql STABLE AS $$
     SELECT s.feed, s.symbol, CASE
             WHEN s.status = 'stopped by an operator' THEN 'stopped'
-            WHEN n.at IS NULL OR n.at < moment - interval '30 seconds' OR g.of_feed THEN 'down'
-            WHEN g.of_symbol THEN 'silent'
+            WHEN n.at IS NULL OR n.at < moment - interval '30 seconds' OR g.down THEN 'down'
+            WHEN g.silent THEN 'silent'
             WHEN NOT s.in_session THEN 'closed'
             WHEN s.last_tick IS NULL THEN 'asked'
             WHEN s.silent_seconds > 60 THEN 'quiet'
@@ -269,8 +269,9 @@ LANGUAGE sql STABLE AS $$
         SELECT i.at FROM public.ingest_stats i WHERE i.feed = s.feed AND i.at <= moment ORDER BY i.at DESC LIMIT 1
     ) n ON true
     CROSS JOIN LATERAL (
-        SELECT coalesce(bool_or(g.symbol IS NULL), false) AS of_feed, coalesce(bool_or(g.symbol = s.symbol), false) AS of_symbol
-        FROM public.feed_gaps g WHERE g.feed = s.feed AND g.ended_at IS NULL AND g.started_at <= moment
+        SELECT coalesce(bool_or(g.reason <> 'silent'), false) AS down, coalesce(bool_or(g.reason = 'silent'), false) AS silent
+        FROM public.feed_gaps g
+        WHERE g.feed = s.feed AND (g.symbol IS NULL OR g.symbol = s.symbol) AND g.ended_at IS NULL AND g.started_at <= moment
     ) g
 $$;
 
