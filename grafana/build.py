@@ -16,6 +16,7 @@ HERE = Path(__file__).parent
 SCHEMA_VERSION = 38
 DATASOURCE = {"type": "postgres", "uid": "candleworks"}
 TAG = "candleworks"
+DASH = "–"  # what a missing value is shown as
 COLOURS = {"up": "green", "down": "red", "flat": "gray"}
 LEGEND = {"showLegend": True, "displayMode": "list", "placement": "bottom", "calcs": []}
 TOOLTIP = {"mode": "multi", "sort": "none"}
@@ -78,7 +79,7 @@ TYPES: dict[str, dict[str, Any]] = {
         },
         "custom": {"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False, "filterable": False},
         # The text for a table without rows would be shown in each cell without a value as well, in a colour of the palette.
-        "overrides": {"/.*/": {"noValue": "–", "colour": "text"}},
+        "overrides": {"/.*/": {"noValue": DASH, "colour": "text"}},
         "format": "table",
     },
     "barchart": {

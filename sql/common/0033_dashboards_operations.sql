@@ -149,7 +149,8 @@ BEGIN
                 min(f.candles) AS candle_day, array_agg(d.symbol) FILTER (WHERE d.bucket = f.candles) AS candle_symbols,
                 min(f.ticks) AS tick_day, array_agg(d.symbol) FILTER (WHERE d.bucket = f.ticks) AS tick_symbols
             FROM days d CROSS JOIN firsts f
-        $sql$, family.prefix || 'candles_1d') INTO days USING family.ticks;
+        $sql$, (SELECT r.relation FROM candleworks.candle_relations r WHERE r.family = family.name ORDER BY r.width DESC LIMIT 1))
+        INTO days USING family.ticks;
         relation := family.ticks;
         rows := days.ticks;
         EXECUTE format(first_of, family.ticks, 'time') INTO oldest USING days.tick_day, days.tick_symbols;
@@ -202,6 +203,11 @@ LANGUAGE sql IMMUTABLE AS $$
     SELECT coalesce(sum(extract(epoch FROM upper(r) - lower(r))), 0)::double precision FROM unnest(times) r
 $$;
 
+CREATE FUNCTION dashboards.percent_encoded(value text) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT regexp_replace(encode(convert_to(value, 'UTF8'), 'hex'), '(..)', '%\1', 'g')
+$$;
+
 -- Why a feed misses ticks, in words that follow "down".
 CREATE FUNCTION dashboards.gap_reason(reason text) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$
@@ -219,7 +225,7 @@ $$;
 
 -- The gaps of feeds in a range, newest first, with what became of them, and what a chart shows of them: a symbol, and the time
 -- with ten minutes around it, in milliseconds.
-CREATE FUNCTION dashboards.gaps(feeds text[], start timestamptz, stop timestamptz) RETURNS TABLE (
+CREATE FUNCTION dashboards.gap_list(feeds text[], start timestamptz, stop timestamptz) RETURNS TABLE (
     began timestamptz, seconds double precision, feed text, symbols text, state text, reason text, shown text,
     shown_from text, shown_to text
 )
@@ -375,6 +381,16 @@ LANGUAGE sql STABLE AS $$
         FROM pg_locks WHERE NOT granted
     ) l
     WHERE d.datname = current_database()
+$$;
+
+-- The dashboard that shows the subject of a check, for an address: a symbol's chart, its feed, or what is stored.
+CREATE FUNCTION dashboards.subject_link(subject text) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE
+        WHEN subject LIKE 'feed/%' THEN 'candleworks-health?var-feed=' || dashboards.percent_encoded(substr(subject, 6))
+        WHEN subject ~ '^[a-z_]' THEN 'candleworks-storage?'
+        ELSE 'candleworks-market?var-symbol=' || dashboards.percent_encoded(subject)
+    END
 $$;
 
 -- A row of a sample as words: symbol: AAPL, price: 0.

@@ -1,15 +1,5 @@
--- The parts of stored relations without the planner's guess of their rows, and of aggregates in either schema: the daily one
--- may be private, behind a view that adds the vendor's bars.
--- Locks: none, the functions are private to the dashboards.
-
--- Up to where the stored candles of a relation reach; null when there are none.
-CREATE OR REPLACE FUNCTION dashboards.stored_until(relation text) RETURNS timestamptz
-LANGUAGE sql STABLE AS $$
-    SELECT CASE WHEN w.watermark > -210866803200000000 THEN _timescaledb_functions.to_timestamp(w.watermark) END
-    FROM _timescaledb_catalog.continuous_agg c
-    JOIN _timescaledb_catalog.continuous_aggs_watermark w USING (mat_hypertable_id)
-    WHERE c.user_view_schema IN ('public', 'candleworks') AND c.user_view_name = stored_until.relation
-$$;
+-- The parts of stored relations without the planner's guess of their rows.
+-- Locks: none, the function is private to the dashboards.
 
 DROP FUNCTION dashboards.parts();
 -- The parts of every stored relation: chunks, or the whole of what has no parts. starts_at and ends_at bound the times in a
@@ -26,7 +16,7 @@ LANGUAGE sql STABLE AS $$
         UNION ALL
         SELECT a.view_name,
             format('%I.%I', a.materialization_hypertable_schema, a.materialization_hypertable_name)::regclass
-        FROM timescaledb_information.continuous_aggregates a WHERE a.view_schema IN ('public', 'candleworks')
+        FROM timescaledb_information.continuous_aggregates a WHERE a.view_schema = 'public'
     ) h
     CROSS JOIN LATERAL public.chunks_detailed_size(h.hypertable) d
     LEFT JOIN LATERAL public.chunk_columnstore_stats(h.hypertable) z

@@ -145,7 +145,7 @@ def test_a_gap_says_what_became_of_it_and_what_to_look_at(feeds: Connection) -> 
     gap(feeds, "crypto", "BTC/USD", (ago(minutes=30), None), "silent")
     rows = feeds.execute(
         "SELECT feed, symbols, state, reason, shown, to_timestamp(shown_from::bigint / 1000)"
-        " FROM dashboards.gaps(ARRAY['stocks', 'crypto'], %s, %s)",
+        " FROM dashboards.gap_list(ARRAY['stocks', 'crypto'], %s, %s)",
         [SINCE, NOW],
     ).fetchall()
     assert rows == [
@@ -165,7 +165,7 @@ def test_storage_counts_and_begins_are_exact(feeds: Connection) -> None:
     assert found["stocks_real_time"] == (4, ago(hours=3, seconds=7))
     assert found["candles_1m"] == (None, ago(hours=3, minutes=1))
     assert found["candles_4h"] == (None, NOW.replace(hour=12, minute=0))
-    assert found["candles_1d"] == (None, NOW.replace(hour=0, minute=0))
+    assert found["tick_candles_1d"] == (None, NOW.replace(hour=0, minute=0))
     assert found["feed_symbols"] == (3, None)
     assert found["alerts"] == (0, None)
     quotes = feeds.execute("SELECT rows, oldest FROM dashboards.contents() WHERE relation = 'quotes'").fetchall()
@@ -184,6 +184,20 @@ def test_storage_begins_where_retention_has_dropped(feeds: Connection) -> None:
     }
     assert rows["stocks_real_time"] == (3, ago(seconds=2))
     assert rows["candles_1m"] == (None, ago(days=20))
+
+
+@pytest.mark.parametrize(
+    ("subject", "link"),
+    [
+        ("EUR/USD", "candleworks-market?var-symbol=%45%55%52%2f%55%53%44"),
+        ("feed/crypto", "candleworks-health?var-feed=%63%72%79%70%74%6f"),
+        ("stocks_real_time", "candleworks-storage?"),
+        ("system", "candleworks-storage?"),
+    ],
+)
+def test_the_subject_of_a_check_leads_to_what_shows_it(connection: Connection, subject: str, link: str) -> None:
+    """A relation is no symbol with a chart."""
+    assert connection.execute("SELECT dashboards.subject_link(%s)", [subject]).fetchone() == (link,)
 
 
 def test_a_sample_is_shown_as_words(connection: Connection) -> None:
