@@ -94,12 +94,17 @@ LANGUAGE sql AS $$
     ON CONFLICT DO NOTHING
 $$;
 
--- All measurements, and one of this moment.
-CREATE FUNCTION dashboards.sizes_over_time(start timestamptz, stop timestamptz) RETURNS TABLE (
+-- The last measurement of each step, and one of this moment.
+CREATE FUNCTION dashboards.sizes_over_time(start timestamptz, stop timestamptz, step interval) RETURNS TABLE (
     "time" timestamptz, kind text, bytes bigint
 )
 LANGUAGE sql STABLE AS $$
-    SELECT h.at, h.kind, h.bytes FROM dashboards.size_history h WHERE h.hour >= start - interval '1 hour' AND h.at <= stop
+    (
+        SELECT DISTINCT ON (public.time_bucket(step, h.hour), h.kind) h.at, h.kind, h.bytes
+        FROM dashboards.size_history h
+        WHERE h.hour >= start - interval '1 hour' AND h.at <= stop
+        ORDER BY public.time_bucket(step, h.hour), h.kind, h.hour DESC
+    )
     UNION ALL
     SELECT now(), s.kind, s.bytes FROM dashboards.sizes() s WHERE stop > now() - interval '1 minute'
     ORDER BY 1, 2
