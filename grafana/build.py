@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 SCHEMA_VERSION = 38
 DATASOURCE = {"type": "postgres", "uid": "candleworks"}
 TAG = "candleworks"
-DASH = "–"  # what a missing value is shown as
+DASH = "\N{EN DASH}"  # what a missing value is shown as
 COLOURS = {"up": "green", "down": "red", "flat": "gray"}
 LEGEND = {"showLegend": True, "displayMode": "list", "placement": "bottom", "calcs": []}
 TOOLTIP = {"mode": "multi", "sort": "none"}
@@ -78,7 +78,7 @@ TYPES: dict[str, dict[str, Any]] = {
             "footer": {"show": False, "reducer": ["sum"], "fields": ""},
         },
         "custom": {"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False, "filterable": False},
-        # The text for a table without rows would be shown in each cell without a value as well, in a colour of the palette.
+        # Each cell without a value would have the text for a table without rows, in a colour of the palette.
         "overrides": {"/.*/": {"noValue": DASH, "colour": "text"}},
         "format": "table",
     },
@@ -230,10 +230,12 @@ def chosen(text: str | list[str], value: str | list[str]) -> dict[str, Any]:
 
 def panel(number: int, entry: dict[str, Any]) -> dict[str, Any]:
     x, y, width, height = entry["at"]
+    place = {"x": x, "y": y, "w": width, "h": height}
     if entry["type"] == "row":
-        place = {"x": x, "y": y, "w": width, "h": height}
-        return {"id": number, "type": "row", "title": entry["title"], "gridPos": place, "collapsed": False, "panels": []}
+        heading = {"id": number, "type": "row", "title": entry["title"], "gridPos": place}
+        return heading | {"collapsed": False, "panels": []}
     kind = TYPES[entry["type"]]
+    overrides = kind.get("overrides", {}) | entry.get("overrides", {})
     defaults = {
         "color": {"mode": "palette-classic"},
         "mappings": [],
@@ -247,13 +249,11 @@ def panel(number: int, entry: dict[str, Any]) -> dict[str, Any]:
         "type": entry["type"],
         "title": entry["title"],
         "description": entry["description"].strip(),
-        "gridPos": {"x": x, "y": y, "w": width, "h": height},
+        "gridPos": place,
         "datasource": DATASOURCE,
         "fieldConfig": {
             "defaults": overlay(defaults, field(entry.get("fields", {}))),
-            "overrides": [
-                override(name, given) for name, given in (kind.get("overrides", {}) | entry.get("overrides", {})).items()
-            ],
+            "overrides": [override(name, given) for name, given in overrides.items()],
         },
         "options": overlay(kind["options"], entry.get("options", {})),
         "targets": [query(entry["sql"], entry.get("format", kind["format"]))],

@@ -305,7 +305,7 @@ LANGUAGE sql STABLE AS $$
         CASE WHEN stop.stopped_at IS NOT NULL THEN stop.stopped_at WHEN running THEN gap.started_at
             ELSE least(gap.started_at, newest.at) END,
         CASE WHEN stop.stopped_at IS NOT NULL THEN stop.reason WHEN gap.reason IS NOT NULL THEN dashboards.gap_reason(gap.reason)
-            WHEN NOT running THEN 'its process does not run' END,
+            WHEN NOT running THEN 'its process does not report' END,
         s.last_tick, s.silent_seconds, CASE WHEN running THEN coalesce(done.ticks, 0) / 10.0 END::double precision,
         done.lag_ms_p50, done.lag_ms_p99, newest.spool_depth
     FROM dashboards.feeds f

@@ -62,6 +62,7 @@ OPTIONS = {
 FIELD_KEYS = {"color", "mappings", "thresholds", "custom", "noValue", "unit", "decimals", "min", "max", "links"}
 UNITS = {"none", "short", "locale", "percent", "s", "ms", "bytes", "dateTimeAsIso", "dateTimeFromNow"}
 COLOURS = {"green", "red", "orange", "yellow", "blue", "purple", "gray", "text", "transparent"}
+DASH = "\N{EN DASH}"
 EVERY_COLUMN = "/.*/"
 CELLS = {"auto", "color-text", "gauge"}
 CALCULATIONS = {"lastNotNull", "mean", "max", "sum"}
@@ -324,7 +325,7 @@ def test_a_cell_without_a_value_has_a_dash(name: str, panel: dict[str, Any]) -> 
     del name
     every, *_ = panel["fieldConfig"]["overrides"]
     assert every["matcher"] == {"id": "byRegexp", "options": EVERY_COLUMN}
-    assert {"id": "noValue", "value": "–"} in every["properties"]
+    assert {"id": "noValue", "value": DASH} in every["properties"]
 
 
 OPERATION = [(name, panel) for name, panel in PANELS if name in {"health", "quality", "storage"}]
@@ -350,4 +351,4 @@ def test_lines_and_cells_can_be_seen(name: str, panel: dict[str, Any]) -> None:
 def test_a_number_that_is_missing_leaves_the_others_large(name: str, panel: dict[str, Any]) -> None:
     """All numbers of a panel are as small as its longest text has to be."""
     del name
-    assert panel["fieldConfig"]["defaults"]["noValue"] == "–"
+    assert panel["fieldConfig"]["defaults"]["noValue"] == DASH

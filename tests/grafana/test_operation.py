@@ -42,7 +42,10 @@ def heartbeat(connection: Connection, feed: str, at: datetime) -> None:
     connection.execute(f"INSERT INTO ingest_stats VALUES ({', '.join(['%s'] * len(row))})".encode(), row)
 
 
-def gap(connection: Connection, feed: str, symbol: str | None, span: tuple[datetime, datetime | None], why: str) -> None:
+Span = tuple[datetime, datetime | None]
+
+
+def gap(connection: Connection, feed: str, symbol: str | None, span: Span, why: str) -> None:
     connection.execute(
         "INSERT INTO feed_gaps (feed, symbol, started_at, ended_at, reason) VALUES (%s, %s, %s, %s, %s)",
         [feed, symbol, *span, why],
@@ -60,7 +63,7 @@ def symbol_states(connection: Connection, at: datetime = NOW) -> dict[str, str]:
 
 def test_a_feed_that_streams(feeds: Connection) -> None:
     """Its ticks per second and lag are those of the last ten seconds that are complete."""
-    assert feed_states(feeds) == {feed: ("streaming", None, None) for feed in ("stocks", "crypto")}
+    assert feed_states(feeds) == dict.fromkeys(("stocks", "crypto"), ("streaming", None, None))
     assert set(symbol_states(feeds).values()) == {"streaming"}
     numbers = feeds.execute(
         "SELECT ticks_per_second, lag_ms_p99, spool_depth, silent_seconds FROM dashboards.feed_states(%s)", [NOW]
@@ -89,7 +92,7 @@ def test_a_feed_without_ticks_is_silent_since_then(feeds: Connection) -> None:
 def test_a_feed_whose_process_ended_is_down_since_its_last_statistics(feeds: Connection) -> None:
     """Nobody opens a gap for it before it starts again."""
     later = NOW + timedelta(minutes=3)
-    assert feed_states(feeds, later)["crypto"] == ("down", ago(seconds=10), "its process does not run")
+    assert feed_states(feeds, later)["crypto"] == ("down", ago(seconds=10), "its process does not report")
     assert symbol_states(feeds, later)["BTC/USD"] == "down"
 
 
@@ -155,7 +158,7 @@ def test_a_gap_says_what_became_of_it_and_what_to_look_at(feeds: Connection) -> 
 
 
 def test_storage_counts_and_begins_are_exact(feeds: Connection) -> None:
-    """Without any table being analysed: ticks, tables that are small, the first tick and the first candle of each level."""
+    """Without any table being analysed: ticks, small tables, the first tick and the first candle of each level."""
     tick(feeds, "AAPL", ago(hours=3, seconds=7))
     refresh(feeds)
     found = {
@@ -210,7 +213,9 @@ def test_a_sample_is_shown_as_words(connection: Connection) -> None:
 
 def test_the_server_speaks_of_itself(connection: Connection) -> None:
     """Real numbers: this connection at least, and locks that somebody waits for."""
-    row = connection.execute("SELECT connections, connections_percent, waiting FROM dashboards.database_state()").fetchone()
+    row = connection.execute(
+        "SELECT connections, connections_percent, waiting FROM dashboards.database_state()"
+    ).fetchone()
     assert row is not None
     assert row[0] >= 1
     assert 0 < row[1] < 100
