@@ -62,7 +62,7 @@ BESIDE_TRADES = (
         SELECT feed, %(end)s - n * interval '30 seconds', 'host', 5, 1e8, 40, 1e9, 1e10, 1e11
         FROM generate_series(0, 86400) n, unnest(ARRAY['stocks', 'crypto']) feed""",
     """INSERT INTO candleworks.flow_schedules
-        SELECT 'flow ' || n, false, %(end)s + interval '5 minutes' FROM generate_series(1, 11) n""",
+        SELECT 'flow ' || n, 'pool', false, %(end)s + interval '5 minutes' FROM generate_series(1, 11) n""",
     """INSERT INTO candleworks.flow_runs
         SELECT gen_random_uuid(), 'flow ' || k, 'completed', %(end)s - n * interval '1 minute', %(end)s, 'done'
         FROM generate_series(1, 43200) n, generate_series(1, 2) k""",

@@ -19,7 +19,7 @@ class ProcessUsage:
         self._home = home
         self._process = psutil.Process()
         self._process.cpu_percent()
-        self.machine_times = psutil.cpu_times()
+        self._machine_times = psutil.cpu_times()
 
     def sample(self) -> ProcessSample:
         disk = psutil.disk_usage(str(self._home if self._home.exists() else Path.cwd()))
@@ -36,7 +36,7 @@ class ProcessUsage:
 
     def _machine_cpu_percent(self) -> float:
         """Return the share of all cores since the last call."""
-        before, self.machine_times = self.machine_times, psutil.cpu_times()
-        spent = [now - then for now, then in zip(self.machine_times, before, strict=True)]
-        idle = self.machine_times.idle - before.idle
+        before, self._machine_times = self._machine_times, psutil.cpu_times()
+        spent = [now - then for now, then in zip(self._machine_times, before, strict=True)]
+        idle = self._machine_times.idle - before.idle
         return 100 * (1 - idle / sum(spent)) if sum(spent) > 0 else 0.0

@@ -35,10 +35,12 @@ class FlowSchedule:
     next_run_at: datetime | None
 
 
-def save_flows(connection: Connection, runs: Sequence[FlowRunRecord], schedules: Sequence[FlowSchedule]) -> None:
-    """Store what is new of runs, and the schedules of all deployments there are."""
+def save_flows(
+    connection: Connection, pool: str, runs: Sequence[FlowRunRecord], schedules: Sequence[FlowSchedule]
+) -> None:
+    """Store what is new of runs, and the schedules of all deployments that the work pool has."""
+    connection.execute(query("save_flow_schedules"), {"pool": pool, "schedules": _json(schedules)})
     connection.execute(query("save_flow_runs"), {"runs": _json(runs)})
-    connection.execute(query("save_flow_schedules"), {"schedules": _json(schedules)})
 
 
 def _json(rows: Sequence[FlowRunRecord] | Sequence[FlowSchedule]) -> Jsonb:

@@ -77,7 +77,7 @@ async def copy_runs(client: PrefectClient, pool: str, settings: Settings, since:
         client, deployments, _in_state(StateType.SCHEDULED), FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC
     )
     records, schedules = run_records(deployments, runs), flow_schedules(deployments, scheduled)
-    await asyncio.to_thread(_save, settings, records, schedules)
+    await asyncio.to_thread(_save, settings, pool, records, schedules)
 
 
 async def _runs(
@@ -118,6 +118,6 @@ def flow_schedules(deployments: dict[UUID, DeploymentResponse], scheduled: Itera
     return [FlowSchedule(each.name, each.paused, following.get(each.id)) for each in deployments.values()]
 
 
-def _save(settings: Settings, runs: list[FlowRunRecord], schedules: list[FlowSchedule]) -> None:
+def _save(settings: Settings, pool: str, runs: list[FlowRunRecord], schedules: list[FlowSchedule]) -> None:
     with database(settings) as dsn, transient_errors(dsn), connect(dsn, "flow runs", profile=WATCH) as connection:
-        save_flows(connection, runs, schedules)
+        save_flows(connection, pool, runs, schedules)

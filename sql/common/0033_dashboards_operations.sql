@@ -28,9 +28,9 @@ CREATE TABLE candleworks.flow_runs (
     message text
 );
 CREATE INDEX flow_runs_deployment ON candleworks.flow_runs (deployment, started_at);
-CREATE INDEX flow_runs_started_at ON candleworks.flow_runs (started_at);
 CREATE TABLE candleworks.flow_schedules (
     deployment text PRIMARY KEY,
+    pool text NOT NULL,
     paused boolean NOT NULL,
     next_run_at timestamptz,
     reported_at timestamptz NOT NULL DEFAULT now()

@@ -69,7 +69,7 @@ def test_runs_are_copied_from_a_real_server(dsn: str) -> None:
         ("failed", False, "no credits"),
         ("running", True, None),
     ]
-    assert shown == [("hourly", 4, 2, "scheduled")]
+    assert shown == [(f"hourly in {pool}", 4, 2, "scheduled")]
 
 
 async def _prepare_and_copy(pool: str) -> None:
@@ -77,7 +77,7 @@ async def _prepare_and_copy(pool: str) -> None:
         if not any(each.name == pool for each in await client.read_work_pools()):
             await client.create_work_pool(WorkPoolCreate(name=pool))
             flow_id = await client.create_flow(nothing)
-            deployment = await client.create_deployment(flow_id, "hourly", work_pool_name=pool)
+            deployment = await client.create_deployment(flow_id, f"hourly in {pool}", work_pool_name=pool)
             endings = Completed(message="42 rows"), Failed(message="no credits"), Crashed(message="its process died")
             for ending in (*endings, None):
                 made = await client.create_flow_run_from_deployment(deployment)

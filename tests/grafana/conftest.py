@@ -76,7 +76,7 @@ FILLING = (
     """INSERT INTO candleworks.process_samples
         SELECT feed, %(now)s - n * interval '30 seconds', 'host', 5, 1e8, 40, 1e9, 1e10, 1e11
         FROM generate_series(0, 200) n, unnest(ARRAY['stocks', 'crypto']) feed""",
-    """INSERT INTO candleworks.flow_schedules VALUES ('fill-gaps', false, now() + interval '5 minutes')""",
+    """INSERT INTO candleworks.flow_schedules VALUES ('fill-gaps', 'pool', false, now() + interval '5 minutes')""",
     """INSERT INTO candleworks.flow_runs
         VALUES (gen_random_uuid(), 'fill-gaps', 'failed', now() - interval '5 minutes', now(), 'no credits')""",
     """INSERT INTO candleworks.size_history

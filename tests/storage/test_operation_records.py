@@ -32,18 +32,21 @@ def test_a_deployment_shows_its_last_run_and_when_it_runs_next(connection: Conne
     due, overdue = NOW + timedelta(minutes=5), NOW - timedelta(minutes=5)
     runs = [run("failed", 30), run("crashed", 20), run("completed", 10, 3)]
     gone = FlowSchedule("gone", paused=False, next_run_at=due)
-    save_flows(connection, [], [gone])
+    other = FlowSchedule("of another pool", paused=False, next_run_at=due)
+    save_flows(connection, "main", [], [gone])
+    save_flows(connection, "other", [], [other])
     schedules = [
         FlowSchedule("export", paused=False, next_run_at=None),
         FlowSchedule("fill-gaps", paused=False, next_run_at=due),
         FlowSchedule("maintain", paused=True, next_run_at=due),
         FlowSchedule("refresh", paused=False, next_run_at=overdue),
     ]
-    save_flows(connection, runs, schedules)
+    save_flows(connection, "main", runs, schedules)
     assert flows(connection) == [
         ("export", None, None, None, 0, 0, None),
         ("fill-gaps", "completed", 3, "it completed", 2, 3, "scheduled"),
         ("maintain", None, None, None, 0, 0, "paused"),
+        ("of another pool", None, None, None, 0, 0, "scheduled"),
         ("refresh", None, None, None, 0, 0, "late"),
     ]
 
@@ -53,10 +56,10 @@ def test_a_run_is_recorded_once_and_forgotten_after_a_month(connection: Connecti
     running = run("running", 10, None)
     old = run("completed", 31 * 24 * 60)
     schedule = [FlowSchedule("fill-gaps", paused=False, next_run_at=None)]
-    save_flows(connection, [running, old], schedule)
+    save_flows(connection, "main", [running, old], schedule)
     ended = FlowRunRecord(running.id, "fill-gaps", "failed", running.started_at, NOW, "no credits")
     for _ in range(2):
-        save_flows(connection, [ended], schedule)
+        save_flows(connection, "main", [ended], schedule)
     stored = connection.execute("SELECT id, status, message FROM candleworks.flow_runs").fetchall()
     assert stored == [(running.id, "failed", "no credits")]
     assert flows(connection)[0][:4] == ("fill-gaps", "failed", 600, "no credits")
@@ -67,8 +70,9 @@ def test_a_process_records_what_it_uses(connection: Connection, tmp_path: Path) 
     connection.execute(
         "INSERT INTO candleworks.process_samples VALUES ('crypto', now() - interval '31 days', 'x', 0, 0, 0, 0, 0, 0)"
     )
+    used = psutil.Process().cpu_times().user
     usage = ProcessUsage("crypto", tmp_path / "not yet")
-    until(lambda: sum(range(100_000)) and psutil.cpu_times().user > usage.machine_times.user + 0.05)
+    until(lambda: sum(range(100_000)) and psutil.Process().cpu_times().user > used + 0.05)
     with ThreadPoolExecutor() as other_thread:
         save_process_sample(connection, other_thread.submit(usage.sample).result())
     ((memory, free, disk, cpu, machine_cpu),) = connection.execute(
