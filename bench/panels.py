@@ -56,6 +56,20 @@ BESIDE_TRADES = (
         SELECT 'check_1', 'S' || n, 'critical', 'resolved', %(end)s - n * interval '10 minutes',
             %(end)s, %(end)s, %(end)s
         FROM generate_series(1, 3000) n""",
+    """INSERT INTO candleworks.ingest_totals (feed, since, ticks, batches, reconnects, duplicates, rejected, candles)
+        SELECT feed, %(end)s - interval '30 days', 0, 0, 0, 0, 0, 0 FROM unnest(ARRAY['stocks', 'crypto']) feed""",
+    """INSERT INTO candleworks.process_samples
+        SELECT feed, %(end)s - n * interval '30 seconds', 'host', 5, 1e8, 40, 1e9, 1e10, 1e11
+        FROM generate_series(0, 86400) n, unnest(ARRAY['stocks', 'crypto']) feed""",
+    """INSERT INTO candleworks.flow_schedules
+        SELECT 'flow ' || n, 'pool', false, %(end)s + interval '5 minutes' FROM generate_series(1, 11) n""",
+    """INSERT INTO candleworks.flow_runs
+        SELECT gen_random_uuid(), 'flow ' || k, 'completed', %(end)s - n * interval '1 minute', %(end)s, 'done'
+        FROM generate_series(1, 43200) n, generate_series(1, 2) k""",
+    """INSERT INTO candleworks.size_history
+        SELECT date_trunc('hour', %(end)s - n * interval '1 hour'), kind, %(end)s - n * interval '1 hour',
+            1e6 * (9000 - n)
+        FROM generate_series(1, 8760) n, unnest(ARRAY['trades', 'quotes', 'candles', 'other']) kind""",
 )
 
 

@@ -86,6 +86,8 @@ TYPES: dict[str, dict[str, Any]] = {
             "footer": {"show": False, "reducer": ["sum"], "fields": ""},
         },
         "custom": {"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False, "filterable": False},
+        # Each cell without a value would have the text for a table without rows, in a colour of the palette.
+        "overrides": {"/.*/": {"noValue": DASH, "colour": "text"}},
         "format": "table",
     },
     "barchart": {
@@ -256,23 +258,28 @@ def panels(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def panel(number: int, entry: dict[str, Any]) -> dict[str, Any]:
-    kind = TYPES[entry["type"]]
     x, y, width, height = entry["at"]
+    place = {"x": x, "y": y, "w": width, "h": height}
+    if entry["type"] == "row":
+        heading = {"id": number, "type": "row", "title": entry["title"], "gridPos": place}
+        return heading | {"collapsed": False, "panels": []}
+    kind = TYPES[entry["type"]]
     # Grafana says the same for no rows and for a null among them, unless the fields say otherwise.
-    overrides = {"/.*/": {"noValue": DASH}, **entry.get("overrides", {})}
+    overrides = overlay({"/.*/": {"noValue": DASH}}, kind.get("overrides", {})) | entry.get("overrides", {})
     defaults = {
         "color": {"mode": "palette-classic"},
         "mappings": [],
         "thresholds": {"mode": "absolute", "steps": [{"color": "text", "value": None}]},
         "custom": overlay(kind["custom"], entry.get("custom", {})),
-        "noValue": entry.get("empty", DASH),
     }
+    if (empty := entry.get("empty", DASH)) is not None:
+        defaults["noValue"] = empty
     made = {
         "id": number,
         "type": entry["type"],
         "title": entry["title"],
         "description": entry["description"].strip(),
-        "gridPos": {"x": x, "y": y, "w": width, "h": height},
+        "gridPos": place,
         "datasource": DATASOURCE,
         "fieldConfig": {
             "defaults": overlay(defaults, field(entry.get("fields", {}))),

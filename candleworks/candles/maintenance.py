@@ -14,6 +14,7 @@ from candleworks.model.notices import Progress, silent
 from candleworks.settings import Settings
 from candleworks.storage.candles import continuous_aggregates
 from candleworks.storage.inspection import RelationSize, relation_sizes
+from candleworks.storage.process_samples import record_sizes
 from candleworks.storage.tick_retention import drop_ticks
 from candleworks.wording import counted
 
@@ -44,6 +45,7 @@ def maintain(connection: Connection, settings: Settings, progress: Progress = si
     progress(0, len(steps) + 1, "refreshing candles")
     refresh(connection)
     connection.execute(query("prepare_ahead"))
+    record_sizes(connection)
     done = []
     for number, step in enumerate(steps, 1):
         progress(number, len(steps) + 1, f"{step.relation}: old {step.unit}s are being {step.action}")

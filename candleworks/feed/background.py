@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,6 +15,7 @@ from candleworks.candles.refresh import refresh
 from candleworks.database.connection import ConnectionPool, transient_errors
 from candleworks.errors import TransientError, UsageError
 from candleworks.feed.connection import FeedConnection
+from candleworks.feed.process_usage import ProcessUsage
 from candleworks.feed.queue import FeedQueue
 from candleworks.feed.silence import Sessions, SilenceMonitor
 from candleworks.feed.subscriptions import Subscriptions
@@ -23,8 +25,10 @@ from candleworks.processes import stopped_within
 from candleworks.settings import Calendars, Settings
 from candleworks.storage.calendars import sessions_around
 from candleworks.storage.feeds import SymbolStatus, save_ingest_stats, save_symbols
+from candleworks.storage.process_samples import record_sizes, save_process_sample
 
 STATISTICS_INTERVAL_SECONDS = 1
+USAGE_INTERVAL_SECONDS = 30
 SESSIONS_INTERVAL_SECONDS = 600
 MISSING_SESSIONS_INTERVAL_SECONDS = 0.5
 POOL_WAIT_SECONDS = 2
@@ -57,10 +61,12 @@ class FeedBackground:
         self, settings: Settings, pool: ConnectionPool, updates: SettingsUpdates
     ) -> list[Coroutine[Any, Any, None]]:
         refresh_seconds = settings.candles.refresh_interval_seconds
+        usage = ProcessUsage(self.connection.feed, settings.home)
         return [
             self._follow(pool, updates),
             self._every(refresh_seconds, self.refresh_candles, pool),
             self._every(STATISTICS_INTERVAL_SECONDS, self.save_statistics, pool),
+            self._every(USAGE_INTERVAL_SECONDS, partial(self.save_usage, usage), pool),
             self._follow_sessions(pool),
         ]
 
@@ -145,3 +151,12 @@ class FeedBackground:
             for row in rows:
                 save_ingest_stats(connection, row)
             counters.saved(rows)
+
+    async def save_usage(self, usage: ProcessUsage, pool: ConnectionPool) -> None:
+        """Store what this process uses, and once an hour how large the database is; raises TransientError."""
+        await asyncio.to_thread(self._store_usage, usage, pool)
+
+    def _store_usage(self, usage: ProcessUsage, pool: ConnectionPool) -> None:
+        with transient_errors(self.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
+            save_process_sample(connection, usage.sample())
+            record_sizes(connection)

@@ -38,6 +38,7 @@ from candleworks.wording import counted
 from flows.support.cancellation import STOP_WITH_PARENT
 from flows.support.deploy import POOL, deploy_if_changed
 from flows.support.restarts import FeedRestarter
+from flows.support.run_history import record_runs
 from flows.support.run_labels import IN_WORKER_TAG
 
 STOP_SECONDS = 8.0
@@ -134,9 +135,10 @@ async def work(
     await remove_offline_workers(pool)
     name = worker_name(queues)
     worker = PlatformWorker(name=name, work_pool_name=pool, work_queues=queues, create_pool_if_not_found=True)
-    worker.restarter = FeedRestarter(pool, load_settings(), status)
+    settings = load_settings()
+    worker.restarter = FeedRestarter(pool, settings, status)
     starting = worker.start(with_healthcheck=with_healthcheck, printer=log.info)
-    tasks = {asyncio.create_task(starting), asyncio.create_task(worker.restarter.run())}
+    tasks = set(map(asyncio.create_task, (starting, worker.restarter.run(), record_runs(pool, settings))))
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
     worker.stopping = True

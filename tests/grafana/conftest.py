@@ -73,6 +73,15 @@ FILLING = (
         ('lag', 'feed/stocks', 'warning', 'resolved', %(now)s - interval '3 hours', %(now)s, %(now)s, %(now)s)""",
     """INSERT INTO candleworks.retention_horizons VALUES ('stocks_real_time', %(now)s - interval '30 days')
         ON CONFLICT DO NOTHING""",
+    """INSERT INTO candleworks.process_samples
+        SELECT feed, %(now)s - n * interval '30 seconds', 'host', 5, 1e8, 40, 1e9, 1e10, 1e11
+        FROM generate_series(0, 200) n, unnest(ARRAY['stocks', 'crypto']) feed""",
+    """INSERT INTO candleworks.flow_schedules VALUES ('fill-gaps', 'pool', false, now() + interval '5 minutes')""",
+    """INSERT INTO candleworks.flow_runs
+        VALUES (gen_random_uuid(), 'fill-gaps', 'failed', now() - interval '5 minutes', now(), 'no credits')""",
+    """INSERT INTO candleworks.size_history
+        SELECT date_trunc('hour', %(now)s - n * interval '1 hour'), kind, %(now)s - n * interval '1 hour', 1e6 * n
+        FROM generate_series(0, 48) n, unnest(ARRAY['trades', 'candles']) kind""",
 )
 
 

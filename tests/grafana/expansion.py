@@ -59,6 +59,11 @@ def dashboard(path: Path) -> dict[str, Any]:
     return parsed
 
 
+def panels(shown: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the panels that show something: not the headings of rows."""
+    return [panel for panel in shown["panels"] if panel["type"] != "row"]
+
+
 def alert_rules() -> list[dict[str, Any]]:
     parsed = yaml.safe_load((GRAFANA / "provisioning/alerting/rules.yaml").read_text(encoding="utf-8"))
     return [rule for group in parsed["groups"] for rule in group["rules"]]
@@ -86,7 +91,7 @@ def queries(now: datetime, chosen: dict[str, str | list[str]], span: timedelta |
             where = f"{path.stem}: annotation {entry['name']}"
             interval = interval_ms(length, points=100)
             yield Query(where, "annotation", "table", entry["target"]["rawSql"], now - length, now, interval, chosen)
-        for panel in shown["panels"]:
+        for panel in panels(shown):
             seen = duration(panel["timeFrom"]) if "timeFrom" in panel else length
             at_least = duration(panel.get("interval", "1s"))
             interval = interval_ms(seen, panel.get("maxDataPoints", 1_000), at_least)

@@ -9,11 +9,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import yaml
 
-from tests.grafana.expansion import DASHBOARDS, GRAFANA, VARIABLE, alert_rules, dashboard, duration
+from tests.grafana.expansion import DASHBOARDS, GRAFANA, VARIABLE, alert_rules, dashboard, duration, panels
 
 BUILT = {path.stem: dashboard(path) for path in DASHBOARDS}
-PANELS = [(name, panel) for name, shown in BUILT.items() for panel in shown["panels"] if panel["type"] != "text"]
 TEXTS = [(name, panel) for name, shown in BUILT.items() for panel in shown["panels"] if panel["type"] == "text"]
+PANELS = [(name, panel) for name, shown in BUILT.items() for panel in panels(shown)]
+ROWS = [panel for shown in BUILT.values() for panel in shown["panels"] if panel["type"] == "row"]
 VARIABLES = [(name, variable) for name, shown in BUILT.items() for variable in shown["templating"]["list"]]
 TOP_LEVEL = {
     "annotations", "description", "editable", "fiscalYearStartMonth", "graphTooltip", "id", "links", "liveNow",
@@ -29,7 +30,7 @@ TOOLTIP = {"mode", "sort"}
 GRAPH = {
     "drawStyle", "lineInterpolation", "lineWidth", "lineStyle", "fillOpacity", "gradientMode", "showPoints",
     "pointSize", "spanNulls", "axisPlacement", "axisLabel", "scaleDistribution", "stacking", "thresholdsStyle",
-    "hideFrom",
+    "hideFrom", "axisSoftMax", "barAlignment",
 }  # fmt: skip
 # The options of each panel type, and the custom ones of its fields (panelcfg.cue of each plugin).
 OPTIONS = {
@@ -62,6 +63,8 @@ OPTIONS = {
 FIELD_KEYS = {"color", "mappings", "thresholds", "custom", "noValue", "unit", "decimals", "min", "max", "links"}
 UNITS = {"none", "short", "locale", "percent", "s", "ms", "bytes", "dateTimeAsIso", "dateTimeFromNow", "string"}
 COLOURS = {"green", "red", "orange", "yellow", "blue", "purple", "gray", "text", "transparent"}
+DASH = "\N{EN DASH}"
+EVERY_COLUMN = "/.*/"
 CELLS = {"auto", "color-text", "gauge"}
 TRANSFORMATIONS = {"configFromData", "organize", "partitionByValues"}
 CALCULATIONS = {"lastNotNull", "mean", "max", "sum"}
@@ -114,13 +117,21 @@ def test_dashboards_link_to_each_other(name: str) -> None:
 @pytest.mark.parametrize("name", BUILT)
 def test_panels_fill_the_grid_without_overlapping(name: str) -> None:
     """24 columns, numbers of their own, and no hole in a row of panels."""
-    panels = BUILT[name]["panels"]
-    assert len({panel["id"] for panel in panels}) == len(panels)
-    cells = {panel["id"]: cells_of(panel["gridPos"]) for panel in panels}
+    placed = BUILT[name]["panels"]
+    assert len({panel["id"] for panel in placed}) == len(placed)
+    cells = {panel["id"]: cells_of(panel["gridPos"]) for panel in placed}
     for one, other in combinations(cells, 2):
         assert not cells[one] & cells[other], (one, other)
     covered = set().union(*cells.values())
     assert covered == {(x, y) for x in range(24) for y in range(max(y for _, y in covered) + 1)}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["title"])
+def test_a_row_is_a_heading(row: dict[str, Any]) -> None:
+    """Open, so that what follows it belongs to the dashboard and not to the row."""
+    place = {"x": 0, "y": row["gridPos"]["y"], "w": 24, "h": 1}
+    rest = {"id": row["id"], "title": row["title"], "type": "row"}
+    assert row == {**rest, "gridPos": place, "collapsed": False, "panels": []}
 
 
 def cells_of(at: dict[str, int]) -> set[tuple[int, int]]:
@@ -166,8 +177,8 @@ def test_a_missing_value_is_a_dash(name: str, panel: dict[str, Any]) -> None:
     """What a panel says without any row is not said for a null among its values."""
     del name
     first, *_ = panel["fieldConfig"]["overrides"]
-    assert first["matcher"] == {"id": "byRegexp", "options": "/.*/"}
-    assert first["properties"] == [{"id": "noValue", "value": "\N{EN DASH}"}]
+    assert first["matcher"] == {"id": "byRegexp", "options": EVERY_COLUMN}
+    assert {"id": "noValue", "value": DASH} in first["properties"]
 
 
 @pytest.mark.parametrize(("name", "panel"), PANELS, ids=named(PANELS))
@@ -221,7 +232,9 @@ RANGE = r"\$\{(__url_time_range|session:raw|__data\.fields\.Range:raw)\}"
 
 
 def assert_resolves(url: str) -> None:
-    """A link leads to a dashboard of ours and sets variables that this one has."""
+    """A link leads to a dashboard of ours and sets variables that this one has, unless the row says where it leads."""
+    if url == "/d/${__data.fields.Link}&${__url_time_range}":
+        return
     address = urlsplit(re.sub(r"\$\{(\w+):queryparam\}", r"var-\1=x", re.sub(RANGE, "from=1&to=2", url)))
     (found,) = [shown for shown in BUILT.values() if address.path == f"/d/{shown['uid']}"]
     known = {variable["name"] for variable in found["templating"]["list"]}
@@ -237,8 +250,11 @@ def test_a_column_that_is_styled_is_asked_for(name: str, panel: dict[str, Any]) 
         assert column in {"", ".*"} or f'AS "{column}"' in sql, column
     for override in panel["fieldConfig"]["overrides"]:
         column = override["matcher"]["options"]
+        if column == EVERY_COLUMN or "AS metric" in sql:  # names of series are values
+            continue
         candle = panel["type"] == "candlestick" and column in {"volume", "SMA 20", "SMA 50", "forming"}
-        assert candle or column == "/.*/" or f'AS "{column}"' in sql, column
+        named = re.escape(column) if not column.startswith("/") else column.strip("/").strip("^") + '[^"]*'
+        assert candle or re.search(f'AS "{named}"', sql), column
     if panel["type"] == "candlestick":
         assert panel["options"]["fields"] == {key: key for key in ("open", "high", "low", "close", "volume")}
         assert panel["options"]["includeAllFields"]
@@ -343,3 +359,41 @@ def test_no_file_holds_a_secret_or_a_braced_variable() -> None:
         assert "${" not in text, path
         for secret in re.findall(r"(?:password|url):\s*(\S+)", text):
             assert secret.startswith("$"), path
+
+
+TABLES = [(name, panel) for name, panel in PANELS if panel["type"] == "table"]
+
+
+@pytest.mark.parametrize(("name", "panel"), TABLES, ids=named(TABLES))
+def test_a_cell_without_a_value_has_a_dash(name: str, panel: dict[str, Any]) -> None:
+    """Not the sentence that stands for a table without rows."""
+    del name
+    every, *_ = panel["fieldConfig"]["overrides"]
+    assert every["matcher"] == {"id": "byRegexp", "options": EVERY_COLUMN}
+    assert {"id": "noValue", "value": DASH} in every["properties"]
+
+
+OPERATION = [(name, panel) for name, panel in PANELS if name in {"health", "quality", "storage"}]
+STATS = [(name, panel) for name, panel in OPERATION if panel["type"] == "stat"]
+
+
+@pytest.mark.parametrize(("name", "panel"), OPERATION, ids=named(OPERATION))
+def test_lines_and_cells_can_be_seen(name: str, panel: dict[str, Any]) -> None:
+    """A threshold that is transparent hides what has its colour, and a gauge without an end is empty."""
+    del name
+    config = panel["fieldConfig"]
+    given = [config["defaults"], *({p["id"]: p["value"] for p in o["properties"]} for o in config["overrides"])]
+    for field in given:
+        assert "transparent" not in colours_of(field)
+        if field.get("custom.cellOptions", {}).get("type") == "gauge":
+            assert field["max"] > field["min"]
+    custom = config["defaults"]["custom"]
+    if custom.get("scaleDistribution", {}).get("type") == "log":
+        assert "noValue" not in config["defaults"]
+
+
+@pytest.mark.parametrize(("name", "panel"), STATS, ids=named(STATS))
+def test_a_number_that_is_missing_leaves_the_others_large(name: str, panel: dict[str, Any]) -> None:
+    """All numbers of a panel are as small as its longest text has to be."""
+    del name
+    assert panel["fieldConfig"]["defaults"]["noValue"] == DASH

@@ -16,7 +16,7 @@ from tests.storage.reads import tables_of
 
 ASKED = [*variable_queries(NOW, CHOSEN), *queries(NOW, CHOSEN)]
 # What is empty in good times.
-MAY_BE_EMPTY = {"health: annotation Alerts"}
+MAY_BE_EMPTY = {"health: annotation Resolved", "storage: Compression"}
 QUOTED = {"quotes": "EUR/USD"}
 RANGES = (timedelta(minutes=5), timedelta(days=2), timedelta(days=90))
 NUMBERS = {"int2", "int4", "int8", "float4", "float8", "numeric"}
