@@ -81,9 +81,9 @@ def test_the_json_is_what_the_panels_say() -> None:
     assert scope["build"]() == {path.name: path.read_text() for path in DASHBOARDS}
 
 
-def test_the_five_dashboards_are_there() -> None:
+def test_the_six_dashboards_are_there() -> None:
     """One name, one uid."""
-    assert sorted(BUILT) == ["health", "market", "quality", "quotes", "storage"]
+    assert sorted(BUILT) == ["health", "market", "overview", "quality", "quotes", "storage"]
     assert {shown["uid"] for shown in BUILT.values()} == {f"candleworks-{name}" for name in BUILT}
 
 
