@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 import psycopg
 
+from bench.dashboards import measure_open
 from bench.databases import Databases
 from bench.report import Measurement, Options
 from bench.stored import SPAN, _engines, _fill, _milliseconds
@@ -81,6 +82,7 @@ def measure(databases: Databases, options: Options) -> Iterator[Measurement]:
                 _prepare(connection, end, options.ticks)
             with psycopg.connect(dsn, user=READER, autocommit=True) as reader:
                 yield from _slowest(reader, engine, end)
+            yield from measure_open(dsn, engine, end, CHOSEN, options)
 
 
 def _prepare(connection: Connection, end: datetime, ticks: int) -> None:
@@ -108,7 +110,7 @@ def _slowest(reader: Connection, engine: str, end: datetime) -> Iterator[Measure
             what,
             slowest,
             unit="ms",
-            budget=200,
+            budget=100,
         )
 
 
