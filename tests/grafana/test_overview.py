@@ -99,10 +99,11 @@ def test_candles_that_differ_from_their_ticks(platform: Connection) -> None:
         "INSERT INTO candle_differences (found_at, level, symbol, bucket, kind) VALUES (%s, '1m', 'AAPL', %s, 'wrong')",
         [ago(hours=1), SINCE],
     )
-    assert overview(platform, "Candles") == (
-        "warning",
-        "1 candle found since yesterday not to be what the ticks say: run candleworks candles audit --repair; every level"
-        " is stored up to the newest ticks",
+    state, detail = overview(platform, "Candles")
+    assert state == "warning"
+    assert detail == (
+        "1 candle found since yesterday not to be what the ticks say: run candleworks candles audit --repair; "
+        "every level is stored up to the newest ticks"
     )
     platform.execute("UPDATE candle_differences SET repaired_at = %s", [NOW])
     assert overview(platform, "Candles")[0] == "ok"

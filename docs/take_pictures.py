@@ -1,11 +1,14 @@
-"""Takes the README's pictures from the running product: `.venv/bin/python -m docs.pictures`.
+"""Takes the pictures in docs/pictures from the running product: `.venv/bin/python -m docs.take_pictures`.
 
-Needs Chromium, and an installed Grafana (CANDLEWORKS_GRAFANA_HOME, or on PATH) for the picture of its dashboard. The
-simulated feed and its history are those of a first start; nothing is arranged.
+Needs Chromium, and an installed Grafana (CANDLEWORKS_GRAFANA_HOME, or on PATH) for the pictures of its dashboards.
+The simulated feed and its history are those of a first start. One limit of the checks is set so low that an alert
+fires: its message, as it arrives by mail, is one of the pictures.
 """
 
 import contextlib
+import html
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -13,19 +16,30 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 
 from candleworks.runtime.grafana import find_grafana
 from candleworks.settings import load_settings
 from tests.acceptance.platform import free_port
+from tests.alerts.receivers import Mail
 from tests.web.browser import Browser, Page, chromium, until
 
-IMAGES = Path(__file__).parent / "images"
+PICTURES = Path(__file__).parent / "pictures"
 SYMBOL = "BTC/USD"
 SIZE = (1280, 720)
-PATIENCE_SECONDS = 180
-DRAWN_SECONDS = 6  # Prefect's and Grafana's pages say nowhere that they are drawn
+DASHBOARDS = {"market": 900, "quotes": 900, "health": 1100, "quality": 1000, "storage": 900, "overview": 800}
+PATIENCE_SECONDS = 300
+DRAWN_SECONDS = 8  # Prefect's and Grafana's pages say nowhere that they are drawn
+CONFIGURATION = f"""
+feeds: [{{name: twelvedata, symbols: [AAPL, MSFT, {SYMBOL}, ETH/USD, EUR/USD]}}]
+quality: {{ticks: {{symbols: {{{SYMBOL}: {{jump_percent: 0.0001}}}}}}}}
+"""
+MAIL = """
+<body style="margin: 40px; font: 16px/1.5 sans-serif; color: #222; background: #fff">
+<p style="margin: 0; color: #666">From: {sender}<br>To: {to}</p><h1 style="font-size: 20px">{subject}</h1>{text}</body>
+"""
 
 
 def main() -> None:
@@ -34,21 +48,26 @@ def main() -> None:
     if program is None:
         sys.exit("Pictures need Chromium: install it, for example Debian's package chromium.")
     ports = {name: free_port() for name in ("WEB", "PREFECT", "GRAFANA")}
-    with running(ports), Browser(program) as browser, browser.page(*SIZE) as page:
+    with Mail().listening() as mail, running(ports, mail.url), Browser(program) as browser, browser.page(*SIZE) as page:
         page.prefer("dark")
         prefect_run(page, f"http://127.0.0.1:{ports['PREFECT']}")
-        if find_grafana(load_settings()):
-            dashboard(page, f"http://127.0.0.1:{ports['GRAFANA']}")
         chart(page, f"http://127.0.0.1:{ports['WEB']}")
+        alert(page, mail)
+        if find_grafana(load_settings()):
+            dashboards(page, f"http://127.0.0.1:{ports['GRAFANA']}")
 
 
 @contextmanager
-def running(ports: dict[str, int]) -> Iterator[None]:
+def running(ports: dict[str, int], recipient: str) -> Iterator[None]:
     """Run `candleworks up` on a fresh home and these ports until the context ends."""
     variables = {f"CANDLEWORKS_{name}_PORT": str(port) for name, port in ports.items()}
     with tempfile.TemporaryDirectory(prefix="candleworks") as home:
+        configuration = Path(home) / "candleworks.yaml"
+        configuration.write_text(CONFIGURATION)
+        variables |= {"CANDLEWORKS_HOME": home, "CANDLEWORKS_CONFIG": str(configuration)}
         process = subprocess.Popen(
-            [sys.executable, "-m", "candleworks", "up"], env={**os.environ, **variables, "CANDLEWORKS_HOME": home}
+            [sys.executable, "-m", "candleworks", "up"],
+            env={**os.environ, **variables, "CANDLEWORKS_ALERT_URLS": recipient},
         )
         try:
             yield
@@ -87,8 +106,21 @@ def prefect_run(page: Page, address: str) -> None:
     take(page, "prefect")
 
 
-def dashboard(page: Page, address: str) -> None:
-    """Take the market dashboard."""
+def alert(page: Page, mail: Mail) -> None:
+    """Take the first message about an alert, as a mail program shows it."""
+    until(lambda: mail.mails, PATIENCE_SECONDS, "a message about an alert")
+    received = mail.mails[0]
+    body = received.get_body(("html", "plain"))
+    text = body.get_content() if body else ""
+    if body and body.get_content_subtype() == "plain":
+        text = f"<div style='white-space: pre-wrap'>{html.escape(text)}</div>"
+    shown = MAIL.format(sender=received["From"], to=received["To"], subject=html.escape(received["Subject"]), text=text)
+    page.goto(f"data:text/html;charset=utf-8,{quote(re.sub('127.0.0.1:[0-9]+', 'candles.example', shown))}")
+    take(page, "alert")
+
+
+def dashboards(page: Page, address: str) -> None:
+    """Take each dashboard as it opens, tall enough for its most important panels."""
 
     def up() -> bool:
         with contextlib.suppress(httpx.TransportError):
@@ -96,13 +128,15 @@ def dashboard(page: Page, address: str) -> None:
         return False
 
     until(up, PATIENCE_SECONDS, "Grafana")
-    page.goto(f"{address}/d/candleworks-market?var-symbol={SYMBOL}&from=now-6h&to=now&kiosk")
-    take(page, "grafana")
+    for name, height in DASHBOARDS.items():
+        page.resize(SIZE[0], height)
+        page.goto(f"{address}/d/candleworks-{name}?var-symbol={SYMBOL}&kiosk")
+        take(page, name)
 
 
 def take(page: Page, name: str) -> None:
     time.sleep(DRAWN_SECONDS)
-    page.screenshot(IMAGES / f"{name}.png")
+    page.screenshot(PICTURES / f"{name}.png")
 
 
 if __name__ == "__main__":
