@@ -361,23 +361,13 @@ def test_no_file_holds_a_secret_or_a_braced_variable() -> None:
             assert secret.startswith("$"), path
 
 
-TABLES = [(name, panel) for name, panel in PANELS if panel["type"] == "table"]
 
 
-@pytest.mark.parametrize(("name", "panel"), TABLES, ids=named(TABLES))
-def test_a_cell_without_a_value_has_a_dash(name: str, panel: dict[str, Any]) -> None:
-    """Not the sentence that stands for a table without rows."""
-    del name
-    every, *_ = panel["fieldConfig"]["overrides"]
-    assert every["matcher"] == {"id": "byRegexp", "options": EVERY_COLUMN}
-    assert {"id": "noValue", "value": DASH} in every["properties"]
+OPERATION = {"health", "quality", "storage"}
+STATS = [(name, panel) for name, panel in PANELS if name in OPERATION and panel["type"] == "stat"]
 
 
-OPERATION = [(name, panel) for name, panel in PANELS if name in {"health", "quality", "storage"}]
-STATS = [(name, panel) for name, panel in OPERATION if panel["type"] == "stat"]
-
-
-@pytest.mark.parametrize(("name", "panel"), OPERATION, ids=named(OPERATION))
+@pytest.mark.parametrize(("name", "panel"), PANELS, ids=named(PANELS))
 def test_lines_and_cells_can_be_seen(name: str, panel: dict[str, Any]) -> None:
     """A threshold that is transparent hides what has its colour, and a gauge without an end is empty."""
     del name
