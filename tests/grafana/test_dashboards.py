@@ -361,8 +361,6 @@ def test_no_file_holds_a_secret_or_a_braced_variable() -> None:
             assert secret.startswith("$"), path
 
 
-
-
 OPERATION = {"health", "quality", "storage"}
 STATS = [(name, panel) for name, panel in PANELS if name in OPERATION and panel["type"] == "stat"]
 

@@ -23,7 +23,8 @@ def platform(connection: Connection) -> Connection:
     refresh(connection)
     result(connection, "candle-audit", "candles_1m", "passed")
     connection.execute(
-        "INSERT INTO candleworks.flow_schedules VALUES ('maintain-storage', false, now() + interval '1 hour')"
+        "INSERT INTO candleworks.flow_schedules (deployment, pool, paused, next_run_at)"
+        " VALUES ('maintain-storage', 'candleworks', false, now() + interval '1 hour')"
     )
     return connection
 
@@ -158,7 +159,8 @@ def test_flows_that_are_late_or_fail(platform: Connection) -> None:
     """By name."""
     platform.execute("UPDATE candleworks.flow_schedules SET next_run_at = now() - interval '5 minutes'")
     platform.execute(
-        "INSERT INTO candleworks.flow_runs VALUES (gen_random_uuid(), 'maintain-storage', 'failed', now(), now())"
+        "INSERT INTO candleworks.flow_runs (id, deployment, status, started_at)"
+        " VALUES (gen_random_uuid(), 'maintain-storage', 'failed', now())"
     )
     assert overview(platform, "Flows") == (
         "warning",
