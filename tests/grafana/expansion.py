@@ -61,7 +61,7 @@ def dashboard(path: Path) -> dict[str, Any]:
 
 def panels(shown: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the panels that show something: not the headings of rows."""
-    return [panel for panel in shown["panels"] if panel["type"] != "row"]
+    return [panel for panel in shown["panels"] if panel["type"] not in ("row", "text")]
 
 
 def alert_rules() -> list[dict[str, Any]]:
@@ -95,7 +95,7 @@ def queries(now: datetime, chosen: dict[str, str | list[str]], span: timedelta |
             seen = duration(panel["timeFrom"]) if "timeFrom" in panel else length
             at_least = duration(panel.get("interval", "1s"))
             interval = interval_ms(seen, panel.get("maxDataPoints", 1_000), at_least)
-            for target in (target for target in panel.get("targets", []) if "rawSql" in target):
+            for target in (target for target in panel["targets"] if "rawSql" in target):
                 where = f"{path.stem}: {panel['title']}"
                 yield Query(where, panel["type"], target["format"], target["rawSql"], now - seen, now, interval, chosen)
     for rule in alert_rules():
