@@ -264,15 +264,17 @@ def panel(number: int, entry: dict[str, Any]) -> dict[str, Any]:
         heading = {"id": number, "type": "row", "title": entry["title"], "gridPos": place}
         return heading | {"collapsed": False, "panels": []}
     kind = TYPES[entry["type"]]
+    empty = entry.get("empty", DASH)
     # Grafana says the same for no rows and for a null among them, unless the fields say otherwise.
-    overrides = overlay({"/.*/": {"noValue": DASH}}, kind.get("overrides", {})) | entry.get("overrides", {})
+    missing = {} if empty is None else {"/.*/": {"noValue": DASH}}
+    overrides = overlay(missing, kind.get("overrides", {})) | entry.get("overrides", {})
     defaults = {
         "color": {"mode": "palette-classic"},
         "mappings": [],
         "thresholds": {"mode": "absolute", "steps": [{"color": "text", "value": None}]},
         "custom": overlay(kind["custom"], entry.get("custom", {})),
     }
-    if (empty := entry.get("empty", DASH)) is not None:
+    if empty is not None:
         defaults["noValue"] = empty
     made = {
         "id": number,

@@ -176,6 +176,9 @@ def query_of(name: str, panel: dict[str, Any]) -> dict[str, Any]:
 def test_a_missing_value_is_a_dash(name: str, panel: dict[str, Any]) -> None:
     """What a panel says without any row is not said for a null among its values."""
     del name
+    if panel["fieldConfig"]["defaults"]["custom"].get("scaleDistribution", {}).get("type") == "log":
+        assert "noValue" not in json.dumps(panel)  # each minor line of the axis would have it
+        return
     first, *_ = panel["fieldConfig"]["overrides"]
     assert first["matcher"] == {"id": "byRegexp", "options": EVERY_COLUMN}
     assert {"id": "noValue", "value": DASH} in first["properties"]
@@ -375,9 +378,6 @@ def test_lines_and_cells_can_be_seen(name: str, panel: dict[str, Any]) -> None:
         assert "transparent" not in colours_of(field)
         if field.get("custom.cellOptions", {}).get("type") == "gauge":
             assert field["max"] > field["min"]
-    custom = config["defaults"]["custom"]
-    if custom.get("scaleDistribution", {}).get("type") == "log":
-        assert "noValue" not in config["defaults"]
 
 
 @pytest.mark.parametrize(("name", "panel"), STATS, ids=named(STATS))
