@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from candleworks.imports.columns import BAR_PRICES, QUOTE_BAR_PRICES
+from candleworks.imports.reading import BAR_PRICES, QUOTE_BAR_PRICES
 from candleworks.imports.formats import TextLayout
 from candleworks.imports.reading import RowType
 from candleworks.imports.times import ISO, AmbiguityState, read_times, resolve
