@@ -2,9 +2,9 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +15,13 @@ from candleworks.database.connection import connect
 from candleworks.errors import CandleworksError
 from tests.acceptance.ledger import Account, Ledger
 from tests.acceptance.platform import free_port
+from tests.compose.command import DOCKER_COMPOSE
 from tests.feed.streaming import count
 
 ROOT = Path(__file__).parents[2]
-COMPOSE = Path(sys.executable).with_name("docker-compose")
-SERVICE_PATIENCE_SECONDS = 300
+SERVICE_PATIENCE_SECONDS = 600
 RATE = 200
+LOAD_SECONDS = 10  # of ticks before they are counted
 SYMBOLS = ("AAPL", "MSFT", "BTC/USD", "ETH/USD", "EUR/USD")
 LASTING = ("timescaledb", "simulator", "prefect-server", "worker", "watch", "web", "grafana")
 _JOURNALLING = f"exec candleworks simulate --host 0.0.0.0 --rate {RATE} --journal /journal/$$(date +%s%N)"
@@ -63,7 +64,7 @@ class Containers:
     def compose(self, *arguments: str, check: bool = True, env_file: bool = True) -> subprocess.CompletedProcess[str]:
         files = ["--file", str(ROOT / "docker-compose.yml"), "--file", str(self.directory / "override.yml")]
         env = ["--env-file", str(self.directory / ".env" if env_file else os.devnull)]
-        command = [str(COMPOSE), "--project-name", self.project, "--progress", "plain", *env, *files, *arguments]
+        command = [str(DOCKER_COMPOSE), "--project-name", self.project, "--progress", "plain", *env, *files, *arguments]
         environment = {name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_HOST") if name in os.environ}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0 or not check, done.stderr[-2000:]
@@ -109,10 +110,8 @@ class Containers:
     def kill(self, service: str) -> None:
         """Kill the first process of a container as a crash would: after `docker kill` it is not started again."""
         container = self.compose("ps", "--quiet", service).stdout.strip()
-        pid = subprocess.run(
-            ["docker", "inspect", "--format", "{{.State.Pid}}", container], capture_output=True, text=True, check=True
-        ).stdout
-        os.kill(int(pid), signal.SIGKILL)
+        inspect = [str(shutil.which("docker")), "inspect", "--format", "{{.State.Pid}}", container]
+        os.kill(int(subprocess.run(inspect, capture_output=True, text=True, check=True).stdout), signal.SIGKILL)
 
     @property
     def dsn(self) -> str:
@@ -122,6 +121,7 @@ class Containers:
     def account(self) -> Account:
         """Stop the simulator and then the worker, and account for every tick that was sent; start them again."""
         self.streams()
+        time.sleep(LOAD_SECONDS)
         self.compose("stop", "simulator")
         time.sleep(2)
         self.compose("stop", "worker")

@@ -72,23 +72,31 @@ def test_second_start(containers: Containers) -> None:
     report("second start", containers.account(), seconds, "all services healthy")
 
 
-@pytest.mark.parametrize("service", LASTING)
-def test_restart(containers: Containers, service: str) -> None:
+def test_restart_of_each_service(containers: Containers) -> None:
     """In order."""
+    seconds = [restarted(containers, service) for service in LASTING]
+    report("`restart` of each service", containers.account(), max(seconds), "all services healthy after each")
+
+
+def restarted(containers: Containers, service: str) -> float:
     containers.compose("restart", service)
     seconds = containers.streams()
     containers.healthy()
-    report(f"restart {service}", containers.account(), seconds, "all services healthy")
+    return seconds
 
 
-@pytest.mark.parametrize("service", LASTING)
-def test_kill(containers: Containers, service: str) -> None:
+def test_kill_of_each_service(containers: Containers) -> None:
     """The engine starts it again."""
+    seconds = [killed(containers, service) for service in LASTING]
+    report("`kill -9` of each service", containers.account(), max(seconds), "started again, all services healthy")
+
+
+def killed(containers: Containers, service: str) -> float:
     containers.kill(service)
     time.sleep(1)
     seconds = containers.streams()
     containers.healthy()
-    report(f"kill -9 {service}", containers.account(), seconds, "started again, all services healthy")
+    return seconds
 
 
 def test_database_away(containers: Containers) -> None:
