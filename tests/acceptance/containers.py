@@ -34,6 +34,7 @@ class Containers:
     directory: Path
     image: str = "candleworks:local"
     project: str = "candleworks-test"
+    feed: dict[str, object] = field(default_factory=lambda: {"backfill_days": 1})
     variables: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -44,7 +45,7 @@ class Containers:
         lines = [line for line in (ROOT / ".env.example").read_text().splitlines() if "=" in line and line[0] != "#"]
         example = dict(line.split("=", 1) for line in lines)
         self.variables |= {name: f"made-up-{name.lower()}" for name in example if name.endswith("_PASSWORD")}
-        configuration = {"feeds": [{"symbols": SYMBOLS, "name": "twelvedata", "backfill_days": 1}]}
+        configuration = {"feeds": [{"symbols": SYMBOLS, "name": "twelvedata", **self.feed}]}
         (self.directory / "candleworks.yaml").write_text(json.dumps(configuration))
         self.change()
 

@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]
     yield from running(tmp_path_factory.mktemp("containers"))
 
 
-def running(directory: Path, **named: str) -> Iterator[Containers]:
+def running(directory: Path, **named: Any) -> Iterator[Containers]:
     """A project that is removed at the end, with its volumes."""
     containers = Containers(directory, **named)
     try:
@@ -201,7 +202,7 @@ def test_a_key_that_the_vendor_rejects(containers: Containers) -> None:
     containers.change(simulator={"command": vendor}, worker={"environment": address})
     containers.compose("up", "--detach", "--no-build")
     deadline = time.monotonic() + 120
-    while "was rejected" not in (log := containers.logs("worker")):
+    while "rejected the API key" not in (log := containers.logs("worker")):
         assert time.monotonic() < deadline, log[-2000:]
         time.sleep(1)
     assert "rejected-key" not in log
@@ -215,7 +216,7 @@ def test_a_key_that_the_vendor_rejects(containers: Containers) -> None:
 @pytest.mark.skipif(not OLD_IMAGE, reason="CONTAINERS_OLD_IMAGE names no image")
 def test_a_new_image_over_an_old_volume(tmp_path: Path) -> None:
     """`migrate` runs first, and nothing is lost."""
-    for containers in running(tmp_path, image=str(OLD_IMAGE), project="candleworks-old"):
+    for containers in running(tmp_path, image=str(OLD_IMAGE), project="candleworks-old", feed={}):
         containers.up()
         with connect(containers.dsn) as connection:
             before = connection.execute("SELECT count(*) FROM candleworks_migrations").fetchone()
