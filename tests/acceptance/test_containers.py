@@ -81,6 +81,11 @@ def test_restart_of_each_service(containers: Containers) -> None:
 
 def restarted(containers: Containers, service: str) -> float:
     containers.compose("restart", service)
+    return recovered(containers)
+
+
+def recovered(containers: Containers) -> float:
+    """How many seconds until a new tick was stored; afterwards everything is healthy."""
     seconds = containers.streams()
     containers.healthy()
     return seconds
@@ -95,9 +100,7 @@ def test_kill_of_each_service(containers: Containers) -> None:
 def killed(containers: Containers, service: str) -> float:
     containers.kill(service)
     time.sleep(1)
-    seconds = containers.streams()
-    containers.healthy()
-    return seconds
+    return recovered(containers)
 
 
 def test_database_away(containers: Containers) -> None:
@@ -106,8 +109,7 @@ def test_database_away(containers: Containers) -> None:
     containers.compose("stop", "timescaledb")
     time.sleep(DATABASE_AWAY_SECONDS)
     containers.compose("start", "timescaledb")
-    seconds = containers.streams()
-    containers.healthy()
+    seconds = recovered(containers)
     report(f"database stopped for {DATABASE_AWAY_SECONDS} s", containers.account(), seconds, "spooled, stored later")
 
 
@@ -253,6 +255,5 @@ def test_a_full_volume(tmp_path: Path) -> None:
         time.sleep(60)
         assert shutil.disk_usage(small).free < 1 << 20
         filler.unlink()
-        seconds = containers.streams()
-        containers.healthy()
+        seconds = recovered(containers)
         report("database's volume full for 60 s", containers.account(), seconds, "spooled, stored later")
