@@ -129,7 +129,7 @@ def test_a_lasting_service_is_watched_and_comes_back(name: str) -> None:
 def test_ports_are_open_to_this_machine_only() -> None:
     """Whoever wants more puts a proxy with TLS in front."""
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert len(ports) == 4
+    assert len(ports) == 5
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
