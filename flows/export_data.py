@@ -8,8 +8,8 @@ from prefect.client.schemas.objects import State
 from pydantic import AwareDatetime
 
 from candleworks.errors import UsageError
-from candleworks.exports.exporter import export
 from candleworks.exports.request import Format, wanted_export
+from candleworks.libraries import file_libraries
 from candleworks.runtime.database import writing
 from candleworks.settings import load_settings
 from candleworks.storage.exports import ExportRelation, ExportSelection
@@ -47,6 +47,8 @@ def export_data(
     selection = ExportSelection(relation, tuple(symbols or ()), start, stop)
     wanted = wanted_export(selection, Path(output), format, zstd=False, by_day=by_day, overwrite=overwrite)
     progress = ProgressArtifact("export", "rows written")
+    with file_libraries():
+        from candleworks.exports.exporter import export  # noqa: PLC0415 - it needs the libraries
     with writing(load_settings(), "export") as connection:
         result = export(connection, wanted, lambda at: progress(at.rows, at.total))
     return completed(export_sentence(wanted, result))

@@ -6,9 +6,9 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import Field, WithJsonSchema
 
-from candleworks.imports.importer import import_paths
 from candleworks.imports.reading import FORMATS, Reading, column_mapping
 from candleworks.imports.undo import check_undo, undo_paths
+from candleworks.libraries import file_libraries
 from candleworks.runtime.database import writing
 from candleworks.settings import Settings, load_settings
 from flows.support.artifacts import ProgressArtifact, emit, table
@@ -61,6 +61,8 @@ def _undo(settings: Settings, paths: list[str], *, dry_run: bool) -> State[Any]:
 
 
 def _import(settings: Settings, paths: list[str], reading: Reading, *, again: bool, dry_run: bool) -> State[Any]:
+    with file_libraries():
+        from candleworks.imports.importer import import_paths  # noqa: PLC0415 - it needs the libraries
     progress = ProgressArtifact("import-ticks", "percent of the file")
     with writing(settings, "import-ticks", create="embedded") as connection:
         reports = list(

@@ -45,6 +45,11 @@ class DatabaseAlert:
         self._away_since: datetime | None = None
         self._saved = True
 
+    @property
+    def firing(self) -> Alert | None:
+        """The alert, while the database does not answer."""
+        return self._unstored.alert if self._away_since else None
+
     def failed(self, reason: str, at: datetime) -> None:
         """Note that the database did not answer; fires the alert, and notifies, once that has lasted long enough."""
         self._away_since = self._away_since or at

@@ -5,6 +5,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from candleworks import clock
+from candleworks.alerts.alertmanager import Alertmanager
 from candleworks.alerts.database_alert import DatabaseAlert
 from candleworks.alerts.delivery import deliver
 from candleworks.alerts.evaluation import update
@@ -34,6 +35,7 @@ class Watchdog:
         self._dsn = dsn
         self._since = clock.now()
         self._database_alert = DatabaseAlert(settings)
+        self._alertmanager = Alertmanager(settings)
         self._migrated = False
         self._last_warning = ""
         self._conflict: str | None = None
@@ -48,6 +50,7 @@ class Watchdog:
         except TransientError as error:
             self._warn_once(str(error))
             self._database_alert.failed(str(error), clock.now())
+            self._alertmanager.send(self._database_alert.firing, clock.now())
         except TerminalError as error:
             self._warn_once(str(error))
 
@@ -69,6 +72,7 @@ class Watchdog:
             results = [self._database_alert.recovered(connection, at), *self._results(connection, at)]
             changes = update(connection, self._settings, results)
             self._compare_recipients(list_deliverers(connection))
+            self._alertmanager.send_stored(connection, at)
         for alert in changes.opened:
             log.warning("Alert firing: %s of %s (%s).", alert.check, alert.subject, alert.observed)
         for alert in changes.resolved:

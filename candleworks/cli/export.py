@@ -10,6 +10,7 @@ from candleworks.cli.console import TIME_EXAMPLES, complete_symbol
 from candleworks.cli.progress import ProgressDisplay
 from candleworks.errors import UsageError
 from candleworks.exports.request import Export, ExportResult, Format, wanted_export
+from candleworks.libraries import file_libraries
 from candleworks.runtime.database import reading
 from candleworks.settings import load_settings
 from candleworks.storage.exports import ExportRelation, ExportSelection
@@ -53,7 +54,8 @@ def export(
         raise UsageError(f"--from {start:%Y-%m-%dT%H:%M:%SZ} is not before --to {stop:%Y-%m-%dT%H:%M:%SZ}: swap them.")
     wanted = wanted_export(selection, output, kind, zstd=zstd, by_day=by is not None, overwrite=overwrite)
     # Not at the top: it imports pyarrow, which would cost every other command 0.2 to 0.3 s.
-    from candleworks.exports.exporter import export as export_rows  # noqa: PLC0415
+    with file_libraries():
+        from candleworks.exports.exporter import export as export_rows  # noqa: PLC0415
 
     with reading(load_settings(), "export") as connection, ProgressDisplay("rows", line_seconds=LINE_SECONDS) as shown:
         result = export_rows(

@@ -13,9 +13,9 @@ from candleworks.cli.program import explain
 from candleworks.cli.progress import ProgressDisplay
 from candleworks.imports.companies import CompanyReport
 from candleworks.imports.companies import sync_companies as fill_companies
-from candleworks.imports.importer import import_paths
 from candleworks.imports.reading import FORMATS, Reading, column_mapping
 from candleworks.imports.undo import UndoReport, check_undo, undo_paths
+from candleworks.libraries import file_libraries
 from candleworks.runtime.database import prepared, writing
 from candleworks.settings import Settings, load_settings
 from candleworks.wording import counted_levels
@@ -68,6 +68,8 @@ def import_files(
 
 
 def _import_files(settings: Settings, paths: Sequence[str], reading: Reading, *, again: bool, dry_run: bool) -> None:
+    with file_libraries():
+        from candleworks.imports.importer import import_paths  # noqa: PLC0415 - it needs the libraries
     reports = []
     with (
         writing(settings, "import", create="embedded", report=report_to_stderr) as connection,

@@ -16,7 +16,7 @@ from candleworks.cli.console import TIME_EXAMPLES, AsJson, complete_feed, wide_c
 from candleworks.cli.groups import subcommands
 from candleworks.database.connection import Connection
 from candleworks.errors import UsageError
-from candleworks.rejected.import_lines import LineForm
+from candleworks.rejected.lines import LineForm
 from candleworks.rejected.retry import RetriedTick, corrections_of
 from candleworks.rejected.retry import retry as retry_ticks
 from candleworks.runtime.database import reading, writing

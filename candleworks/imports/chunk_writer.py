@@ -104,7 +104,7 @@ class TickImport:
         rejections = chunk.rejections + rejected
         self.tally.add(merge.stored, merge.duplicates, rejections)
         self.tally.ambiguous += chunk.ambiguous
-        self.tally.reach(chunk.frame)
+        self.tally.reach(chunk.frame["event_us"].min(), chunk.frame["event_us"].max())
         quarantine(self.connection, self.tally.path, rejections, once=self.quarantine_once)
 
     def _save(self) -> None:

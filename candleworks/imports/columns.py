@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from candleworks.imports.reading import BAR_PRICES, QUOTE_BAR_PRICES
 from candleworks.imports.times import form_of, read_times, texts_of
 from candleworks.model.bars import follows_ohlc_order
 from candleworks.model.tick_validation import EARLIEST_US
 
 SAMPLE_ROWS = 50
 _LATEST_US = 4_102_444_800_000_000  # 2100: a number that would be a later time is an identifier
-BAR_PRICES = ("open", "high", "low", "close")
-QUOTE_BAR_PRICES = tuple(f"{side}_{name}" for side in ("bid", "ask") for name in BAR_PRICES)
 # Names of times in headers of bars, without the characters between words.
 BAR_TIMES = ("timestamp", "time", "datetime", "date", "opentime", "gmttime", "localtime", "bucket", "ts", "dt", "t")
 # Names of our columns in headers, without the characters between words; the first that a header has is taken.

@@ -15,9 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-import pyarrow as pa
-
 from candleworks.errors import TerminalError
+from candleworks.libraries import file_libraries
 
 STDIN = "-"
 _SUFFIXES = (".csv", ".txt", ".tsv", ".gz", ".zst", ".zip", ".parquet", ".arrow", ".feather", ".ipc")
@@ -162,6 +161,9 @@ def _gunzip(path: Path, name: str) -> Callable[[IO[bytes]], None]:
 
 def _unzstd(path: Path, name: str) -> Callable[[IO[bytes]], None]:
     def read(out: IO[bytes]) -> None:
+        with file_libraries():
+            import pyarrow as pa  # noqa: PLC0415 - lists of companies are read without it
+
         with pa.OSFile(str(path)) as packed, pa.CompressedInputStream(packed, "zstd") as inner:
             while piece := _unpacked(inner, name):
                 out.write(piece)
@@ -169,7 +171,7 @@ def _unzstd(path: Path, name: str) -> Callable[[IO[bytes]], None]:
     return read
 
 
-def _unpacked(inner: pa.CompressedInputStream, name: str) -> bytes:
+def _unpacked(inner: IO[bytes], name: str) -> bytes:
     try:
         return bytes(inner.read(_PIECE_BYTES))
     except OSError as error:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from candleworks.errors import TerminalError
 from candleworks.imports import times
-from candleworks.imports.columns import BAR_PRICES, Guess, bar_columns, cells_of, guess_columns, is_number
+from candleworks.imports.columns import Guess, bar_columns, cells_of, guess_columns, is_number
 from candleworks.imports.company_csv import is_companies
 from candleworks.imports.reading import (
+    BAR_PRICES,
     OPTIONAL,
     QUOTE_COLUMNS,
     REQUIRED,

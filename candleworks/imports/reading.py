@@ -6,12 +6,13 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from candleworks.errors import UsageError
-from candleworks.imports.columns import BAR_PRICES
 
 FORMATS = (
     *("dukascopy", "dukascopy-node", "trades", "quotes", "truefx", "companies", "columns", "exported"),
     *("bars", "parquet", "arrow"),
 )
+BAR_PRICES = ("open", "high", "low", "close")
+QUOTE_BAR_PRICES = tuple(f"{side}_{name}" for side in ("bid", "ask") for name in BAR_PRICES)
 TRADE_COLUMNS = ("time", "symbol", "price", "day_volume")
 BAR_COLUMNS = ("time", "symbol", *BAR_PRICES, "volume")
 QUOTE_COLUMNS = ("time", "symbol", "bid", "ask", "bid_volume", "ask_volume")

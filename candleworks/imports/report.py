@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import polars as pl
-
 from candleworks.errors import CandleworksError, TerminalError
 from candleworks.model.trades import Rejection, moment_of
 from candleworks.storage.imports import ImportRecord
@@ -56,9 +54,9 @@ class Tally:
         self.rejected += len(rejections)
         self.examples += [rejection.reason for rejection in rejections[: SHOWN_EXAMPLES - len(self.examples)]]
 
-    def reach(self, frame: pl.DataFrame) -> None:
-        """Widen the bounds by the frame's event times."""
-        for us in (frame["event_us"].min(), frame["event_us"].max()):
+    def reach(self, *bounds: object) -> None:
+        """Widen the bounds to these event times; null where a column has none."""
+        for us in bounds:
             if isinstance(us, int):
                 self.first_us = us if self.first_us is None else min(self.first_us, us)
                 self.last_us = us if self.last_us is None else max(self.last_us, us)

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from candleworks.imports.columns import BAR_PRICES, QUOTE_BAR_PRICES
 from candleworks.imports.formats import TextLayout
-from candleworks.imports.reading import RowType
+from candleworks.imports.reading import BAR_PRICES, QUOTE_BAR_PRICES, RowType
 from candleworks.imports.times import ISO, AmbiguityState, read_times, resolve
 from candleworks.imports.validation import Bounds, NumericColumn, RowFault, bar_faults, crossed_fault, tick_faults
 from candleworks.model.tick_validation import SYMBOL_PATTERN, VOLUME_FAULTS, NumberFault

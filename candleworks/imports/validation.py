@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from candleworks.imports.columns import BAR_PRICES
+from candleworks.imports.reading import BAR_PRICES
 from candleworks.model.bars import OHLC_ORDER, period_of
 from candleworks.model.tick_validation import EARLIEST_US, NOT_A_NUMBER, NumberFault, price_faults
 from candleworks.model.trades import MICROSECONDS

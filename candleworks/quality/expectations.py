@@ -1,6 +1,6 @@
 """Great Expectations on the database: SQL of a check as one expectation, or several of its own on a table.
 
-Importing it takes 2.7 s and 140 MB, so only a run of checks imports this module.
+Importing it takes 3 s of a core and 200 MB, so only a run of checks imports this module.
 """
 
 import contextlib
@@ -12,19 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import great_expectations as gx
-from great_expectations import ExpectationSuite
-from great_expectations.data_context.types.base import ProgressBarsConfig
-from great_expectations.datasource.fluent import GxDatasourceWarning
-from great_expectations.datasource.fluent.interfaces import TestConnectionError
-from great_expectations.expectations.core import (
-    ExpectColumnPairValuesAToBeGreaterThanB,
-    ExpectColumnValueLengthsToBeBetween,
-    ExpectColumnValuesToBeBetween,
-    ExpectColumnValuesToNotBeNull,
-    UnexpectedRowsExpectation,
-)
-from great_expectations.expectations.row_conditions import Column
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
 
@@ -32,6 +19,19 @@ from candleworks.database.connection import sqlalchemy_url
 from candleworks.database.profiles import CHECK
 from candleworks.errors import TerminalError, TransientError
 from candleworks.model.bars import OHLC_ORDER
+from candleworks.quality.gx import (
+    Column,
+    ExpectationSuite,
+    ExpectColumnPairValuesAToBeGreaterThanB,
+    ExpectColumnValueLengthsToBeBetween,
+    ExpectColumnValuesToBeBetween,
+    ExpectColumnValuesToNotBeNull,
+    GxDatasourceWarning,
+    ProgressBarsConfig,
+    TestConnectionError,
+    UnexpectedRowsExpectation,
+    gx,
+)
 
 SHOWN_ROWS = 200  # of a native expectation; when more rows offend, not all of them are known
 # The SQL of a check limits itself to a window, so the batch is a single row that it is joined with. Its result is one

@@ -1,6 +1,5 @@
 """Rejected lines of imported files, and rejected rows of adopted tables."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,40 +20,15 @@ from candleworks.imports.trade_sink import TradeSink
 from candleworks.imports.validation import bounds_at
 from candleworks.model.trades import microseconds_of
 from candleworks.model.trading_day import ZoneOf, zone_lookup
+from candleworks.rejected.lines import LineForm, adopted_line
 from candleworks.settings import Settings
 from candleworks.storage.quotes import QuoteStore
 from candleworks.storage.rejected import RejectedTick, RetryResult
 from candleworks.storage.trades import TradeStore
 
 HEAD_BYTES = 65_536
-ADOPTED = {"time", "symbol", "price", "day_volume"}
 # The columns of a line without a header, by its number of fields.
 _DEFAULT_COLUMNS = {3: TRADE_COLUMNS[:3], 4: TRADE_COLUMNS, 6: QUOTE_COLUMNS}
-
-
-@dataclass(frozen=True)
-class LineForm:
-    """How to read rejected lines whose file is gone or does not describe itself; `header` is its first line."""
-
-    header: str | None = None
-    symbol: str | None = None
-    timezone: str | None = None
-
-
-def is_line(tick: RejectedTick) -> bool:
-    """Whether a rejected tick was a line of a file, or a row of an adopted table."""
-    return tick.reason.startswith("line ") or _adopted(tick.payload) is not None
-
-
-def _adopted(payload: str) -> str | None:
-    """Return the row of an adopted table as a line."""
-    try:
-        row = json.loads(payload)
-    except ValueError:
-        return None
-    if not isinstance(row, dict) or set(row) != ADOPTED:
-        return None
-    return ",".join("" if row[name] is None else str(row[name]) for name in TRADE_COLUMNS)
 
 
 @dataclass
@@ -70,7 +44,7 @@ class ImportLines:
 
     def line_of(self, tick: RejectedTick, payload: str, corrections: Mapping[str, str]) -> str:
         """Return the line of a payload, corrected; UsageError for a field that it does not have."""
-        line = _adopted(payload) or payload
+        line = adopted_line(payload) or payload
         if not corrections:
             return line
         layout = self._layout(tick, line)

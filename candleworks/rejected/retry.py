@@ -1,22 +1,26 @@
 """Retries rejected ticks; the transaction that stores them also records the result."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from itertools import groupby, islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from candleworks import clock
 from candleworks.database.connection import Connection
 from candleworks.errors import UsageError
-from candleworks.rejected.import_lines import ImportLines, LineForm, is_line
+from candleworks.libraries import file_libraries
+from candleworks.rejected.lines import LineForm, is_line
 from candleworks.rejected.live_ticks import LiveTicks
 from candleworks.settings import Settings
 from candleworks.storage.rejected import RejectedTick, RetryResult, retry_all, retry_one
 
+if TYPE_CHECKING:
+    from candleworks.rejected.import_lines import ImportLines
+
 AS_THEY_ARE = LineForm()
 AT_ONCE = 500  # ticks of one transaction: 1,000 frames took 0.4 s, one by one 30 s, both on a busy machine
 
-Retrier = LiveTicks | ImportLines
+Retrier: TypeAlias = "LiveTicks | ImportLines"
 Attempt = tuple[RejectedTick, str]
 
 
@@ -41,10 +45,16 @@ def retry(
     with the next refresh. UsageError when a payload cannot be corrected or read.
     """
     now_us = clock.now_us()
-    live, lines = LiveTicks(settings, connection, now_us), ImportLines(settings, connection, now_us, form)
+    live = LiveTicks(settings, connection, now_us)
+
+    @cache
+    def lines() -> "ImportLines":
+        with file_libraries():
+            from candleworks.rejected.import_lines import ImportLines  # noqa: PLC0415 - it needs the libraries
+        return ImportLines(settings, connection, now_us, form)
 
     def retrier_of(tick: RejectedTick) -> Retrier:
-        return lines if is_line(tick) else live
+        return lines() if is_line(tick) else live
 
     for retrier, group in groupby(ticks, retrier_of):
         for part in _parts(group):

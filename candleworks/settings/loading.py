@@ -31,13 +31,14 @@ ENVIRONMENT = {
     "CANDLEWORKS_GRAFANA_PORT": "grafana_port",
     "CANDLEWORKS_LOG_LEVEL": "log_level",
     "CANDLEWORKS_ALERT_URLS": "alert_urls",
+    "CANDLEWORKS_ALERTMANAGER_URL": "alertmanager_url",
     "TWELVEDATA_API_KEY": "api_key",
 }
 CONFIG_VARIABLE = "CANDLEWORKS_CONFIG"
 CONFIG_FILE = "candleworks.yaml"
 MAX_FILE_BYTES = 16_777_216
 MAX_SHOWN_CHARACTERS = 200
-_SECRETS = frozenset({"dsn", "api_key", "alert_urls", "reader_password"})
+_SECRETS = frozenset({"dsn", "api_key", "alert_urls", "alertmanager_url", "reader_password"})
 _STRING = "a string (quoted where YAML would read another type)"
 # What is expected, where pydantic says so in the terms of Python; its other messages are used as they are.
 _EXPECTED = {

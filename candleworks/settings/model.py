@@ -81,6 +81,8 @@ class Settings(File):
     """API key for live data. Unset: a simulated feed."""
     alert_urls: tuple[SecretStr, ...] = ()
     """Recipients of notifications: apprise URLs, separated by commas. Unset: notifications go to the log."""
+    alertmanager_url: SecretStr | None = None
+    """Prometheus's Alertmanager, such as http://127.0.0.1:9093, which gets all firing alerts as well. Unset: none."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe level that is logged."""
 
@@ -102,6 +104,13 @@ class Settings(File):
         if not all(re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://\S+", part) for part in parts):
             raise ValueError("comma-separated Apprise URLs such as json://host/path")
         return parts
+
+    @field_validator("alertmanager_url")
+    @classmethod
+    def _web_address(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not re.fullmatch(r"https?://[^\s/]\S*", url.get_secret_value()):
+            raise ValueError("a URL such as http://127.0.0.1:9093")
+        return url
 
     @property
     def page_url(self) -> str:

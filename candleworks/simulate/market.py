@@ -14,7 +14,7 @@ SECOND_US: Final = 1_000_000
 NEVER_US: Final = 2**62
 DAY_SECONDS: Final = 86_400
 HISTORY_DAYS: Final = 180
-_CACHED_DAYS: Final = 1_000  # some 70 kB each
+_CACHED_DAYS: Final = 200  # the whole history of one symbol, some 70 kB a day
 
 
 class Cursor(Protocol):

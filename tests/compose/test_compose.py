@@ -22,13 +22,15 @@ from candleworks.database.engine import Engine, engine_of
 from candleworks.database.migrations import migrate
 from candleworks.settings import load_settings
 from candleworks.settings.document import read_document
+from tests.compose.command import DOCKER_COMPOSE
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 COMPOSE: dict[str, Any] = read_document((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-ONE_SHOT = {"databases", "migrate", "deploy"}
+ONE_SHOT = {"databases", "migrate", "deploy", "addresses", "files"}
 LASTING = set(SERVICES) - ONE_SHOT
+UNWATCHED = {"watch", "backup"}  # they have no address to ask
 INTERPOLATION = re.compile(r"(?<!\$)\$\{(\w+)(:?[-?+][^}]*)?\}")
 EXAMPLE = dict(
     line.split("=", 1) for line in (ROOT / ".env.example").read_text().splitlines() if line and not line.startswith("#")
@@ -47,37 +49,57 @@ def test_it_is_a_compose_file() -> None:
     assert [error.message for error in validator.iter_errors(COMPOSE)] == []
 
 
+def config(env_file: Path, home: Path) -> subprocess.CompletedProcess[str]:
+    """What the real Docker Compose makes of the file, with all profiles."""
+    files = ["--file", ROOT / "docker-compose.yml", "--env-file", env_file, "--profile", "*"]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
+    command = [DOCKER_COMPOSE, *files, "config", "--format", "json"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
 def test_docker_compose_understands_it(tmp_path: Path) -> None:
-    """Where the command is there: with every variable set it is complete, and with an empty password it is refused."""
-    docker = shutil.which("docker")
-    found = docker and subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode == 0
-    if not found:
-        pytest.skip("no docker compose: install Docker's compose plugin to run this")
+    """With every variable set it is complete, and what it reads is what the other tests look at."""
     whole = tmp_path / "env"
     whole.write_text("".join(f"{name}={value or 'x'}\n" for name, value in EXAMPLE.items()))
-    config = [str(docker), "compose", "--file", str(ROOT / "docker-compose.yml"), "config", "--quiet"]
-    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
-    subprocess.run([*config[:2], "--env-file", str(whole), *config[2:]], env=environment, check=True)
-    empty = [*config[:2], "--env-file", str(ROOT / ".env.example"), *config[2:]]
-    refused = subprocess.run(empty, env=environment, capture_output=True, text=True, check=False)
+    understood = config(whole, tmp_path)
+    assert understood.stderr == ""
+    services = json.loads(understood.stdout)["services"]
+    assert set(services) == set(SERVICES)
+    assert services["worker"]["environment"]["CANDLEWORKS_CONFIG"] == "/etc/candleworks/candleworks.yaml"
+
+
+def test_docker_compose_refuses_an_empty_password(tmp_path: Path) -> None:
+    """And says how to make one."""
+    refused = config(ROOT / ".env.example", tmp_path)
     assert refused.returncode != 0
     assert "run docker/new-env.sh" in refused.stderr
 
 
-def test_the_platform_is_whole() -> None:
-    """Database, its preparation, Prefect's server and worker, feed, chart page, messages and Grafana."""
-    assert set(SERVICES) == {
-        "timescaledb", "databases", "migrate", "simulator", "prefect-server", "deploy", "worker", "watch", "web",
-        "grafana",
-    }  # fmt: skip
+def test_every_service_is_documented() -> None:
+    """In the table of the page, once, and no other."""
+    page = (ROOT / "docs/how-to/docker-compose.md").read_text()
+    table = page.partition("## Services")[2].partition("\n## ")[0]
+    named = [
+        name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`([\w-]+)`", row)
+    ]
+    assert sorted(named) == sorted(SERVICES)
 
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_images_are_pinned(name: str) -> None:
     """To a whole version, so that a pull changes nothing; TimescaleDB under its community licence."""
     image = SERVICES[name]["image"]
-    assert image == "candleworks:local" if "build" in SERVICES[name] else re.search(r":\d+\.\d+\.\d+(-pg18)?$", image)
+    if "build" in SERVICES[name]:
+        assert image == ("candleworks:files" if name == "files" else "candleworks:local")
+    else:
+        assert re.search(r":v?\d+\.\d+\.\d+(-pg18)?$", image)
     assert not image.endswith("-oss")
+
+
+def test_grafana_has_the_fixes_of_its_version_line() -> None:
+    """13.2.2 at least."""
+    version = SERVICES["grafana"]["image"].partition(":")[2]
+    assert tuple(map(int, version.split("."))) >= (13, 2, 2)
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -101,13 +123,13 @@ def test_a_lasting_service_is_watched_and_comes_back(name: str) -> None:
     health = SERVICES[name]["healthcheck"]
     assert health == {"disable": True} or {"test", "interval", "timeout", "retries", "start_period"} <= set(health)
     assert SERVICES[name]["restart"] == ("on-failure" if name == "simulator" else "unless-stopped")
-    assert name == "watch" or health != {"disable": True}
+    assert (name in UNWATCHED) == (health == {"disable": True})
 
 
 def test_ports_are_open_to_this_machine_only() -> None:
     """Whoever wants more puts a proxy with TLS in front."""
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert len(ports) == 4
+    assert len(ports) == 5
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
@@ -119,6 +141,8 @@ def test_services_start_in_order() -> None:
                 "timescaledb": "service_healthy",
                 "prefect-server": "service_healthy",
                 "simulator": "service_started",  # ends at once where there is a key
+                "web": "service_healthy",
+                "grafana": "service_healthy",
             }
             assert wait["condition"] == expected.get(other, "service_completed_successfully"), (name, other)
     assert order_of("worker") > order_of("migrate") > order_of("databases") > order_of("timescaledb")
@@ -182,6 +206,39 @@ def test_grafana_is_given_what_its_files_ask_for() -> None:
     assert set(re.findall(r"\$(CANDLEWORKS_[A-Z_]+)", text)) <= set(SERVICES["grafana"]["environment"])
     mounted = dict(volume.split(":")[:2] for volume in SERVICES["grafana"]["volumes"])
     assert mounted["./grafana/dashboards"] == SERVICES["grafana"]["environment"]["CANDLEWORKS_GRAFANA_DASHBOARDS"]
+
+
+def test_grafana_answers_nobody_else() -> None:
+    """Without a sign-in, only where that is asked for; under one host name, so that no page can send SQL through it."""
+    environment = SERVICES["grafana"]["environment"]
+    assert EXAMPLE["GRAFANA_ANONYMOUS"] == "false"
+    assert environment["GF_AUTH_ANONYMOUS_ENABLED"] == "${GRAFANA_ANONYMOUS:-false}"
+    assert environment["GF_SERVER_ENFORCE_DOMAIN"] == "true"
+    assert environment["GF_SERVER_DOMAIN"] == "${GRAFANA_DOMAIN:-127.0.0.1}"
+    assert environment["GF_AUTH_PROXY_WHITELIST"] == "127.0.0.1"
+
+
+def test_grafana_has_the_port_of_its_address() -> None:
+    """Its links and redirects name the port on which it listens, so that has to be the one on the host."""
+    port = "${CANDLEWORKS_GRAFANA_PORT:-3000}"
+    assert SERVICES["grafana"]["environment"]["GF_SERVER_HTTP_PORT"] == port
+    assert SERVICES["grafana"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+
+
+def test_grafana_is_healthy_only_with_its_data_source() -> None:
+    """The check asks for the data source that is provisioned, as a viewer of its own."""
+    provisioned = read_document((ROOT / "grafana/provisioning/datasources/candleworks.yaml").read_text())
+    (source,) = provisioned["datasources"]
+    environment = SERVICES["grafana"]["environment"]
+    script = (ROOT / "docker/grafana-health.sh").read_text()
+    assert f"/api/datasources/uid/{source['uid']}/health" in script
+    assert f"{environment['GF_AUTH_PROXY_HEADER_NAME']}: " in script
+    assert SERVICES["grafana"]["healthcheck"]["test"][-1] in " ".join(SERVICES["grafana"]["volumes"])
+
+
+def test_folders_of_provisioning_exist() -> None:
+    """Grafana logs an error for each that does not."""
+    assert {"plugins", "notifiers"} <= {path.name for path in (ROOT / "grafana/provisioning").iterdir()}
 
 
 def test_prefect_has_a_database_of_its_own() -> None:
@@ -294,8 +351,9 @@ def test_the_image_holds_what_runs_and_no_more() -> None:
     assert {source for sources in copied for source in sources.split()} == allowed
     assert all((ROOT / path).exists() for path in allowed)
     assert ignored[0] == "*"
-    images = re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)
-    assert len(images) == 2
-    assert all(re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", image) for image in images)
+    images = re.findall(r"^FROM (\S+) AS (\S+)$", dockerfile, re.MULTILINE)
+    stages = {stage for _, stage in images}
+    assert {"platform", "files"} <= stages
+    assert all(image in stages or re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", image) for image, _ in images)
     assert re.search(r"^USER 10001:10001$", dockerfile, re.MULTILINE)
     assert "PYTHONDONTWRITEBYTECODE" not in dockerfile

@@ -39,7 +39,7 @@ LANGUAGES = {"sh", "sql", "python", "yaml", "text", "ini", "mermaid"}
 NOT_RUN = {
     "installs": 5,
     "is a dashboard, which the tests build": 1,
-    "needs Docker": 5,
+    "needs Docker": 11,
     "needs Grafana": 1,
     "needs a Prefect server": 3,
     "needs a database of the tutorial": 2,

@@ -12,7 +12,7 @@ from candleworks.database.engine import Engine
 from candleworks.errors import UsageError
 from candleworks.imports.importer import import_file
 from candleworks.model.trades import Rejection, Trades, microseconds_of
-from candleworks.rejected.import_lines import LineForm
+from candleworks.rejected.lines import LineForm
 from candleworks.rejected.retry import retry
 from candleworks.settings import Feed, Settings
 from candleworks.storage.rejected import RejectedSelection, list_rejected, quarantine

@@ -1,0 +1,5 @@
+#!/bin/sh
+# Prints where everything is, in one line.
+echo "candleworks is running: charts http://$WEB_ADDRESS/," \
+    "Grafana ${GRAFANA_URL:-http://$GRAFANA_ADDRESS/} (user admin, GRAFANA_ADMIN_PASSWORD in .env)," \
+    "Prefect http://$PREFECT_ADDRESS/, database $DATABASE_ADDRESS"
