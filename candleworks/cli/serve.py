@@ -12,7 +12,14 @@ from candleworks.database.server import database
 from candleworks.errors import TransientError
 from candleworks.processes import log_to_stderr, stop_event
 from candleworks.runtime.database import check_schema, prepared, require_database
-from candleworks.runtime.grafana import HEALTH_PATH, grafana_address, require_grafana, run_grafana, set_up_grafana
+from candleworks.runtime.grafana import (
+    HEALTH_PATH,
+    bundled_plugins,
+    grafana_address,
+    require_grafana,
+    run_grafana,
+    set_up_grafana,
+)
 from candleworks.runtime.prefect import server_address
 from candleworks.settings import load_settings
 from candleworks.web.server import HOST, LOOPBACK, PageOptions, address, listen, run_server
@@ -78,4 +85,4 @@ def grafana() -> None:
     with prepared(settings) as dsn:
         environment = set_up_grafana(settings, dsn)
         typer.echo(f"Grafana {grafana_address(settings)}")
-        run_grafana(command, environment)
+        run_grafana(command, {**environment, **bundled_plugins(command)})

@@ -18,6 +18,7 @@ GRAFANA = "Grafana"
 STOP_SECONDS = 2.0
 HOME_PAGE = "/d/candleworks-market"
 HEALTH_PATH = "api/datasources/uid/candleworks/health"  # Grafana's own says nothing about the database
+PACKAGED_PLUGINS = Path("/var/lib/grafana/plugins-bundled")
 PACKAGED_HOMES = (
     "/usr/share/grafana",
     "/opt/homebrew/opt/grafana/share/grafana",
@@ -51,6 +52,19 @@ def _home_of(binary: Path) -> Path | None:
     """Return the home of a Grafana on PATH: its archive's directory, or where packages install it."""
     homes = (binary.resolve().parent.parent, *map(Path, PACKAGED_HOMES))
     return next((home for home in homes if (home / "conf" / "defaults.ini").is_file()), None)
+
+
+def bundled_plugins(command: Sequence[str]) -> Mapping[str, str]:
+    """Return the variable that names the directory of Grafana's own plugins, from 13.2 on PostgreSQL among them.
+
+    Grafana looks for it below its data, which are ours. Archives and images have it in data/ of its home, packages in
+    /var/lib/grafana. Earlier releases have no such directory.
+    """
+    homes = [Path(command[-1])] if "--homepath" in command else []
+    for found in (*(home / "data" / "plugins-bundled" for home in homes), PACKAGED_PLUGINS):
+        if found.is_dir():
+            return {"GF_PATHS_BUNDLED_PLUGINS": str(found)}
+    return {}
 
 
 def require_grafana(settings: Settings) -> list[str]:

@@ -40,6 +40,7 @@ def home(tmp_path: Path) -> Path:
     (tmp_path / "grafana" / "bin").mkdir(parents=True)
     (tmp_path / "grafana" / "conf").mkdir()
     (tmp_path / "grafana" / "conf" / "defaults.ini").touch()
+    (tmp_path / "grafana" / "data" / "plugins-bundled").mkdir(parents=True)
     binary = tmp_path / "grafana" / "bin" / "grafana"
     binary.write_text(TELLING.format(python=sys.executable, told=str(tmp_path / "told.json")))
     binary.chmod(0o755)
@@ -88,6 +89,7 @@ def test_grafana_is_told_everything_and_stopped_with_us(
     assert given["GF_SERVER_HTTP_ADDR"] == "127.0.0.1"
     assert given["GF_SERVER_HTTP_PORT"] == "3456"
     assert given["GF_PATHS_PROVISIONING"] == str(GRAFANA / "provisioning")
+    assert given["GF_PATHS_BUNDLED_PLUGINS"] == str(home / "data" / "plugins-bundled")
     assert given["GF_USERS_HOME_PAGE"] == "/d/candleworks-market"
     assert given["GF_SERVER_ROOT_URL"] == "http://127.0.0.1:3456/"
     assert given["CANDLEWORKS_GRAFANA_ALERTS_PAUSED"] == "true"
