@@ -257,6 +257,20 @@ $$;
 -- Since when each feed has been known.
 CREATE VIEW dashboards.feed_beginnings AS SELECT t.feed, t.since FROM candleworks.ingest_totals t;
 
+-- What the newest tick says of the state of a symbol or feed that receives: streaming, also outside of market hours; closed;
+-- quiet, without a tick for a minute of them; or asked, before its first tick.
+CREATE FUNCTION dashboards.tick_state(
+    last_tick timestamptz, in_session boolean, silent_seconds double precision, moment timestamptz
+) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN CASE
+    WHEN moment - last_tick <= interval '1 minute' THEN 'streaming'
+    WHEN NOT in_session THEN 'closed'
+    WHEN last_tick IS NULL THEN 'asked'
+    WHEN silent_seconds > 60 THEN 'quiet'
+    ELSE 'streaming'
+END;
+
 -- Each symbol that a feed is asked for, with its state: stopped (by an operator), down (the feed receives nothing), silent
 -- (no tick for longer than allowed while its market is open), closed (its market), quiet (no tick for a minute),
 -- streaming, or asked, before its first tick. A running feed writes its statistics every second: without any for half a
@@ -270,10 +284,7 @@ LANGUAGE sql STABLE AS $$
             WHEN s.status = 'stopped by an operator' THEN 'stopped'
             WHEN n.at IS NULL OR n.at < moment - interval '30 seconds' OR g.down THEN 'down'
             WHEN g.silent THEN 'silent'
-            WHEN NOT s.in_session THEN 'closed'
-            WHEN s.last_tick IS NULL THEN 'asked'
-            WHEN s.silent_seconds > 60 THEN 'quiet'
-            ELSE 'streaming'
+            ELSE dashboards.tick_state(s.last_tick, s.in_session, s.silent_seconds, moment)
         END, s.last_tick, s.age_seconds, s.silent_seconds, s.in_session
     FROM dashboards.silence(moment) s
     LEFT JOIN LATERAL (
@@ -297,10 +308,7 @@ LANGUAGE sql STABLE AS $$
             WHEN stop.stopped_at IS NOT NULL THEN 'stopped'
             WHEN gap.reason = 'silent' AND running THEN 'silent'
             WHEN gap.reason IS NOT NULL OR NOT running THEN 'down'
-            WHEN NOT s.in_session THEN 'closed'
-            WHEN s.last_tick IS NULL THEN 'asked'
-            WHEN s.silent_seconds > 60 THEN 'quiet'
-            ELSE 'streaming'
+            ELSE dashboards.tick_state(s.last_tick, s.in_session, s.silent_seconds, moment)
         END,
         CASE WHEN stop.stopped_at IS NOT NULL THEN stop.stopped_at WHEN running THEN gap.started_at
             ELSE least(gap.started_at, newest.at) END,

@@ -114,6 +114,9 @@ def test_markets_that_are_closed_and_symbols_that_are_quiet(feeds: Connection) -
         "crypto": "quiet",
     }
     assert symbol_states(feeds, at_night) == {"AAPL": "closed", "MSFT": "closed", "BTC/USD": "quiet"}
+    tick(feeds, "AAPL", at_night - timedelta(seconds=5))
+    assert symbol_states(feeds, at_night)["AAPL"] == "streaming"  # outside of regular hours
+    assert feed_states(feeds, at_night)["stocks"][0] == "streaming"
 
 
 def test_uptime_is_a_share_of_market_hours(feeds: Connection) -> None:
