@@ -2,16 +2,19 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from candleworks.candles.audit import audit
 from candleworks.database.connection import Connection
 from tests.feed.streaming import Quote, Trade, quotes_of, read_journal, stored, stored_quotes, trades_of
 
 Gap = tuple[str | None, datetime, datetime | None]
+Part = TypeVar("Part", Trade, Quote)
 
 
 class Account(NamedTuple):
@@ -38,7 +41,7 @@ class Ledger:
         kept = stored(self.connection)
         assert kept <= sent, f"stored, but never sent so often: {list((kept - sent).items())[:5]}"
         gaps = self._gaps()
-        rejected = self._rejected()
+        rejected = self._rejected(_trade)
         missing = sent - kept
         quarantined = missing & rejected
         unexplained = {trade: count for trade, count in (missing - quarantined).items() if not _within(trade, gaps)}
@@ -51,7 +54,8 @@ class Ledger:
         """They share the fate of their ticks, and their candles are those of what is stored."""
         kept = stored_quotes(self.connection)
         assert kept <= sent, f"stored, but never sent so often: {list((kept - sent).items())[:5]}"
-        unexplained = {quote: count for quote, count in (sent - kept).items() if not _within(quote, gaps)}
+        missing = sent - kept - self._rejected(_quote)
+        unexplained = {quote: count for quote, count in missing.items() if not _within(quote, gaps)}
         assert not unexplained, f"{sum(unexplained.values())} quotes lost: {list(unexplained)[:5]}"
         assert audit(self.connection, None, None).differences == []
         counted = self.connection.execute(
@@ -62,17 +66,21 @@ class Ledger:
     def _gaps(self) -> list[Gap]:
         return self.connection.execute("SELECT symbol, started_at, ended_at FROM feed_gaps ORDER BY id").fetchall()
 
-    def _rejected(self) -> Counter[Trade]:
-        payloads = [row[0] for row in self.connection.execute("SELECT payload FROM rejected_ticks").fetchall()]
-        return Counter(trade for payload in payloads if (trade := _trade(payload)))
+    def _rejected(self, part: Callable[[Any], Part]) -> Counter[Part]:
+        """Count the trades or the quotes of rejected ticks, as far as they can be read."""
+        parts: Counter[Part] = Counter()
+        for (payload,) in self.connection.execute("SELECT payload FROM rejected_ticks").fetchall():
+            with suppress(ValueError, KeyError, TypeError):
+                parts[part(json.loads(payload))] += 1
+        return parts
 
 
-def _trade(payload: str) -> Trade | None:
-    try:
-        event = json.loads(payload)
-        return Trade(event["symbol"], event["timestamp"], event["price"], event.get("day_volume"))
-    except (ValueError, KeyError, TypeError):
-        return None
+def _trade(event: Any) -> Trade:
+    return Trade(event["symbol"], event["timestamp"], event["price"], event.get("day_volume"))
+
+
+def _quote(event: Any) -> Quote:
+    return Quote(event["symbol"], event["timestamp"], event["bid"], event["ask"])
 
 
 def _within(trade: Trade | Quote, gaps: list[Gap]) -> bool:

@@ -139,10 +139,10 @@ def test_an_import_of_the_same_ticks_beside_the_stream_doubles_nothing(
     settings: Settings, connection: Connection, journal: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever of the two stores a tick first."""
-    monkeypatch.setattr(FlushInterval, "seconds", 0.3)  # or the stream would always be first
+    monkeypatch.setattr(FlushInterval, "seconds", 2.0)  # or the stream would always be first
     with (
         running_simulator(rate=1_000, symbols=SYMBOLS, journal=journal) as simulator,
-        streaming(settings, simulator.feed_url, *SYMBOLS, flush_interval_ms=300),
+        streaming(settings, simulator.feed_url, *SYMBOLS, flush_interval_ms=2_000),
     ):
         for number in range(3):
             before = count(connection)

@@ -29,7 +29,7 @@ def flows(connection: Connection) -> list[tuple[object, ...]]:
 
 def test_a_deployment_shows_its_last_run_and_when_it_runs_next(connection: Connection) -> None:
     """A run that crashed counts as failed; one that is overdue is late; deployments that are gone are not shown."""
-    due, overdue = NOW + timedelta(minutes=5), NOW - timedelta(minutes=5)
+    due, overdue = NOW + timedelta(days=1), NOW - timedelta(minutes=5)
     runs = [run("failed", 30), run("crashed", 20), run("completed", 10, 3)]
     gone = FlowSchedule("gone", paused=False, next_run_at=due)
     other = FlowSchedule("of another pool", paused=False, next_run_at=due)
