@@ -60,8 +60,11 @@ def own_server(tmp_path: Path) -> Iterator[tuple[EmbeddedServer, Settings]]:
 
 
 @on_one_engine
-def test_batches_are_written_by_size(settings: Settings, vendor: Vendor, connection: Connection) -> None:
+def test_batches_are_written_by_size(
+    settings: Settings, vendor: Vendor, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Full ones at once; what is left waits for its age, here ten seconds, or for the stop."""
+    monkeypatch.setattr(FlushInterval, "seconds", 10.0)  # however fast commits are
     with streaming(settings, vendor.url, "AAPL", max_batch_rows=500, flush_interval_ms=10_000):
         until(lambda: vendor.received)
         vendor.send(*(price(NOW, 1.0 + number) for number in range(1_200)))
