@@ -43,6 +43,8 @@ LANGUAGE sql STABLE AS $$
     ), differences AS (
         SELECT count(*) AS found FROM public.candle_differences d
         WHERE d.repaired_at IS NULL AND d.found_at > moment - interval '1 day'
+    ), results AS MATERIALIZED (
+        SELECT * FROM candleworks.quality_now()
     ), checks AS (
         SELECT count(*) AS known, count(*) FILTER (WHERE q.status <> 'passed') AS failing,
             count(*) FILTER (WHERE q.status <> 'passed' AND q.severity = 'critical') AS critical,
@@ -50,7 +52,7 @@ LANGUAGE sql STABLE AS $$
             (array_agg(concat_ws(' of ', q."check", q.subject) || ': ' || coalesce(q.observed, q.status) ORDER BY
                 array_position(ARRAY['critical', 'warning', 'info'], q.severity), q.since
             ) FILTER (WHERE q.status <> 'passed'))[1] AS worst
-        FROM candleworks.quality_now() q
+        FROM results q
         WHERE q.status <> 'passed' OR q.at > moment - interval '2 days'
     ), alerts AS (
         SELECT count(*) FILTER (WHERE a.fires) AS firing,
@@ -71,7 +73,7 @@ LANGUAGE sql STABLE AS $$
             string_agg(f.deployment, ', ' ORDER BY f.deployment) FILTER (WHERE f.status IN ('failed', 'crashed')) AS broken
         FROM dashboards.flows f
     ), disk AS (
-        SELECT q.severity, q.observed FROM candleworks.quality_now() q WHERE q."check" = 'disk' AND q.status = 'failed'
+        SELECT q.severity, q.observed FROM results q WHERE q."check" = 'disk' AND q.status = 'failed'
     )
     SELECT 'Feeds', CASE WHEN f.critical THEN 'critical' WHEN f.warning THEN 'warning' WHEN f.critical IS NULL THEN 'unknown'
             ELSE 'ok' END,
