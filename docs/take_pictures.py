@@ -8,7 +8,6 @@ fires: its message, as it arrives by mail, is one of the pictures.
 import contextlib
 import html
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -29,15 +28,17 @@ from tests.web.browser import Browser, Page, chromium, until
 PICTURES = Path(__file__).parent / "pictures"
 SYMBOL = "BTC/USD"
 SIZE = (1280, 720)
+MAIL_SIZE = (640, 360)
 DASHBOARDS = {"market": 900, "quotes": 900, "health": 1100, "quality": 1000, "storage": 900, "overview": 800}
 PATIENCE_SECONDS = 300
 DRAWN_SECONDS = 8  # Prefect's and Grafana's pages say nowhere that they are drawn
 CONFIGURATION = f"""
 feeds: [{{name: twelvedata, symbols: [AAPL, MSFT, {SYMBOL}, ETH/USD, EUR/USD]}}]
-quality: {{ticks: {{symbols: {{{SYMBOL}: {{jump_percent: 0.0001}}}}}}}}
+quality: {{ticks: {{symbols: {{{SYMBOL}: {{jump_percent: 0.5}}}}}}}}
+alerts: {{page_url: "https://candles.example"}}
 """
 MAIL = """
-<body style="margin: 40px; font: 16px/1.5 sans-serif; color: #222; background: #fff">
+<body style="margin: 24px; font: 15px/1.5 sans-serif; color: #222; background: #fff">
 <p style="margin: 0; color: #666">From: {sender}<br>To: {to}</p><h1 style="font-size: 20px">{subject}</h1>{text}</body>
 """
 
@@ -48,29 +49,33 @@ def main() -> None:
     if program is None:
         sys.exit("Pictures need Chromium: install it, for example Debian's package chromium.")
     ports = {name: free_port() for name in ("WEB", "PREFECT", "GRAFANA")}
-    with Mail().listening() as mail, running(ports, mail.url), Browser(program) as browser, browser.page(*SIZE) as page:
+    with (
+        Mail().listening() as mail,
+        running(ports, mail.url) as environment,
+        Browser(program) as browser,
+        browser.page(*SIZE) as page,
+    ):
         page.prefer("dark")
         prefect_run(page, f"http://127.0.0.1:{ports['PREFECT']}")
         chart(page, f"http://127.0.0.1:{ports['WEB']}")
+        subprocess.run([sys.executable, "-m", "candleworks", "check"], env=environment, check=False)
         alert(page, mail)
         if find_grafana(load_settings()):
             dashboards(page, f"http://127.0.0.1:{ports['GRAFANA']}")
 
 
 @contextmanager
-def running(ports: dict[str, int], recipient: str) -> Iterator[None]:
-    """Run `candleworks up` on a fresh home and these ports until the context ends."""
+def running(ports: dict[str, int], recipient: str) -> Iterator[dict[str, str]]:
+    """Run `candleworks up` on a fresh home and these ports until the context ends; yield its environment."""
     variables = {f"CANDLEWORKS_{name}_PORT": str(port) for name, port in ports.items()}
     with tempfile.TemporaryDirectory(prefix="candleworks") as home:
         configuration = Path(home) / "candleworks.yaml"
         configuration.write_text(CONFIGURATION)
         variables |= {"CANDLEWORKS_HOME": home, "CANDLEWORKS_CONFIG": str(configuration)}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "candleworks", "up"],
-            env={**os.environ, **variables, "CANDLEWORKS_ALERT_URLS": recipient},
-        )
+        environment = {**os.environ, **variables, "CANDLEWORKS_ALERT_URLS": recipient}
+        process = subprocess.Popen([sys.executable, "-m", "candleworks", "up"], env=environment)
         try:
-            yield
+            yield environment
         finally:
             process.terminate()
             process.wait(PATIENCE_SECONDS)
@@ -115,7 +120,8 @@ def alert(page: Page, mail: Mail) -> None:
     if body and body.get_content_subtype() == "plain":
         text = f"<div style='white-space: pre-wrap'>{html.escape(text)}</div>"
     shown = MAIL.format(sender=received["From"], to=received["To"], subject=html.escape(received["Subject"]), text=text)
-    page.goto(f"data:text/html;charset=utf-8,{quote(re.sub('127.0.0.1:[0-9]+', 'candles.example', shown))}")
+    page.resize(*MAIL_SIZE)
+    page.goto(f"data:text/html;charset=utf-8,{quote(shown)}")
     take(page, "alert")
 
 
