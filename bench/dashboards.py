@@ -3,30 +3,25 @@
 Nothing is measured without Grafana: CANDLEWORKS_GRAFANA_HOME names an unpacked one.
 """
 
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 
 import httpx
 import psutil
 import psycopg
 
 from bench.report import Measurement, Options
-from candleworks.runtime.grafana import HEALTH_PATH, find_grafana
+from candleworks.runtime.grafana import find_grafana
 from candleworks.settings import load_settings
-from tests.acceptance.platform import free_port
 from tests.grafana.expansion import DASHBOARDS, Query, queries
-from tests.web.browser import until
+from tests.grafana.server import running_grafana
 
 REFRESH_SECONDS = 5.0
-START_SECONDS = 60.0
 AT_ONCE = 6  # requests of a browser to one host
 
 
@@ -37,7 +32,11 @@ def measure_open(
     if find_grafana(load_settings()) is None:
         return
     asked = [query for query in queries(end, chosen) if query.kind not in ("annotation", "alert")]
-    with grafana(dsn) as (viewer, server), psycopg.connect(dsn) as connection:
+    with (
+        tempfile.TemporaryDirectory(prefix="candleworks") as home,
+        running_grafana(dsn, Path(home)) as (viewer, server),
+        psycopg.connect(dsn) as connection,
+    ):
         postmaster = psutil.Process(psutil.Process(connection.info.backend_pid).ppid())
         refresh(viewer, asked)  # connections are opened, and caches are filled
         taken, cores = [], []
@@ -62,36 +61,6 @@ def measure_open(
         statistics.median(ms for ms, _ in taken),
         unit="ms",
     )
-
-
-@contextmanager
-def grafana(dsn: str) -> Iterator[tuple[httpx.Client, psutil.Process]]:
-    """Run `candleworks grafana` on a free port; yield an anonymous viewer and the process of its server."""
-    port = free_port()
-    with (
-        tempfile.TemporaryDirectory(prefix="candleworks") as home,
-        httpx.Client(base_url=f"http://127.0.0.1:{port}/", timeout=60) as viewer,
-    ):
-        environment = {
-            **os.environ, "CANDLEWORKS_DSN": dsn, "CANDLEWORKS_HOME": home, "CANDLEWORKS_GRAFANA_PORT": str(port),
-        }  # fmt: skip
-        process = subprocess.Popen(
-            [sys.executable, "-m", "candleworks", "grafana"], env=environment, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            until(lambda: _answers(viewer), START_SECONDS, "Grafana")
-            yield viewer, psutil.Process(process.pid)
-        finally:
-            process.terminate()
-            process.wait(START_SECONDS)
-
-
-def _answers(viewer: httpx.Client) -> bool:
-    try:
-        return viewer.get(HEALTH_PATH).is_success
-    except httpx.TransportError:
-        return False
 
 
 def refresh(viewer: httpx.Client, asked: Sequence[Query]) -> list[tuple[float, str]]:

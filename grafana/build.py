@@ -26,6 +26,19 @@ SHARED = {"type": "datasource", "uid": "-- Dashboard --"}  # the rows of another
 TAG = "candleworks"
 COLOURS = {"up": "green", "down": "red", "flat": "gray"}
 DASH = "\N{EN DASH}"  # what a missing value is shown as
+# What several dashboards show of the same thing, by the name that their YAML uses.
+VALUES = {
+    "feed states": {
+        "streaming": ["streaming", "green"],
+        "quiet": ["quiet", "orange"],
+        "asked": ["asked", "text"],
+        "closed": ["closed", "blue"],
+        "stopped": ["stopped", "purple"],
+        "silent": ["silent", "red"],
+        "down": ["down", "red"],
+    },
+    "severities": {"critical": ["critical", "red"], "warning": ["warning", "orange"], "info": ["info", "blue"]},
+}
 LEGEND = {"showLegend": True, "displayMode": "list", "placement": "bottom", "calcs": []}
 TOOLTIP = {"mode": "multi", "sort": "none"}
 LINES = {
@@ -86,8 +99,8 @@ TYPES: dict[str, dict[str, Any]] = {
             "footer": {"show": False, "reducer": ["sum"], "fields": ""},
         },
         "custom": {"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False, "filterable": False},
-        # Each cell without a value would have the text for a table without rows, in a colour of the palette.
-        "overrides": {"/.*/": {"noValue": DASH, "colour": "text"}},
+        # A cell would have a colour of the palette.
+        "overrides": {"/.*/": {"colour": "text"}},
         "format": "table",
     },
     "barchart": {
@@ -314,16 +327,17 @@ def text(number: int, entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def field(given: dict[str, Any]) -> dict[str, Any]:
-    """Spell out the short forms: thresholds as {colour: from}, values as {value: [text, colour]}, one colour."""
+    """Spell out short forms: thresholds as {colour: from}, values as {value: [text, colour]} or a name; one colour."""
     spelled = {key: value for key, value in given.items() if key not in {"steps", "values", "colour", "link"}}
     if "steps" in given:
         steps = [{"color": colour, "value": start} for colour, start in given["steps"].items()]
         spelled["thresholds"] = {"mode": "absolute", "steps": steps}
         spelled["color"] = {"mode": "thresholds"}
     if "values" in given:
+        values = VALUES[given["values"]] if isinstance(given["values"], str) else given["values"]
         options = {
             str(value): {"text": text, "color": colour, "index": index}
-            for index, (value, (text, colour)) in enumerate(given["values"].items())
+            for index, (value, (text, colour)) in enumerate(values.items())
         }
         spelled["mappings"] = [{"type": "value", "options": options}]
     if "colour" in given:

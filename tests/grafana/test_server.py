@@ -3,9 +3,6 @@
 Skipped without an installed Grafana: set CANDLEWORKS_GRAFANA_HOME to the directory that one was unpacked into.
 """
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -16,8 +13,8 @@ import pytest
 
 from candleworks.runtime.grafana import HEALTH_PATH, find_grafana
 from candleworks.settings import load_settings
-from tests.acceptance.platform import free_port
 from tests.grafana.expansion import GRAFANA
+from tests.grafana.server import running_grafana
 from tests.web.browser import until
 
 SECONDS = 60
@@ -37,28 +34,8 @@ class Running(NamedTuple):
 @pytest.fixture(scope="module")
 def grafana(filled: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     home = tmp_path_factory.mktemp("grafana")
-    port = free_port()
-    environment = {
-        **os.environ, "CANDLEWORKS_DSN": filled, "CANDLEWORKS_HOME": str(home), "CANDLEWORKS_GRAFANA_PORT": str(port),
-    }  # fmt: skip
-    log = home / "grafana.log"
-    with log.open("wb") as output, httpx.Client(base_url=f"http://127.0.0.1:{port}/", timeout=30) as viewer:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "candleworks", "grafana"], env=environment, stdout=output, stderr=output
-        )
-        try:
-            until(lambda: answers(viewer), SECONDS, "Grafana")
-            yield Running(viewer, filled, log)
-        finally:
-            process.terminate()
-            process.wait(SECONDS)
-
-
-def answers(viewer: httpx.Client) -> bool:
-    try:
-        return viewer.get("api/health").is_success
-    except httpx.TransportError:
-        return False
+    with running_grafana(filled, home) as (viewer, _):
+        yield Running(viewer, filled, home / "grafana.log")
 
 
 def ask(grafana: Running, **headers: str) -> httpx.Response:
