@@ -42,7 +42,7 @@ export class GapShades {
     });
   }
 
-  // From where to where, in pixels; a hole without candles is a strip between its neighbours.
+  // From where to where, in pixels; a gap without candles is a strip between its neighbours.
   #span({ start, stop }, width) {
     const left = this.#x(start);
     const right = stop === Infinity ? width : this.#x(stop);
