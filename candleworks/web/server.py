@@ -19,6 +19,7 @@ from candleworks.storage.read_pool import MAX_CONNECTIONS
 from candleworks.web.alert_desk import AlertDesk, ForeignRequestError, alert_routes
 from candleworks.web.candles import gap_routes, ohlc_routes
 from candleworks.web.health import health_routes
+from candleworks.web.indicators import indicator_routes
 from candleworks.web.metrics import metric_routes
 from candleworks.web.page import page_routes
 from candleworks.web.parameters import BadParameterError
@@ -66,6 +67,7 @@ def create_app(market: CandleReader, dsn: str, options: PageOptions) -> FastAPI:
     app.include_router(service_routes(market, options.services))
     app.include_router(ohlc_routes(market))
     app.include_router(gap_routes(market))
+    app.include_router(indicator_routes(market))
     app.include_router(health_routes(market))
     app.include_router(metric_routes(market))
     desk = AlertDesk(dsn, enabled=options.actions)

@@ -22,9 +22,10 @@ CREATE FUNCTION indicators.ema(
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
     candles candleworks.candle_series;
-    weight double precision := 2.0 / (length + 1);
+    weight double precision;
 BEGIN
     PERFORM candleworks.require_length('ema', 'length', length);
+    weight := 2.0 / (length + 1);
     candles := candleworks.series_of(symbol, period, "from", "to", price, length + candleworks.settling_candles(weight));
     RETURN QUERY
     SELECT v.bucket, v.value
@@ -40,9 +41,10 @@ CREATE FUNCTION indicators.rma(
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
     candles candleworks.candle_series;
-    weight double precision := 1.0 / length;
+    weight double precision;
 BEGIN
     PERFORM candleworks.require_length('rma', 'length', length);
+    weight := 1.0 / length;
     candles := candleworks.series_of(symbol, period, "from", "to", price, length + candleworks.settling_candles(weight));
     RETURN QUERY
     SELECT v.bucket, v.value
@@ -116,11 +118,12 @@ CREATE FUNCTION indicators.keltner(
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
     candles candleworks.candle_series;
-    weight double precision := 2.0 / (length + 1);
+    weight double precision;
 BEGIN
     PERFORM candleworks.require_length('keltner', 'length', length),
         candleworks.require_between('keltner', 'number of ranges', ranges, 0, 100),
         candleworks.require_length('keltner', 'range length', range_length);
+    weight := 2.0 / (length + 1);
     candles := candleworks.series_of(symbol, period, "from", "to", price, greatest(
         length + candleworks.settling_candles(weight), 1 + range_length + candleworks.settling_candles(1.0 / range_length)));
     RETURN QUERY
@@ -140,10 +143,11 @@ CREATE FUNCTION indicators.rsi(
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
     candles candleworks.candle_series;
-    weight double precision := 1.0 / length;
+    weight double precision;
     changes double precision[];
 BEGIN
     PERFORM candleworks.require_length('rsi', 'length', length);
+    weight := 1.0 / length;
     candles := candleworks.series_of(symbol, period, "from", "to", price, 1 + length + candleworks.settling_candles(weight));
     changes := candleworks.changes(candles.close);
     RETURN QUERY
@@ -199,9 +203,10 @@ CREATE FUNCTION indicators.atr(
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
     candles candleworks.candle_series;
-    weight double precision := 1.0 / length;
+    weight double precision;
 BEGIN
     PERFORM candleworks.require_length('atr', 'length', length);
+    weight := 1.0 / length;
     candles := candleworks.series_of(symbol, period, "from", "to", price, 1 + length + candleworks.settling_candles(weight));
     RETURN QUERY
     SELECT v.bucket, v.value
@@ -326,8 +331,7 @@ END $$;
 -- The start of the trading day that a moment belongs to.
 CREATE FUNCTION candleworks.trading_day_start(symbol text, moment timestamptz) RETURNS timestamptz
 LANGUAGE sql STABLE AS $$
-    SELECT max(d.moment) FROM unnest(candleworks.trading_day_starts(symbol, trading_day_start.moment, trading_day_start.moment)) d(moment)
-    WHERE d.moment <= trading_day_start.moment
+    SELECT max(d.start) FROM unnest(candleworks.trading_day_starts(symbol, moment, moment)) d(start) WHERE d.start <= moment
 $$;
 
 CREATE FUNCTION indicators.vwap(
@@ -377,7 +381,7 @@ BEGIN
     RETURN QUERY
     SELECT v.bucket, v.value
     FROM (
-        SELECT s.bucket, sum(CASE WHEN s.close < s.before THEN -s.volume WHEN s.close = s.before THEN 0 * s.volume ELSE s.volume END)
+        SELECT s.bucket, sum(s.volume * CASE WHEN s.close < s.before THEN -1 WHEN s.close = s.before THEN 0 ELSE 1 END)
             OVER (PARTITION BY s.day ORDER BY s.bucket ROWS UNBOUNDED PRECEDING) AS value
         FROM (
             SELECT d.*, lag(d.close) OVER (PARTITION BY d.day ORDER BY d.bucket) AS before

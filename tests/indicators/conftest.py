@@ -66,7 +66,7 @@ class Market:
                     copy.write_row((bar.bucket + number * step, symbol, price, volume))
         return symbol
 
-    def read(  # noqa: PLR0913 - the parameters of the indicators
+    def read(
         self,
         name: str,
         symbol: str,

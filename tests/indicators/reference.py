@@ -110,7 +110,9 @@ def _wilder(series: pd.Series, length: int) -> Numbers:
     averages = np.full(len(numbers), np.nan)
     for place in range(length - 1, len(numbers)):
         before = averages[place - 1]
-        averages[place] = numbers[:length].mean() if np.isnan(before) else (before * (length - 1) + numbers[place]) / length
+        averages[place] = (
+            numbers[:length].mean() if np.isnan(before) else (before * (length - 1) + numbers[place]) / length
+        )
     return averages
 
 

@@ -30,13 +30,17 @@ BASE = 100.0
 PERIODS = {"1 minute": 1, "5 minutes": 5, "7 minutes": 7, "1 hour": 60}
 LENGTHS = st.integers(2, 30)
 PARAMETERS = {
-    **dict.fromkeys(("sma", "ema", "rma", "wma", "rsi", "atr", "donchian", "volatility"), st.fixed_dictionaries({"length": LENGTHS})),
+    **dict.fromkeys(
+        ("sma", "ema", "rma", "wma", "rsi", "atr", "donchian", "volatility"), st.fixed_dictionaries({"length": LENGTHS})
+    ),
     "bollinger": st.fixed_dictionaries({"length": LENGTHS, "deviations": st.sampled_from([0.5, 2.0])}),
     "keltner": st.fixed_dictionaries({"length": LENGTHS, "range_length": LENGTHS}),
     "macd": st.fixed_dictionaries(
         {"fast_length": st.integers(2, 10), "slow_length": st.integers(11, 26), "signal_length": st.integers(2, 9)}
     ),
-    "stochastic": st.fixed_dictionaries({"length": LENGTHS, "k_length": st.integers(1, 4), "d_length": st.integers(1, 4)}),
+    "stochastic": st.fixed_dictionaries(
+        {"length": LENGTHS, "k_length": st.integers(1, 4), "d_length": st.integers(1, 4)}
+    ),
     **dict.fromkeys(("obv", "vwap", "returns"), st.just({})),
 }
 STEPS = st.tuples(
@@ -107,7 +111,9 @@ def test_a_real_day_equals_talib(market: Market, settings: Settings, shared_data
 
 @MANY
 @given(steps=st.lists(STEPS, min_size=1, max_size=90), data=st.data())
-def test_any_candles_equal_talib_or_the_formula(market: Market, steps: list[tuple[int, ...]], data: st.DataObject) -> None:
+def test_any_candles_equal_talib_or_the_formula(
+    market: Market, steps: list[tuple[int, ...]], data: st.DataObject
+) -> None:
     """Flat stretches, missing minutes, nights and candles without volume included; before enough candles it is null."""
     symbol = market.store(bars_of(steps))
     candles = market.candles(symbol)
@@ -230,11 +236,17 @@ def test_a_profile_spreads_each_candles_volume(market: Market, steps: list[tuple
     assert profile.price_from.iloc[0] == traded.low.min()
     assert profile.price_to.iloc[-1] == pytest.approx(traded.high.max())
     edges = profile.price_to.to_numpy()[:-1]
-    below = [(((edge - c.low) / (c.high - c.low)) if c.high > c.low else float(edge > c.low)) for edge in edges for c in traded.itertuples()]
+    below = [
+        (((edge - c.low) / (c.high - c.low)) if c.high > c.low else float(edge > c.low))
+        for edge in edges
+        for c in traded.itertuples()
+    ]
     shares = np.clip(np.array(below).reshape(len(edges), len(traded)), 0, 1)
     flat = (traded.high == traded.low).to_numpy() & np.isclose(edges[:, None], traded.low.to_numpy()[None, :])
     if not flat.any():  # a price on an edge may be on either side
-        np.testing.assert_allclose(profile.volume.cumsum().to_numpy()[:-1], shares @ traded.volume.to_numpy(), atol=1e-6)
+        np.testing.assert_allclose(
+            profile.volume.cumsum().to_numpy()[:-1], shares @ traded.volume.to_numpy(), atol=1e-6
+        )
 
 
 def test_quotes_have_indicators_of_each_side(market: Market) -> None:
