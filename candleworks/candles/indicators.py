@@ -1,6 +1,7 @@
 """The indicators that the chart page and `/indicators.json` offer, and how they are read.
 
-Names, parameters, defaults, bounds and columns are those of the functions in the schema `indicators`; tests compare them.
+Names, parameters, defaults, bounds and columns are those of the functions in the schema `indicators`: tests compare
+them.
 """
 
 from collections.abc import Mapping
