@@ -30,14 +30,16 @@ MINUTES = {
     "10 days 12 hours": 15_120,
 }
 
+NEEDED = "it must be whole seconds below a minute, or a positive multiple of one minute."
+COLUMNS = "bucket, open, high, low, close, volume, ticks"
 REFUSED = {
-    "30 seconds": "the period is 00:00:30, it must be a positive multiple of one minute.",
-    "90 seconds": "the period is 00:01:30, it must be a positive multiple of one minute.",
-    "0": "the period is 00:00:00, it must be a positive multiple of one minute.",
-    "-1 hour": "the period is -01:00:00, it must be a positive multiple of one minute.",
+    "0.5 seconds": f"the period is 00:00:00.5, {NEEDED}",
+    "90 seconds": f"the period is 00:01:30, {NEEDED}",
+    "0": f"the period is 00:00:00, {NEEDED}",
+    "-1 hour": f"the period is -01:00:00, {NEEDED}",
     "1 month 1 day": "the period is 1 mon 1 day, it must be either of whole months or without months.",
     "1 year 1 hour": "the period is 1 year 01:00:00, it must be either of whole months or without months.",
-    None: "the period is <NULL>, it must be a positive multiple of one minute.",
+    None: f"the period is <NULL>, {NEEDED}",
 }
 
 
@@ -64,7 +66,8 @@ def ohlc(
     connection: Connection, period: str | None, start: str | None, stop: str | None, price: str | None = "trade"
 ) -> list[Any]:
     return connection.execute(
-        "SELECT * FROM ohlc('AAPL', %s::interval, %s::timestamptz, %s::timestamptz, %s)", [period, start, stop, price]
+        f"SELECT {COLUMNS} FROM ohlc('AAPL', %s::interval, %s::timestamptz, %s::timestamptz, %s)",
+        [period, start, stop, price],
     ).fetchall()
 
 

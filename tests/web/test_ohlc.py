@@ -62,7 +62,7 @@ def test_csv_writes_times_as_its_reader_wants_them(
             "/ohlc.json?symbol=A&time_format=sql",
             (
                 "The parameter time_format is 'sql', expected one of the parameters"
-                " symbol, period, from, to, price, limit instead."
+                " symbol, period, from, to, price, limit, zone instead."
             ),
         ),
     ],
@@ -104,6 +104,7 @@ def test_json_has_the_agreed_shape(client: httpx.Client, store: Store) -> None:
                 "volume": None,
                 "ticks": 2,
                 "rebuilt": False,
+                "closed": True,
             }
         ],
         "next": None,
