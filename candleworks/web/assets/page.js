@@ -322,7 +322,7 @@ function currentIndex() {
 function showCandle() {
   const index = currentIndex();
   const { newest, list, query } = candles;
-  writeCandle(list[index], list[index - 1], chart.digits, chart.daily, zone());
+  writeCandle(list[index], list[index - 1], chart.digits, chart.timeLength, zone());
   writeMarks(candles, pointed === null ? null : index, zone());
   const line = prices.find(query.symbol);
   const previousClose = line?.sides[0] === candles.price ? line.previous_close : null;
