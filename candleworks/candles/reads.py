@@ -29,30 +29,36 @@ from candleworks.storage.read_pool import ReadPool, open_read_pool
 TRADE_SIDES = ("trade",)
 QUOTE_SIDES = ("bid", "ask", "mid")
 SIDES = TRADE_SIDES + QUOTE_SIDES
-MAX_SPAN_MINUTES = 100 * 366 * 1440  # windows are never wider, so that they stay within the range of a timestamp
+MAX_SPAN_SECONDS = 100 * 366 * 86_400  # windows are never wider, so that they stay within the range of a timestamp
+MAX_TICK_SPAN_SECONDS = 7 * 86_400  # of periods below a minute, which ohlc() computes from ticks
 
 _Read = TypeVar("_Read")
 
 
 class Period(NamedTuple):
-    """The width of a candle: a number of minutes, or of calendar months."""
+    """The width of a candle: a number of seconds, or of calendar months."""
 
     name: str
-    minutes: int = 0
+    seconds: int = 0
     months: int = 0
 
     @property
     def interval(self) -> str:
-        return f"{self.months} months" if self.months else f"{self.minutes} minutes"
+        return f"{self.months} months" if self.months else f"{self.seconds} seconds"
 
     @property
-    def least_minutes(self) -> int:
-        return self.minutes or self.months * 28 * 1440
+    def max_window(self) -> int:
+        """How many buckets are read at a time at most."""
+        widest = MAX_TICK_SPAN_SECONDS if 0 < self.seconds < 60 else MAX_SPAN_SECONDS
+        return max(1, widest // (self.seconds or self.months * 28 * 86_400))
 
 
 @dataclass(frozen=True)
 class CandleRange:
-    """The newest `limit` candles that overlap [start, stop); None leaves a bound open."""
+    """The newest `limit` candles that overlap [start, stop); None leaves a bound open.
+
+    Days and longer periods begin at midnight of `zone`; None is UTC.
+    """
 
     symbol: str
     period: Period
@@ -60,6 +66,7 @@ class CandleRange:
     start: datetime | None
     stop: datetime | None
     limit: int
+    zone: str | None = None
 
 
 @dataclass(frozen=True)
@@ -155,13 +162,13 @@ def _newest_candles(connection: Connection, wanted: CandleRange) -> list[Candle]
     How far back so many candles reach is unknown, because markets close. Each window is as wide as the density of the
     last one suggests, so the cost depends on the limit and not on the length of the history.
     """
-    series = CandleSeries(wanted.symbol, wanted.period.interval, wanted.price)
+    series = CandleSeries(wanted.symbol, wanted.period.interval, wanted.price, wanted.zone)
     found: list[Candle] = []
     buckets = wanted.limit + 1
     first, stop = candle_bounds(connection, series, wanted.start, wanted.stop)
     while first and stop and first < stop and len(found) <= wanted.limit:
-        width = min(buckets, MAX_SPAN_MINUTES // wanted.period.least_minutes + 1)
-        start = buckets_before(connection, series.period, first, stop, width)
+        width = min(buckets, wanted.period.max_window)
+        start = buckets_before(connection, series, first, stop, width)
         candles = candles_between(connection, series, start, stop)
         found[:0] = candles
         buckets = _next_width(buckets, found=len(candles), missing=wanted.limit + 1 - len(found))

@@ -10,7 +10,11 @@ from candleworks.database.queries import query
 
 
 class Candle(NamedTuple):
-    """`volume` is None where no tick of the bucket had one; `rebuilt` candles contain ticks made from vendor bars."""
+    """`volume` is None where no tick of the bucket had one; `rebuilt` candles contain ticks made from vendor bars.
+
+    `closed`: the bucket is over, and no tick of it is known to be missing. `volume_from` says what the volume follows
+    from: `sizes` of trades, or, at least in part, the running total `day_volume`; None without a volume.
+    """
 
     bucket: datetime
     open: float
@@ -20,14 +24,20 @@ class Candle(NamedTuple):
     volume: float | None
     ticks: int
     rebuilt: bool
+    closed: bool
+    volume_from: str | None
 
 
 class CandleSeries(NamedTuple):
-    """Candles of one symbol and price side; `period` is an interval such as `5 minutes`."""
+    """Candles of one symbol and price side; `period` is an interval such as `300 seconds`.
+
+    Days and longer periods begin at midnight of `zone`; None is UTC.
+    """
 
     symbol: str
     period: str
     price: str
+    zone: str | None = None
 
 
 class SymbolGap(NamedTuple):
@@ -100,9 +110,11 @@ def candle_bounds(
     return connection.execute(query("candle_bounds"), parameters).fetchone() or (None, None)
 
 
-def buckets_before(connection: Connection, period: str, first: datetime, stop: datetime, buckets: int) -> datetime:
+def buckets_before(
+    connection: Connection, series: CandleSeries, first: datetime, stop: datetime, buckets: int
+) -> datetime:
     """Return the start of so many buckets before `stop`, not before `first`."""
-    parameters = {"first_start": first, "stop": stop, "buckets": buckets, "period": period}
+    parameters = {**series._asdict(), "first_start": first, "stop": stop, "buckets": buckets}
     row = connection.execute(query("candles_before"), parameters).fetchone()
     return row[0] if row else first
 

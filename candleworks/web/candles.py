@@ -1,9 +1,13 @@
 """`/ohlc.csv`, `/ohlc.json` and `/gaps.json`: candles and gaps of one symbol, oldest first.
 
-Parameters: symbol; period (default 1m); from and to (default: unbounded); price (default trade, or bid for a symbol
-that has only quotes); limit (default 500: the newest 500 candles or gaps that overlap [from, to); at most 50,000).
-Gaps have no period and no price, and those that began at the same time stay together. Where the limit cut off older
-ones, the `Link` header and the field `next` hold the URL of the page before this one.
+Parameters: symbol; period (default 1m); zone, in whose time days and longer periods begin (default UTC); from and to
+(default: unbounded); price (default trade, or bid for a symbol that has only quotes); limit (default 500: the newest
+500 candles or gaps that overlap [from, to); at most 50,000). Gaps have no period, zone or price, and those that began
+at the same time stay together. Where the limit cut off older ones, the `Link` header and the field `next` hold the URL
+of the page before this one.
+
+Candles are `closed` when their bucket is over and no tick of it is known to be missing. JSON always says so, CSV in a
+last column with closed=1.
 
 Times in the CSV are UTC, formatted by `time_format`: iso (2026-11-20T14:30:00Z, the default), sql (2026-11-20 14:30:00)
 or unix (seconds since 1970). The volume of bid is that of the bid side, of ask that of the ask side, of mid the sum.
@@ -16,10 +20,10 @@ from fastapi import APIRouter, Request, Response
 
 from candleworks.candles.reads import CandleRange, CandleReader, GapRange
 from candleworks.storage.candle_reads import Candle, SymbolGap
-from candleworks.web.parameters import TIME_FORMAT, read_gap_range, read_range, read_time_format
+from candleworks.web.parameters import CLOSED, TIME_FORMAT, read_flag, read_gap_range, read_range, read_time_format
 from candleworks.web.responses import iso, json_answer, link, page_url, require_known
 
-_CSV_HEADER = "dt,o,h,l,c,vol\n"
+_CSV_HEADER = "dt,o,h,l,c,vol"
 _TIMES: dict[str, Callable[[datetime], str]] = {
     "iso": lambda time: f"{time:%Y-%m-%dT%H:%M:%SZ}",
     "sql": lambda time: f"{time:%Y-%m-%d %H:%M:%S}",
@@ -35,11 +39,12 @@ def ohlc_routes(market: CandleReader) -> APIRouter:
 
     @router.api_route("/ohlc.csv", methods=["GET", "HEAD"])
     def ohlc_csv(request: Request) -> Response:
-        wanted = read_range(request.query_params.multi_items(), market.default_side, (TIME_FORMAT,))
-        time_format = read_time_format(request.query_params)
+        wanted = read_range(request.query_params.multi_items(), market.default_side, (TIME_FORMAT, CLOSED))
+        time_format, closed = read_time_format(request.query_params), read_flag(CLOSED, request.query_params)
         candles, older = _candles(market, wanted)
-        following = _older_candles(request, wanted, candles, {TIME_FORMAT: time_format}) if older else None
-        text = _CSV_HEADER + "".join(_csv_line(candle, _TIMES[time_format]) for candle in candles)
+        others = {TIME_FORMAT: time_format, **({CLOSED: "1"} if closed else {})}
+        following = _older_candles(request, wanted, candles, others) if older else None
+        text = _csv(candles, _TIMES[time_format], closed=closed)
         return Response(text, media_type="text/csv; charset=utf-8", headers=link(following))
 
     @router.api_route("/ohlc.json", methods=["GET", "HEAD"])
@@ -100,11 +105,18 @@ def _rounded(number: float) -> float:
     return float(f"{number:.{_DIGITS}g}")
 
 
+def _csv(candles: list[Candle], time: Callable[[datetime], str], *, closed: bool) -> str:
+    if not closed:
+        return "\n".join([_CSV_HEADER, *(_csv_line(candle, time) for candle in candles), ""])
+    lines = (f"{_csv_line(candle, time)},{'true' if candle.closed else 'false'}" for candle in candles)
+    return "\n".join([f"{_CSV_HEADER},closed", *lines, ""])
+
+
 def _csv_line(candle: Candle, time: Callable[[datetime], str]) -> str:
     """Write numbers with the fewest digits that read back as the same number."""
     volume = "" if candle.volume is None else repr(candle.volume)
     prices = f"{candle.open!r},{candle.high!r},{candle.low!r},{candle.close!r}"
-    return f"{time(candle.bucket)},{prices},{volume}\n"
+    return f"{time(candle.bucket)},{prices},{volume}"
 
 
 def _json_candle(candle: Candle) -> dict[str, float | int | None]:
@@ -121,6 +133,7 @@ def _older_candles(request: Request, wanted: CandleRange, candles: list[Candle],
         "from": iso(wanted.start),
         "to": iso(candles[0].bucket),
         "limit": wanted.limit,
+        "zone": wanted.zone,
     }
     return page_url(request, parameters)
 

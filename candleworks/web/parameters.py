@@ -3,28 +3,33 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 from candleworks.candles.reads import SIDES, CandleRange, GapRange, Period
 from candleworks.times import TIME_FORMS, parse_time
 
-CANDLE_NAMES = ("symbol", "period", "from", "to", "price", "limit")
+CANDLE_NAMES = ("symbol", "period", "from", "to", "price", "limit", "zone")
 GAP_NAMES = ("symbol", "from", "to", "limit")
 TIME_FORMAT = "time_format"
+CLOSED = "closed"
 TIME_FORMATS = ("iso", "sql", "unix")
 DEFAULT_PERIOD = "1m"
 DEFAULT_LIMIT = 500
 MAX_LIMIT = 50_000
 MAX_SYMBOL_LENGTH = 100
-MAX_PERIOD_MINUTES = 3_660 * 1_440
+MAX_PERIOD_SECONDS = 3_660 * 86_400
 MAX_PERIOD_MONTHS = 120
 
-_PERIOD_ALLOWED = "a number and a unit of m, h, d, w or mo, such as 1m, 90m, 1h, 1d, 1w or 1mo, up to 10 years"
-_PERIOD = re.compile(
-    r"(?P<count>[0-9]{1,7}) ?(?:(?P<minute>m|min|minutes?)|(?P<hour>h|hours?)|(?P<day>d|days?)|(?P<week>w|weeks?)"
-    r"|(?P<month>mo|months?))"
+_PERIOD_ALLOWED = (
+    "a number and a unit of s (up to 59), m, h, d, w or mo, such as 5s, 1m, 90m, 1h, 1d, 1w or 1mo, up to 10 years"
 )
-_MINUTES = {"minute": 1, "hour": 60, "day": 1_440, "week": 10_080}
-_SHORT = {"minute": "m", "hour": "h", "day": "d", "week": "w", "month": "mo"}
+_PERIOD = re.compile(
+    r"(?P<count>[0-9]{1,7}) ?(?:(?P<second>s|sec|seconds?)|(?P<minute>m|min|minutes?)|(?P<hour>h|hours?)"
+    r"|(?P<day>d|days?)|(?P<week>w|weeks?)|(?P<month>mo|months?))"
+)
+_SECONDS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
+_MAX_COUNT = {"second": 59, "month": MAX_PERIOD_MONTHS}
+_SHORT = {"second": "s", "minute": "m", "hour": "h", "day": "d", "week": "w", "month": "mo"}
 # A plus sign that was not escaped in the URL arrives as a space.
 _UNESCAPED_OFFSET = re.compile(r"(:.*) ([0-9]{2}:?[0-9]{2})$")
 _EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
@@ -41,7 +46,7 @@ class BadParameterError(ValueError):
 def read_range(
     items: Iterable[tuple[str, str]], usual_side: Callable[[str], str], others: tuple[str, ...] = ()
 ) -> CandleRange:
-    """Read the parameters of a candle feed, filling in the defaults: period 1m, limit 500, no bounds.
+    """Read the parameters of a candle feed, filling in the defaults: period 1m, limit 500, no bounds, UTC.
 
     `usual_side` returns the default price side of a symbol; `others` are further parameters that are allowed.
     """
@@ -51,7 +56,7 @@ def read_range(
     start, stop = _read_bounds(given)
     side = _one_of(SIDES, "price", given)
     limit = _read_limit(given)
-    return CandleRange(symbol, period, side or usual_side(symbol), start, stop, limit)
+    return CandleRange(symbol, period, side or usual_side(symbol), start, stop, limit, _read_zone(given))
 
 
 def read_gap_range(items: Iterable[tuple[str, str]]) -> GapRange:
@@ -66,15 +71,15 @@ def read_time_format(given: Mapping[str, str]) -> str:
 
 
 def read_period(text: str) -> Period:
-    """Read `90m`, `1 hour`, `1day`, `1mo` and the like."""
+    """Read `5s`, `90m`, `1 hour`, `1day`, `1mo` and the like."""
     match = _PERIOD.fullmatch(text)
     if match is None:
         raise BadParameterError("period", text, _PERIOD_ALLOWED)
     unit = str(match.lastgroup)
     count = int(match["count"])
     name = f"{count}{_SHORT[unit]}"
-    period = Period(name, months=count) if unit == "month" else Period(name, minutes=count * _MINUTES[unit])
-    if not (0 < period.minutes <= MAX_PERIOD_MINUTES or 0 < period.months <= MAX_PERIOD_MONTHS):
+    period = Period(name, months=count) if unit == "month" else Period(name, seconds=count * _SECONDS[unit])
+    if not 0 < count <= _MAX_COUNT.get(unit, count) or period.seconds > MAX_PERIOD_SECONDS:
         raise BadParameterError("period", text, _PERIOD_ALLOWED)
     return period
 
@@ -115,6 +120,21 @@ def _read_time(name: str, given: Mapping[str, str]) -> datetime | None:
     if not _EARLIEST <= time < _LATEST:
         raise BadParameterError(name, text, "a time from 1900 to 2199")
     return time
+
+
+def _read_zone(given: Mapping[str, str]) -> str | None:
+    name = given.get("zone")
+    if name is None or name == "UTC":
+        return None
+    try:
+        return ZoneInfo(name).key
+    except (ValueError, OSError, KeyError):
+        raise BadParameterError("zone", name, "a time zone of the IANA database, such as America/New_York") from None
+
+
+def read_flag(name: str, given: Mapping[str, str]) -> bool:
+    """Read a switch, which is off where it is not given."""
+    return _one_of(("0", "1"), name, given) == "1"
 
 
 def _one_of(allowed: tuple[str, ...], name: str, given: Mapping[str, str]) -> str | None:

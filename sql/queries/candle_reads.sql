@@ -51,28 +51,28 @@ SELECT greatest(
 -- Where to look for candles that hold any moment of [start, stop), both on bucket boundaries: first_start is the oldest
 -- candle's start, last_stop the newest one's end; null stands for nothing found. Periods of days begin with daily bars.
 SELECT
-    public.time_bucket(%(period)s::interval, CASE
+    candleworks.bucket_start(CASE
         WHEN %(start)s::timestamptz IS NOT NULL THEN %(start)s
         WHEN %(price)s = 'trade' THEN least(
             (SELECT min(bucket) FROM public.tick_candles_1d WHERE symbol = %(symbol)s),
             (SELECT min(bucket) FROM public.daily_bars WHERE symbol = %(symbol)s AND daily.wanted)
         )
         ELSE (SELECT min(bucket) FROM public.quote_candles_1d WHERE symbol = %(symbol)s)
-    END) AS first_start,
-    public.time_bucket(%(period)s::interval, greatest(newest.moment, (
-        SELECT max(bucket) FROM public.daily_bars
+    END, %(period)s::interval, %(zone)s) AS first_start,
+    candleworks.bucket_end(candleworks.bucket_start(greatest(newest.moment, (
+        SELECT max(bucket) AT TIME ZONE 'UTC' AT TIME ZONE coalesce(%(zone)s, 'UTC') FROM public.daily_bars
         WHERE symbol = %(symbol)s AND daily.wanted AND bucket < coalesce(%(stop)s::timestamptz, 'infinity')
-    ))) + %(period)s::interval AS last_stop
+    )), %(period)s::interval, %(zone)s), %(period)s::interval, %(zone)s) AS last_stop
 FROM candleworks.newest_tick(%(symbol)s, %(price)s, coalesce(%(stop)s::timestamptz, 'infinity')) newest(moment)
 CROSS JOIN (SELECT %(price)s = 'trade' AND candleworks.level_for(%(period)s::interval) = '1d' AS wanted) daily
 
 -- name: candles_before
 -- The start of the window of so many buckets that ends at stop, but not before first_start.
-SELECT greatest(%(first_start)s, %(stop)s - %(buckets)s * %(period)s::interval)
+SELECT greatest(%(first_start)s, candleworks.bucket_end(%(stop)s, %(buckets)s * %(period)s::interval * -1, %(zone)s))
 
 -- name: candles_between
-SELECT bucket, open, high, low, close, volume, ticks, rebuilt
-FROM candleworks.candles_of(%(symbol)s, %(period)s::interval, %(start)s, %(stop)s, %(price)s)
+SELECT bucket, open, high, low, close, volume, ticks, rebuilt, closed, volume_from
+FROM candleworks.candles_of(%(symbol)s, %(period)s::interval, %(start)s, %(stop)s, %(price)s, %(zone)s)
 
 -- name: gaps_of_symbol
 -- The newest gaps that touch [start, stop) and concern the symbol, newest first; more than `most` only where several

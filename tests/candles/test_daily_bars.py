@@ -35,7 +35,9 @@ def barred(market: Market) -> Connection:
 def test_days_begin_with_daily_bars(barred: Connection) -> None:
     """Before and after the ticks are refreshed; what is traded on a day wins over its bar."""
     for _ in range(2):
-        days = barred.execute("SELECT * FROM ohlc('AAPL', '1 day', NULL, NULL)").fetchall()
+        days = barred.execute(
+            "SELECT bucket, open, high, low, close, volume, ticks FROM ohlc('AAPL', '1 day', NULL, NULL)"
+        ).fetchall()
         assert len(days) == 18
         assert days[0] == (MONDAY, 10.0, 20.0, 5.0, 15.0, 100.0, 0)
         assert days[-2:] == [
@@ -55,7 +57,9 @@ def test_a_bounded_range_has_no_other_day(barred: Connection) -> None:
 
 def test_weeks_and_months_are_built_from_them(barred: Connection) -> None:
     """A week with bars and ticks is made of both."""
-    weeks = barred.execute("SELECT * FROM ohlc('AAPL', '1 week', NULL, NULL)").fetchall()
+    weeks = barred.execute(
+        "SELECT bucket, open, high, low, close, volume, ticks FROM ohlc('AAPL', '1 week', NULL, NULL)"
+    ).fetchall()
     assert weeks == [
         (MONDAY, 10.0, 26.0, 5.0, 21.0, 700.0, 0),
         (MONDAY + 7 * DAY, 17.0, 33.0, 12.0, 28.0, 700.0, 0),

@@ -31,7 +31,10 @@ ARTICLE = {
         FROM ({SIDE.format(side="bid")}) bid JOIN ({SIDE.format(side="ask")}) ask USING (dt, ticks) ORDER BY dt
     """,
 }
-OHLC = "SELECT * FROM ohlc(%(symbol)s, %(period)s::interval, NULL, NULL, %(price)s)"
+OHLC = """
+    SELECT bucket, open, high, low, close, volume, ticks
+    FROM ohlc(%(symbol)s, %(period)s::interval, NULL, NULL, %(price)s)
+"""
 
 
 def brokers_quotes(chance: random.Random) -> Iterator[tuple[datetime, str, float, float, float, float]]:

@@ -32,7 +32,7 @@ DAYS = 5
 TABLES = {"stocks_real_time": "candles_", "quotes": "quote_candles_"}
 TUTORIAL = {"one_min_candle": "1m", "one_hour_candle": "1h", "one_day_candle": "1d"}
 PERIODS = ("1 minute", "10 minutes", "30 minutes", "2 hours", "4 hours", "1 day", "7 days", "1 month")
-OHLC = "SELECT * FROM ohlc(%s, %s::interval, %s, %s)"
+OHLC = "SELECT bucket, open, high, low, close, volume, ticks FROM ohlc(%s, %s::interval, %s, %s)"
 QUERIES = {
     "the tutorial's candles": "SELECT time_bucket('3 hours', time) AS bucket, symbol, first(price, time), max(price),"
     " min(price), last(price, time), last(day_volume, time) FROM stocks_real_time GROUP BY 1, 2 ORDER BY 1, 2",

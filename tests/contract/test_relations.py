@@ -282,17 +282,20 @@ KEYS = {
     "candleworks_migrations": ["name"],
 }
 FUNCTIONS = {
-    'ohlc(symbol text, period interval, "from" timestamptz, "to" timestamptz, price text DEFAULT \'trade\'::text)': (
-        "TABLE(bucket timestamptz, open float8, high float8, low float8, close float8, volume float8, ticks int8)"
-        " STABLE"
+    (
+        'ohlc(symbol text, period interval, "from" timestamptz, "to" timestamptz, price text DEFAULT \'trade\'::text,'
+        " zone text DEFAULT NULL::text)"
+    ): (
+        "TABLE(bucket timestamptz, open float8, high float8, low float8, close float8, volume float8, ticks int8,"
+        " closed boolean, volume_from text) STABLE"
     ),
     'session_candles(symbol text, "from" timestamptz, "to" timestamptz)': (
         "TABLE(session date, open_at timestamptz, close_at timestamptz, open float8, high float8, low float8,"
-        " close float8, volume float8, vwap float8, ticks int8) STABLE"
+        " close float8, volume float8, vwap float8, ticks int8, closed boolean) STABLE"
     ),
     'candles_filled(symbol text, period interval, "from" timestamptz, "to" timestamptz, carry boolean DEFAULT false)': (
         "TABLE(bucket timestamptz, open float8, high float8, low float8, close float8, volume float8, ticks int8,"
-        " status text) STABLE"
+        " status text, closed boolean) STABLE"
     ),
     "acknowledge_alert(alert int8, by text DEFAULT SESSION_USER)": "alerts VOLATILE",
     "silence_alert(alert int8, until timestamptz, reason text, by text DEFAULT SESSION_USER)": "alerts VOLATILE",

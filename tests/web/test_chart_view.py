@@ -126,7 +126,7 @@ def test_times_are_those_of_the_viewer_the_exchange_or_utc(
     page.evaluate("document.querySelector('#zone').focus()")
     page.press("ArrowUp", 38)
     see(page, "time", "2026-03-02 04:32")
-    page.click("#periods label:nth-of-type(6)")
+    page.click("#periods label:has([value='1d'])")
     see(page, "time", "2026-03-02")
     assert page.text("[data-field=zone]") == "UTC"
 
@@ -155,7 +155,7 @@ def test_an_address_with_a_range_opens_on_it(page: Page, site: str, store: Store
     page.goto(f"{site}?symbol=AAPL&from={start.timestamp():.0f}&to={stop:%Y-%m-%dT%H:%M:%SZ}")
     see(page, "time", minute(MONDAY, 4_999))
     assert [edge(page, side) for side in ("left", "right")] == [minute(MONDAY, 1_000), minute(MONDAY, 1_099)]
-    page.click("#periods label:nth-of-type(3)")
+    page.click("#periods label:has([value='15m'])")
     page.wait_for("location.search === '?symbol=AAPL&period=15m'")
 
 

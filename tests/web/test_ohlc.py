@@ -2,16 +2,20 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
 
+from candleworks import clock
 from candleworks.candles.refresh import refresh
 from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine
 from candleworks.storage.read_pool import MAX_WAIT_SECONDS
 from tests.web.conftest import MONDAY, Store, every_minute
+
+NEW_YORK = ZoneInfo("America/New_York")
 
 
 def test_csv_has_the_agreed_shape(client: httpx.Client, store: Store) -> None:
@@ -62,7 +66,7 @@ def test_csv_writes_times_as_its_reader_wants_them(
             "/ohlc.json?symbol=A&time_format=sql",
             (
                 "The parameter time_format is 'sql', expected one of the parameters"
-                " symbol, period, from, to, price, limit instead."
+                " symbol, period, from, to, price, limit, zone instead."
             ),
         ),
     ],
@@ -104,6 +108,8 @@ def test_json_has_the_agreed_shape(client: httpx.Client, store: Store) -> None:
                 "volume": None,
                 "ticks": 2,
                 "rebuilt": False,
+                "closed": True,
+                "volume_from": None,
             }
         ],
         "next": None,
@@ -303,3 +309,44 @@ def test_days_and_weeks_begin_with_daily_bars(client: httpx.Client, connection: 
         (3.0, 0, True),
         (2.0, 0, True),
     ]
+
+
+def test_csv_says_on_request_which_candles_are_closed(client: httpx.Client, store: Store) -> None:
+    """A last column, also on older pages; the usual columns stay as they were without it."""
+    now = clock.now()
+    store("AAPL", [(now - timedelta(minutes=5), 1.0, None), (now, 2.0, None)])
+    lines = client.get("/ohlc.csv", params={"symbol": "AAPL", "closed": "1"}).text.splitlines()
+    assert lines[0] == "dt,o,h,l,c,vol,closed"
+    assert [line.split(",")[6] for line in lines[1:]] == ["true", "false"]
+    older = client.get("/ohlc.csv", params={"symbol": "AAPL", "closed": "1", "limit": 1}).links["next"]
+    assert client.get(older["url"]).text.splitlines()[1].endswith(",true")
+    assert client.get("/ohlc.csv", params={"symbol": "AAPL", "closed": "0"}).text.startswith("dt,o,h,l,c,vol\n")
+    refused = client.get("/ohlc.csv", params={"symbol": "AAPL", "closed": "yes"})
+    assert (refused.status_code, refused.text) == (400, "The parameter closed is 'yes', expected 0 or 1.\n")
+
+
+def test_seconds_are_found_however_far_apart_they_are(client: httpx.Client, store: Store) -> None:
+    """Candles of seconds are read back in windows of a week at most, over nights and empty months."""
+    times = [MONDAY + timedelta(days=days, seconds=seconds) for days in (0, 1, 90) for seconds in (0, 1, 7, 9)]
+    store("AAPL", [(time, float(n), 1.0) for n, time in enumerate(times)])
+    url, found = "/ohlc.json?symbol=AAPL&period=5s&limit=4", []
+    while url:
+        body = client.get(url).json()
+        found[:0] = [(candle["time"], candle["ticks"]) for candle in body["candles"]]
+        url = body["next"]
+    starts = [MONDAY + timedelta(days=days, seconds=seconds) for days in (0, 1, 90) for seconds in (0, 5)]
+    assert found == [(int(start.timestamp()), 2) for start in starts]
+
+
+def test_days_of_a_zone_come_page_by_page(client: httpx.Client, store: Store) -> None:
+    """Across the change of clocks in New York on 8 March 2026, each day once, at its midnight."""
+    store("AAPL", [(MONDAY + timedelta(hours=hours), 100.0 + hours, 1.0) for hours in range(0, 14 * 24, 3)])
+    url, times = "/ohlc.json?symbol=AAPL&period=1d&zone=America/New_York&limit=4", []
+    while url:
+        body = client.get(url).json()
+        times[:0] = [candle["time"] for candle in body["candles"]]
+        url = body["next"]
+    days = [datetime(2026, 3, 2, tzinfo=NEW_YORK) + timedelta(days=day) for day in range(15)]
+    assert times == [int(day.timestamp()) for day in days]
+    stored = client.get("/ohlc.json?symbol=AAPL&period=1h&zone=America/New_York").json()["candles"]
+    assert stored == client.get("/ohlc.json?symbol=AAPL&period=1h").json()["candles"]

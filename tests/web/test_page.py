@@ -78,7 +78,7 @@ def test_a_period_is_chosen_or_typed(page: Page, site: str, store: Store) -> Non
     store("AAPL", every_minute(MONDAY, 60))
     page.goto(f"{site}?symbol=AAPL")
     see(page, "time", minute(MONDAY, 59))
-    page.click("#periods label:nth-of-type(3)")
+    page.click("#periods label:has([value='15m'])")
     see(page, "time", minute(MONDAY, 45))
     assert candle_count(page) == 4
     page.click("#period")
@@ -89,8 +89,23 @@ def test_a_period_is_chosen_or_typed(page: Page, site: str, store: Store) -> Non
     assert page.evaluate("document.querySelector('#period').value") == "20m"
     page.goto(f"{site}{page.evaluate('location.search')}")
     see(page, "time", minute(MONDAY, 50))
-    page.click("#periods label:nth-of-type(6)")
+    page.click("#periods label:has([value='1d'])")
     see(page, "time", "2026-03-02")
+
+
+def test_seconds_are_a_period_like_any_other(page: Page, site: str, store: Store) -> None:
+    """Chosen by a button or typed; times are told to the second."""
+    store("AAPL", [(MONDAY + timedelta(seconds=second), 100.0 + second, 1.0) for second in range(12)])
+    page.goto(f"{site}?symbol=AAPL")
+    see(page, "time", minute(MONDAY, 0))
+    page.click("#periods label:has([value='5s'])")
+    see(page, "time", "2026-03-02 09:30:10")
+    assert candle_count(page) == 3
+    page.click("#period")
+    page.type("7s")
+    page.press("Enter", 13, "\r")
+    see(page, "close", "111.00")
+    assert page.text("[data-field=time]").startswith("2026-03-02 09:30:")
 
 
 def test_a_symbol_with_quotes_is_drawn_by_bid_ask_or_mid(
@@ -284,10 +299,10 @@ def test_older_candles_come_while_scrolling(page: Page, site: str, store: Store,
         ("symbol=AAPL&price=last", "The parameter price is 'last', expected trade, bid, ask or mid."),
         ("symbol=AAPL&price=bid", "No bid candles of AAPL are stored."),
         (
-            "symbol=AAPL&period=1s",
+            "symbol=AAPL&period=90s",
             (
-                "The parameter period is '1s', expected a number and a unit of m, h, d, w or mo,"
-                " such as 1m, 90m, 1h, 1d, 1w or 1mo, up to 10 years."
+                "The parameter period is '90s', expected a number and a unit of s (up to 59), m, h, d, w or mo,"
+                " such as 5s, 1m, 90m, 1h, 1d, 1w or 1mo, up to 10 years."
             ),
         ),
     ],

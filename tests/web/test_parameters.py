@@ -15,7 +15,7 @@ def usual_side(symbol: str) -> str:
 
 def test_defaults_are_filled_in() -> None:
     """Only the symbol is required; the rest has documented defaults, and the price side is the symbol's usual one."""
-    one_minute = Period("1m", minutes=1)
+    one_minute = Period("1m", seconds=60)
     assert read_range([("symbol", "AAPL")], usual_side) == CandleRange("AAPL", one_minute, "trade", None, None, 500)
     assert read_range([("symbol", "EUR/USD")], usual_side).price == "bid"
     assert read_gap_range([("symbol", "AAPL")]) == GapRange("AAPL", None, None, 500)
@@ -30,15 +30,17 @@ def test_a_price_side_is_taken_as_given(side: str) -> None:
 @pytest.mark.parametrize(
     ("text", "period"),
     [
-        ("1m", Period("1m", minutes=1)),
-        ("90m", Period("90m", minutes=90)),
-        ("1h", Period("1h", minutes=60)),
-        ("1d", Period("1d", minutes=1440)),
-        ("1w", Period("1w", minutes=10080)),
+        ("1s", Period("1s", seconds=1)),
+        ("30 seconds", Period("30s", seconds=30)),
+        ("1m", Period("1m", seconds=60)),
+        ("90m", Period("90m", seconds=5400)),
+        ("1h", Period("1h", seconds=3600)),
+        ("1d", Period("1d", seconds=86_400)),
+        ("1w", Period("1w", seconds=604_800)),
         ("1mo", Period("1mo", months=1)),
-        ("15min", Period("15m", minutes=15)),
-        ("2 hours", Period("2h", minutes=120)),
-        ("3660d", Period("3660d", minutes=3660 * 1440)),
+        ("15min", Period("15m", seconds=900)),
+        ("2 hours", Period("2h", seconds=7_200)),
+        ("3660d", Period("3660d", seconds=3660 * 86_400)),
     ],
 )
 def test_a_period_is_a_number_and_a_unit(text: str, period: Period) -> None:
@@ -46,14 +48,16 @@ def test_a_period_is_a_number_and_a_unit(text: str, period: Period) -> None:
     assert read_period(text) == period
 
 
-@pytest.mark.parametrize("text", ["", "m", "0m", "-5m", "1s", "1M", "1.5h", "1m ", "99999999m", "3661d", "121mo", "٣m"])
+@pytest.mark.parametrize(
+    "text", ["", "m", "0m", "-5m", "0s", "60s", "1M", "1.5h", "1m ", "99999999m", "3661d", "121mo", "٣m"]
+)
 def test_another_period_is_refused(text: str) -> None:
-    """A period that is no multiple of a minute, or absurdly long, is answered with what is allowed."""
+    """Nothing, more seconds than a minute has, or an absurdly long period is answered with what is allowed."""
     with pytest.raises(BadParameterError) as refusal:
         read_period(text)
     assert str(refusal.value) == (
-        f"The parameter period is {text!r}, expected a number and a unit of m, h, d, w or mo,"
-        " such as 1m, 90m, 1h, 1d, 1w or 1mo, up to 10 years."
+        f"The parameter period is {text!r}, expected a number and a unit of s (up to 59), m, h, d, w or mo,"
+        " such as 5s, 1m, 90m, 1h, 1d, 1w or 1mo, up to 10 years."
     )
 
 
@@ -106,8 +110,15 @@ def test_times_are_iso_or_epoch_seconds(text: str, moment: datetime) -> None:
         (
             [("symbol", "A"), ("perod", "5m")],
             (
-                "The parameter perod is '5m', expected one of the parameters symbol, period, from, to, price, limit"
-                " instead."
+                "The parameter perod is '5m', expected one of the parameters symbol, period, from, to, price, limit,"
+                " zone instead."
+            ),
+        ),
+        (
+            [("symbol", "A"), ("zone", "Mars/Olympus")],
+            (
+                "The parameter zone is 'Mars/Olympus', expected a time zone of the IANA database,"
+                " such as America/New_York."
             ),
         ),
         ([("symbol", "A"), ("symbol", "B")], "The parameter symbol is 'A, B', expected one value."),

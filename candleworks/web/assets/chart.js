@@ -1,6 +1,6 @@
 // Draws candles with volume, and tells which one is under the crosshair.
 
-import { axisPrice, bucketTime, priceDigits } from "./format.js";
+import { axisPrice, bucketTime, DATE_LENGTH, MINUTE_LENGTH, priceDigits, SECOND_LENGTH } from "./format.js";
 import { GapShades } from "./gaps.js";
 import { UTC } from "./zone.js";
 
@@ -45,7 +45,7 @@ export class CandleChart {
       autoSize: true,
       layout: { attributionLogo: false }, // the footer has the notice and the link; the logo needs an inline style
       crosshair: { mode: CrosshairMode.Normal },
-      localization: { locale: "en-GB", timeFormatter: (time) => bucketTime(time, this.daily, this.zone) },
+      localization: { locale: "en-GB", timeFormatter: (time) => bucketTime(time, this.timeLength, this.zone) },
       rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.06, bottom: 0.24 }, minimumWidth: 72 },
       timeScale: {
         rightOffset: RIGHT_OFFSET_BARS,
@@ -106,8 +106,10 @@ export class CandleChart {
     if (range) this.#chart.timeScale().setVisibleLogicalRange(range);
   }
 
-  get daily() {
-    return /[dwo]$/.test(this.#candles?.query.period ?? "");
+  // How much of the time a candle's start is told by; see format.js.
+  get timeLength() {
+    const { period } = this.#candles?.query ?? { period: "1m" };
+    return /[dwo]$/.test(period) ? DATE_LENGTH : period.endsWith("s") ? SECOND_LENGTH : MINUTE_LENGTH;
   }
 
   // Draws another symbol or period from scratch and shows its newest candles.
@@ -115,7 +117,10 @@ export class CandleChart {
     this.#candles = candles;
     this.#pinned = null;
     this.#chart.priceScale("right").applyOptions({ autoScale: true });
-    this.#chart.timeScale().applyOptions({ timeVisible: !this.daily });
+    this.#chart.timeScale().applyOptions({
+      timeVisible: this.timeLength !== DATE_LENGTH,
+      secondsVisible: this.timeLength === SECOND_LENGTH,
+    });
     this.#touched = false;
     this.redraw();
   }
@@ -246,11 +251,11 @@ export class CandleChart {
   }
 }
 
-// What a time scale writes under its marks: years, months, days or times of day, by their kind.
+// What a time scale writes under its marks: years, months, days, times of day or seconds, by their kind.
 function tickMark(local, kind) {
   const text = local.toISOString();
   const month = MONTHS[local.getUTCMonth()];
-  return [text.slice(0, 4), month, `${local.getUTCDate()} ${month}`, text.slice(11, 16)][Math.min(kind, 3)];
+  return [text.slice(0, 4), month, `${local.getUTCDate()} ${month}`, text.slice(11, 16), text.slice(11, 19)][kind];
 }
 
 // Bars stand on the ground, also when every volume in view is zero.

@@ -75,10 +75,15 @@ export function direction(difference) {
   return difference > 0 ? "up" : difference < 0 ? "down" : "flat";
 }
 
-// Days, weeks and months begin at 00:00 UTC, whatever the zone.
-export function bucketTime(epochSeconds, daily, zone) {
-  if (daily) return new Date(epochSeconds * 1000).toISOString().slice(0, 10);
-  return zone.text(epochSeconds).slice(0, 16).replace("T", " ");
+// `length` is that of a date, of a time to the minute or of one to the second. Days, weeks and months begin at 00:00 UTC,
+// whatever the zone.
+export const DATE_LENGTH = 10;
+export const MINUTE_LENGTH = 16;
+export const SECOND_LENGTH = 19;
+
+export function bucketTime(epochSeconds, length, zone) {
+  const text = length === DATE_LENGTH ? new Date(epochSeconds * 1000).toISOString() : zone.text(epochSeconds);
+  return text.slice(0, length).replace("T", " ");
 }
 
 export function tickTime(epochSeconds, nowSeconds, zone) {

@@ -266,6 +266,7 @@ function showControls() {
   const line = prices.find(symbol);
   picker.value = symbol ?? "";
   const button = periods.querySelector(`[value="${CSS.escape(period)}"]`);
+  if (button?.checked === false) button.parentElement.scrollIntoView({ block: "nearest", inline: "center" });
   for (const radio of periods.querySelectorAll("[type=radio]")) radio.checked = radio === button;
   otherPeriod.value = button ? "" : period;
   otherPeriod.classList.toggle("chosen", !button);
@@ -322,7 +323,7 @@ function currentIndex() {
 function showCandle() {
   const index = currentIndex();
   const { newest, list, query } = candles;
-  writeCandle(list[index], list[index - 1], chart.digits, chart.daily, zone());
+  writeCandle(list[index], list[index - 1], chart.digits, chart.timeLength, zone());
   writeMarks(candles, pointed === null ? null : index, zone());
   const line = prices.find(query.symbol);
   const previousClose = line?.sides[0] === candles.price ? line.previous_close : null;

@@ -1,7 +1,7 @@
 // Writes what is known beside the chart: the candle pointed at, and whether data moves.
 
 import {
-  bucketTime, change, difference, direction, exactPrice, gapTimes, tickTime, trend, volume,
+  bucketTime, change, DATE_LENGTH, difference, direction, exactPrice, gapTimes, tickTime, trend, volume,
 } from "./format.js";
 import { UTC, Zone } from "./zone.js";
 
@@ -40,11 +40,11 @@ export function writeMarket(sentence) {
   write(field("market"), sentence);
 }
 
-export function writeCandle(candle, previous, digits, daily, zone) {
-  write(field("zone"), daily || !candle ? "UTC" : zone.abbreviation(candle.time));
+export function writeCandle(candle, previous, digits, timeLength, zone) {
+  write(field("zone"), timeLength === DATE_LENGTH || !candle ? "UTC" : zone.abbreviation(candle.time));
   const parts = candle
     ? {
-        time: bucketTime(candle.time, daily, zone),
+        time: bucketTime(candle.time, timeLength, zone),
         open: exactPrice(candle.open, digits),
         high: exactPrice(candle.high, digits),
         low: exactPrice(candle.low, digits),
