@@ -103,7 +103,7 @@ def read_indicator(
     candles, older = market.candles(wanted)
     if not candles:
         return [], False
-    series = CandleSeries(wanted.symbol, wanted.period.interval, wanted.price)
+    series = CandleSeries(wanted.symbol, wanted.period.interval, wanted.price, wanted.zone)
     start, stop = candles[0].bucket, candles[-1].bucket + _MICROSECOND
     values = market.read(lambda c: indicator_between(c, indicator.name, series, start, stop, parameters))
     return values, older

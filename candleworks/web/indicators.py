@@ -104,5 +104,6 @@ def _older_values(
             "from": iso(wanted.start),
             "to": iso(values[0][0]),
             "limit": wanted.limit,
+            "zone": wanted.zone,
         },
     )

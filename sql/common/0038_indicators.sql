@@ -36,67 +36,64 @@ CREATE FUNCTION candleworks.settling_candles(weight double precision) RETURNS in
 LANGUAGE sql IMMUTABLE
 RETURN CASE WHEN weight < 1 THEN ceil(ln(1e-15) / ln(1 - weight)) ELSE 0 END;
 
--- The day of the symbol's first candle, null without one. Where no daily bars are, it is read from ticks, because a plan for
--- candles_1d takes plain PostgreSQL 13 ms longer.
+-- The day of the symbol's first candle, null without one.
 CREATE FUNCTION candleworks.first_candle_day(symbol text, price text) RETURNS timestamptz
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
     side record := candleworks.price_side(price);
     found timestamptz;
 BEGIN
-    EXECUTE format('SELECT min(d.bucket) FROM public.%I d WHERE d.symbol = $1', CASE
-        WHEN side.family = 'trade' AND NOT candleworks.has_daily_bars(symbol)
-            AND has_table_privilege('public.tick_candles_1d', 'SELECT') THEN 'tick_candles_1d'
-        ELSE side.prefix || 'candles_1d'
-    END) INTO found USING symbol;
+    EXECUTE format('SELECT min(d.bucket) FROM public.%I d WHERE d.symbol = $1',
+        candleworks.relation_of(symbol, side.prefix, '1d'))
+    INTO found USING symbol;
     RETURN found;
 END $$;
 
--- Where to read from, so that there are so many candles before the one that holds `start`; where history has fewer, the
--- day of its first one. How far back they reach is unknown, because markets close: a market that is open 6.5 hours on
--- weekdays fills a fifth of the time, and may have been closed for four days. The search widens until it finds them.
--- Periods below a minute are read from ticks, for seven days at most.
+-- Where to read from, so that there are so many candles before `start`, which begins one; where history has fewer, before
+-- its first one. How far back they reach is unknown, because markets close: the search widens until it finds them. Periods
+-- below a minute are read from ticks, for seven days at most.
 CREATE FUNCTION candleworks.start_of_warm_up(
-    symbol text, period interval, start timestamptz, stop timestamptz, price text, candles integer
+    symbol text, period interval, start timestamptz, stop timestamptz, price text, zone text, candles integer
 ) RETURNS timestamptz
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
-    seconds double precision := least(extract(epoch FROM period) * candles * 5.2 + 345600, 3e9);
+    seconds double precision := extract(epoch FROM period) * candles * 1.5;
     earliest timestamptz := CASE WHEN period < interval '1 minute'
         THEN least(stop, now() + interval '1 minute') - interval '7 days' END;
     since timestamptz;
     found timestamptz;
 BEGIN
     LOOP
-        since := greatest(start - make_interval(secs => seconds), earliest);
-        SELECT c.bucket INTO found FROM public.ohlc(symbol, period, since, start, price) c
+        since := greatest(start - make_interval(secs => least(seconds, 3e9)), earliest);
+        SELECT c.bucket INTO found FROM public.ohlc(symbol, period, since, start, price, zone) c
         ORDER BY c.bucket DESC OFFSET candles - 1 LIMIT 1;
         IF found IS NULL THEN
             earliest := coalesce(earliest, candleworks.first_candle_day(symbol, price), start);
         END IF;
         EXIT WHEN found IS NOT NULL OR since <= earliest;
-        seconds := least(seconds * 4, 3e9);
+        seconds := seconds * 8;
     END LOOP;
     RETURN coalesce(found, since);
 END $$;
 
 -- The candles of ["from", "to"), and at least so many before them where there are as many.
 CREATE FUNCTION candleworks.series_of(
-    symbol text, period interval, "from" timestamptz, "to" timestamptz, price text, candles integer
+    symbol text, period interval, "from" timestamptz, "to" timestamptz, price text, zone text, candles integer
 ) RETURNS candleworks.candle_series
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
-    first_shown timestamptz := coalesce(public.time_bucket(period, "from"), '-infinity');
+    first_shown timestamptz := coalesce(candleworks.bucket_start("from", period, zone), '-infinity');
     since timestamptz := "from";
     found candleworks.candle_series;
 BEGIN
     IF isfinite(first_shown) AND candles > 0 THEN
-        since := candleworks.start_of_warm_up(symbol, period, first_shown, coalesce("to", 'infinity'), price, candles);
+        since := candleworks.start_of_warm_up(
+            symbol, period, first_shown, coalesce("to", 'infinity'), price, zone, candles);
     END IF;
     SELECT first_shown, coalesce(array_agg(c.bucket), '{}'), coalesce(array_agg(c.high), '{}'),
         coalesce(array_agg(c.low), '{}'), coalesce(array_agg(c.close), '{}'), coalesce(array_agg(c.volume), '{}')
     INTO found
-    FROM public.ohlc(symbol, period, since, "to", price) c;
+    FROM public.ohlc(symbol, period, since, "to", price, zone) c;
     RETURN found;
 END $$;
 

@@ -85,11 +85,11 @@ class Market:
         frame = pd.DataFrame(cursor.fetchall(), columns=names)
         return frame.set_index(names[0]).astype(float)
 
-    def candles(self, symbol: str, period: str = "1 minute") -> pd.DataFrame:
+    def candles(self, symbol: str, period: str = "1 minute", zone: str | None = None) -> pd.DataFrame:
         """Return what ohlc() has of the symbol, by bucket."""
         columns = ["bucket", "open", "high", "low", "close", "volume"]
         rows = self.connection.execute(
-            f"SELECT {', '.join(columns)} FROM ohlc(%s, %s, NULL, NULL)", [symbol, period]
+            f"SELECT {', '.join(columns)} FROM ohlc(%s, %s, NULL, NULL, zone => %s)", [symbol, period, zone]
         ).fetchall()
         return pd.DataFrame(rows, columns=columns).set_index("bucket").astype(float)
 

@@ -12,7 +12,7 @@ from candleworks.database.engine import Engine
 from tests.indicators.conftest import COLUMNS, Market
 
 PAGE = Path(__file__).parents[2] / "docs/reference/indicators.md"
-OF_EVERY = {"symbol", "period", "from", "to", "price"}
+OF_EVERY = {"symbol", "period", "from", "to", "price", "zone"}
 ONLY_IN_SQL = {"volume_profile"}  # it has no value per candle
 FUNCTIONS = """
     SELECT p.proname, p.proargnames, p.proargmodes::text[], p.pronargs,

@@ -3,13 +3,15 @@
 import math
 import random
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given
+import talib
+from hypothesis import HealthCheck, example, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
@@ -154,16 +156,39 @@ def test_warm_up_is_counted_in_candles(market: Market) -> None:
     assert market.read("sma", symbol, START, length=21)["value"].iloc[1] == 11.0
 
 
-def test_months_and_seconds_have_indicators_where_ohlc_has_them(market: Market) -> None:
-    """Days and months are warmed up over years."""
+def test_long_periods_are_warmed_up_over_years(market: Market) -> None:
+    """Days of any zone, weeks and months."""
     bars = [Bar(START + timedelta(days=n), *[100.0 + n] * 4, 4.0) for n in range(400)]
     symbol = market.store(bars)
-    for period in ("1 day", "1 week", "1 month"):
-        candles = market.candles(symbol, period)
-        whole = market.read("sma", symbol, period=period, length=3)
-        assert_equal(whole, BY_TALIB["sma"](candles, 3), period)
-        part = market.read("sma", symbol, whole.index[5], period=period, length=3)
+    for period, zone in product(("1 day", "1 week", "1 month"), (None, "America/New_York", "Asia/Kolkata")):
+        candles = market.candles(symbol, period, zone=zone)
+        whole = market.read("sma", symbol, period=period, length=3, zone=zone)
+        assert_equal(whole, BY_TALIB["sma"](candles, 3), (period, zone))
+        assert list(whole.index) == list(candles.index)
+        assert list(market.read("vwap", symbol, period=period, zone=zone).index) == list(candles.index)
+        part = market.read("sma", symbol, whole.index[5], period=period, length=3, zone=zone)
         pd.testing.assert_frame_equal(part, whole.iloc[5:], check_freq=False)
+
+
+def test_seconds_are_computed_from_ticks(market: Market) -> None:
+    """Of the last week, with the average price since the day began; a range without bounds is refused as by ohlc()."""
+    symbol = market.store(walk(200, 3), seconds=8)
+    period = "2 seconds"
+    stop = START + timedelta(days=1)
+    ticks = market.connection.execute(
+        "SELECT price, volume FROM stocks_real_time WHERE symbol = %s ORDER BY time", [symbol]
+    ).fetchall()
+    prices = pd.Series([price for price, _ in ticks])
+    volumes = pd.Series([volume for _, volume in ticks])
+    whole = market.read("sma", symbol, START, stop, period, length=5)
+    assert_equal(whole, {"value": talib.SMA(prices.to_numpy(), 5)})
+    part = market.read("sma", symbol, whole.index[300], stop, period, length=5)
+    pd.testing.assert_frame_equal(part, whole.iloc[300:], check_freq=False)
+    weighted = (prices * volumes).cumsum() / volumes.cumsum().where(volumes.cumsum() > 0)
+    assert_equal(market.read("vwap", symbol, START, stop, period), {"value": weighted.to_numpy()})
+    for name in ("sma", "vwap"):
+        with pytest.raises(psycopg.errors.InvalidParameterValue, match="at most 7 days for periods below a minute"):
+            market.read(name, symbol, None, stop, period)
 
 
 def test_flat_prices_divide_by_nothing(market: Market) -> None:
@@ -222,6 +247,7 @@ def test_daily_balance_begins_with_the_first_candle(market: Market) -> None:
 
 
 @MANY
+@example(steps=[(0, 0, 0, 1, 1)], bins=2)
 @given(steps=st.lists(STEPS, min_size=1, max_size=40), bins=st.integers(1, 30))
 def test_a_profile_spreads_each_candles_volume(market: Market, steps: list[tuple[int, ...]], bins: int) -> None:
     """Evenly from low to high, in equal steps, and nothing is lost."""
