@@ -36,16 +36,16 @@ CREATE FUNCTION candleworks.settling_candles(weight double precision) RETURNS in
 LANGUAGE sql IMMUTABLE
 RETURN CASE WHEN weight < 1 THEN ceil(ln(1e-15) / ln(1 - weight)) ELSE 0 END;
 
--- The day of the symbol's first candle, null without one.
-CREATE FUNCTION candleworks.first_candle_day(symbol text, price text) RETURNS timestamptz
+-- The day of the symbol's first candle, null without one before `stop`, which keeps out what is not stored yet.
+CREATE FUNCTION candleworks.first_candle_day(symbol text, price text, stop timestamptz) RETURNS timestamptz
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
     side record := candleworks.price_side(price);
     found timestamptz;
 BEGIN
-    EXECUTE format('SELECT min(d.bucket) FROM public.%I d WHERE d.symbol = $1',
+    EXECUTE format('SELECT min(d.bucket) FROM public.%I d WHERE d.symbol = $1 AND d.bucket < $2',
         candleworks.relation_of(symbol, side.prefix, '1d'))
-    INTO found USING symbol;
+    INTO found USING symbol, stop;
     RETURN found;
 END $$;
 
@@ -62,13 +62,15 @@ DECLARE
         THEN least(stop, now() + interval '1 minute') - interval '7 days' END;
     since timestamptz;
     found timestamptz;
+    reads integer := 0;
 BEGIN
     LOOP
+        reads := reads + 1;
         since := greatest(start - make_interval(secs => least(seconds, 3e9)), earliest);
         SELECT c.bucket INTO found FROM public.ohlc(symbol, period, since, start, price, zone) c
         ORDER BY c.bucket DESC OFFSET candles - 1 LIMIT 1;
-        IF found IS NULL THEN
-            earliest := coalesce(earliest, candleworks.first_candle_day(symbol, price), start);
+        IF found IS NULL AND reads > 1 THEN -- a night is passed by the second one
+            earliest := coalesce(earliest, candleworks.first_candle_day(symbol, price, start), start);
         END IF;
         EXIT WHEN found IS NOT NULL OR since <= earliest;
         seconds := seconds * 8;

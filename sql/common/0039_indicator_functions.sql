@@ -1,5 +1,5 @@
--- The indicators: docs/reference/indicators.md has their formulas, sources and nulls.
--- Locks: none, everything is new.
+-- The indicators: docs/reference/indicators.md has their formulas, sources and nulls. At the end, what dashboards show of them.
+-- Locks: none.
 CREATE FUNCTION indicators.sma(
     symbol text, period interval, "from" timestamptz, "to" timestamptz,
     length integer DEFAULT 20, price text DEFAULT 'trade', zone text DEFAULT NULL
@@ -458,3 +458,138 @@ END $$;
 COMMENT ON FUNCTION indicators.volume_profile IS
     'How much was traded at which price: "bins" equal steps from the lowest to the highest price of the range, each candle''s'
     ' volume spread evenly from its low to its high. share is in percent.';
+
+-- Candles of a stored width that hold any moment of ["from", "to"], oldest first, with the averages of the last 20 and 50
+-- closes and, for candles shorter than a day, the volume-weighted average price since the trading day began (trades only,
+-- null in the day's first candle, so that days are not connected). Averages outside of what the candles span are null: they
+-- would set the scale. `decimals` are those of the prices; `forming` is the close of a candle that is not over.
+-- Two kinds of rows have only a time. One ends the lines where nothing was traded, one follows the last candle where no
+-- two are neighbours, or they would be wider than among sixty: Grafana makes a candle as wide as the smallest distance of
+-- two rows.
+CREATE OR REPLACE FUNCTION dashboards.candles(
+    symbol text, width interval, "from" timestamptz, "to" timestamptz, price text
+) RETURNS TABLE (
+    "time" timestamptz, open double precision, high double precision, low double precision, close double precision,
+    volume double precision, sma_20 double precision, sma_50 double precision, vwap double precision,
+    forming double precision, decimals integer
+)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    side record := candleworks.price_side(price);
+    start timestamptz := public.time_bucket(width, "from");
+    stop timestamptz := "to" + interval '1 microsecond';
+    times record := dashboards.trading_times(symbol, start, "to");
+    widest interval := least(width, greatest(("to" - "from") / 60, interval '1 second'));
+    day_starts timestamptz[] := CASE WHEN side.family = 'trade' AND width < interval '24 hours'
+        THEN candleworks.trading_day_starts(symbol, start, "to") END;
+BEGIN
+    RETURN QUERY EXECUTE format($sql$
+        WITH candle AS (
+            SELECT b.*, s.value AS sma_20, l.value AS sma_50, v.value AS vwap
+            FROM (
+                SELECT bucket, %s FROM public.%I WHERE symbol = $1 AND bucket >= $2 AND bucket < $3
+            ) b (bucket, open, high, low, close, volume)
+            LEFT JOIN indicators.sma($1, $4, $2, $3, 20, $5) s ON s.bucket = b.bucket
+            LEFT JOIN indicators.sma($1, $4, $2, $3, 50, $5) l ON l.bucket = b.bucket
+            LEFT JOIN (
+                SELECT w.bucket, CASE WHEN width_bucket(w.bucket, $9) = lag(width_bucket(w.bucket, $9))
+                    OVER (ORDER BY w.bucket) IS NOT FALSE THEN w.value END AS value
+                FROM indicators.vwap($1, $4, $2, $3) w
+                WHERE $9 IS NOT NULL
+            ) v ON v.bucket = b.bucket
+        ), shown AS MATERIALIZED (
+            SELECT c.*, c.bucket + $4 AS stop, lead(c.bucket) OVER (ORDER BY c.bucket) AS next FROM candle c
+        ), span AS (
+            SELECT min(s.low) AS low, max(s.high) AS high,
+                min(s.next - s.bucket) > $10 IS NOT false AS apart, max(s.bucket) + $10 AS neighbour
+            FROM shown s HAVING count(*) > 0
+        ), digits AS (
+            SELECT least(max(scale(trim_scale(p.price::numeric))), 8) AS decimals
+            FROM (SELECT * FROM shown s ORDER BY s.bucket DESC LIMIT 200) s
+            CROSS JOIN LATERAL (VALUES (s.open), (s.high), (s.low), (s.close)) p(price)
+        )
+        SELECT s.bucket, s.open, s.high, s.low, s.close, s.volume,
+            CASE WHEN s.sma_20 BETWEEN p.low AND p.high THEN s.sma_20 END,
+            CASE WHEN s.sma_50 BETWEEN p.low AND p.high THEN s.sma_50 END,
+            CASE WHEN s.vwap BETWEEN p.low AND p.high THEN s.vwap END,
+            CASE WHEN s.stop > now() THEN s.close END, d.decimals
+        FROM shown s CROSS JOIN span p CROSS JOIN digits d
+        UNION ALL
+        SELECT s.stop, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+        FROM shown s
+        WHERE $4 < interval '24 hours' AND s.next > s.stop
+            AND dashboards.interrupted(tstzrange(s.stop, s.next), $7, $8, $6)
+        UNION ALL
+        SELECT p.neighbour, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+        FROM span p WHERE p.apart
+        ORDER BY 1
+    $sql$, side.columns, side.prefix || 'candles_' || dashboards.level(width))
+    USING symbol, start, stop, width, price, times.zone, times.open_times, times.down_times, day_starts, widest;
+END $$;
+
+-- One indicator with its usual parameters, one row per candle and line; those of prices with the closes. Rows without a
+-- value end a line where nothing was traded. Only the chosen one is computed.
+CREATE FUNCTION dashboards.indicator(
+    choice text, symbol text, width interval, "from" timestamptz, "to" timestamptz, price text
+) RETURNS TABLE ("time" timestamptz, line text, value double precision)
+LANGUAGE sql STABLE AS $$
+    WITH found AS MATERIALIZED (
+        SELECT c.bucket, 'Close' AS line, c.close AS value FROM public.ohlc(symbol, width, "from", "to", price) c
+        WHERE choice IN ('ema', 'wma', 'bollinger', 'donchian', 'keltner')
+        UNION ALL
+        SELECT i.bucket, 'EMA 20', i.value FROM indicators.ema(symbol, width, "from", "to", price => price) i
+        WHERE choice = 'ema'
+        UNION ALL
+        SELECT i.bucket, 'WMA 20', i.value FROM indicators.wma(symbol, width, "from", "to", price => price) i
+        WHERE choice = 'wma'
+        UNION ALL
+        SELECT i.bucket, l.line, l.value FROM indicators.bollinger(symbol, width, "from", "to", price => price) i
+        CROSS JOIN LATERAL (VALUES ('Upper', i.upper), ('Middle', i.middle), ('Lower', i.lower)) l(line, value)
+        WHERE choice = 'bollinger'
+        UNION ALL
+        SELECT i.bucket, l.line, l.value FROM indicators.donchian(symbol, width, "from", "to", price => price) i
+        CROSS JOIN LATERAL (VALUES ('Upper', i.upper), ('Middle', i.middle), ('Lower', i.lower)) l(line, value)
+        WHERE choice = 'donchian'
+        UNION ALL
+        SELECT i.bucket, l.line, l.value FROM indicators.keltner(symbol, width, "from", "to", price => price) i
+        CROSS JOIN LATERAL (VALUES ('Upper', i.upper), ('Middle', i.middle), ('Lower', i.lower)) l(line, value)
+        WHERE choice = 'keltner'
+        UNION ALL
+        SELECT i.bucket, 'RSI 14', i.value FROM indicators.rsi(symbol, width, "from", "to", price => price) i
+        WHERE choice = 'rsi'
+        UNION ALL
+        SELECT i.bucket, l.line, l.value FROM indicators.macd(symbol, width, "from", "to", price => price) i
+        CROSS JOIN LATERAL (VALUES ('MACD 12 26', i.macd), ('Signal 9', i.signal), ('Histogram', i.histogram)) l(line, value)
+        WHERE choice = 'macd'
+        UNION ALL
+        SELECT i.bucket, 'ATR 14', i.value FROM indicators.atr(symbol, width, "from", "to", price => price) i
+        WHERE choice = 'atr'
+        UNION ALL
+        SELECT i.bucket, l.line, l.value FROM indicators.stochastic(symbol, width, "from", "to", price => price) i
+        CROSS JOIN LATERAL (VALUES ('%K 14', i.k), ('%D 3', i.d)) l(line, value)
+        WHERE choice = 'stochastic'
+        UNION ALL
+        SELECT i.bucket, 'OBV', i.value FROM indicators.obv(symbol, width, "from", "to", price => price) i
+        WHERE choice = 'obv'
+        UNION ALL
+        SELECT i.bucket, 'Volatility 20, %', 100 * i.value
+        FROM indicators.volatility(symbol, width, "from", "to", price => price) i
+        WHERE choice = 'volatility'
+    ), span AS (
+        SELECT s.stop, s.next
+        FROM (
+            SELECT f.bucket + width AS stop, lead(f.bucket) OVER (ORDER BY f.bucket) AS next
+            FROM (SELECT DISTINCT f.bucket FROM found f) f
+        ) s
+        WHERE width < interval '24 hours' AND s.next > s.stop
+    )
+    SELECT f.bucket, f.line, f.value FROM found f
+    UNION ALL
+    SELECT s.stop, l.line, NULL
+    FROM span s
+    CROSS JOIN dashboards.trading_times(symbol, "from", "to") t
+    CROSS JOIN (SELECT DISTINCT f.line FROM found f) l
+    WHERE dashboards.interrupted(tstzrange(s.stop, s.next), t.open_times, t.down_times, t.zone)
+    ORDER BY 1
+$$;
+SELECT candleworks.set_up_reader();
