@@ -69,11 +69,12 @@ BEGIN
         since := greatest(start - make_interval(secs => least(seconds, 3e9)), earliest);
         SELECT c.bucket INTO found FROM public.ohlc(symbol, period, since, start, price, zone) c
         ORDER BY c.bucket DESC OFFSET candles - 1 LIMIT 1;
-        IF found IS NULL AND reads > 1 THEN -- a night is passed by the second one
+        IF found IS NULL AND reads > 1 THEN
             earliest := coalesce(earliest, candleworks.first_candle_day(symbol, price, start), start);
         END IF;
         EXIT WHEN found IS NOT NULL OR since <= earliest;
-        seconds := seconds * 8;
+        -- The second read passes a long weekend; of ticks it would be too much.
+        seconds := greatest(seconds * 8, CASE WHEN period >= interval '1 minute' THEN 345600 END);
     END LOOP;
     RETURN coalesce(found, since);
 END $$;

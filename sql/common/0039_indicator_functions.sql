@@ -461,7 +461,7 @@ COMMENT ON FUNCTION indicators.volume_profile IS
 
 -- Candles of a stored width that hold any moment of ["from", "to"], oldest first, with the averages of the last 20 and 50
 -- closes and, for candles shorter than a day, the volume-weighted average price since the trading day began (trades only,
--- null in the day's first candle, so that days are not connected). Averages outside of what the candles span are null: they
+-- null where a day begins inside of the range, so that days are not connected). Averages outside of what the candles span are null: they
 -- would set the scale. `decimals` are those of the prices; `forming` is the close of a candle that is not over.
 -- Two kinds of rows have only a time. One ends the lines where nothing was traded, one follows the last candle where no
 -- two are neighbours, or they would be wider than among sixty: Grafana makes a candle as wide as the smallest distance of
