@@ -297,6 +297,10 @@ FUNCTIONS = {
         "TABLE(bucket timestamptz, open float8, high float8, low float8, close float8, volume float8, ticks int8,"
         " status text, closed boolean) STABLE"
     ),
+    'trades_with_quotes(symbol text, "from" timestamptz, "to" timestamptz)': (
+        'TABLE("time" timestamptz, price float8, volume float8, quote_time timestamptz, bid float8, ask float8, mid float8,'
+        " spread float8, quote_age_seconds float8, side text) STABLE"
+    ),
     "acknowledge_alert(alert int8, by text DEFAULT SESSION_USER)": "alerts VOLATILE",
     "silence_alert(alert int8, until timestamptz, reason text, by text DEFAULT SESSION_USER)": "alerts VOLATILE",
     "unsilence_alert(alert int8, by text DEFAULT SESSION_USER)": "alerts VOLATILE",
