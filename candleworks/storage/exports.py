@@ -15,6 +15,14 @@ from candleworks.database.queries import query
 # Ticks are read and sorted week by week, as they are partitioned without TimescaleDB; candles, which are not, at once.
 WEEK = timedelta(days=7)
 _MONDAY = datetime(2000, 1, 3, tzinfo=UTC)
+_WIDTHS = {
+    "1m": timedelta(minutes=1),
+    "5m": timedelta(minutes=5),
+    "15m": timedelta(minutes=15),
+    "1h": timedelta(hours=1),
+    "4h": timedelta(hours=4),
+    "1d": timedelta(days=1),
+}
 _INSTANT = timedelta(microseconds=1)
 CopiedRow = bytes | bytearray | memoryview
 
@@ -40,6 +48,11 @@ class ExportRelation(StrEnum):
     @property
     def is_ticks(self) -> bool:
         return self in (ExportRelation.TRADES, ExportRelation.QUOTES)
+
+    @property
+    def width(self) -> timedelta:
+        """The width of a candle."""
+        return _WIDTHS[self.rpartition("_")[2]]
 
     @property
     def time(self) -> str:
@@ -73,8 +86,9 @@ class Snapshot:
         self._selection = selection
 
     def columns(self) -> dict[str, str]:
-        """Return the columns in their order, with PostgreSQL's names of their types."""
-        cursor = self._connection.execute(self._statement("export_columns"))
+        """Return the columns in their order, with PostgreSQL's names of their types; candles also say `closed`."""
+        name = "export_columns" if self._selection.relation.is_ticks else "export_candle_columns"
+        cursor = self._connection.execute(self._statement(name))
         types = self._connection.adapters.types
         return {column.name: types[column.type_code].name for column in cursor.description or ()}
 
@@ -106,9 +120,13 @@ class Snapshot:
             yield b"".join(parts)
 
     def _rows(self, extent: Extent) -> Iterator[CopiedRow]:
-        statement = self._statement("export_rows")
+        relation = self._selection.relation
+        statement = self._statement("export_rows" if relation.is_ticks else "export_candle_rows")
         for start, stop in self._windows(extent):
-            parameters = {"start": start, "stop": stop, "symbols": list(self._selection.symbols) or None}
+            parameters: dict[str, object] = {"start": start, "stop": stop}
+            parameters["symbols"] = list(self._selection.symbols) or None
+            if not relation.is_ticks:
+                parameters["width"] = relation.width
             with self._connection.cursor().copy(statement, parameters) as copy:
                 yield from copy
 
