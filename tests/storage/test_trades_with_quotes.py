@@ -14,7 +14,7 @@ from candleworks.database.connection import Connection
 
 START = datetime(2026, 3, 2, 15, tzinfo=UTC)
 STOP = START + timedelta(minutes=1)
-# The rule is written a second time: prices are whole, so that the mid is exact, and a window over all trades finds changes.
+# The rule a second time: prices are whole, so that the mid is exact, and a window over all trades finds changes.
 DUCKDB = """
 WITH moves AS (
     SELECT *, price - lag(price) OVER (ORDER BY time) AS move FROM trades
