@@ -1,0 +1,32 @@
+"""Candles as an Arrow table, with the same columns from the Python reader and over HTTP."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from candleworks.storage.candle_reads import Candle
+
+_PRICES = ("open", "high", "low", "close")
+
+
+def candle_schema(zone: str | None) -> pa.Schema:
+    """Return the columns of candles; buckets are shown in the time of `zone`, None is UTC."""
+    return pa.schema(
+        [
+            ("bucket", pa.timestamp("us", zone or "UTC")),
+            *((price, pa.float64()) for price in _PRICES),
+            ("volume", pa.float64()),
+            ("ticks", pa.int64()),
+            ("rebuilt", pa.bool_()),
+            ("closed", pa.bool_()),
+            ("volume_from", pa.string()),
+        ]
+    )
+
+
+def candle_table(candles: Sequence[Candle], zone: str | None) -> pa.Table:
+    schema = candle_schema(zone)
+    columns = zip(*candles, strict=True) if candles else [()] * len(schema)
+    return pa.table(
+        [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
+    )
