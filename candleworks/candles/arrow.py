@@ -30,3 +30,13 @@ def candle_table(candles: Sequence[Candle], zone: str | None) -> pa.Table:
     return pa.table(
         [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
     )
+
+
+def arrow_stream(candles: Sequence[Candle], zone: str | None) -> bytes:
+    """Return the table in the streaming format of Arrow."""
+    table = candle_table(candles, zone)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    stream: bytes = sink.getvalue().to_pybytes()
+    return stream

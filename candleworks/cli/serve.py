@@ -54,6 +54,8 @@ def serve(host: Host = HOST, port: Port = None, duration: Duration = None, actio
         typer.echo(f"chart page {address(listener)}")
         options = PageOptions(
             simulated=settings.shows_simulated,
+            requests_per_second=settings.web.requests_per_second,
+            request_burst=settings.web.request_burst,
             actions=host in LOOPBACK if actions is None else actions,
             services=(
                 ServiceLink("Prefect", server_address(settings), "api/health"),
