@@ -1,15 +1,16 @@
 """Market ticks in, correct candles out.
 
-`candles()`, `ticks()`, `quotes()` and `trades_with_quotes()` read tables from the database: docs/how-to/notebooks.md.
+`candles()`, `ticks()`, `quotes()` and `trades_with_quotes()` read tables from the database,
+`stream()` follows what is stored: docs/how-to/notebooks.md.
 """
 
 import sys
 from types import ModuleType
 
-from candleworks.reader import candles, quotes, ticks, trades_with_quotes
+from candleworks.reader import candles, quotes, stream, ticks, trades_with_quotes
 
 __version__ = "0.1.0"
-__all__ = ["candles", "quotes", "ticks", "trades_with_quotes"]
+__all__ = ["candles", "quotes", "stream", "ticks", "trades_with_quotes"]
 
 
 class _Package(ModuleType):

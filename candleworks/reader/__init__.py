@@ -3,10 +3,12 @@
 Nothing heavy is imported before the first call.
 """
 
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from candleworks.reader.events import Event
     from candleworks.reader.table import Table
 
 Time = str | date | datetime
@@ -54,3 +56,28 @@ def trades_with_quotes(symbol: str, start: Time, end: Time | None = None, *, dsn
     from candleworks.reader.reads import read_ticks  # noqa: PLC0415 - see above
 
     return read_ticks("trades_with_quotes", symbol, start, end, dsn)
+
+
+def stream(
+    symbols: str | Sequence[str],
+    periods: Sequence[str] = ("1m",),
+    *,
+    ticks: bool = True,
+    price: str | None = None,
+    url: str | None = None,
+) -> "Iterator[Event]":
+    """Yield ticks and candles of symbols as they are stored, for ever: docs/how-to/notebooks.md lists the events.
+
+    A connection that breaks is opened again, and goes on where it was. `price` is trade, bid, ask or mid, by default
+    each symbol's usual side. `url` is that of a chart page, by default the configured one.
+    """
+    from candleworks.reader.following import Follower  # noqa: PLC0415 - see above
+    from candleworks.settings import load_settings  # noqa: PLC0415 - see above
+
+    wanted = {
+        "symbols": symbols if isinstance(symbols, str) else ",".join(symbols),
+        "periods": ",".join(periods),
+        "ticks": "1" if ticks else "0",
+        **({"price": price} if price else {}),
+    }
+    return Follower(f"{(url or load_settings().page_url).rstrip('/')}/stream", wanted).events()

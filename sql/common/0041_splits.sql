@@ -1,4 +1,4 @@
--- Candles adjusted for splits: docs/decisions/0062-python-reader.md.
+-- Candles adjusted for splits: docs/decisions/0062-reading-from-programs.md.
 -- Locks: none, everything is new.
 CREATE TABLE public.splits (
     symbol text NOT NULL,
