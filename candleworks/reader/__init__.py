@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from candleworks.reader.events import Event
+    from candleworks.reader.events import StreamEvent
     from candleworks.reader.table import Table
 
 Time = str | date | datetime
@@ -65,10 +65,10 @@ def stream(
     ticks: bool = True,
     price: str | None = None,
     url: str | None = None,
-) -> "Iterator[Event]":
+) -> "Iterator[StreamEvent]":
     """Yield ticks and candles of symbols as they are stored, for ever: docs/how-to/notebooks.md lists the events.
 
-    A connection that breaks is opened again, and goes on where it was. `price` is trade, bid, ask or mid, by default
+    A connection that breaks is opened again, and resumes. `price` is trade, bid, ask or mid, by default
     each symbol's usual side. `url` is that of a chart page, by default the configured one.
     """
     from candleworks.reader.following import Follower  # noqa: PLC0415 - see above

@@ -10,7 +10,7 @@ from candleworks.model.trades import MICROSECONDS, moment_of
 _TIMES = ("time", "from", "to")
 
 
-class Tick(msgspec.Struct, frozen=True, kw_only=True):
+class TickEvent(msgspec.Struct, frozen=True, kw_only=True):
     """A trade, which has a price, or a quote, which has none; `late`: it is older than one that came before."""
 
     symbol: str
@@ -24,7 +24,7 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
     late: bool = False
 
 
-class Candle(msgspec.Struct, frozen=True, kw_only=True):
+class CandleEvent(msgspec.Struct, frozen=True, kw_only=True):
     """A candle as it is now: one with a higher `revision` replaces those of the same time with a lower one."""
 
     symbol: str
@@ -42,17 +42,17 @@ class Candle(msgspec.Struct, frozen=True, kw_only=True):
     rebuilt: bool = False
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+class SnapshotEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Where a stream begins: the newest candles of a period, and the newest tick; `period` is None for ticks alone."""
 
     symbol: str
     period: str | None = None
     price: str | None = None
-    candles: tuple[Candle, ...] = ()
-    tick: Tick | None = None
+    candles: tuple[CandleEvent, ...] = ()
+    tick: TickEvent | None = None
 
 
-class Reload(msgspec.Struct, frozen=True, kw_only=True):
+class ReloadEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Too much has changed in [start, end): read it again. `period` is None for ticks."""
 
     symbol: str
@@ -62,43 +62,45 @@ class Reload(msgspec.Struct, frozen=True, kw_only=True):
     price: str | None = None
 
 
-class Gap(msgspec.Struct, frozen=True, kw_only=True):
-    """A gap of the symbol has begun, ended or was filled."""
+class GapEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A gap of the symbol has begun, ended or was filled, in [start, end) where that is known."""
 
     symbol: str
+    start: datetime | None = msgspec.field(name="from", default=None)
+    end: datetime | None = msgspec.field(name="to", default=None)
 
 
-class Lagged(msgspec.Struct, frozen=True, kw_only=True):
+class LaggedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Events were dropped, because this client was too slow or too long away; what follows makes up for them."""
 
     reason: str
 
 
-class Availability(msgspec.Struct, frozen=True, kw_only=True):
+class DatabaseEvent(msgspec.Struct, frozen=True, kw_only=True):
     """The server has lost its database, or has it again."""
 
     available: bool
     error: str | None = None
 
 
-Event = Tick | Candle | Snapshot | Reload | Gap | Lagged | Availability
-_KINDS: dict[str, type[Event]] = {
-    "tick": Tick,
-    "candle": Candle,
-    "snapshot": Snapshot,
-    "reload": Reload,
-    "gap": Gap,
-    "lagged": Lagged,
-    "database": Availability,
+StreamEvent = TickEvent | CandleEvent | SnapshotEvent | ReloadEvent | GapEvent | LaggedEvent | DatabaseEvent
+_KINDS: dict[str, type[StreamEvent]] = {
+    "tick": TickEvent,
+    "candle": CandleEvent,
+    "snapshot": SnapshotEvent,
+    "reload": ReloadEvent,
+    "gap": GapEvent,
+    "lagged": LaggedEvent,
+    "database": DatabaseEvent,
 }
 
 
-def read_event(name: str, text: str) -> Event | None:
+def read_event(name: str, text: str) -> StreamEvent | None:
     """Return the event; None for one that this version does not know. msgspec.DecodeError for other content."""
     kind = _KINDS.get(name)
     if kind is None:
         return None
-    found: Event = msgspec.convert(_with_times(msgspec.json.decode(text)), kind)
+    found: StreamEvent = msgspec.convert(_with_times(msgspec.json.decode(text)), kind)
     return found
 
 

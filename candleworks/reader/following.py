@@ -13,7 +13,7 @@ import httpx
 import msgspec
 
 from candleworks.errors import TransientError, UsageError
-from candleworks.reader.events import Event, read_event
+from candleworks.reader.events import StreamEvent, read_event
 
 SILENCE_SECONDS = 45.0  # three heartbeats of the server
 FIRST_RETRY_SECONDS = 2.0
@@ -45,7 +45,7 @@ class Follower:
         self._retry_seconds = FIRST_RETRY_SECONDS
         self._last_id: str | None = None
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Iterator[StreamEvent]:
         """Yield events for ever.
 
         UsageError for a request that the server refuses, TransientError where the first one does not reach it. Later,
@@ -67,10 +67,12 @@ class Follower:
                 reason = str(error)
             wait_seconds = min(self._retry_seconds * 2**failures, MAX_RETRY_SECONDS)
             failures += 1
-            _log.warning("The stream at %s broke (%s): trying again in %.0f s.", self._url, reason, wait_seconds)
+            _log.warning(
+                "The stream at %s was interrupted (%s): trying again in %.0f s.", self._url, reason, wait_seconds
+            )
             time.sleep(wait_seconds)
 
-    def _connection(self) -> Iterator[Event]:
+    def _connection(self) -> Iterator[StreamEvent]:
         headers = {"Accept": "text/event-stream", **({"Last-Event-ID": self._last_id} if self._last_id else {})}
         timeout = httpx.Timeout(10, read=SILENCE_SECONDS)
         with httpx.stream("GET", self._url, params=self._query, headers=headers, timeout=timeout) as response:
@@ -79,7 +81,7 @@ class Follower:
             for frame in frames(response.iter_lines()):
                 yield from self._taken(frame)
 
-    def _taken(self, frame: Frame) -> Iterator[Event]:
+    def _taken(self, frame: Frame) -> Iterator[StreamEvent]:
         """Yield the event of a frame. Its id is remembered when the event was taken: it is sent again otherwise."""
         if frame.retry and frame.retry.isdigit():
             self._retry_seconds = int(frame.retry) / 1_000

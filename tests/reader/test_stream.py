@@ -13,7 +13,15 @@ import pytest
 import candleworks as cw
 from candleworks.errors import TransientError, UsageError
 from candleworks.reader import following
-from candleworks.reader.events import Availability, Candle, Gap, Lagged, Reload, Snapshot, Tick
+from candleworks.reader.events import (
+    CandleEvent,
+    DatabaseEvent,
+    GapEvent,
+    LaggedEvent,
+    ReloadEvent,
+    SnapshotEvent,
+    TickEvent,
+)
 from candleworks.reader.following import Frame, frames
 from tests.serving import in_background
 
@@ -35,7 +43,7 @@ CANDLE = {
     "revision": 7,
     "added_in_a_later_version": 1,
 }
-TAKEN = Candle(
+TAKEN = CandleEvent(
     **{key: value for key, value in CANDLE.items() if key not in ("time", "added_in_a_later_version")},  # type: ignore[arg-type]
     time=MOMENT.replace(microsecond=0),
 )
@@ -96,17 +104,17 @@ def test_every_event_has_a_type() -> None:
             sent("database", {"available": False, "error": "It is away."}),
         ]
     )
-    tick = Tick(symbol="AAPL", time=MOMENT, price=100.5, bid=100.4, ask=100.6)
+    tick = TickEvent(symbol="AAPL", time=MOMENT, price=100.5, bid=100.4, ask=100.6)
     with playing(Script((200, text))) as url:
         events = cw.stream("AAPL", url=url)
         assert [next(events) for _ in range(7)] == [
-            Snapshot(symbol="AAPL", period="1m", price="trade", candles=(TAKEN,), tick=tick),
+            SnapshotEvent(symbol="AAPL", period="1m", price="trade", candles=(TAKEN,), tick=tick),
             tick,
             TAKEN,
-            Gap(symbol="AAPL"),
-            Reload(symbol="AAPL", start=MOMENT.replace(microsecond=0), end=MOMENT),
-            Lagged(reason="too slow"),
-            Availability(available=False, error="It is away."),
+            GapEvent(symbol="AAPL"),
+            ReloadEvent(symbol="AAPL", start=MOMENT.replace(microsecond=0), end=MOMENT),
+            LaggedEvent(reason="too slow"),
+            DatabaseEvent(available=False, error="It is away."),
         ]
 
 
@@ -120,7 +128,7 @@ def test_it_goes_on_where_it_was() -> None:
     )
     with playing(script) as url:
         events = cw.stream(["A", "B", "C"], ["1s", "1m"], ticks=False, price="mid", url=url)
-        assert [next(events) for _ in range(3)] == [Gap(symbol=name) for name in "ABC"]
+        assert [next(events) for _ in range(3)] == [GapEvent(symbol=name) for name in "ABC"]
     assert [last_id for _, last_id in script.asked] == [None, "2", "2", "5"]
     query = {"symbols": ["A,B,C"], "periods": ["1s,1m"], "ticks": ["0"], "price": ["mid"]}
     assert all(asked == query for asked, _ in script.asked)
