@@ -17,7 +17,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
-class Parameter:
+class IndicatorParameter:
     """A number with bounds; `whole` numbers are lengths in candles."""
 
     name: str
@@ -33,7 +33,7 @@ class Indicator:
 
     name: str
     title: str
-    parameters: tuple[Parameter, ...] = ()
+    parameters: tuple[IndicatorParameter, ...] = ()
     columns: tuple[str, ...] = ("value",)
     overlay: bool = False
 
@@ -42,8 +42,8 @@ class Indicator:
 
 
 _BANDS = ("upper", "middle", "lower")
-_LENGTH_20 = Parameter("length", 20)
-_LENGTH_14 = Parameter("length", 14)
+_LENGTH_20 = IndicatorParameter("length", 20)
+_LENGTH_14 = IndicatorParameter("length", 14)
 
 INDICATORS = {
     indicator.name: indicator
@@ -56,7 +56,7 @@ INDICATORS = {
         Indicator(
             "bollinger",
             "Bollinger bands",
-            (_LENGTH_20, Parameter("deviations", 2, 0, 100, whole=False)),
+            (_LENGTH_20, IndicatorParameter("deviations", 2, 0, 100, whole=False)),
             _BANDS,
             overlay=True,
         ),
@@ -64,7 +64,7 @@ INDICATORS = {
         Indicator(
             "keltner",
             "Keltner channel",
-            (_LENGTH_20, Parameter("ranges", 2, 0, 100, whole=False), Parameter("range_length", 10)),
+            (_LENGTH_20, IndicatorParameter("ranges", 2, 0, 100, whole=False), IndicatorParameter("range_length", 10)),
             _BANDS,
             overlay=True,
         ),
@@ -72,14 +72,18 @@ INDICATORS = {
         Indicator(
             "macd",
             "Moving average convergence/divergence",
-            (Parameter("fast_length", 12), Parameter("slow_length", 26), Parameter("signal_length", 9)),
+            (
+                IndicatorParameter("fast_length", 12),
+                IndicatorParameter("slow_length", 26),
+                IndicatorParameter("signal_length", 9),
+            ),
             ("macd", "signal", "histogram"),
         ),
         Indicator("atr", "Average true range", (_LENGTH_14,)),
         Indicator(
             "stochastic",
             "Stochastic oscillator",
-            (_LENGTH_14, Parameter("k_length", 3), Parameter("d_length", 3)),
+            (_LENGTH_14, IndicatorParameter("k_length", 3), IndicatorParameter("d_length", 3)),
             ("k", "d"),
         ),
         Indicator("obv", "On-balance volume"),
@@ -87,7 +91,7 @@ INDICATORS = {
         Indicator(
             "volatility",
             "Realised volatility",
-            (_LENGTH_20, Parameter("periods_per_year", 1, 1, 31_622_400, whole=False)),
+            (_LENGTH_20, IndicatorParameter("periods_per_year", 1, 1, 31_622_400, whole=False)),
         ),
     )
 }

@@ -5,39 +5,115 @@ that `/ohlc.json` returns for the same parameters.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
-from candleworks.candles.indicators import INDICATORS, Indicator, Parameter, read_indicator
+from candleworks.candles.indicators import INDICATORS, Indicator, IndicatorParameter, read_indicator
 from candleworks.candles.reads import CandleRange, CandleReader
 from candleworks.storage.indicators import IndicatorValue
-from candleworks.web.parameters import BadParameterError, read_range
+from candleworks.web.openapi import answers
+from candleworks.web.parameters import (
+    CANDLES,
+    BadParameterError,
+    Given,
+    Parameter,
+    Parameters,
+    read_range,
+    whole_number,
+)
 from candleworks.web.responses import iso, json_answer, link, page_url, require_known
 
-NAME = "name"
+_LIST_EXAMPLE = {
+    "indicators": [
+        {
+            "name": "sma",
+            "title": "Simple moving average",
+            "parameters": [{"name": "length", "default": 20, "least": 1, "most": 10_000, "whole": True}],
+            "columns": ["value"],
+            "overlay": True,
+        }
+    ]
+}
+_EXAMPLE = {
+    "symbol": "AAPL",
+    "period": "5m",
+    "price": "trade",
+    "name": "sma",
+    "parameters": {"length": 20},
+    "values": [{"time": 1772461800, "value": 260.55}],
+    "next": None,
+}
+
+
+def _read_name(text: str) -> Indicator:
+    if text not in INDICATORS:
+        raise ValueError(f"one of {', '.join(INDICATORS)}")
+    return INDICATORS[text]
+
+
+def _number(number: IndicatorParameter) -> Parameter[float]:
+    read: Callable[[str], float] = (
+        whole_number(int(number.least), int(number.most)) if number.whole else _between(number.least, number.most)
+    )
+    description = "A parameter of the indicator, with its default; /indicators lists those of each."
+    return Parameter(number.name, read, description, str(number.default), default=str(number.default))
+
+
+def _between(least: float, most: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most:
+            raise ValueError(f"a number from {least} to {most}")
+        return value
+
+    return read
+
+
+NAME: Parameter[Indicator] = Parameter(
+    "name", _read_name, "Name of the indicator.", "sma", default="sma", choices=tuple(INDICATORS)
+)
+_TABLES = {
+    indicator.name: Parameters(*CANDLES.parameters, NAME, *map(_number, indicator.parameters))
+    for indicator in INDICATORS.values()
+}
+
+
+class _IndicatorParameters(Parameters):
+    """The parameters of the indicator that is named; those of the default one are described."""
+
+    def __init__(self) -> None:
+        super().__init__(*_TABLES[str(NAME.default)].parameters)
+
+    def read(self, items: Iterable[tuple[str, str]]) -> Given:
+        items = list(items)
+        named = NAME.value(dict(items).get(NAME.name))
+        return _TABLES[named.name].read(items)
 
 
 def indicator_routes(market: CandleReader) -> APIRouter:
     router = APIRouter()
 
-    @router.api_route("/indicators", methods=["GET", "HEAD"])
+    @router.api_route("/indicators", methods=["GET", "HEAD"], responses=answers("application/json", _LIST_EXAMPLE))
     async def indicators() -> Response:
+        """The indicators that there are, with their parameters and columns."""
         return json_answer({"indicators": [asdict(indicator) for indicator in INDICATORS.values()]})
 
-    @router.api_route("/indicators.json", methods=["GET", "HEAD"])
-    def indicators_json(request: Request) -> Response:
-        given = request.query_params
-        indicator = _read_indicator(given)
-        names = tuple(parameter.name for parameter in indicator.parameters)
-        wanted = read_range(given.multi_items(), market.default_side, (NAME, *names))
-        parameters = {parameter.name: _read_parameter(parameter, given) for parameter in indicator.parameters}
+    @router.api_route("/indicators.json", methods=["GET", "HEAD"], responses=answers("application/json", _EXAMPLE))
+    def indicators_json(request: Request, given: Annotated[Given, Depends(_IndicatorParameters())]) -> Response:
+        """The values of an indicator over the candles of a symbol. Each indicator has parameters of its own as well."""
+        wanted, indicator = read_range(given, market.default_side), given[NAME]
+        parameters = {number.name: given[_number(number)] for number in indicator.parameters}
         _require_order(parameters)
         values, older = read_indicator(market, indicator, wanted, parameters)
         if not values:
             require_known(market, wanted.symbol)
-        following = _older_values(request, wanted, indicator, parameters, values) if older else None
+        following = _older_values(request, wanted, {NAME.name: indicator.name, **parameters}, values) if older else None
         body = {
             "symbol": wanted.symbol,
             "period": wanted.period.name,
@@ -50,28 +126,6 @@ def indicator_routes(market: CandleReader) -> APIRouter:
         return json_answer(body, headers=link(following))
 
     return router
-
-
-def _read_indicator(given: Mapping[str, str]) -> Indicator:
-    name = given.get(NAME, "")
-    if name not in INDICATORS:
-        raise BadParameterError(NAME, name, f"one of {', '.join(INDICATORS)}")
-    return INDICATORS[name]
-
-
-def _read_parameter(parameter: Parameter, given: Mapping[str, str]) -> float:
-    text = given.get(parameter.name)
-    if text is None:
-        return parameter.default
-    kind = "whole number" if parameter.whole else "number"
-    allowed = f"a {kind} from {parameter.least} to {parameter.most}"
-    try:
-        value = int(text) if parameter.whole else float(text)
-    except ValueError:
-        value = math.nan
-    if not parameter.least <= value <= parameter.most:
-        raise BadParameterError(parameter.name, text, allowed)
-    return value
 
 
 def _require_order(parameters: Mapping[str, float]) -> None:
@@ -87,23 +141,16 @@ def _json_value(indicator: Indicator, value: IndicatorValue) -> dict[str, float 
 
 
 def _older_values(
-    request: Request,
-    wanted: CandleRange,
-    indicator: Indicator,
-    parameters: Mapping[str, float],
-    values: list[IndicatorValue],
+    request: Request, wanted: CandleRange, others: Mapping[str, Any], values: list[IndicatorValue]
 ) -> str:
-    return page_url(
-        request,
-        {
-            NAME: indicator.name,
-            **parameters,
-            "symbol": wanted.symbol,
-            "period": wanted.period.name,
-            "price": wanted.price,
-            "from": iso(wanted.start),
-            "to": iso(values[0][0]),
-            "limit": wanted.limit,
-            "zone": wanted.zone,
-        },
-    )
+    parameters = {
+        **others,
+        "symbol": wanted.symbol,
+        "period": wanted.period.name,
+        "price": wanted.price,
+        "from": iso(wanted.start),
+        "to": iso(values[0][0]),
+        "limit": wanted.limit,
+        "zone": wanted.zone,
+    }
+    return page_url(request, parameters)

@@ -6,9 +6,10 @@ import httpx
 import pytest
 
 from candleworks.candles.indicators import INDICATORS
-from candleworks.web.parameters import CANDLE_NAMES
+from candleworks.web.parameters import CANDLES
 from tests.web.conftest import MONDAY, Store, every_minute
 
+COMMON = ", ".join(parameter.name for parameter in CANDLES.parameters)
 BAD = {
     "name=adx": "The parameter name is 'adx', expected one of sma, ema, wma, rma, vwap, bollinger, donchian, keltner,"
     " rsi, macd, atr, stochastic, obv, returns, volatility.",
@@ -18,9 +19,7 @@ BAD = {
     "name=macd&fast_length=30": (
         "The parameter fast_length is 30, expected less than the parameter slow_length, which is 26."
     ),
-    "name=vwap&length=3": (
-        f"The parameter length is '3', expected one of the parameters {', '.join(CANDLE_NAMES)}, name instead."
-    ),
+    "name=vwap&length=3": (f"The parameter length is '3', expected one of the parameters {COMMON}, name instead."),
 }
 
 
