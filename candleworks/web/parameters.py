@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -10,6 +11,7 @@ from candleworks.times import TIME_FORMS, parse_time
 
 CANDLE_NAMES = ("symbol", "period", "from", "to", "price", "limit", "zone")
 GAP_NAMES = ("symbol", "from", "to", "limit")
+STREAM_NAMES = ("symbols", "periods", "price", "ticks", "last_event_id")
 TIME_FORMAT = "time_format"
 CLOSED = "closed"
 TIME_FORMATS = ("iso", "sql", "unix")
@@ -17,6 +19,8 @@ DEFAULT_PERIOD = "1m"
 DEFAULT_LIMIT = 500
 MAX_LIMIT = 50_000
 MAX_SYMBOL_LENGTH = 100
+MAX_STREAM_SYMBOLS = 50
+MAX_STREAM_PERIODS = 5
 MAX_PERIOD_SECONDS = 3_660 * 86_400
 MAX_PERIOD_MONTHS = 120
 
@@ -65,22 +69,67 @@ def read_gap_range(items: Iterable[tuple[str, str]]) -> GapRange:
     return GapRange(_read_symbol(given), *_read_bounds(given), _read_limit(given))
 
 
+@dataclass(frozen=True)
+class StreamRequest:
+    """What a client of the stream asks for; `price` is None for each symbol's default side."""
+
+    symbols: tuple[str, ...]
+    periods: tuple[Period, ...]
+    price: str | None
+    ticks: bool
+    since: int | None
+
+
+def read_stream(items: Iterable[tuple[str, str]], last_event_id: str | None) -> StreamRequest:
+    """Read the parameters of a stream; the header of a client that comes back wins over its parameter."""
+    given = _once_each(items, STREAM_NAMES)
+    symbols = _read_list("symbols", given, MAX_STREAM_SYMBOLS)
+    periods = tuple(read_period(text, "periods") for text in _read_list("periods", given, MAX_STREAM_PERIODS))
+    ticks = read_flag("ticks", given)
+    if not symbols:
+        raise BadParameterError(
+            "symbols", given.get("symbols", ""), "symbols that /symbols lists, such as AAPL,BTC/USD"
+        )
+    for symbol in symbols:
+        _read_symbol({"symbol": symbol})
+    if not periods and not ticks:
+        raise BadParameterError("periods", given.get("periods", ""), "periods such as 1s,1m, or the parameter ticks=1")
+    since = last_event_id if last_event_id is not None else given.get("last_event_id")
+    return StreamRequest(symbols, periods, _one_of(SIDES, "price", given), ticks, _read_position(since))
+
+
+def _read_list(name: str, given: Mapping[str, str], most: int) -> tuple[str, ...]:
+    """Read values that commas separate; repeated ones count once."""
+    values = tuple(dict.fromkeys(filter(None, given.get(name, "").split(","))))
+    if len(values) > most:
+        raise BadParameterError(name, f"{len(values)} values", f"at most {most}")
+    return values
+
+
+def _read_position(text: str | None) -> int | None:
+    if text is None or text == "":
+        return None
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise BadParameterError("last_event_id", text[:MAX_SYMBOL_LENGTH], "the id of an event of the stream")
+    return int(text)
+
+
 def read_time_format(given: Mapping[str, str]) -> str:
     """Read the format of times: iso (the default), sql or unix."""
     return _one_of(TIME_FORMATS, TIME_FORMAT, given) or TIME_FORMATS[0]
 
 
-def read_period(text: str) -> Period:
+def read_period(text: str, name: str = "period") -> Period:
     """Read `5s`, `90m`, `1 hour`, `1day`, `1mo` and the like."""
     match = _PERIOD.fullmatch(text)
     if match is None:
-        raise BadParameterError("period", text, _PERIOD_ALLOWED)
+        raise BadParameterError(name, text, _PERIOD_ALLOWED)
     unit = str(match.lastgroup)
     count = int(match["count"])
-    name = f"{count}{_SHORT[unit]}"
-    period = Period(name, months=count) if unit == "month" else Period(name, seconds=count * _SECONDS[unit])
+    short = f"{count}{_SHORT[unit]}"
+    period = Period(short, months=count) if unit == "month" else Period(short, seconds=count * _SECONDS[unit])
     if not 0 < count <= _MAX_COUNT.get(unit, count) or period.seconds > MAX_PERIOD_SECONDS:
-        raise BadParameterError("period", text, _PERIOD_ALLOWED)
+        raise BadParameterError(name, text, _PERIOD_ALLOWED)
     return period
 
 

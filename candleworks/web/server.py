@@ -16,6 +16,7 @@ from candleworks.candles.reads import CandleReader, open_reader
 from candleworks.candles.watch_list import WatchList
 from candleworks.errors import CandleworksError, ConfigurationError, TerminalError, UsageError
 from candleworks.storage.read_pool import MAX_CONNECTIONS
+from candleworks.stream import Hub
 from candleworks.web.alert_desk import AlertDesk, ForeignRequestError, alert_routes
 from candleworks.web.candles import gap_routes, ohlc_routes
 from candleworks.web.health import health_routes
@@ -26,6 +27,7 @@ from candleworks.web.quality import quality_routes
 from candleworks.web.responses import UnknownSymbolError, json_answer
 from candleworks.web.security import SecurityMiddleware
 from candleworks.web.services import ServiceLink, service_routes
+from candleworks.web.stream import stream_routes
 from candleworks.web.watch_list import watch_list_routes
 
 HOST = "127.0.0.1"
@@ -54,7 +56,7 @@ class PageOptions:
     services: Sequence[ServiceLink] = ()
 
 
-def create_app(market: CandleReader, dsn: str, options: PageOptions) -> FastAPI:
+def create_app(market: CandleReader, hub: Hub, dsn: str, options: PageOptions) -> FastAPI:
     """Create the application; `dsn` is connected to only when an alert is changed.
 
     FastAPI's own documentation pages are off because they load scripts from elsewhere.
@@ -67,7 +69,8 @@ def create_app(market: CandleReader, dsn: str, options: PageOptions) -> FastAPI:
     app.include_router(ohlc_routes(market))
     app.include_router(gap_routes(market))
     app.include_router(health_routes(market))
-    app.include_router(metric_routes(market))
+    app.include_router(metric_routes(market, hub))
+    app.include_router(stream_routes(market, hub))
     desk = AlertDesk(dsn, enabled=options.actions)
     app.include_router(quality_routes(market, desk))
     app.include_router(alert_routes(desk))
@@ -113,9 +116,9 @@ async def run_server(dsn: str, listener: socket.socket, stop: asyncio.Event, opt
     """Serve until `stop` is set; requests in progress get GRACE_SECONDS to finish."""
     # Requests wait for a free thread, not for a connection: waiting for one means that the database is unreachable.
     current_default_thread_limiter().total_tokens = MAX_CONNECTIONS
-    with open_reader(dsn) as market:
+    with open_reader(dsn) as market, Hub(dsn) as hub:
         config = uvicorn.Config(
-            create_app(market, dsn, options),
+            create_app(market, hub, dsn, options),
             log_config=None,
             log_level="warning",
             access_log=False,
@@ -130,6 +133,7 @@ async def run_server(dsn: str, listener: socket.socket, stop: asyncio.Event, opt
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
+        hub.stop()
         server.should_exit = True
         await asyncio.wait({serving}, timeout=GRACE_SECONDS)
         market.interrupt()

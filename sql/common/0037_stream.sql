@@ -17,13 +17,14 @@ END $$;
 
 -- Where to look, not what is there: the ticks are read from their own table by those who want them. One row per statement;
 -- `position` is null until its transaction commits. `changed` is trade, quote or gap. `counts` are the inserted ticks of each
--- symbol, which arrived between the two times; null where ticks were updated or deleted. The symbol '' stands for all.
+-- symbol, which arrived between the two times; null for other changes. `removed`: ticks may be gone. The symbol '' is all.
 -- Unlogged: a crash of the server empties it, and clients get a new snapshot.
 CREATE UNLOGGED TABLE candleworks.stream_log (
     position bigint,
     committed_at timestamptz,
     leads boolean NOT NULL,
     changed text NOT NULL,
+    removed boolean NOT NULL,
     symbols text[] NOT NULL,
     firsts timestamptz[] NOT NULL,
     lasts timestamptz[] NOT NULL,
@@ -53,8 +54,8 @@ END $$;
 CREATE FUNCTION candleworks.log_inserted_ticks() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    INSERT INTO candleworks.stream_log (leads, changed, symbols, firsts, lasts, counts, received_first, received_last)
-    SELECT candleworks.leads_transaction(), TG_ARGV[0], array_agg(s.symbol), array_agg(s.first), array_agg(s.last),
+    INSERT INTO candleworks.stream_log (leads, changed, removed, symbols, firsts, lasts, counts, received_first, received_last)
+    SELECT candleworks.leads_transaction(), TG_ARGV[0], false, array_agg(s.symbol), array_agg(s.first), array_agg(s.last),
         array_agg(s.count), min(s.received_first), max(s.received_last)
     FROM (
         SELECT c.symbol, min(c.time) AS first, max(c.time) AS last, count(*) AS count,
@@ -66,20 +67,22 @@ BEGIN
 END $$;
 
 -- The other changes are ranges, as rows of (symbol, first, last).
-CREATE FUNCTION candleworks.log_ranges(kind text, symbols text[], firsts timestamptz[], lasts timestamptz[]) RETURNS void
+CREATE FUNCTION candleworks.log_ranges(
+    kind text, removed boolean, symbols text[], firsts timestamptz[], lasts timestamptz[]
+) RETURNS void
 LANGUAGE sql AS $$
-    INSERT INTO candleworks.stream_log (leads, changed, symbols, firsts, lasts)
-    SELECT candleworks.leads_transaction(), kind, symbols, firsts, lasts WHERE symbols IS NOT NULL
+    INSERT INTO candleworks.stream_log (leads, changed, removed, symbols, firsts, lasts)
+    SELECT candleworks.leads_transaction(), kind, removed, symbols, firsts, lasts WHERE symbols IS NOT NULL
 $$;
 
 CREATE FUNCTION candleworks.log_changed_ticks() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF TG_OP = 'DELETE' THEN
-        PERFORM candleworks.log_ranges(TG_ARGV[0], array_agg(s.symbol), array_agg(s.first), array_agg(s.last))
+        PERFORM candleworks.log_ranges(TG_ARGV[0], TG_OP = 'DELETE', array_agg(s.symbol), array_agg(s.first), array_agg(s.last))
         FROM (SELECT r.symbol, min(r.time) AS first, max(r.time) AS last FROM replaced r GROUP BY r.symbol) s;
     ELSE
-        PERFORM candleworks.log_ranges(TG_ARGV[0], array_agg(s.symbol), array_agg(s.first), array_agg(s.last))
+        PERFORM candleworks.log_ranges(TG_ARGV[0], TG_OP = 'DELETE', array_agg(s.symbol), array_agg(s.first), array_agg(s.last))
         FROM (
             SELECT b.symbol, min(b.time) AS first, max(b.time) AS last
             FROM (SELECT symbol, time FROM replaced UNION ALL SELECT symbol, time FROM changed) b GROUP BY b.symbol
@@ -111,7 +114,7 @@ DECLARE
     gap public.feed_gaps := coalesce(NEW, OLD);
 BEGIN
     PERFORM candleworks.log_ranges(
-        'gap', ARRAY[coalesce(gap.symbol, '')], ARRAY[gap.started_at], ARRAY[coalesce(gap.ended_at, clock_timestamp())]
+        'gap', false, ARRAY[coalesce(gap.symbol, '')], ARRAY[gap.started_at], ARRAY[coalesce(gap.ended_at, clock_timestamp())]
     );
     RETURN NULL;
 END $$;
@@ -121,7 +124,7 @@ CREATE TRIGGER log_gap AFTER INSERT OR UPDATE OR DELETE ON public.feed_gaps
 CREATE FUNCTION candleworks.log_gap_fill() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    PERFORM candleworks.log_ranges('gap', array_agg(NEW.symbol), array_agg(g.started_at), array_agg(g.ended_at))
+    PERFORM candleworks.log_ranges('gap', false, array_agg(NEW.symbol), array_agg(g.started_at), array_agg(g.ended_at))
     FROM public.feed_gaps g WHERE g.id = NEW.gap_id AND g.ended_at IS NOT NULL;
     RETURN NULL;
 END $$;
@@ -132,7 +135,7 @@ CREATE TRIGGER log_gap_fill AFTER INSERT OR UPDATE ON public.gap_fills
 CREATE FUNCTION candleworks.log_daily_bars() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    PERFORM candleworks.log_ranges('trade', array_agg(s.symbol), array_agg(s.first), array_agg(s.last))
+    PERFORM candleworks.log_ranges('trade', TG_OP = 'DELETE', array_agg(s.symbol), array_agg(s.first), array_agg(s.last))
     FROM (SELECT c.symbol, min(c.bucket) AS first, max(c.bucket) AS last FROM changed c GROUP BY c.symbol) s;
     RETURN NULL;
 END $$;
@@ -149,8 +152,8 @@ LANGUAGE sql AS $$
     WITH gone AS (
         DELETE FROM candleworks.stream_log WHERE position IS NULL RETURNING changed, symbols, firsts, lasts
     )
-    INSERT INTO candleworks.stream_log (leads, changed, symbols, firsts, lasts)
-    SELECT false, s.changed, array_agg(s.symbol), array_agg(s.first), array_agg(s.last)
+    INSERT INTO candleworks.stream_log (leads, changed, removed, symbols, firsts, lasts)
+    SELECT false, s.changed, true, array_agg(s.symbol), array_agg(s.first), array_agg(s.last)
     FROM (
         SELECT g.changed, r.symbol, min(r.first) AS first, max(r.last) AS last
         FROM gone g CROSS JOIN LATERAL unnest(g.symbols, g.firsts, g.lasts) r(symbol, first, last)
@@ -210,13 +213,14 @@ $$;
 
 -- What was committed after a position, oldest first, at most so many rows.
 CREATE FUNCTION candleworks.stream_since(after bigint, most integer) RETURNS TABLE (
-    "position" bigint, committed_at timestamptz, changed text, symbols text[], firsts timestamptz[], lasts timestamptz[],
-    counts bigint[], received_first timestamptz, received_last timestamptz
+    "position" bigint, committed_at timestamptz, changed text, removed boolean, symbols text[], firsts timestamptz[],
+    lasts timestamptz[], counts bigint[], received_first timestamptz, received_last timestamptz
 )
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT l.position, l.committed_at, l.changed, l.symbols, l.firsts, l.lasts, l.counts, l.received_first, l.received_last
+    SELECT l.position, l.committed_at, l.changed, l.removed, l.symbols, l.firsts, l.lasts, l.counts, l.received_first,
+        l.received_last
     FROM candleworks.stream_log l WHERE l.position > after ORDER BY l.position LIMIT most
 $$;
 
 -- A log that is not empty tells a client that it missed nothing from one that it cannot know.
-SELECT candleworks.log_ranges('gap', '{}', '{}', '{}');
+SELECT candleworks.log_ranges('gap', false, '{}', '{}', '{}');
