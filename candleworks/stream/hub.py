@@ -41,6 +41,7 @@ class Hub:
         self._source = StreamSource(dsn)
         self._market = Market(self._source)
         self._clients: set[Client] = set()
+        self._started: set[Client] = set()  # those of which the thread knows
         self._lock = threading.Lock()
         self._requests: deque[Callable[[], None]] = deque()
         self._joining = Joining(self._source, self._market)
@@ -100,7 +101,7 @@ class Hub:
         with self._lock:
             self._clients.discard(client)
         client.closed = True
-        self._request(lambda: self._market.leave(client))
+        self._request(lambda: self._end(client))
 
     def resume(self, client: Client) -> None:
         """Read for a client that was too slow what it has missed."""
@@ -149,9 +150,14 @@ class Hub:
 
     def _restart(self, client: Client, reason: str | None) -> None:
         if not client.closed:
+            self._started.add(client)
             self._market.use(client)
             self._market.detach(client)
             self._joining.begin(client, reason)
+
+    def _end(self, client: Client) -> None:
+        self._started.discard(client)
+        self._market.leave(client)
 
     def _follow(self) -> None:
         """Read the log to its end, and send what follows from it."""
@@ -227,8 +233,6 @@ class Hub:
         self._joining.forget()
         self._pauses.clear()
         self._market.position = self._source.bounds().newest
-        with self._lock:
-            clients = list(self._clients)
-        for client in clients:
+        for client in list(self._started):
             self._restart(client, None)
         self._sent_position = self._market.position

@@ -75,18 +75,29 @@ LANGUAGE sql AS $$
     SELECT candleworks.leads_transaction(), kind, removed, symbols, firsts, lasts WHERE symbols IS NOT NULL
 $$;
 
-CREATE FUNCTION candleworks.log_changed_ticks() RETURNS trigger
+CREATE FUNCTION candleworks.log_updated_ticks() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF TG_OP = 'DELETE' THEN
-        PERFORM candleworks.log_ranges(TG_ARGV[0], TG_OP = 'DELETE', array_agg(s.symbol), array_agg(s.first), array_agg(s.last))
-        FROM (SELECT r.symbol, min(r.time) AS first, max(r.time) AS last FROM replaced r GROUP BY r.symbol) s;
-    ELSE
-        PERFORM candleworks.log_ranges(TG_ARGV[0], TG_OP = 'DELETE', array_agg(s.symbol), array_agg(s.first), array_agg(s.last))
-        FROM (
-            SELECT b.symbol, min(b.time) AS first, max(b.time) AS last
-            FROM (SELECT symbol, time FROM replaced UNION ALL SELECT symbol, time FROM changed) b GROUP BY b.symbol
-        ) s;
+    PERFORM candleworks.log_ranges(TG_ARGV[0], false, array_agg(s.symbol), array_agg(s.first), array_agg(s.last))
+    FROM (
+        SELECT b.symbol, min(b.time) AS first, max(b.time) AS last
+        FROM (SELECT symbol, time FROM replaced UNION ALL SELECT symbol, time FROM changed) b GROUP BY b.symbol
+    ) s;
+    RETURN NULL;
+END $$;
+
+-- Row by row, because TimescaleDB has no transition tables of deletes: a range of an hour when another hour or symbol begins.
+CREATE FUNCTION candleworks.log_deleted_tick() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    hour timestamptz := date_trunc('hour', OLD.time, 'UTC');
+    place text := format('%s %s %s', TG_ARGV[0], hour, OLD.symbol);
+BEGIN
+    IF current_setting('candleworks.unpublished_deletes', true) IS DISTINCT FROM place THEN
+        PERFORM set_config('candleworks.unpublished_deletes', place, true);
+        PERFORM candleworks.log_ranges(
+            TG_ARGV[0], true, ARRAY[OLD.symbol], ARRAY[hour], ARRAY[hour + interval '1 hour' - interval '1 microsecond']
+        );
     END IF;
     RETURN NULL;
 END $$;
@@ -100,9 +111,9 @@ BEGIN
             CREATE TRIGGER log_inserts AFTER INSERT ON public.%1$I REFERENCING NEW TABLE AS changed
                 FOR EACH STATEMENT EXECUTE FUNCTION candleworks.log_inserted_ticks(%2$L);
             CREATE TRIGGER log_updates AFTER UPDATE ON public.%1$I REFERENCING OLD TABLE AS replaced NEW TABLE AS changed
-                FOR EACH STATEMENT EXECUTE FUNCTION candleworks.log_changed_ticks(%2$L);
-            CREATE TRIGGER log_deletes AFTER DELETE ON public.%1$I REFERENCING OLD TABLE AS replaced
-                FOR EACH STATEMENT EXECUTE FUNCTION candleworks.log_changed_ticks(%2$L)
+                FOR EACH STATEMENT EXECUTE FUNCTION candleworks.log_updated_ticks(%2$L);
+            CREATE TRIGGER log_deletes AFTER DELETE ON public.%1$I
+                FOR EACH ROW EXECUTE FUNCTION candleworks.log_deleted_tick(%2$L)
         $sql$, family.ticks, family.name);
     END LOOP;
 END $create$;
@@ -182,7 +193,7 @@ DECLARE
     published bigint;
     newest bigint;
 BEGIN
-    PERFORM set_config('candleworks.unpublished', '', true);
+    PERFORM set_config('candleworks.unpublished', '', true), set_config('candleworks.unpublished_deletes', '', true);
     IF (SELECT count(*) FROM (SELECT FROM candleworks.stream_log WHERE position IS NULL LIMIT 101) l) > 100 THEN
         PERFORM candleworks.merge_unpublished();
     END IF;
