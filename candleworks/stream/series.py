@@ -55,7 +55,7 @@ class OpenCandle:
 
 
 class OpenBucket(NamedTuple):
-    """The sides of a candle that is not closed; they contain everything up to a position of the log."""
+    """The sides of a candle that is not closed, as they were read at a position of the log; 0: they began with a tick."""
 
     sides: list[OpenCandle]
     position: int
@@ -109,7 +109,7 @@ class Series:
                 candle.add(*values)
             self.changed.add(bucket)
         elif bucket > max(self._newest_closed_us, max(self.open, default=_NEVER)):
-            self.open[bucket] = OpenBucket([OpenCandle(*values) for values in self._values(tick)], position)
+            self.open[bucket] = OpenBucket([OpenCandle(*values) for values in self._values(tick)], 0)
             self.changed.add(bucket)
             self._forget_oldest()
         else:
