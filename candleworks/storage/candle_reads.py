@@ -12,7 +12,8 @@ from candleworks.database.queries import query
 class Candle(NamedTuple):
     """`volume` is None where no tick of the bucket had one; `rebuilt` candles contain ticks made from vendor bars.
 
-    `closed`: the bucket is over, and no tick of it is known to be missing.
+    `closed`: the bucket is over, and no tick of it is known to be missing. `volume_from` says what the volume follows
+    from: `sizes` of trades, or, at least in part, the running total `day_volume`; None without a volume.
     """
 
     bucket: datetime
@@ -24,6 +25,7 @@ class Candle(NamedTuple):
     ticks: int
     rebuilt: bool
     closed: bool
+    volume_from: str | None
 
 
 class CandleSeries(NamedTuple):

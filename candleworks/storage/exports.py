@@ -42,6 +42,11 @@ class ExportRelation(StrEnum):
         return self in (ExportRelation.TRADES, ExportRelation.QUOTES)
 
     @property
+    def level(self) -> str:
+        """The level of candles: 1m ... 1d."""
+        return self.rpartition("_")[2]
+
+    @property
     def time(self) -> str:
         """The column that rows are selected and ordered by."""
         return "time" if self.is_ticks else "bucket"
@@ -73,8 +78,9 @@ class Snapshot:
         self._selection = selection
 
     def columns(self) -> dict[str, str]:
-        """Return the columns in their order, with PostgreSQL's names of their types."""
-        cursor = self._connection.execute(self._statement("export_columns"))
+        """Return the columns in their order, with PostgreSQL's names of their types; candles also say `closed`."""
+        name = "export_columns" if self._selection.relation.is_ticks else "export_candle_columns"
+        cursor = self._connection.execute(self._statement(name))
         types = self._connection.adapters.types
         return {column.name: types[column.type_code].name for column in cursor.description or ()}
 
@@ -106,9 +112,13 @@ class Snapshot:
             yield b"".join(parts)
 
     def _rows(self, extent: Extent) -> Iterator[CopiedRow]:
-        statement = self._statement("export_rows")
+        relation = self._selection.relation
+        statement = self._statement("export_rows" if relation.is_ticks else "export_candle_rows")
         for start, stop in self._windows(extent):
-            parameters = {"start": start, "stop": stop, "symbols": list(self._selection.symbols) or None}
+            parameters: dict[str, object] = {"start": start, "stop": stop}
+            parameters["symbols"] = list(self._selection.symbols) or None
+            if not relation.is_ticks:
+                parameters["level"] = relation.level
             with self._connection.cursor().copy(statement, parameters) as copy:
                 yield from copy
 

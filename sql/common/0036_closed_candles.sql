@@ -1,4 +1,5 @@
--- Candles of seconds, days of any time zone, and on each candle whether it is closed: docs/explanation/candles.md.
+-- Candles of seconds, days of any time zone, and on each candle whether it is closed and what its volume follows from:
+-- docs/explanation/candles.md.
 -- Locks: none, but the functions that return candles are dropped and made again.
 
 -- When ticks of a symbol may still be missing, although they belong to the past: in gaps of its feeds that are not settled,
@@ -113,11 +114,13 @@ BEGIN
     RETURN prefix || 'candles_' || level;
 END $$;
 
--- What a family's candles are combined from, `of_ticks` or `of_candles` of candle_columns. Columns that the output leaves out
--- are not computed: the planner drops them from a subquery.
+-- What a family's candles are combined from, `of_ticks` or `of_candles` of candle_columns; of the running total only whether there
+-- is one. Columns that the output leaves out are not computed: the planner drops them from a subquery.
 CREATE FUNCTION candleworks.combined_columns(family text, from_ticks boolean) RETURNS text
 LANGUAGE sql STABLE AS $$
-    SELECT string_agg(format('%s AS %I', CASE WHEN from_ticks THEN c.of_ticks ELSE c.of_candles END, c.name), ', ')
+    SELECT string_agg(format('%s AS %I', CASE
+        WHEN c.name = 'day_volume' THEN 'max(day_volume)' WHEN from_ticks THEN c.of_ticks ELSE c.of_candles
+    END, c.name), ', ')
     FROM candleworks.candle_columns c WHERE c.family = combined_columns.family
 $$;
 
@@ -168,13 +171,18 @@ LANGUAGE sql STABLE AS $$
         $sql$ END)
 $$;
 
+-- What the volume of a candle follows from: sizes of trades or quotes, or the running total of the trading day, at least in part.
+CREATE FUNCTION candleworks.volume_source(volume double precision, day_volume double precision) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN volume IS NULL THEN NULL WHEN day_volume IS NULL THEN 'sizes' ELSE 'day_volume' END;
+
 -- What ohlc() returns, and whether a tick of the candle was rebuilt from a bar. For quotes the stored bars say so, because their
 -- candles have no such column.
 CREATE FUNCTION candleworks.candles_of(
     symbol text, period interval, "from" timestamptz, "to" timestamptz, price text, zone text DEFAULT NULL
 ) RETURNS TABLE (
     bucket timestamptz, open double precision, high double precision, low double precision, close double precision,
-    volume double precision, ticks bigint, rebuilt boolean, closed boolean
+    volume double precision, ticks bigint, rebuilt boolean, closed boolean, volume_from text
 )
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
@@ -206,14 +214,15 @@ BEGIN
     END IF;
     -- What is older than anything unsettled is closed without computing its end: 1,440 candles in 12 ms instead of 18.
     RETURN QUERY EXECUTE format(
-        'SELECT bucket, %s, ticks, %s, bucket < $7 OR candleworks.is_closed(bucket, candleworks.bucket_end(bucket, $2, $5), $6)'
-        ' FROM (%s) candles ORDER BY bucket',
+        'SELECT bucket, %s, ticks, %s, bucket < $7 OR candleworks.is_closed(bucket, candleworks.bucket_end(bucket, $2, $5), $6),'
+        ' candleworks.volume_source(%s) FROM (%s) candles ORDER BY bucket',
         side.columns,
         CASE
             WHEN side.family = 'trade' THEN 'rebuilt'
             WHEN level <> 'ticks' AND candleworks.has_quote_bars(symbol) THEN 'candleworks.quote_rebuilt($1, bucket, $2)'
             ELSE 'false'
         END,
+        CASE side.family WHEN 'trade' THEN 'volume, day_volume' ELSE 'coalesce(bid_volume, ask_volume), NULL' END,
         source)
     USING symbol, period, start, stop, days_of, unsettled, lower(unsettled) - period - interval '2 hours';
 END $$;
@@ -222,17 +231,19 @@ CREATE FUNCTION public.ohlc(
     symbol text, period interval, "from" timestamptz, "to" timestamptz, price text DEFAULT 'trade', zone text DEFAULT NULL
 ) RETURNS TABLE (
     bucket timestamptz, open double precision, high double precision, low double precision, close double precision,
-    volume double precision, ticks bigint, closed boolean
+    volume double precision, ticks bigint, closed boolean, volume_from text
 )
 LANGUAGE sql STABLE AS $$
-    SELECT c.bucket, c.open, c.high, c.low, c.close, c.volume, c.ticks, c.closed
+    SELECT c.bucket, c.open, c.high, c.low, c.close, c.volume, c.ticks, c.closed, c.volume_from
     FROM candleworks.candles_of(symbol, period, "from", "to", price, zone) c
 $$;
 COMMENT ON FUNCTION public.ohlc IS
     'Candles of "period" that overlap ["from", "to"), all of them whole, oldest first; null means no bound. Periods below a'
     ' minute are whole seconds and need a range of at most 7 days, others are multiples of one minute. "price" is the side:'
     ' trade, bid, ask or mid. Days, weeks and months begin at midnight of "zone", such as America/New_York, or of UTC where it'
-    ' is null. volume is null where no tick of the candle has one. closed: the bucket is over and no tick of it is missing.';
+    ' is null. volume is null where no tick of the candle has one; volume_from says whether it is the sum of sizes of trades'
+    ' (sizes), or follows at least in part from the running total of the trading day (day_volume). closed: the bucket is over'
+    ' and no tick of it is missing.';
 
 -- As before, and between minutes the last tick.
 CREATE OR REPLACE FUNCTION candleworks.last_close_before(wanted text, moment timestamptz) RETURNS double precision

@@ -71,7 +71,7 @@ CROSS JOIN (SELECT %(price)s = 'trade' AND candleworks.level_for(%(period)s::int
 SELECT greatest(%(first_start)s, candleworks.bucket_end(%(stop)s, %(buckets)s * %(period)s::interval * -1, %(zone)s))
 
 -- name: candles_between
-SELECT bucket, open, high, low, close, volume, ticks, rebuilt, closed
+SELECT bucket, open, high, low, close, volume, ticks, rebuilt, closed, volume_from
 FROM candleworks.candles_of(%(symbol)s, %(period)s::interval, %(start)s, %(stop)s, %(price)s, %(zone)s)
 
 -- name: gaps_of_symbol

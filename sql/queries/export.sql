@@ -12,6 +12,9 @@ SET LOCAL extra_float_digits = 1
 -- name: export_columns
 SELECT * FROM public.{relation} LIMIT 0
 
+-- name: export_candle_columns
+SELECT *, true AS closed FROM public.{relation} LIMIT 0
+
 -- name: export_knows
 SELECT EXISTS (SELECT FROM public.{relation} WHERE symbol = %(symbol)s)
 
@@ -29,4 +32,19 @@ COPY (
     WHERE {time} >= %(start)s AND {time} < %(stop)s
         AND (symbol = ANY(%(symbols)s::text[]) OR %(symbols)s::text[] IS NULL)
     ORDER BY {time}, symbol
+) TO STDOUT (FORMAT csv)
+
+-- name: export_candle_rows
+-- Candles, and whether each is closed.
+COPY (
+    SELECT c.*, candleworks.is_closed(c.bucket, c.bucket + l.width, u.times) AS closed
+    FROM public.{relation} c
+    JOIN candleworks.candle_levels l ON l.name = %(level)s
+    JOIN (
+        SELECT s.symbol, candleworks.unsettled_times(s.symbol, %(start)s, %(stop)s) AS times
+        FROM (SELECT DISTINCT symbol FROM public.{relation} WHERE bucket >= %(start)s AND bucket < %(stop)s) s
+        WHERE s.symbol = ANY(%(symbols)s::text[]) OR %(symbols)s::text[] IS NULL
+    ) u ON u.symbol = c.symbol
+    WHERE c.bucket >= %(start)s AND c.bucket < %(stop)s
+    ORDER BY c.bucket, c.symbol
 ) TO STDOUT (FORMAT csv)

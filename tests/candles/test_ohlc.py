@@ -191,3 +191,39 @@ def test_the_tutorials_daily_change_query_runs(connection: Connection, market: M
         """
     ).fetchall()
     assert rows == [(datetime(2022, 10, 19, tzinfo=UTC), "Apple", 110.0, 10.0)]
+
+
+def test_a_candle_says_what_its_volume_follows_from(connection: Connection, market: Market) -> None:
+    """Sizes of trades alone, or a running total too; of every way in which candles are computed."""
+    market.insert(
+        [
+            tick("2022-10-19 12:00:00", 1.0, volume=5.0),
+            tick("2022-10-19 12:01:00", 1.0, volume=5.0),
+            tick("2022-10-19 13:00:00", 1.0, volume=7.0, day_volume=100.0),
+            tick("2022-10-19 13:01:00", 1.0, volume=2.0),
+            tick("2022-10-19 14:00:00", 1.0),
+        ]
+    )
+    for period in ("30 seconds", "1 minute", "10 minutes", "1 hour"):
+        rows = connection.execute(
+            "SELECT extract(hour FROM bucket AT TIME ZONE 'UTC')::int, array_agg(volume_from ORDER BY bucket)"
+            " FROM ohlc('AAPL', %s, '2022-10-19 12:00+00', '2022-10-19 15:00+00') GROUP BY 1",
+            [period],
+        ).fetchall()
+        found = dict(rows)
+        assert set(found[12]) == {"sizes"}, period
+        assert found[13][0] == "day_volume", period
+        assert set(found[14]) == {None}, period
+    days = connection.execute("SELECT volume_from FROM ohlc('AAPL', '1 day', NULL, NULL, zone => 'Asia/Tokyo')")
+    assert days.fetchall() == [("day_volume",)]
+
+
+def test_volumes_of_quotes_are_sizes(connection: Connection) -> None:
+    """They have no running total."""
+    connection.execute("SELECT candleworks.prepare_quotes(%s, %s)", [START, START])
+    connection.execute(
+        "INSERT INTO quotes (time, symbol, bid, ask, bid_volume) VALUES (%s, 'EUR/USD', 1, 2, 3)", [START]
+    )
+    for side in ("bid", "mid"):
+        row = connection.execute("SELECT volume_from FROM ohlc('EUR/USD', '1 hour', NULL, NULL, %s)", [side]).fetchone()
+        assert row == ("sizes",)

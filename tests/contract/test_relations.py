@@ -287,7 +287,7 @@ FUNCTIONS = {
         " zone text DEFAULT NULL::text)"
     ): (
         "TABLE(bucket timestamptz, open float8, high float8, low float8, close float8, volume float8, ticks int8,"
-        " closed boolean) STABLE"
+        " closed boolean, volume_from text) STABLE"
     ),
     'session_candles(symbol text, "from" timestamptz, "to" timestamptz)': (
         "TABLE(session date, open_at timestamptz, close_at timestamptz, open float8, high float8, low float8,"

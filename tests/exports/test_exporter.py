@@ -17,6 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
+from candleworks import clock
 from candleworks.database.connection import Connection, connect
 from candleworks.database.engine import Engine
 from candleworks.errors import TerminalError, UsageError
@@ -52,7 +53,7 @@ TYPES = {
         "symbol": pa.string(),
         **dict.fromkeys(("open", "high", "low", "close", "volume", "vwap", "day_volume"), pa.float64()),
         "ticks": pa.int64(),
-        "rebuilt": pa.bool_(),
+        **dict.fromkeys(("rebuilt", "closed"), pa.bool_()),
     },
 }
 
@@ -111,8 +112,8 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def stored(connection: Connection, relation: str, where: str = "true") -> list[Row]:
-    time = "time" if relation in ("stocks_real_time", "quotes") else "bucket"
-    return connection.execute(f"SELECT * FROM {relation} WHERE {where} ORDER BY {time}, symbol").fetchall()
+    columns, time = ("*", "time") if relation in ("stocks_real_time", "quotes") else ("*, true", "bucket")
+    return connection.execute(f"SELECT {columns} FROM {relation} WHERE {where} ORDER BY {time}, symbol").fetchall()
 
 
 def rows(table: pa.Table) -> list[Row]:
@@ -211,6 +212,27 @@ def test_a_file_per_day_holds_what_lies_in_it(full: Connection, tmp_path: Path, 
         assert same(rows(read(path)), stored(full, relation, within), relation)
     assert result.size_bytes == sum(path.stat().st_size for path in result.files)
     assert left_behind(tmp_path) == ["part.parquet"] * 3
+
+
+def test_candles_say_whether_they_are_closed(connection: Connection, tmp_path: Path) -> None:
+    """In a last column, symbol by symbol: the forming candle is not, nor is one with a gap."""
+    now = clock.now()
+    times = [now - timedelta(minutes=minutes) for minutes in (9, 5, 0)]
+    connection.execute("SELECT candleworks.prepare_ticks(%s, %s)", [times[0], now])
+    connection.cursor().executemany(
+        "INSERT INTO stocks_real_time (time, symbol, price) VALUES (%s, %s, 1)",
+        [(time, symbol) for time in times for symbol in ("AAPL", "MSFT")],
+    )
+    connection.execute(
+        "INSERT INTO feed_gaps (feed, symbol, started_at, ended_at, reason) VALUES ('test', 'MSFT', %s, %s, 'silent')",
+        [times[1], times[1] + timedelta(seconds=1)],
+    )
+    export(connection, order(tmp_path / "a.parquet", ExportRelation.CANDLES_1M))
+    table = read(tmp_path / "a.parquet")
+    assert table.schema.names[-1] == "closed"
+    found = list(zip(table["symbol"].to_pylist(), table["closed"].to_pylist(), strict=True))
+    assert [closed for symbol, closed in found if symbol == "AAPL"] == [True, True, False]
+    assert [closed for symbol, closed in found if symbol == "MSFT"] == [True, False, False]
 
 
 def test_symbols_and_times_select(full: Connection, tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ def test_json_has_the_agreed_shape(client: httpx.Client, store: Store) -> None:
                 "ticks": 2,
                 "rebuilt": False,
                 "closed": True,
+                "volume_from": None,
             }
         ],
         "next": None,

@@ -266,6 +266,7 @@ function showControls() {
   const line = prices.find(symbol);
   picker.value = symbol ?? "";
   const button = periods.querySelector(`[value="${CSS.escape(period)}"]`);
+  if (button?.checked === false) button.parentElement.scrollIntoView({ block: "nearest", inline: "center" });
   for (const radio of periods.querySelectorAll("[type=radio]")) radio.checked = radio === button;
   otherPeriod.value = button ? "" : period;
   otherPeriod.classList.toggle("chosen", !button);
