@@ -15,14 +15,6 @@ from candleworks.database.queries import query
 # Ticks are read and sorted week by week, as they are partitioned without TimescaleDB; candles, which are not, at once.
 WEEK = timedelta(days=7)
 _MONDAY = datetime(2000, 1, 3, tzinfo=UTC)
-_WIDTHS = {
-    "1m": timedelta(minutes=1),
-    "5m": timedelta(minutes=5),
-    "15m": timedelta(minutes=15),
-    "1h": timedelta(hours=1),
-    "4h": timedelta(hours=4),
-    "1d": timedelta(days=1),
-}
 _INSTANT = timedelta(microseconds=1)
 CopiedRow = bytes | bytearray | memoryview
 
@@ -50,9 +42,9 @@ class ExportRelation(StrEnum):
         return self in (ExportRelation.TRADES, ExportRelation.QUOTES)
 
     @property
-    def width(self) -> timedelta:
-        """The width of a candle."""
-        return _WIDTHS[self.rpartition("_")[2]]
+    def level(self) -> str:
+        """The level of candles: 1m ... 1d."""
+        return self.rpartition("_")[2]
 
     @property
     def time(self) -> str:
@@ -126,7 +118,7 @@ class Snapshot:
             parameters: dict[str, object] = {"start": start, "stop": stop}
             parameters["symbols"] = list(self._selection.symbols) or None
             if not relation.is_ticks:
-                parameters["width"] = relation.width
+                parameters["level"] = relation.level
             with self._connection.cursor().copy(statement, parameters) as copy:
                 yield from copy
 

@@ -37,8 +37,9 @@ COPY (
 -- name: export_candle_rows
 -- Candles, and whether each is closed.
 COPY (
-    SELECT c.*, candleworks.is_closed(c.bucket, c.bucket + %(width)s::interval, u.times) AS closed
+    SELECT c.*, candleworks.is_closed(c.bucket, c.bucket + l.width, u.times) AS closed
     FROM public.{relation} c
+    JOIN candleworks.candle_levels l ON l.name = %(level)s
     JOIN (
         SELECT s.symbol, candleworks.unsettled_times(s.symbol, %(start)s, %(stop)s) AS times
         FROM (SELECT DISTINCT symbol FROM public.{relation} WHERE bucket >= %(start)s AND bucket < %(stop)s) s

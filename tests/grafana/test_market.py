@@ -325,3 +325,20 @@ def test_links_lead_to_the_page_of_the_configuration(changed: Connection) -> Non
     for url in ("http://127.0.0.1:9000", "https://candles.example"):
         save_page_url(changed, url)
         assert one(changed, page) == url
+
+
+def test_the_comparison_asks_for_the_hours_of_each_symbol_once(changed: Connection) -> None:
+    """A symbol that is traded every other minute has a break after each candle, and calendars cost a millisecond."""
+    for minutes in range(0, 60, 2):
+        for symbol in ("SPARSE", "RARE"):
+            trade(changed, symbol, THURSDAY + timedelta(minutes=minutes), 10.0)
+    ((plan,),) = changed.execute(
+        "EXPLAIN (ANALYZE, FORMAT JSON) SELECT * FROM dashboards.changes(ARRAY['SPARSE', 'RARE'], %s, %s)",
+        [THURSDAY, THURSDAY + timedelta(hours=1)],
+    ).fetchall()
+    assert calls_of("trading_times", plan[0]["Plan"]) == 2
+
+
+def calls_of(function: str, plan: dict[str, Any]) -> int:
+    own = plan["Actual Loops"] if plan.get("Function Name") == function else 0
+    return int(own) + sum(calls_of(function, below) for below in plan.get("Plans", []))
