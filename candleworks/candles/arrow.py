@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from candleworks.storage.candle_reads import Candle
 
@@ -22,6 +23,13 @@ def candle_schema(zone: str | None) -> pa.Schema:
             ("volume_from", pa.string()),
         ]
     )
+
+
+def with_candle_schema(rows: pa.Table, zone: str | None) -> pa.Table:
+    """Return candles as they are described; `volume_from` of the rows is a flag: whether it is sizes."""
+    flags = rows.column("volume_from")
+    names = pc.if_else(flags, pa.scalar("sizes"), pa.scalar("day_volume"))
+    return rows.set_column(rows.num_columns - 1, "volume_from", names).cast(candle_schema(zone))
 
 
 def candle_table(candles: Sequence[Candle], zone: str | None) -> pa.Table:

@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 def serve(host: Host = HOST, port: Port = None, duration: Duration = None, actions: Actions = None) -> None:
     """Serve the chart page, candle data and metrics.
 
-    It listens on 127.0.0.1: /, /quality, /ohlc.csv, /ohlc.json, /watchlist.json, /symbols, /healthz and /metrics.
+    It listens on 127.0.0.1. /openapi.json describes what it answers.
     """
     settings = load_settings()
     log_to_stderr(settings.log_level)

@@ -1,7 +1,7 @@
 """Reads tables from the configured database, or from another one."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -49,26 +49,28 @@ def read_candles(
 ) -> "Table":
     """Return candles; UsageError for an invalid argument, TerminalError for a symbol that is not stored."""
     with file_libraries(_NO_TABLES):
-        from candleworks.candles.arrow import candle_schema  # noqa: PLC0415 - pyarrow may be missing
+        from candleworks.candles.arrow import with_candle_schema  # noqa: PLC0415 - pyarrow may be missing
     try:
         wanted = parse_period(period)
     except ValueError as error:
         raise _invalid("period", period, str(error)) from None
     if price is not None and price not in SIDES:
         raise _invalid("price", price, f"one of {', '.join(SIDES)}")
-    bounds, zone = _bounds(start, end), _zone(zone)
+    first, last = _bounds(start, end)
+    zone = _zone(zone)
     with _source(dsn) as source:
         side = price or _default_side(source.connection, symbol)
         name = "arrow_adjusted_candles" if adjusted else "arrow_candles"
-        found = _rows(source, name, symbol, (symbol, wanted.interval, *bounds, side, zone))
-    return _table(f"candles of {symbol}, {wanted.name}, {side}", found.cast(candle_schema(zone)))
+        others = {"period": wanted.interval, "price": side, "zone": zone}
+        found = _rows(source, name, symbol, {"start": first, "stop": last, **others})
+    return _table(f"candles of {symbol}, {wanted.name}, {side}", with_candle_schema(found, zone))
 
 
 def read_ticks(name: str, symbol: str, start: Time | None, end: Time | None, dsn: str | None) -> "Table":
     """Return ticks, quotes or trades_with_quotes; errors are those of read_candles()."""
-    bounds = _bounds(start, end)
+    first, last = _bounds(start, end)
     with _source(dsn) as source:
-        found = _rows(source, f"arrow_{name}", symbol, (symbol, *bounds))
+        found = _rows(source, f"arrow_{name}", symbol, {"start": first, "stop": last})
     return _table(f"{name} of {symbol}", found)
 
 
@@ -78,10 +80,10 @@ def _table(title: str, rows: "pa.Table") -> "Table":
     return Table(title, rows.replace_schema_metadata(None))
 
 
-def _rows(source: _Source, name: str, symbol: str, parameters: tuple[str | datetime | None, ...]) -> "pa.Table":
+def _rows(source: _Source, name: str, symbol: str, values: Mapping[str, str | datetime | None]) -> "pa.Table":
     with file_libraries(_NO_TABLES):
         from candleworks.storage.arrow_reads import read_table  # noqa: PLC0415 - pyarrow may be missing
-    found = read_table(source.dsn, name, parameters)
+    found = read_table(source.dsn, name, {"symbol": symbol, **values})
     if not found.num_rows:
         _require_known(source.connection, symbol)
     return found

@@ -46,14 +46,20 @@ def test_reading_needs_no_prefect_and_no_great_expectations(stored: str) -> None
     assert {"prefect", "great_expectations", "fastapi"} & set(modules) == set()
 
 
-def test_subpackages_of_the_same_name_leave_the_functions_alone() -> None:
-    """candleworks.candles is a function and a subpackage: who imports the latter still calls the former."""
+def test_a_function_and_a_subpackage_share_their_name() -> None:
+    """Whoever imports the subpackage still calls the function, and reaches what is in the package."""
     assert python(
-        "import json, candleworks as cw\n"
-        "import candleworks.candles.reads\n"
+        "import inspect, json, candleworks as cw\n"
+        "before = str(inspect.signature(cw.candles))\n"
+        "import candleworks.candles.reads as reads\n"
         "from candleworks.candles.reads import Period\n"
-        "print(json.dumps([callable(cw.candles), Period.__module__]))"
-    ) == [True, "candleworks.candles.reads"]
+        "after = str(inspect.signature(cw.candles))\n"
+        "try:\n"
+        "    cw.candles('AAPL', '5x')\n"
+        "except cw.errors.UsageError as error:\n"
+        "    said = str(error)\n"
+        "print(json.dumps([before == after, Period is cw.candles.reads.Period is reads.Period, said[:27]]))"
+    ) == [True, True, "The argument period is '5x'"]
 
 
 def test_candles_are_what_sql_says(stored: str, connection: Connection) -> None:
@@ -95,7 +101,9 @@ def test_every_library_takes_the_table_as_it_is(stored: str) -> None:
     assert table.to_polars()["price"].sum() == pl.DataFrame(table)["price"].sum() == 1045
     assert table.to_pandas()["price"].sum() == pd.DataFrame.from_arrow(table)["price"].sum() == 1045
     assert pa.table(table).equals(table.arrow)
-    assert duckdb.sql("SELECT sum(price) FROM table_of_ticks").fetchall() == [(1045,)]
+    with duckdb.connect() as other:
+        other.register("ticks", table)
+        assert other.sql("SELECT sum(price) FROM ticks").fetchall() == [(1045,)]
 
 
 def test_times_are_utc_unless_a_zone_is_asked_for(stored: str) -> None:
