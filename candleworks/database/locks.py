@@ -30,6 +30,7 @@ class Lock(IntEnum):
     ALERTS = 716_480_010
     ALERT_DELIVERIES = 716_480_011  # one sender per recipient
     BACKFILL = 716_480_012  # of one feed
+    STREAM = 716_480_013  # commits that change what is streamed; taken last
 
 
 class LockTimeoutError(Exception):

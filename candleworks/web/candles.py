@@ -12,6 +12,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from candleworks.candles.reads import CandleRange, CandleReader, GapRange
+from candleworks.candles.rounding import rounded_price, rounded_volume
 from candleworks.libraries import file_libraries
 from candleworks.storage.candle_reads import Candle, SymbolGap
 from candleworks.web.openapi import answers
@@ -33,9 +34,6 @@ _TIMES: dict[str, Callable[[datetime], str]] = {
     "sql": lambda time: f"{time:%Y-%m-%d %H:%M:%S}",
     "unix": lambda time: str(int(time.timestamp())),
 }
-# A volume is a sum and a mid is half of one, so that their last binary digits are noise: 62.759999999999984. Decimal
-# numbers of up to 15 digits are exact as doubles.
-_DIGITS = 15
 
 
 ARROW_TYPE = "application/vnd.apache.arrow.stream"
@@ -151,20 +149,13 @@ def _rounded_candles(market: CandleReader, wanted: CandleRange) -> tuple[list[Ca
 
 
 def _without_noise(candle: Candle, price: str) -> Candle:
-    volume = candle.volume if candle.volume is None or candle.volume.is_integer() else _rounded(candle.volume)
-    if price != "mid":
-        return candle._replace(volume=volume)
     return candle._replace(
-        open=_rounded(candle.open),
-        high=_rounded(candle.high),
-        low=_rounded(candle.low),
-        close=_rounded(candle.close),
-        volume=volume,
+        open=rounded_price(candle.open, price),
+        high=rounded_price(candle.high, price),
+        low=rounded_price(candle.low, price),
+        close=rounded_price(candle.close, price),
+        volume=rounded_volume(candle.volume),
     )
-
-
-def _rounded(number: float) -> float:
-    return float(f"{number:.{_DIGITS}g}")
 
 
 def _csv(candles: list[Candle], time: Callable[[datetime], str], *, closed: bool) -> str:

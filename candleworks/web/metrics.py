@@ -13,6 +13,7 @@ from candleworks.candles.reads import CandleReader
 from candleworks.errors import CandleworksError
 from candleworks.storage.inspection import LevelState
 from candleworks.storage.monitoring import FeedState, Monitoring, RefusedSymbol, read_monitoring
+from candleworks.stream import Hub
 from candleworks.web.openapi import answers
 
 Samples = Iterable[tuple[Sequence[str], float | None]]
@@ -37,7 +38,7 @@ _EXAMPLE = (
 )
 
 
-def metric_routes(market: CandleReader) -> APIRouter:
+def metric_routes(market: CandleReader, hub: Hub) -> APIRouter:
     router = APIRouter()
 
     @router.api_route("/metrics", methods=["GET", "HEAD"], responses=answers("text/plain", _EXAMPLE))
@@ -51,7 +52,7 @@ def metric_routes(market: CandleReader) -> APIRouter:
             found = market.read(read_monitoring)
         except CandleworksError:
             found = None
-        body = generate_latest(_MetricsCollector(found, clock.monotonic() - began))
+        body = generate_latest(_MetricsCollector(found, clock.monotonic() - began, hub))
         return Response(body, media_type=CONTENT_TYPE_LATEST)
 
     return router
@@ -60,18 +61,28 @@ def metric_routes(market: CandleReader) -> APIRouter:
 class _MetricsCollector(Collector):
     """The metrics of one scrape."""
 
-    def __init__(self, found: Monitoring | None, seconds: float) -> None:
+    def __init__(self, found: Monitoring | None, seconds: float, hub: Hub) -> None:
         self._found = found
         self._seconds = seconds
+        self._hub = hub
 
     def collect(self) -> Iterator[Metric]:
         yield _gauge("candleworks_up", "1 while the database answers, else 0.", [((), float(self._found is not None))])
         yield _gauge("candleworks_build_info", "Version of the running server.", [((__version__,), 1.0)], "version")
         yield _gauge("candleworks_scrape_seconds", "Time that the database took to answer.", [((), self._seconds)])
+        yield from _of_stream(self._hub)
         if self._found is not None:
             yield from _of_feeds(self._found.feeds)
             yield from _of_symbols(self._found)
             yield from _of_database(self._found)
+
+
+def _of_stream(hub: Hub) -> Iterator[Metric]:
+    clients = [((), float(hub.client_count))]
+    yield _gauge("candleworks_stream_clients", "Clients that follow the stream of this server.", clients)
+    yield CounterMetricFamily("candleworks_stream_events", "Events sent to clients of the stream.", hub.sent)
+    text = "How often a client of the stream was too slow and was resumed from the database."
+    yield CounterMetricFamily("candleworks_stream_lagged", text, hub.lagged)
 
 
 def _of_feeds(feeds: Sequence[FeedState]) -> Iterator[Metric]:

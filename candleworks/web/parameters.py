@@ -17,6 +17,8 @@ TIME_FORMATS = ("iso", "sql", "unix")
 MAX_LIMIT = 50_000
 MAX_SYMBOL_LENGTH = 100
 MAX_SHOWN_CHARACTERS = 100
+MAX_STREAM_SYMBOLS = 50
+MAX_STREAM_PERIODS = 5
 
 # A plus sign that was not escaped in the URL arrives as a space.
 _UNESCAPED_OFFSET = re.compile(r"(:.*) ([0-9]{2}:?[0-9]{2})$")
@@ -56,6 +58,8 @@ class Parameter(Generic[_Value]):
             return cast(_Value, None)
         try:
             value: _Value = self.read(text or "")
+        except BadParameterError:
+            raise
         except ValueError as error:
             raise BadParameterError(self.name, (text or "")[:MAX_SHOWN_CHARACTERS], str(error)) from None
         return value
@@ -196,9 +200,80 @@ CLOSED: Parameter[bool] = Parameter(
     choices=("0", "1"),
 )
 
+
+def _values(name: str, text: str, most: int) -> tuple[str, ...]:
+    """Read values that commas separate; repeated ones count once."""
+    values = tuple(dict.fromkeys(filter(None, text.split(","))))
+    if len(values) > most:
+        raise BadParameterError(name, f"{len(values)} values", f"at most {most}")
+    return values
+
+
+def _read_symbols(text: str) -> tuple[str, ...]:
+    symbols = _values("symbols", text, MAX_STREAM_SYMBOLS)
+    if not symbols:
+        raise ValueError("symbols that /symbols lists, such as AAPL,BTC/USD")
+    return tuple(SYMBOL.value(symbol) for symbol in symbols)
+
+
+def _read_periods(text: str) -> tuple[Period, ...]:
+    found = []
+    for value in _values("periods", text, MAX_STREAM_PERIODS):
+        try:
+            found.append(parse_period(value))
+        except ValueError as error:
+            raise BadParameterError("periods", value, str(error)) from None
+    return tuple(found)
+
+
+def _read_position(text: str) -> int | None:
+    if text and not re.fullmatch(r"[0-9]{1,18}", text):
+        raise ValueError("the id of an event of the stream")
+    return int(text) if text else None
+
+
+SYMBOLS: Parameter[tuple[str, ...]] = Parameter(
+    "symbols",
+    _read_symbols,
+    f"Symbols that /symbols lists, at most {MAX_STREAM_SYMBOLS}, separated by commas.",
+    "AAPL",
+    required=True,
+)
+PERIODS: Parameter[tuple[Period, ...]] = Parameter(
+    "periods",
+    _read_periods,
+    f"Periods of the candles that are sent, at most {MAX_STREAM_PERIODS}, separated by commas.",
+    "1s,1m",
+    default="",
+)
+TICKS: Parameter[bool] = Parameter("ticks", _read_flag, "1 sends every tick.", "1", default="0", choices=("0", "1"))
+LAST_EVENT_ID: Parameter[int | None] = Parameter(
+    "last_event_id", _read_position, "For clients that cannot set the header Last-Event-ID.", "7"
+)
+
 CANDLES = Parameters(SYMBOL, PERIOD, FROM, TO, PRICE, LIMIT, ZONE)
 CSV_CANDLES = Parameters(*CANDLES.parameters, TIME_FORMAT, CLOSED)
 GAPS = Parameters(SYMBOL, FROM, TO, LIMIT)
+STREAM = Parameters(SYMBOLS, PERIODS, PRICE, TICKS, LAST_EVENT_ID)
+
+
+@dataclass(frozen=True)
+class StreamRequest:
+    """What a client of the stream asks for; `price` is None for each symbol's default side."""
+
+    symbols: tuple[str, ...]
+    periods: tuple[Period, ...]
+    price: str | None
+    ticks: bool
+    since: int | None
+
+
+def read_stream(given: Given, last_event_id: str | None) -> StreamRequest:
+    """Return what is streamed; the header of a client that comes back wins over its parameter."""
+    if not given[PERIODS] and not given[TICKS]:
+        raise BadParameterError("periods", "", "periods such as 1s,1m, or the parameter ticks=1")
+    since = given[LAST_EVENT_ID] if last_event_id is None else LAST_EVENT_ID.value(last_event_id)
+    return StreamRequest(given[SYMBOLS], given[PERIODS], given[PRICE], given[TICKS], since)
 
 
 def read_range(given: Given, usual_side: Callable[[str], str]) -> CandleRange:

@@ -16,6 +16,7 @@ from candleworks.candles.reads import CandleReader, open_reader
 from candleworks.candles.watch_list import WatchList
 from candleworks.errors import CandleworksError, ConfigurationError, MissingLibraryError, TerminalError, UsageError
 from candleworks.storage.read_pool import MAX_CONNECTIONS
+from candleworks.stream import Hub
 from candleworks.web.alert_desk import AlertDesk, ForeignRequestError, alert_routes
 from candleworks.web.candles import gap_routes, ohlc_routes
 from candleworks.web.health import health_routes, symbol_routes
@@ -29,6 +30,7 @@ from candleworks.web.rate_limit import RateLimit
 from candleworks.web.responses import UnknownSymbolError, json_answer
 from candleworks.web.security import SecurityMiddleware
 from candleworks.web.services import ServiceLink, service_routes
+from candleworks.web.stream import stream_routes
 from candleworks.web.watch_list import watch_list_routes
 
 HOST = "127.0.0.1"
@@ -60,7 +62,7 @@ class PageOptions:
     request_burst: int = 200
 
 
-def create_app(market: CandleReader, dsn: str, options: PageOptions) -> FastAPI:
+def create_app(market: CandleReader, hub: Hub, dsn: str, options: PageOptions) -> FastAPI:
     """Create the application; `dsn` is connected to only when an alert is changed.
 
     FastAPI's own documentation pages are off because they load scripts from elsewhere.
@@ -69,7 +71,7 @@ def create_app(market: CandleReader, dsn: str, options: PageOptions) -> FastAPI:
     app.add_middleware(SecurityMiddleware)
     desk = AlertDesk(dsn, enabled=options.actions)
     page, pages = page_routes(simulated=options.simulated), [quality_routes(market, desk), alert_routes(desk)]
-    data, operation = _data_routes(market, options), [health_routes(market), metric_routes(market)]
+    data, operation = _data_routes(market, hub, options), [health_routes(market), metric_routes(market, hub)]
     data.append(openapi_routes([*data, *operation], [page, *pages]))
     limit = [Depends(RateLimit(options.requests_per_second, options.request_burst))]
     # Not counted: what the chart page is made of, and what watches the server.
@@ -82,13 +84,14 @@ def create_app(market: CandleReader, dsn: str, options: PageOptions) -> FastAPI:
     return app
 
 
-def _data_routes(market: CandleReader, options: PageOptions) -> list[APIRouter]:
+def _data_routes(market: CandleReader, hub: Hub, options: PageOptions) -> list[APIRouter]:
     return [
         watch_list_routes(WatchList(market)),
         service_routes(market, options.services),
         ohlc_routes(market),
         gap_routes(market),
         indicator_routes(market),
+        stream_routes(market, hub),
         symbol_routes(market),
         quality_data_routes(market),
     ]
@@ -139,9 +142,9 @@ async def run_server(dsn: str, listener: socket.socket, stop: asyncio.Event, opt
     """Serve until `stop` is set; requests in progress get GRACE_SECONDS to finish."""
     # Requests wait for a free thread, not for a connection: waiting for one means that the database is unreachable.
     current_default_thread_limiter().total_tokens = MAX_CONNECTIONS
-    with open_reader(dsn) as market:
+    with open_reader(dsn) as market, Hub(dsn) as hub:
         config = uvicorn.Config(
-            create_app(market, dsn, options),
+            create_app(market, hub, dsn, options),
             log_config=None,
             log_level="warning",
             access_log=False,
@@ -156,6 +159,7 @@ async def run_server(dsn: str, listener: socket.socket, stop: asyncio.Event, opt
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
+        hub.stop()
         server.should_exit = True
         await asyncio.wait({serving}, timeout=GRACE_SECONDS)
         market.interrupt()

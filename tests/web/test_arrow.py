@@ -73,9 +73,10 @@ def test_without_pyarrow_it_says_what_to_do(dsn: str) -> None:
     program = WITHOUT.format(omitted={"pyarrow", "polars"}) + (
         "from starlette.testclient import TestClient\n"
         "from candleworks.candles.reads import open_reader\n"
+        "from candleworks.stream import Hub\n"
         "from candleworks.web.server import PageOptions, create_app\n"
         f"with open_reader({dsn!r}) as market:\n"
-        f"    client = TestClient(create_app(market, {dsn!r}, PageOptions()), 'http://127.0.0.1')\n"
+        f"    client = TestClient(create_app(market, Hub({dsn!r}), {dsn!r}, PageOptions()), 'http://127.0.0.1')\n"
         "    answer = client.get('/ohlc.arrow?symbol=AAPL')\n"
         "    print(answer.status_code, answer.json()['error'], client.get('/symbols').status_code)\n"
     )

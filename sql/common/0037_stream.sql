@@ -1,0 +1,237 @@
+-- The stream log: what each transaction changed of ticks, gaps and daily bars, in the order of the commits. Servers follow it
+-- to push candles to pages and programs: docs/decisions/0059-stream.md.
+-- Locks: SHARE ROW EXCLUSIVE on the tables of ticks, gaps and daily bars for a moment.
+
+-- As before, and with the lock of the stream.
+CREATE OR REPLACE FUNCTION candleworks.lock_class(name text) RETURNS integer
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+BEGIN
+    CASE name
+        WHEN 'refresh_candles' THEN RETURN 716480005;
+        WHEN 'insert_ticks' THEN RETURN 716480006;
+        WHEN 'prepare_partitions' THEN RETURN 716480007;
+        WHEN 'rest_credits' THEN RETURN 716480009;
+        WHEN 'stream' THEN RETURN 716480013;
+    END CASE;
+END $$;
+
+-- Where to look, not what is there: the ticks are read from their own table by those who want them. One row per statement;
+-- `position` is null until its transaction commits. `changed` is trade, quote or gap. `counts` are the inserted ticks of each
+-- symbol, which arrived between the two times; null for other changes. `removed`: ticks may be gone. The symbol '' is all.
+-- Unlogged: a crash of the server empties it, and clients get a new snapshot.
+CREATE UNLOGGED TABLE candleworks.stream_log (
+    position bigint,
+    committed_at timestamptz,
+    leads boolean NOT NULL,
+    changed text NOT NULL,
+    removed boolean NOT NULL,
+    symbols text[] NOT NULL,
+    firsts timestamptz[] NOT NULL,
+    lasts timestamptz[] NOT NULL,
+    counts bigint[],
+    received_first timestamptz,
+    received_last timestamptz
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+CREATE UNIQUE INDEX stream_log_position ON candleworks.stream_log (position) WHERE position IS NOT NULL;
+CREATE INDEX stream_log_pending ON candleworks.stream_log ((true)) WHERE position IS NULL;
+
+-- Not of the table: the sequence of an unlogged table starts again after a crash.
+CREATE SEQUENCE candleworks.stream_position;
+
+-- Whether a change is the first one of its transaction, which then publishes all of them when it commits. The setting ends
+-- with the transaction, and is undone together with the change when a savepoint is rolled back.
+CREATE FUNCTION candleworks.leads_transaction() RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('candleworks.unpublished', true) = 'on' THEN
+        RETURN false;
+    END IF;
+    PERFORM set_config('candleworks.unpublished', 'on', true);
+    RETURN true;
+END $$;
+
+-- Who may write ticks needs no right to the log: the triggers act for the owner.
+CREATE FUNCTION candleworks.log_inserted_ticks() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO candleworks.stream_log (leads, changed, removed, symbols, firsts, lasts, counts, received_first, received_last)
+    SELECT candleworks.leads_transaction(), TG_ARGV[0], false, array_agg(s.symbol), array_agg(s.first), array_agg(s.last),
+        array_agg(s.count), min(s.received_first), max(s.received_last)
+    FROM (
+        SELECT c.symbol, min(c.time) AS first, max(c.time) AS last, count(*) AS count,
+            min(c.received_at) AS received_first, max(c.received_at) AS received_last
+        FROM changed c GROUP BY c.symbol
+    ) s
+    HAVING count(*) > 0;
+    RETURN NULL;
+END $$;
+
+-- The other changes are ranges, as rows of (symbol, first, last).
+CREATE FUNCTION candleworks.log_ranges(
+    kind text, removed boolean, symbols text[], firsts timestamptz[], lasts timestamptz[]
+) RETURNS void
+LANGUAGE sql AS $$
+    INSERT INTO candleworks.stream_log (leads, changed, removed, symbols, firsts, lasts)
+    SELECT candleworks.leads_transaction(), kind, removed, symbols, firsts, lasts WHERE symbols IS NOT NULL
+$$;
+
+CREATE FUNCTION candleworks.log_updated_ticks() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM candleworks.log_ranges(TG_ARGV[0], false, array_agg(s.symbol), array_agg(s.first), array_agg(s.last))
+    FROM (
+        SELECT b.symbol, min(b.time) AS first, max(b.time) AS last
+        FROM (SELECT symbol, time FROM replaced UNION ALL SELECT symbol, time FROM changed) b GROUP BY b.symbol
+    ) s;
+    RETURN NULL;
+END $$;
+
+-- Row by row, because TimescaleDB has no transition tables of deletes: a range of an hour when another hour or symbol begins.
+CREATE FUNCTION candleworks.log_deleted_tick() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    hour timestamptz := date_trunc('hour', OLD.time, 'UTC');
+    place text := format('%s %s %s', TG_ARGV[0], hour, OLD.symbol);
+BEGIN
+    IF current_setting('candleworks.unpublished_deletes', true) IS DISTINCT FROM place THEN
+        PERFORM set_config('candleworks.unpublished_deletes', place, true);
+        PERFORM candleworks.log_ranges(
+            TG_ARGV[0], true, ARRAY[OLD.symbol], ARRAY[hour], ARRAY[hour + interval '1 hour' - interval '1 microsecond']
+        );
+    END IF;
+    RETURN NULL;
+END $$;
+
+DO $create$
+DECLARE
+    family candleworks.candle_families;
+BEGIN
+    FOR family IN SELECT * FROM candleworks.candle_families LOOP
+        EXECUTE format($sql$
+            CREATE TRIGGER log_inserts AFTER INSERT ON public.%1$I REFERENCING NEW TABLE AS changed
+                FOR EACH STATEMENT EXECUTE FUNCTION candleworks.log_inserted_ticks(%2$L);
+            CREATE TRIGGER log_updates AFTER UPDATE ON public.%1$I REFERENCING OLD TABLE AS replaced NEW TABLE AS changed
+                FOR EACH STATEMENT EXECUTE FUNCTION candleworks.log_updated_ticks(%2$L);
+            CREATE TRIGGER log_deletes AFTER DELETE ON public.%1$I
+                FOR EACH ROW EXECUTE FUNCTION candleworks.log_deleted_tick(%2$L)
+        $sql$, family.ticks, family.name);
+    END LOOP;
+END $create$;
+
+-- Gaps decide which candles are closed. A gap without a symbol concerns all of its feed.
+CREATE FUNCTION candleworks.log_gap() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    gap public.feed_gaps := coalesce(NEW, OLD);
+BEGIN
+    PERFORM candleworks.log_ranges(
+        'gap', false, ARRAY[coalesce(gap.symbol, '')], ARRAY[gap.started_at], ARRAY[coalesce(gap.ended_at, clock_timestamp())]
+    );
+    RETURN NULL;
+END $$;
+CREATE TRIGGER log_gap AFTER INSERT OR UPDATE OR DELETE ON public.feed_gaps
+    FOR EACH ROW EXECUTE FUNCTION candleworks.log_gap();
+
+CREATE FUNCTION candleworks.log_gap_fill() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM candleworks.log_ranges('gap', false, array_agg(NEW.symbol), array_agg(g.started_at), array_agg(g.ended_at))
+    FROM public.feed_gaps g WHERE g.id = NEW.gap_id AND g.ended_at IS NOT NULL;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER log_gap_fill AFTER INSERT OR UPDATE ON public.gap_fills
+    FOR EACH ROW EXECUTE FUNCTION candleworks.log_gap_fill();
+
+-- Daily bars are days of trades that have no ticks.
+CREATE FUNCTION candleworks.log_daily_bars() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM candleworks.log_ranges('trade', TG_OP = 'DELETE', array_agg(s.symbol), array_agg(s.first), array_agg(s.last))
+    FROM (SELECT c.symbol, min(c.bucket) AS first, max(c.bucket) AS last FROM changed c GROUP BY c.symbol) s;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER log_inserts AFTER INSERT ON public.daily_bars REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION candleworks.log_daily_bars();
+CREATE TRIGGER log_updates AFTER UPDATE ON public.daily_bars REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION candleworks.log_daily_bars();
+CREATE TRIGGER log_deletes AFTER DELETE ON public.daily_bars REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION candleworks.log_daily_bars();
+
+-- A transaction of many statements is one change per symbol, so that nobody waits for it to number thousands.
+CREATE FUNCTION candleworks.merge_unpublished() RETURNS void
+LANGUAGE sql AS $$
+    WITH gone AS (
+        DELETE FROM candleworks.stream_log WHERE position IS NULL RETURNING changed, symbols, firsts, lasts
+    )
+    INSERT INTO candleworks.stream_log (leads, changed, removed, symbols, firsts, lasts)
+    SELECT false, s.changed, true, array_agg(s.symbol), array_agg(s.first), array_agg(s.last)
+    FROM (
+        SELECT g.changed, r.symbol, min(r.first) AS first, max(r.last) AS last
+        FROM gone g CROSS JOIN LATERAL unnest(g.symbols, g.firsts, g.lasts) r(symbol, first, last)
+        GROUP BY 1, 2
+    ) s
+    GROUP BY s.changed
+$$;
+
+-- Drops what is older than ten minutes, and all but the newest 50,000 rows. Not in transactions that would fail when another
+-- one has dropped the same rows.
+CREATE FUNCTION candleworks.trim_stream(newest bigint) RETURNS void
+LANGUAGE sql AS $$
+    DELETE FROM candleworks.stream_log l
+    WHERE current_setting('transaction_isolation') = 'read committed' AND l.position < greatest(newest - 50000, (
+        SELECT k.position FROM candleworks.stream_log k
+        WHERE k.position IS NOT NULL AND k.committed_at >= clock_timestamp() - interval '10 minutes'
+        ORDER BY k.position LIMIT 1
+    ))
+$$;
+
+-- Numbers what the transaction changed, as its last act. The lock is held until the commit is visible, so that whoever has seen
+-- a position has seen all before it. Commits that notify wait for each other anyway.
+CREATE FUNCTION candleworks.publish_changes() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    published bigint;
+    newest bigint;
+BEGIN
+    PERFORM set_config('candleworks.unpublished', '', true), set_config('candleworks.unpublished_deletes', '', true);
+    IF (SELECT count(*) FROM (SELECT FROM candleworks.stream_log WHERE position IS NULL LIMIT 101) l) > 100 THEN
+        PERFORM candleworks.merge_unpublished();
+    END IF;
+    PERFORM pg_advisory_xact_lock(candleworks.lock_class('stream'), 0);
+    WITH numbered AS (
+        UPDATE candleworks.stream_log
+        SET position = nextval('candleworks.stream_position'), committed_at = clock_timestamp()
+        WHERE position IS NULL
+        RETURNING position
+    )
+    SELECT count(*), max(position) INTO published, newest FROM numbered;
+    PERFORM pg_notify('candleworks_stream', '');
+    IF newest % 64 < published THEN
+        PERFORM candleworks.trim_stream(newest);
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER publish AFTER INSERT ON candleworks.stream_log
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.leads) EXECUTE FUNCTION candleworks.publish_changes();
+
+-- The oldest and the newest position of the log, 0 while it is empty. Acts for the owner, as the next one: who may read candles
+-- needs no right to the log.
+CREATE FUNCTION candleworks.stream_bounds(OUT oldest bigint, OUT newest bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(min(l.position), 0), coalesce(max(l.position), 0)
+    FROM candleworks.stream_log l WHERE l.position IS NOT NULL
+$$;
+
+-- What was committed after a position, oldest first, at most so many rows.
+CREATE FUNCTION candleworks.stream_since(after bigint, most integer) RETURNS TABLE (
+    "position" bigint, committed_at timestamptz, changed text, removed boolean, symbols text[], firsts timestamptz[],
+    lasts timestamptz[], counts bigint[], received_first timestamptz, received_last timestamptz
+)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT l.position, l.committed_at, l.changed, l.removed, l.symbols, l.firsts, l.lasts, l.counts, l.received_first,
+        l.received_last
+    FROM candleworks.stream_log l WHERE l.position > after ORDER BY l.position LIMIT most
+$$;
+
+-- A log that is not empty tells a client that it missed nothing from one that it cannot know.
+SELECT candleworks.log_ranges('gap', false, '{}', '{}', '{}');
