@@ -206,13 +206,28 @@ def test_decimals_are_those_of_the_prices(changed: Connection) -> None:
         assert {row.decimals for row in rows} == {decimals}
 
 
-def test_the_forming_candle_is_marked(changed: Connection) -> None:
-    """Only the one whose time is not over."""
+def test_candles_that_are_not_closed_are_marked(changed: Connection) -> None:
+    """The one whose time is not over, and one with a gap that is not settled."""
     now = datetime.now(UTC)
     for days, price in ((1, 1.5), (0, 2.5)):
         trade(changed, "NEW", now - timedelta(days=days), price)
     rows = candles_of(drawn(changed, "NEW", now - timedelta(days=2), now, width=timedelta(days=1)))
     assert [row.forming for row in rows] == [None, 2.5]
+    changed.execute(
+        "INSERT INTO feed_gaps (feed, symbol, started_at, ended_at, reason) VALUES ('f', 'NEW', %s, %s, 'silent')",
+        [now - timedelta(days=1), now - timedelta(days=1) + MINUTE],
+    )
+    rows = candles_of(drawn(changed, "NEW", now - timedelta(days=2), now, width=timedelta(days=1)))
+    assert [row.forming for row in rows] == [1.5, 2.5]
+
+
+def test_seconds_are_drawn(changed: Connection) -> None:
+    """With averages and VWAP like longer periods, over a range that a screen can show."""
+    for second in range(60):
+        trade(changed, "FAST", THURSDAY + timedelta(seconds=second), 10.0 + second, 1.0)
+    rows = candles_of(drawn(changed, "FAST", THURSDAY, THURSDAY + MINUTE, width=timedelta(seconds=5)))
+    assert [row.open for row in rows] == [10.0 + second for second in range(0, 60, 5)]
+    assert [row.close for row in rows] == [14.0 + second for second in range(0, 60, 5)]
 
 
 @pytest.mark.parametrize(
@@ -226,6 +241,10 @@ def test_the_forming_candle_is_marked(changed: Connection) -> None:
         ("1m", timedelta(days=3), "1m", "1m"),
         ("1m", timedelta(days=30), "15m", "15m instead of 1m"),
         ("1d", timedelta(minutes=5), "1d", "1d"),
+        ("1s", timedelta(hours=1), "1s", "1s"),
+        ("1s", timedelta(hours=6), "5s", "5s instead of 1s"),
+        ("5s", timedelta(days=1), "30s", "30s instead of 5s"),
+        ("7m", timedelta(hours=1), "1m", "1m instead of 7m"),
     ],
 )
 def test_the_period_that_is_drawn_is_named(
