@@ -11,7 +11,7 @@ from candleworks.times import TIME_FORMS, parse_time
 
 CANDLE_NAMES = ("symbol", "period", "from", "to", "price", "limit", "zone")
 GAP_NAMES = ("symbol", "from", "to", "limit")
-STREAM_NAMES = ("symbols", "periods", "price", "ticks", "last_event_id")
+STREAM_NAMES = ("symbols", "periods", "price", "ticks", "prices", "last_event_id")
 TIME_FORMAT = "time_format"
 CLOSED = "closed"
 TIME_FORMATS = ("iso", "sql", "unix")
@@ -71,12 +71,16 @@ def read_gap_range(items: Iterable[tuple[str, str]]) -> GapRange:
 
 @dataclass(frozen=True)
 class StreamRequest:
-    """What a client of the stream asks for; `price` is None for each symbol's default side."""
+    """What a client of the stream asks for; `price` is None for each symbol's default side.
+
+    `prices` is the version of the watch list that it has; None: it does not follow the list.
+    """
 
     symbols: tuple[str, ...]
     periods: tuple[Period, ...]
     price: str | None
     ticks: bool
+    prices: int | None
     since: int | None
 
 
@@ -86,16 +90,18 @@ def read_stream(items: Iterable[tuple[str, str]], last_event_id: str | None) -> 
     symbols = _read_list("symbols", given, MAX_STREAM_SYMBOLS)
     periods = tuple(read_period(text, "periods") for text in _read_list("periods", given, MAX_STREAM_PERIODS))
     ticks = read_flag("ticks", given)
-    if not symbols:
+    prices = _read_number("prices", given.get("prices"), "the version of an earlier event, or 0")
+    if not symbols and prices is None:
         raise BadParameterError(
             "symbols", given.get("symbols", ""), "symbols that /symbols lists, such as AAPL,BTC/USD"
         )
     for symbol in symbols:
         _read_symbol({"symbol": symbol})
-    if not periods and not ticks:
+    if symbols and not periods and not ticks:
         raise BadParameterError("periods", given.get("periods", ""), "periods such as 1s,1m, or the parameter ticks=1")
     since = last_event_id if last_event_id is not None else given.get("last_event_id")
-    return StreamRequest(symbols, periods, _one_of(SIDES, "price", given), ticks, _read_position(since))
+    position = _read_number("last_event_id", since, "the id of an event of the stream")
+    return StreamRequest(symbols, periods, _one_of(SIDES, "price", given), ticks, prices, position)
 
 
 def _read_list(name: str, given: Mapping[str, str], most: int) -> tuple[str, ...]:
@@ -106,11 +112,11 @@ def _read_list(name: str, given: Mapping[str, str], most: int) -> tuple[str, ...
     return values
 
 
-def _read_position(text: str | None) -> int | None:
+def _read_number(name: str, text: str | None, expected: str) -> int | None:
     if text is None or text == "":
         return None
     if not re.fullmatch(r"[0-9]{1,18}", text):
-        raise BadParameterError("last_event_id", text[:MAX_SYMBOL_LENGTH], "the id of an event of the stream")
+        raise BadParameterError(name, text[:MAX_SYMBOL_LENGTH], expected)
     return int(text)
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from fastapi import APIRouter, Request, Response
 
 from candleworks import clock
-from candleworks.candles.watch_list import WatchedPrice, WatchList
+from candleworks.candles.watch_list import WatchedChanges, WatchedPrice, WatchList
 from candleworks.storage.watch_list import MarketHours
 from candleworks.web.parameters import BadParameterError
 from candleworks.web.responses import iso, json_answer
@@ -23,17 +23,20 @@ def watch_list_routes(watched: WatchList) -> APIRouter:
 
     @router.api_route("/watchlist.json", methods=["GET", "HEAD"])
     def watch_list_json(request: Request) -> Response:
-        changes = watched.changes(_read_since(request))
-        body = {
-            "version": changes.version,
-            "complete": changes.complete,
-            "now": iso(clock.now()),
-            "markets": {market.calendar: _json_market(market) for market in (*changes.markets, _ALWAYS_OPEN)},
-            "symbols": [_json_price(price) for price in changes.prices],
-        }
-        return json_answer(body)
+        return json_answer(price_changes(watched.changes(_read_since(request))))
 
     return router
+
+
+def price_changes(changes: WatchedChanges) -> dict[str, object]:
+    """Return changes as clients get them."""
+    return {
+        "version": changes.version,
+        "complete": changes.complete,
+        "now": iso(clock.now()),
+        "markets": {market.calendar: _json_market(market) for market in (*changes.markets, _ALWAYS_OPEN)},
+        "symbols": [_json_price(price) for price in changes.prices],
+    }
 
 
 def _read_since(request: Request) -> int:

@@ -64,7 +64,9 @@ def candles_in(event: Event) -> list[dict[str, Any]]:
     return list(event.data.get("candles", [])) if event.name == "snapshot" else []
 
 
-def wanted(*symbols: str, periods: Iterable[Period] = (MINUTE,), ticks: bool = True, since: int | None = None) -> Wanted:
+def wanted(
+    *symbols: str, periods: Iterable[Period] = (MINUTE,), ticks: bool = True, since: int | None = None
+) -> Wanted:
     """All of these symbols' trades."""
     keys = tuple(SeriesKey(symbol, period, "trade") for symbol in symbols for period in periods)
     return Wanted(keys, tuple(TickTopic(symbol, "trade") for symbol in symbols) if ticks else (), since)
@@ -106,7 +108,9 @@ def insert(connection: Connection, rows: Iterable[Row], origin: str = "twelvedat
     )
 
 
-def stored(connection: Connection, symbol: str, period: str = "1 minute", price: str = "trade") -> list[tuple[Any, ...]]:
+def stored(
+    connection: Connection, symbol: str, period: str = "1 minute", price: str = "trade"
+) -> list[tuple[Any, ...]]:
     """The candles as SQL says: (time, open, high, low, close, volume, ticks, closed)."""
     return connection.execute(
         "SELECT extract(epoch FROM bucket)::bigint, open, high, low, close, volume, ticks, closed"

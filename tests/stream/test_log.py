@@ -37,7 +37,11 @@ def test_an_insert_is_logged_with_its_symbols_and_bounds(connection: Connection)
     ("statement", "bounds", "removed"),
     [
         ("UPDATE stocks_real_time SET price = price + 1", (DAY, DAY + SECOND), False),
-        ("DELETE FROM stocks_real_time", (DAY.replace(minute=0), DAY.replace(minute=59, second=59, microsecond=999_999)), True),
+        (
+            "DELETE FROM stocks_real_time",
+            (DAY.replace(minute=0), DAY.replace(minute=59, second=59, microsecond=999_999)),
+            True,
+        ),
     ],
 )
 def test_other_changes_are_ranges(
@@ -59,17 +63,19 @@ def test_quotes_daily_bars_and_gaps_are_logged(connection: Connection) -> None:
     before = newest(connection)
     connection.execute("SELECT candleworks.prepare_quotes(%s, %s)", [DAY, DAY])
     connection.execute("INSERT INTO quotes (time, symbol, bid, ask) VALUES (%s, 'Q', 1, 2)", [DAY])
+    connection.execute("INSERT INTO daily_bars VALUES ('D', '2020-01-06 00:00+00', 1, 2, 1, 2, NULL, 'test', now())")
     connection.execute(
-        "INSERT INTO daily_bars VALUES ('D', '2020-01-06 00:00+00', 1, 2, 1, 2, NULL, 'test', now())"
+        "INSERT INTO feed_gaps (feed, started_at, ended_at, reason) VALUES ('test', %s, %s, 'lost')",
+        [DAY, DAY + SECOND],
     )
-    connection.execute(
-        "INSERT INTO feed_gaps (feed, started_at, ended_at, reason) VALUES ('test', %s, %s, 'lost')", [DAY, DAY + SECOND]
-    )
-    connection.execute(
-        "INSERT INTO gap_fills SELECT id, 'A', 'empty', 0, 'none', 1, NULL, now() FROM feed_gaps"
-    )
+    connection.execute("INSERT INTO gap_fills SELECT id, 'A', 'empty', 0, 'none', 1, NULL, now() FROM feed_gaps")
     rows = log(connection, before)
-    assert [(row.changed, row.symbols) for row in rows] == [("quote", ["Q"]), ("trade", ["D"]), ("gap", [""]), ("gap", ["A"])]
+    assert [(row.changed, row.symbols) for row in rows] == [
+        ("quote", ["Q"]),
+        ("trade", ["D"]),
+        ("gap", [""]),
+        ("gap", ["A"]),
+    ]
 
 
 def test_positions_are_in_the_order_of_the_commits(dsn: str, connection: Connection) -> None:
@@ -172,7 +178,9 @@ def test_those_who_may_only_read_or_only_write_need_no_right_to_the_log(dsn: str
     role = "stream_" + dsn.rsplit("test_", 1)[1].split()[0].replace("'", "")
     connection.execute(f"CREATE ROLE {role} LOGIN")
     try:
-        connection.execute(f"GRANT USAGE ON SCHEMA public TO {role}; GRANT SELECT, INSERT ON stocks_real_time TO {role}")
+        connection.execute(
+            f"GRANT USAGE ON SCHEMA public TO {role}; GRANT SELECT, INSERT ON stocks_real_time TO {role}"
+        )
         insert(connection, [(DAY, "A", 1.0, 1.0)])
         before = newest(connection)
         connection.execute(f"SET ROLE {role}")

@@ -75,7 +75,7 @@ def test_answers_are_for_proxies_and_nobody_keeps_them(site: str, store: Store) 
         ("symbols=A&ticks=1&last_event_id=x", 400,
          "The parameter last_event_id is 'x', expected the id of an event of the stream."),
         ("symbols=A&ticks=1&depth=2", 400, "The parameter depth is '2', expected one of the parameters symbols, periods,"
-         " price, ticks, last_event_id instead."),
+         " price, ticks, prices, last_event_id instead."),
         ("symbols=" + ",".join(f"S{n}" for n in range(51)) + "&ticks=1", 400,
          "The parameter symbols is '51 values', expected at most 50."),
         ("symbols=A&periods=1m,2m,3m,4m,5m,6m", 400, "The parameter periods is '6 values', expected at most 5."),
@@ -191,7 +191,10 @@ def test_the_reader_role_is_enough(dsn: str, connection: Connection, store: Stor
     """It reads the public relations, and may listen."""
     set_up_reader(connection)
     store("A", every_minute(MONDAY, 2))
-    with serving(make_conninfo(dsn, user=READER)) as site, streaming(site, symbols="A", periods="1m", ticks=1) as reader:
+    with (
+        serving(make_conninfo(dsn, user=READER)) as site,
+        streaming(site, symbols="A", periods="1m", ticks=1) as reader,
+    ):
         begun(reader)
         insert(connection, [(clock.now(), "A", 5.0, 1.0)])
         reader.until(lambda: reader.named("tick") and reader.named("candle"), "the tick")
