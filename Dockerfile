@@ -34,7 +34,8 @@ ENTRYPOINT ["/app/docker/entrypoint.sh"]
 CMD ["candleworks", "--help"]
 
 FROM build AS file-libraries
-RUN uv pip install --no-cache --compile-bytecode --constraints requirements.lock --target /opt/files polars pyarrow \
+RUN uv pip install --no-cache --compile-bytecode --constraints requirements.lock --target /opt/files \
+        adbc-driver-manager adbc-driver-postgresql polars pyarrow \
     && find /opt/files -type d -name tests -prune -exec rm -r {} +
 
 FROM platform AS files

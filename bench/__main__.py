@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench import checks, imports, latency, live, panels, start, stored
+from bench import checks, imports, latency, live, panels, reader, start, stored
 from bench.databases import Databases, running_databases
 from bench.report import Measurement, Options, save, show
 
@@ -16,6 +16,7 @@ MEASUREMENTS: dict[str, Callable[[Databases, Options], Iterator[Measurement]]] =
     "memory": imports.measure_memory,
     "latency": latency.measure,
     "stored": stored.measure,
+    "reader": reader.measure,
     "panels": panels.measure,
     "checks": checks.measure,
     "start": start.measure,
@@ -26,7 +27,7 @@ def main(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Which: live, import, latency, stored, panels, checks, start. All by default.", metavar="NAME"
+            help="Which: live, import, latency, stored, reader, panels, checks, start. All by default.", metavar="NAME"
         ),
     ] = None,
     rows: Annotated[int, typer.Option(min=1_000, help="Rows of the imported file.")] = Options.rows,

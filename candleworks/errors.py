@@ -28,5 +28,9 @@ class UsageError(TerminalError):
     exit_code = 2
 
 
+class MissingLibraryError(UsageError):
+    """A library that this installation omits is needed."""
+
+
 class ConfigurationError(UsageError):
     """A setting is unknown, of the wrong type or out of range."""

@@ -1,22 +1,22 @@
-"""Libraries that an installation may lack: those that read and write files, which the image of the containers omits."""
+"""Libraries that an installation may lack: those of files and tables, which the image of the containers omits."""
 
 import contextlib
 from collections.abc import Iterator
 
-from candleworks.errors import UsageError
+from candleworks.errors import MissingLibraryError
 
-FILE_LIBRARIES = ("polars", "pyarrow")
+FILE_LIBRARIES = ("adbc_driver_manager", "adbc_driver_postgresql", "polars", "pyarrow")
 
 
 @contextlib.contextmanager
-def file_libraries() -> Iterator[None]:
-    """Import within it what reads or writes files; UsageError where a library for that is not installed."""
+def file_libraries(problem: str = "Files cannot be read or written here") -> Iterator[None]:
+    """Import within it what reads or writes files or tables; MissingLibraryError where a library is not installed."""
     try:
         yield
     except ModuleNotFoundError as error:
         if error.name not in FILE_LIBRARIES:
             raise
-        raise UsageError(
-            f"Files cannot be read or written here, because {error.name} is not installed: install it, or with"
-            " containers run `docker compose run --rm files candleworks ...`."
+        raise MissingLibraryError(
+            f"{problem}, because {error.name} is not installed: install it, or with containers run"
+            " `docker compose run --rm files candleworks ...`."
         ) from None

@@ -19,7 +19,7 @@ from candleworks.errors import ConfigurationError
 from candleworks.settings import Settings, load_settings
 from candleworks.settings.model import File
 
-SECTIONS = "alerts, calendars, candles, feeds, ingest, quality, rest, silence, simulator, storage"
+SECTIONS = "alerts, calendars, candles, feeds, ingest, quality, rest, silence, simulator, storage, web"
 FEED_KEYS = "backfill_days, backfill_years, name, symbols, url"
 INGEST_KEYS = (
     "accept_zero_prices, flush_interval_ms, max_age_days, max_batch_rows, max_buffered_ticks, max_future_seconds,"

@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 def serve(host: Host = HOST, port: Port = None, duration: Duration = None, actions: Actions = None) -> None:
     """Serve the chart page, candle data and metrics.
 
-    It listens on 127.0.0.1: /, /quality, /ohlc.csv, /ohlc.json, /watchlist.json, /symbols, /healthz and /metrics.
+    It listens on 127.0.0.1. /openapi.json describes what it answers.
     """
     settings = load_settings()
     log_to_stderr(settings.log_level)
@@ -54,6 +54,8 @@ def serve(host: Host = HOST, port: Port = None, duration: Duration = None, actio
         typer.echo(f"chart page {address(listener)}")
         options = PageOptions(
             simulated=settings.shows_simulated,
+            requests_per_second=settings.web.requests_per_second,
+            request_burst=settings.web.request_burst,
             actions=host in LOOPBACK if actions is None else actions,
             services=(
                 ServiceLink("Prefect", server_address(settings), "api/health"),

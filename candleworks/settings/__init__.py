@@ -27,6 +27,7 @@ from candleworks.settings.sections import (
     Simulator,
     Storage,
     WatchdogLimits,
+    Web,
 )
 from candleworks.settings.value_types import (
     BUILT_IN_CALENDARS,
@@ -65,5 +66,6 @@ __all__ = [
     "TickQuality",
     "TickThresholds",
     "WatchdogLimits",
+    "Web",
     "load_settings",
 ]

@@ -9,7 +9,17 @@ from pydantic import Field, SecretStr, field_validator
 from candleworks.errors import ConfigurationError
 from candleworks.settings.feeds import Feed, some
 from candleworks.settings.quality import Quality
-from candleworks.settings.sections import Alerts, Calendars, Candles, Ingest, Rest, SilenceLimits, Simulator, Storage
+from candleworks.settings.sections import (
+    Alerts,
+    Calendars,
+    Candles,
+    Ingest,
+    Rest,
+    SilenceLimits,
+    Simulator,
+    Storage,
+    Web,
+)
 from candleworks.settings.value_types import VENDOR_FEED_URL, VENDOR_REST_URL, FeedUrl, Port, RestUrl, Section
 
 BACKFILL_DAYS = 5  # two API credits a symbol
@@ -28,6 +38,7 @@ class File(Section):
     rest: Rest = Rest()
     simulator: Simulator = Simulator()
     alerts: Alerts = Alerts()
+    web: Web = Web()
     quality: Quality = Quality()
 
     @field_validator("feeds")

@@ -179,6 +179,15 @@ class Alerts(Section):
     watch: WatchdogLimits = WatchdogLimits()
 
 
+class Web(Section):
+    """How many requests the chart page's server answers for each client address. Files of the page are not counted."""
+
+    requests_per_second: StrictFloat = Field(default=50.0, ge=0.1, le=1_000_000)
+    """Requests per second that are answered for long."""
+    request_burst: StrictInt = Field(default=200, ge=1, le=1_000_000)
+    """Requests that are answered at once after a pause."""
+
+
 class Simulator(Section):
     """The simulated feed, used while no API key is set."""
 

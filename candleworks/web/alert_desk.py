@@ -6,10 +6,11 @@ docs/decisions/0045-actions-on-the-page.md says who is let in. Every answer is J
 import logging
 import secrets
 from collections.abc import Mapping
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from candleworks.candles.reads import CandleReader
@@ -23,6 +24,7 @@ from candleworks.storage.alerts import (
     unsilence,
 )
 from candleworks.times import future_time
+from candleworks.web.openapi import answers
 from candleworks.web.parameters import BadParameterError
 from candleworks.web.responses import iso, json_answer
 
@@ -32,6 +34,13 @@ TOKEN_HEADER = "X-Candleworks-Token"  # noqa: S105 - the name of a header
 MAX_BODY_BYTES = 2_000
 MAX_REASON_LENGTH = 200
 MAX_NUMBER = 2**63 - 1
+_ANSWER = answers("application/json", {"id": 1, "status": "silenced", "silenced_until": "2026-03-02T18:30:00Z"})
+_REQUEST: dict[str, Any] = {
+    "requestBody": {
+        "description": "Only to silence an alert: until when, a time or a duration such as 4h, and why.",
+        "content": {"application/json": {"example": {"until": "4h", "reason": "the vendor is informed"}}},
+    }
+}
 
 _log = logging.getLogger(__name__)
 
@@ -81,8 +90,13 @@ class AlertDesk:
 def alert_routes(desk: AlertDesk) -> APIRouter:
     router = APIRouter()
 
-    @router.post("/alerts/{number:int}/{action}")
-    async def change_alert(number: int, action: str, request: Request) -> Response:
+    @router.post("/alerts/{number:int}/{action}", responses=_ANSWER, openapi_extra=_REQUEST)
+    async def change_alert(
+        number: Annotated[int, Path(description="Number of an alert.", examples=[1])],
+        action: Annotated[str, Path(description="acknowledge, silence or unsilence.", examples=["silence"])],
+        request: Request,
+    ) -> Response:
+        """Change an alert. Only pages of this server may."""
         desk.require_own_page(request.headers)
         if number > MAX_NUMBER:
             raise BadParameterError("number", number, f"the number of an alert, up to {MAX_NUMBER}")

@@ -1,27 +1,31 @@
-"""`/ohlc.csv`, `/ohlc.json` and `/gaps.json`: candles and gaps of one symbol, oldest first.
+"""`/ohlc.csv`, `/ohlc.json`, `/ohlc.arrow` and `/gaps.json`: candles and gaps of one symbol, oldest first.
 
-Parameters: symbol; period (default 1m); zone, in whose time days and longer periods begin (default UTC); from and to
-(default: unbounded); price (default trade, or bid for a symbol that has only quotes); limit (default 500: the newest
-500 candles or gaps that overlap [from, to); at most 50,000). Gaps have no period, zone or price, and those that began
-at the same time stay together. Where the limit cut off older ones, the `Link` header and the field `next` hold the URL
-of the page before this one.
-
-Candles are `closed` when their bucket is over and no tick of it is known to be missing. JSON always says so, CSV in a
-last column with closed=1.
-
-Times in the CSV are UTC, formatted by `time_format`: iso (2026-11-20T14:30:00Z, the default), sql (2026-11-20 14:30:00)
-or unix (seconds since 1970). The volume of bid is that of the bid side, of ask that of the ask side, of mid the sum.
+Where the limit cut off older ones, the `Link` header and the field `next` hold the URL of the page before this one. The
+volume of bid is that of the bid side, of ask that of the ask side, of mid the sum. Volumes and mids are rounded to 15
+digits in CSV and JSON; Arrow has them as they are in the database, like the Python reader.
 """
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from candleworks.candles.reads import CandleRange, CandleReader, GapRange
 from candleworks.candles.rounding import rounded_price, rounded_volume
+from candleworks.libraries import file_libraries
 from candleworks.storage.candle_reads import Candle, SymbolGap
-from candleworks.web.parameters import CLOSED, TIME_FORMAT, read_flag, read_gap_range, read_range, read_time_format
+from candleworks.web.openapi import answers
+from candleworks.web.parameters import (
+    CANDLES,
+    CLOSED,
+    CSV_CANDLES,
+    GAPS,
+    TIME_FORMAT,
+    Given,
+    read_gap_range,
+    read_range,
+)
 from candleworks.web.responses import iso, json_answer, link, page_url, require_known
 
 _CSV_HEADER = "dt,o,h,l,c,vol"
@@ -32,23 +36,65 @@ _TIMES: dict[str, Callable[[datetime], str]] = {
 }
 
 
+ARROW_TYPE = "application/vnd.apache.arrow.stream"
+_CSV_EXAMPLE = "dt,o,h,l,c,vol\n2026-03-02T14:30:00Z,260.5,260.7,260.4,260.6,1810.0\n"
+_JSON_EXAMPLE = {
+    "symbol": "AAPL",
+    "period": "5m",
+    "price": "trade",
+    "last_tick": "2026-03-02T14:34:58Z",
+    "candles": [
+        {
+            "time": 1772461800,
+            "open": 260.5,
+            "high": 260.7,
+            "low": 260.4,
+            "close": 260.6,
+            "volume": 1810.0,
+            "ticks": 213,
+            "rebuilt": False,
+            "closed": True,
+            "volume_from": "day_volume",
+        }
+    ],
+    "next": None,
+}
+_GAPS_EXAMPLE = {
+    "symbol": "AAPL",
+    "gaps": [
+        {
+            "feed": "stocks",
+            "symbol": None,
+            "started_at": "2026-03-02T15:01:10Z",
+            "ended_at": "2026-03-02T15:03:42Z",
+            "reason": "disconnected",
+            "filled_at": "2026-03-02T15:05:00Z",
+            "outcome": "filled",
+        }
+    ],
+    "next": None,
+}
+
+
 def ohlc_routes(market: CandleReader) -> APIRouter:
     router = APIRouter()
 
-    @router.api_route("/ohlc.csv", methods=["GET", "HEAD"])
-    def ohlc_csv(request: Request) -> Response:
-        wanted = read_range(request.query_params.multi_items(), market.default_side, (TIME_FORMAT, CLOSED))
-        time_format, closed = read_time_format(request.query_params), read_flag(CLOSED, request.query_params)
-        candles, older = _candles(market, wanted)
-        others = {TIME_FORMAT: time_format, **({CLOSED: "1"} if closed else {})}
+    @router.api_route("/ohlc.csv", methods=["GET", "HEAD"], responses=answers("text/csv", _CSV_EXAMPLE))
+    def ohlc_csv(request: Request, given: Annotated[Given, Depends(CSV_CANDLES)]) -> Response:
+        """Candles of a symbol as CSV. The volume is empty where no tick had one."""
+        wanted = read_range(given, market.default_side)
+        time_format, closed = given[TIME_FORMAT], given[CLOSED]
+        candles, older = _rounded_candles(market, wanted)
+        others = {TIME_FORMAT.name: time_format, **({CLOSED.name: "1"} if closed else {})}
         following = _older_candles(request, wanted, candles, others) if older else None
         text = _csv(candles, _TIMES[time_format], closed=closed)
         return Response(text, media_type="text/csv; charset=utf-8", headers=link(following))
 
-    @router.api_route("/ohlc.json", methods=["GET", "HEAD"])
-    def ohlc_json(request: Request) -> Response:
-        wanted = read_range(request.query_params.multi_items(), market.default_side)
-        candles, older = _candles(market, wanted)
+    @router.api_route("/ohlc.json", methods=["GET", "HEAD"], responses=answers("application/json", _JSON_EXAMPLE))
+    def ohlc_json(request: Request, given: Annotated[Given, Depends(CANDLES)]) -> Response:
+        """Candles of a symbol as JSON. Times are seconds since 1970; `next` is the page of older ones."""
+        wanted = read_range(given, market.default_side)
+        candles, older = _rounded_candles(market, wanted)
         following = _older_candles(request, wanted, candles, {}) if older else None
         body = {
             "symbol": wanted.symbol,
@@ -60,15 +106,26 @@ def ohlc_routes(market: CandleReader) -> APIRouter:
         }
         return json_answer(body, headers=link(following))
 
+    @router.api_route("/ohlc.arrow", methods=["GET", "HEAD"], responses=answers(ARROW_TYPE, "(binary)"))
+    def ohlc_arrow(request: Request, given: Annotated[Given, Depends(CANDLES)]) -> Response:
+        """Candles of a symbol as an Arrow stream. It is the table that the Python reader returns."""
+        with file_libraries("Arrow tables cannot be written here"):
+            from candleworks.candles.arrow import arrow_stream  # noqa: PLC0415 - pyarrow may be missing
+        wanted = read_range(given, market.default_side)
+        candles, older = _candles(market, wanted)
+        following = _older_candles(request, wanted, candles, {}) if older else None
+        return Response(arrow_stream(candles, wanted.zone), media_type=ARROW_TYPE, headers=link(following))
+
     return router
 
 
 def gap_routes(market: CandleReader) -> APIRouter:
     router = APIRouter()
 
-    @router.api_route("/gaps.json", methods=["GET", "HEAD"])
-    def gaps_json(request: Request) -> Response:
-        wanted = read_gap_range(request.query_params.multi_items())
+    @router.api_route("/gaps.json", methods=["GET", "HEAD"], responses=answers("application/json", _GAPS_EXAMPLE))
+    def gaps_json(request: Request, given: Annotated[Given, Depends(GAPS)]) -> Response:
+        """Gaps that concern a symbol. Those that began at the same time stay on one page."""
+        wanted = read_gap_range(given)
         gaps, older = market.gaps(wanted)
         if not gaps:
             require_known(market, wanted.symbol)
@@ -83,6 +140,11 @@ def _candles(market: CandleReader, wanted: CandleRange) -> tuple[list[Candle], b
     candles, older = market.candles(wanted)
     if not candles:
         require_known(market, wanted.symbol)
+    return candles, older
+
+
+def _rounded_candles(market: CandleReader, wanted: CandleRange) -> tuple[list[Candle], bool]:
+    candles, older = _candles(market, wanted)
     return [_without_noise(candle, wanted.price) for candle in candles], older
 
 

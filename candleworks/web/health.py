@@ -11,15 +11,34 @@ from candleworks.candles.reads import CandleReader, sides_of
 from candleworks.errors import CandleworksError
 from candleworks.storage.candle_reads import StoredSymbol
 from candleworks.storage.feeds import StoppedFeed, read_stopped_feeds
+from candleworks.web.openapi import answers
 from candleworks.web.responses import iso, json_answer
 
 MAX_TICK_AGE_SECONDS = 300
+_HEALTH_EXAMPLE = {
+    "status": "ok",
+    "database": "ok",
+    "last_tick_age_seconds": 0.8,
+    "newest_tick": "2026-03-02T14:30:00Z",
+    "stopped": [],
+}
+_SYMBOLS_EXAMPLE = [
+    {
+        "symbol": "AAPL",
+        "name": "Apple Inc",
+        "exchange": "NASDAQ",
+        "type": "Common Stock",
+        "last_tick": "2026-03-02T14:30:00Z",
+        "sides": ["trade"],
+        "stopped": None,
+    }
+]
 
 
 def health_routes(market: CandleReader) -> APIRouter:
     router = APIRouter()
 
-    @router.api_route("/healthz", methods=["GET", "HEAD"])
+    @router.api_route("/healthz", methods=["GET", "HEAD"], responses=answers("application/json", _HEALTH_EXAMPLE))
     def healthz() -> Response:
         """Answer `ok`, `stopped` (a person has stopped every feed), `degraded` (no tick for five minutes), or `down`.
 
@@ -34,7 +53,13 @@ def health_routes(market: CandleReader) -> APIRouter:
         status = "stopped" if stopped.everything else "ok" if moving else "degraded"
         return json_answer(_health(status, "ok", newest, stopped.feeds))
 
-    @router.api_route("/symbols", methods=["GET", "HEAD"])
+    return router
+
+
+def symbol_routes(market: CandleReader) -> APIRouter:
+    router = APIRouter()
+
+    @router.api_route("/symbols", methods=["GET", "HEAD"], responses=answers("application/json", _SYMBOLS_EXAMPLE))
     def symbols() -> Response:
         """List every symbol that has candles, with the price sides that it has, the default one first."""
         return json_answer([_symbol(symbol) for symbol in market.symbols()])

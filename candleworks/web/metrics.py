@@ -14,6 +14,7 @@ from candleworks.errors import CandleworksError
 from candleworks.storage.inspection import LevelState
 from candleworks.storage.monitoring import FeedState, Monitoring, RefusedSymbol, read_monitoring
 from candleworks.stream import Hub
+from candleworks.web.openapi import answers
 
 Samples = Iterable[tuple[Sequence[str], float | None]]
 
@@ -32,14 +33,20 @@ _COUNTERS: Sequence[tuple[str, str, Callable[[FeedState], int]]] = (
         lambda f: f.candles,
     ),
 )
+_EXAMPLE = (
+    "# HELP candleworks_up 1 while the database answers, else 0.\n# TYPE candleworks_up gauge\ncandleworks_up 1.0\n"
+)
 
 
 def metric_routes(market: CandleReader, hub: Hub) -> APIRouter:
     router = APIRouter()
 
-    @router.api_route("/metrics", methods=["GET", "HEAD"])
+    @router.api_route("/metrics", methods=["GET", "HEAD"], responses=answers("text/plain", _EXAMPLE))
     def metrics() -> Response:
-        """Answer with status 200 in any case; candleworks_up is 0 while the database is unreachable."""
+        """Metrics in Prometheus' text format.
+
+        Answer with status 200 in any case; candleworks_up is 0 while the database is unreachable.
+        """
         began = clock.monotonic()
         try:
             found = market.read(read_monitoring)

@@ -7,6 +7,8 @@ from pathlib import Path
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
+from candleworks.web.openapi import answers
+
 _ASSETS = Path(__file__).parent / "assets"
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 # The address of an asset holds the hash of all of them, so a browser may keep it for ever.
@@ -17,13 +19,14 @@ def page_routes(*, simulated: bool) -> APIRouter:
     """Return the routes; a page of simulated prices says so."""
     router = APIRouter()
 
-    @router.api_route("/", methods=["GET", "HEAD"])
+    @router.api_route("/", methods=["GET", "HEAD"], responses=answers("text/html", "<!doctype html>"))
     async def page() -> Response:
+        """The chart page."""
         text = asset_text("page.html").replace("{version}", asset_version())
         text = text.replace("{simulated}", "" if simulated else "hidden")
         return Response(text, media_type="text/html; charset=utf-8", headers={"Cache-Control": "no-cache"})
 
-    @router.api_route("/assets/{version}/{name}", methods=["GET", "HEAD"])
+    @router.api_route("/assets/{version}/{name}", methods=["GET", "HEAD"], include_in_schema=False)
     async def asset(version: str, name: str) -> Response:
         path = _asset_paths().get(name)
         if path is None or version != asset_version():
@@ -31,7 +34,7 @@ def page_routes(*, simulated: bool) -> APIRouter:
         media_type = f"{_TYPES[path.suffix]}; charset=utf-8"
         return Response(path.read_bytes(), media_type=media_type, headers={"Cache-Control": _FOR_EVER})
 
-    @router.api_route("/favicon.ico", methods=["GET", "HEAD"])
+    @router.api_route("/favicon.ico", methods=["GET", "HEAD"], include_in_schema=False)
     async def favicon(request: Request) -> Response:
         return Response(status_code=308, headers={"Location": f"{request.base_url}assets/{asset_version()}/icon.svg"})
 

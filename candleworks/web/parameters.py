@@ -1,43 +1,31 @@
-"""Reads the parameters of requests; invalid ones are answered with what is expected."""
+"""The parameters of requests: one table that reads them, refuses invalid ones, and describes them in /openapi.json."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar, cast
 from zoneinfo import ZoneInfo
 
+from fastapi import Request
+
+from candleworks.candles.periods import parse_period
 from candleworks.candles.reads import SIDES, CandleRange, GapRange, Period
 from candleworks.times import TIME_FORMS, parse_time
 
-CANDLE_NAMES = ("symbol", "period", "from", "to", "price", "limit", "zone")
-GAP_NAMES = ("symbol", "from", "to", "limit")
-STREAM_NAMES = ("symbols", "periods", "price", "ticks", "prices", "last_event_id")
-TIME_FORMAT = "time_format"
-CLOSED = "closed"
 TIME_FORMATS = ("iso", "sql", "unix")
-DEFAULT_PERIOD = "1m"
-DEFAULT_LIMIT = 500
 MAX_LIMIT = 50_000
 MAX_SYMBOL_LENGTH = 100
+MAX_SHOWN_CHARACTERS = 100
 MAX_STREAM_SYMBOLS = 50
 MAX_STREAM_PERIODS = 5
-MAX_PERIOD_SECONDS = 3_660 * 86_400
-MAX_PERIOD_MONTHS = 120
 
-_PERIOD_ALLOWED = (
-    "a number and a unit of s (up to 59), m, h, d, w or mo, such as 5s, 1m, 90m, 1h, 1d, 1w or 1mo, up to 10 years"
-)
-_PERIOD = re.compile(
-    r"(?P<count>[0-9]{1,7}) ?(?:(?P<second>s|sec|seconds?)|(?P<minute>m|min|minutes?)|(?P<hour>h|hours?)"
-    r"|(?P<day>d|days?)|(?P<week>w|weeks?)|(?P<month>mo|months?))"
-)
-_SECONDS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
-_MAX_COUNT = {"second": 59, "month": MAX_PERIOD_MONTHS}
-_SHORT = {"second": "s", "minute": "m", "hour": "h", "day": "d", "week": "w", "month": "mo"}
 # A plus sign that was not escaped in the URL arrives as a space.
 _UNESCAPED_OFFSET = re.compile(r"(:.*) ([0-9]{2}:?[0-9]{2})$")
 _EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+
+_Value = TypeVar("_Value")
 
 
 class BadParameterError(ValueError):
@@ -47,26 +35,238 @@ class BadParameterError(ValueError):
         super().__init__(f"The parameter {name} is {value!r}, expected {allowed}.")
 
 
-def read_range(
-    items: Iterable[tuple[str, str]], usual_side: Callable[[str], str], others: tuple[str, ...] = ()
-) -> CandleRange:
-    """Read the parameters of a candle feed, filling in the defaults: period 1m, limit 500, no bounds, UTC.
+@dataclass(frozen=True)
+class Parameter(Generic[_Value]):
+    """A parameter of a query.
 
-    `usual_side` returns the default price side of a symbol; `others` are further parameters that are allowed.
+    `read` turns its text into a value; ValueError says what is expected. Where it is not given, `default` is read
+    instead; without a default its value is None, unless it is `required`. `choices` are all texts that are valid.
     """
-    given = _once_each(items, CANDLE_NAMES + others)
-    symbol = _read_symbol(given)
-    period = read_period(given.get("period", DEFAULT_PERIOD))
-    start, stop = _read_bounds(given)
-    side = _one_of(SIDES, "price", given)
-    limit = _read_limit(given)
-    return CandleRange(symbol, period, side or usual_side(symbol), start, stop, limit, _read_zone(given))
+
+    name: str
+    read: Callable[[str], _Value]
+    description: str
+    example: str
+    default: str | None = None
+    required: bool = False
+    choices: tuple[str, ...] = ()
+
+    def value(self, text: str | None) -> _Value:
+        """Return the value; BadParameterError for an invalid text, or one that is required and missing."""
+        text = self.default if text is None else text
+        if text is None and not self.required:
+            return cast(_Value, None)
+        try:
+            value: _Value = self.read(text or "")
+        except BadParameterError:
+            raise
+        except ValueError as error:
+            raise BadParameterError(self.name, (text or "")[:MAX_SHOWN_CHARACTERS], str(error)) from None
+        return value
 
 
-def read_gap_range(items: Iterable[tuple[str, str]]) -> GapRange:
-    """Read the parameters of the list of gaps, with the same defaults."""
-    given = _once_each(items, GAP_NAMES)
-    return GapRange(_read_symbol(given), *_read_bounds(given), _read_limit(given))
+class Given:
+    """The values of a request's parameters, and their texts."""
+
+    def __init__(self, values: dict[str, Any], texts: dict[str, str]) -> None:
+        self._values = values
+        self._texts = texts
+
+    def __getitem__(self, parameter: Parameter[_Value]) -> _Value:
+        value: _Value = self._values[parameter.name]
+        return value
+
+    def text(self, parameter: Parameter[Any]) -> str:
+        """Return the parameter as it was written."""
+        return self._texts[parameter.name]
+
+
+class Parameters:
+    """All parameters of an endpoint. Depend on it to read them; /openapi.json finds it there."""
+
+    def __init__(self, *parameters: Parameter[Any]) -> None:
+        self.parameters = parameters
+
+    async def __call__(self, request: Request) -> Given:
+        return self.read(request.query_params.multi_items())
+
+    def read(self, items: Iterable[tuple[str, str]]) -> Given:
+        """Read them; BadParameterError for one that is unknown, given twice, missing or invalid."""
+        texts: dict[str, str] = {}
+        names = [parameter.name for parameter in self.parameters]
+        for name, value in items:
+            if name not in names:
+                raise BadParameterError(name, value, f"one of the parameters {', '.join(names)} instead")
+            if name in texts:
+                raise BadParameterError(name, f"{texts[name]}, {value}", "one value")
+            texts[name] = value
+        return Given({p.name: p.value(texts.get(p.name)) for p in self.parameters}, texts)
+
+
+def one_of(choices: Sequence[str]) -> Callable[[str], str]:
+    """Return a reader of texts of which there are few."""
+
+    def read(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"{', '.join(choices[:-1])} or {choices[-1]}")
+        return text
+
+    return read
+
+
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
+            raise ValueError(f"a whole number from {least} to {most}")
+        return int(text)
+
+    return read
+
+
+def _read_symbol(text: str) -> str:
+    if not (text.isprintable() and 0 < len(text) <= MAX_SYMBOL_LENGTH):
+        raise ValueError("a symbol that /symbols lists, such as AAPL")
+    return text
+
+
+def _read_time(text: str) -> datetime:
+    try:
+        time = parse_time(_UNESCAPED_OFFSET.sub(r"\1+\2", text))
+    except ValueError:
+        raise ValueError(TIME_FORMS) from None
+    if not _EARLIEST <= time < _LATEST:
+        raise ValueError("a time from 1900 to 2199")
+    return time
+
+
+def _read_zone(text: str) -> str | None:
+    try:
+        return None if text == "UTC" else ZoneInfo(text).key
+    except (ValueError, OSError, KeyError):
+        raise ValueError("a time zone of the IANA database, such as America/New_York") from None
+
+
+def _read_flag(text: str) -> bool:
+    return one_of(("0", "1"))(text) == "1"
+
+
+SYMBOL: Parameter[str] = Parameter("symbol", _read_symbol, "As listed by /symbols.", "AAPL", required=True)
+PERIOD: Parameter[Period] = Parameter(
+    "period",
+    parse_period,
+    "A number and s (up to 59), m, h, d, w or mo; up to 10 years.",
+    "5m",
+    default="1m",
+)
+_TIME = "A date or time of ISO 8601, in UTC unless it has an offset, or seconds since 1970."
+FROM: Parameter[datetime | None] = Parameter("from", _read_time, f"Start of the range. {_TIME}", "2026-03-02")
+TO: Parameter[datetime | None] = Parameter(
+    "to", _read_time, f"End of the range, which does not belong to it. {_TIME}", "2026-03-03T00:00:00Z"
+)
+PRICE: Parameter[str | None] = Parameter(
+    "price",
+    one_of(SIDES),
+    "Side of the price; by default trade, or bid for a symbol that has only quotes.",
+    "trade",
+    choices=SIDES,
+)
+LIMIT: Parameter[int] = Parameter(
+    "limit",
+    whole_number(1, MAX_LIMIT),
+    f"The newest so many of the range, from 1 to {MAX_LIMIT}; older ones are on the next page.",
+    "100",
+    default="500",
+)
+ZONE: Parameter[str | None] = Parameter(
+    "zone",
+    _read_zone,
+    "Time zone in which days and longer periods begin, such as America/New_York; by default UTC.",
+    "America/New_York",
+)
+TIME_FORMAT: Parameter[str] = Parameter(
+    "time_format",
+    one_of(TIME_FORMATS),
+    "Times as 2026-11-20T14:30:00Z (iso), 2026-11-20 14:30:00 (sql) or seconds since 1970 (unix).",
+    "sql",
+    default="iso",
+    choices=TIME_FORMATS,
+)
+CLOSED: Parameter[bool] = Parameter(
+    "closed",
+    _read_flag,
+    "1 adds a last column that says whether the candle is closed.",
+    "1",
+    default="0",
+    choices=("0", "1"),
+)
+
+
+def _values(name: str, text: str, most: int) -> tuple[str, ...]:
+    """Read values that commas separate; repeated ones count once."""
+    values = tuple(dict.fromkeys(filter(None, text.split(","))))
+    if len(values) > most:
+        raise BadParameterError(name, f"{len(values)} values", f"at most {most}")
+    return values
+
+
+def _read_symbols(text: str) -> tuple[str, ...]:
+    symbols = _values("symbols", text, MAX_STREAM_SYMBOLS)
+    return tuple(SYMBOL.value(symbol) for symbol in symbols)
+
+
+def _read_periods(text: str) -> tuple[Period, ...]:
+    found = []
+    for value in _values("periods", text, MAX_STREAM_PERIODS):
+        try:
+            found.append(parse_period(value))
+        except ValueError as error:
+            raise BadParameterError("periods", value, str(error)) from None
+    return tuple(found)
+
+
+def _position(expected: str) -> Callable[[str], int | None]:
+    """Return a reader of numbers that only grow, where an empty text is none."""
+
+    def read(text: str) -> int | None:
+        if text and not re.fullmatch(r"[0-9]{1,18}", text):
+            raise ValueError(expected)
+        return int(text) if text else None
+
+    return read
+
+
+SYMBOLS: Parameter[tuple[str, ...]] = Parameter(
+    "symbols",
+    _read_symbols,
+    f"Symbols that /symbols lists, at most {MAX_STREAM_SYMBOLS}, separated by commas.",
+    "AAPL",
+    default="",
+)
+PERIODS: Parameter[tuple[Period, ...]] = Parameter(
+    "periods",
+    _read_periods,
+    f"Periods of the candles that are sent, at most {MAX_STREAM_PERIODS}, separated by commas.",
+    "1s,1m",
+    default="",
+)
+TICKS: Parameter[bool] = Parameter("ticks", _read_flag, "1 sends every tick.", "1", default="0", choices=("0", "1"))
+LAST_EVENT_ID: Parameter[int | None] = Parameter(
+    "last_event_id",
+    _position("the id of an event of the stream"),
+    "For clients that cannot set the header Last-Event-ID.",
+    "7",
+)
+PRICES: Parameter[int | None] = Parameter(
+    "prices",
+    _position("the version of an earlier event, or 0"),
+    "Sends what changes of /watchlist.json since this version, 0 for everything.",
+    "0",
+)
+
+CANDLES = Parameters(SYMBOL, PERIOD, FROM, TO, PRICE, LIMIT, ZONE)
+CSV_CANDLES = Parameters(*CANDLES.parameters, TIME_FORMAT, CLOSED)
+GAPS = Parameters(SYMBOL, FROM, TO, LIMIT)
+STREAM = Parameters(SYMBOLS, PERIODS, PRICE, TICKS, PRICES, LAST_EVENT_ID)
 
 
 @dataclass(frozen=True)
@@ -84,123 +284,31 @@ class StreamRequest:
     since: int | None
 
 
-def read_stream(items: Iterable[tuple[str, str]], last_event_id: str | None) -> StreamRequest:
-    """Read the parameters of a stream; the header of a client that comes back wins over its parameter."""
-    given = _once_each(items, STREAM_NAMES)
-    symbols = _read_list("symbols", given, MAX_STREAM_SYMBOLS)
-    periods = tuple(read_period(text, "periods") for text in _read_list("periods", given, MAX_STREAM_PERIODS))
-    ticks = read_flag("ticks", given)
-    prices = _read_number("prices", given.get("prices"), "the version of an earlier event, or 0")
-    if not symbols and prices is None:
-        raise BadParameterError(
-            "symbols", given.get("symbols", ""), "symbols that /symbols lists, such as AAPL,BTC/USD"
-        )
-    for symbol in symbols:
-        _read_symbol({"symbol": symbol})
-    if symbols and not periods and not ticks:
-        raise BadParameterError("periods", given.get("periods", ""), "periods such as 1s,1m, or the parameter ticks=1")
-    since = last_event_id if last_event_id is not None else given.get("last_event_id")
-    position = _read_number("last_event_id", since, "the id of an event of the stream")
-    return StreamRequest(symbols, periods, _one_of(SIDES, "price", given), ticks, prices, position)
+def read_stream(given: Given, last_event_id: str | None) -> StreamRequest:
+    """Return what is streamed; the header of a client that comes back wins over its parameter."""
+    if not given[SYMBOLS] and given[PRICES] is None:
+        raise BadParameterError("symbols", "", "symbols that /symbols lists, such as AAPL,BTC/USD")
+    if given[SYMBOLS] and not given[PERIODS] and not given[TICKS]:
+        raise BadParameterError("periods", "", "periods such as 1s,1m, or the parameter ticks=1")
+    since = given[LAST_EVENT_ID] if last_event_id is None else LAST_EVENT_ID.value(last_event_id)
+    return StreamRequest(given[SYMBOLS], given[PERIODS], given[PRICE], given[TICKS], given[PRICES], since)
 
 
-def _read_list(name: str, given: Mapping[str, str], most: int) -> tuple[str, ...]:
-    """Read values that commas separate; repeated ones count once."""
-    values = tuple(dict.fromkeys(filter(None, given.get(name, "").split(","))))
-    if len(values) > most:
-        raise BadParameterError(name, f"{len(values)} values", f"at most {most}")
-    return values
+def read_range(given: Given, usual_side: Callable[[str], str]) -> CandleRange:
+    """Return the range of a candle feed; `usual_side` returns the default price side of a symbol."""
+    start, stop = _bounds(given)
+    symbol, side = given[SYMBOL], given[PRICE]
+    return CandleRange(symbol, given[PERIOD], side or usual_side(symbol), start, stop, given[LIMIT], given[ZONE])
 
 
-def _read_number(name: str, text: str | None, expected: str) -> int | None:
-    if text is None or text == "":
-        return None
-    if not re.fullmatch(r"[0-9]{1,18}", text):
-        raise BadParameterError(name, text[:MAX_SYMBOL_LENGTH], expected)
-    return int(text)
+def read_gap_range(given: Given) -> GapRange:
+    """Return the range of the list of gaps."""
+    return GapRange(given[SYMBOL], *_bounds(given), given[LIMIT])
 
 
-def read_time_format(given: Mapping[str, str]) -> str:
-    """Read the format of times: iso (the default), sql or unix."""
-    return _one_of(TIME_FORMATS, TIME_FORMAT, given) or TIME_FORMATS[0]
-
-
-def read_period(text: str, name: str = "period") -> Period:
-    """Read `5s`, `90m`, `1 hour`, `1day`, `1mo` and the like."""
-    match = _PERIOD.fullmatch(text)
-    if match is None:
-        raise BadParameterError(name, text, _PERIOD_ALLOWED)
-    unit = str(match.lastgroup)
-    count = int(match["count"])
-    short = f"{count}{_SHORT[unit]}"
-    period = Period(short, months=count) if unit == "month" else Period(short, seconds=count * _SECONDS[unit])
-    if not 0 < count <= _MAX_COUNT.get(unit, count) or period.seconds > MAX_PERIOD_SECONDS:
-        raise BadParameterError(name, text, _PERIOD_ALLOWED)
-    return period
-
-
-def _once_each(items: Iterable[tuple[str, str]], names: tuple[str, ...]) -> dict[str, str]:
-    given: dict[str, str] = {}
-    for name, value in items:
-        if name not in names:
-            raise BadParameterError(name, value, f"one of the parameters {', '.join(names)} instead")
-        if name in given:
-            raise BadParameterError(name, f"{given[name]}, {value}", "one value")
-        given[name] = value
-    return given
-
-
-def _read_symbol(given: Mapping[str, str]) -> str:
-    symbol = given.get("symbol", "")
-    if not (symbol.isprintable() and 0 < len(symbol) <= MAX_SYMBOL_LENGTH):
-        raise BadParameterError("symbol", symbol[:MAX_SYMBOL_LENGTH], "a symbol that /symbols lists, such as AAPL")
-    return symbol
-
-
-def _read_bounds(given: Mapping[str, str]) -> tuple[datetime | None, datetime | None]:
-    start, stop = _read_time("from", given), _read_time("to", given)
+def _bounds(given: Given) -> tuple[datetime | None, datetime | None]:
+    start, stop = given[FROM], given[TO]
     if start and stop and start >= stop:
-        raise BadParameterError("from", given["from"], f"a time before the parameter to, which is {given['to']}")
+        allowed = f"a time before the parameter to, which is {given.text(TO)}"
+        raise BadParameterError("from", given.text(FROM), allowed)
     return start, stop
-
-
-def _read_time(name: str, given: Mapping[str, str]) -> datetime | None:
-    text = given.get(name)
-    if text is None:
-        return None
-    try:
-        time = parse_time(_UNESCAPED_OFFSET.sub(r"\1+\2", text))
-    except ValueError:
-        raise BadParameterError(name, text, TIME_FORMS) from None
-    if not _EARLIEST <= time < _LATEST:
-        raise BadParameterError(name, text, "a time from 1900 to 2199")
-    return time
-
-
-def _read_zone(given: Mapping[str, str]) -> str | None:
-    name = given.get("zone")
-    if name is None or name == "UTC":
-        return None
-    try:
-        return ZoneInfo(name).key
-    except (ValueError, OSError, KeyError):
-        raise BadParameterError("zone", name, "a time zone of the IANA database, such as America/New_York") from None
-
-
-def read_flag(name: str, given: Mapping[str, str]) -> bool:
-    """Read a switch, which is off where it is not given."""
-    return _one_of(("0", "1"), name, given) == "1"
-
-
-def _one_of(allowed: tuple[str, ...], name: str, given: Mapping[str, str]) -> str | None:
-    value = given.get(name)
-    if value is not None and value not in allowed:
-        raise BadParameterError(name, value, f"{', '.join(allowed[:-1])} or {allowed[-1]}")
-    return value
-
-
-def _read_limit(given: Mapping[str, str]) -> int:
-    text = given.get("limit", str(DEFAULT_LIMIT))
-    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= MAX_LIMIT:
-        raise BadParameterError("limit", text, f"a whole number from 1 to {MAX_LIMIT}")
-    return int(text)

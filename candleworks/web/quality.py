@@ -8,8 +8,9 @@ import html
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Path, Response
 
 from candleworks import clock
 from candleworks.alerts.runbook import CHECK_RUNBOOK, WATCHDOG_RUNBOOK
@@ -19,6 +20,7 @@ from candleworks.storage.alerts import AlertRow, alerts_of_check, list_alerts
 from candleworks.storage.quality import quality_parts
 from candleworks.web.alert_desk import AlertDesk
 from candleworks.web.check_strip import PART, strip_start
+from candleworks.web.openapi import answers
 from candleworks.web.page import asset_text, asset_version
 from candleworks.web.quality_tables import (
     CheckHistory,
@@ -34,6 +36,18 @@ from candleworks.web.responses import json_answer
 
 SHOWN_ALERTS = 200
 
+_PAGE = answers("text/html", "<!doctype html>")
+_EXAMPLE = [
+    {
+        "check": "freshness",
+        "subject": "AAPL",
+        "severity": "warning",
+        "status": "passed",
+        "observed": "0.8 s",
+        "expected": "at most 60 s",
+        "at": "2026-03-02T14:30:00Z",
+    }
+]
 _NO_RESULTS = "<p>No check has run yet. Run <code>candleworks check</code>.</p>"
 _NOT_STORED = "<p><code>candleworks alerts watch</code> evaluates it every few seconds; only its alerts are stored.</p>"
 
@@ -41,8 +55,9 @@ _NOT_STORED = "<p><code>candleworks alerts watch</code> evaluates it every few s
 def quality_routes(market: CandleReader, desk: AlertDesk) -> APIRouter:
     router = APIRouter()
 
-    @router.api_route("/quality", methods=["GET", "HEAD"])
+    @router.api_route("/quality", methods=["GET", "HEAD"], responses=_PAGE)
     def quality() -> Response:
+        """The page of all checks."""
         results = _present(market.quality())
         alerts = market.read(lambda connection: list_alerts(connection, None, SHOWN_ALERTS))
         token = desk.token_for(market)
@@ -50,12 +65,9 @@ def quality_routes(market: CandleReader, desk: AlertDesk) -> APIRouter:
         body += result_tables(results, _history(market)) if results else _NO_RESULTS
         return _page("candleworks quality", "Quality", _summary(results, alerts), body, token)
 
-    @router.api_route("/quality.json", methods=["GET", "HEAD"])
-    def quality_json() -> Response:
-        return json_answer(market.quality())
-
-    @router.api_route("/quality/{check}", methods=["GET", "HEAD"])
-    def one_check(check: str) -> Response:
+    @router.api_route("/quality/{check}", methods=["GET", "HEAD"], responses=_PAGE)
+    def one_check(check: Annotated[str, Path(description="Name of a check.", examples=["freshness"])]) -> Response:
+        """The page of one check, with its history."""
         results = _present([result for result in market.quality() if result.check == check])
         past = market.quality_history(check)
         alerts = market.read(lambda connection: alerts_of_check(connection, check))
@@ -68,6 +80,17 @@ def quality_routes(market: CandleReader, desk: AlertDesk) -> APIRouter:
         summary = _summary(results, active, watched=check in WATCHDOG_RUNBOOK)
         heading = f'<a href="/quality">Quality</a> <span>{html.escape(check)}</span>'
         return _page(f"{check} - candleworks quality", heading, summary, body, token)
+
+    return router
+
+
+def quality_data_routes(market: CandleReader) -> APIRouter:
+    router = APIRouter()
+
+    @router.api_route("/quality.json", methods=["GET", "HEAD"], responses=answers("application/json", _EXAMPLE))
+    def quality_json() -> Response:
+        """The newest result of every check and subject. The worst are first."""
+        return json_answer(market.quality())
 
     return router
 

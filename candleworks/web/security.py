@@ -6,6 +6,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+API_VERSION = "1"
 HOSTS = ("localhost", "127.0.0.1", "[::1]")
 _HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": (
@@ -16,6 +17,8 @@ _HEADERS: Mapping[str, str] = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+# What pages are made of; everything else is for programs, and has a version.
+_PAGES = ("text/html", "text/css", "text/javascript", "image/")
 
 
 class SecurityMiddleware:
@@ -52,6 +55,8 @@ def _complete(headers: MutableHeaders) -> None:
     for name, value in _HEADERS.items():
         headers[name] = value
     headers.setdefault("Cache-Control", "no-store")
+    if not headers.get("Content-Type", "text/html").startswith(_PAGES):
+        headers["API-Version"] = API_VERSION
 
 
 def _without_port(host: str) -> str:

@@ -9,21 +9,23 @@ from dataclasses import dataclass
 
 import uvicorn
 from anyio.to_thread import current_default_thread_limiter
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response, params
 from starlette.exceptions import HTTPException
 
 from candleworks.candles.reads import CandleReader, open_reader
 from candleworks.candles.watch_list import WatchList
-from candleworks.errors import CandleworksError, ConfigurationError, TerminalError, UsageError
+from candleworks.errors import CandleworksError, ConfigurationError, MissingLibraryError, TerminalError, UsageError
 from candleworks.storage.read_pool import MAX_CONNECTIONS
 from candleworks.stream import Hub
 from candleworks.web.alert_desk import AlertDesk, ForeignRequestError, alert_routes
 from candleworks.web.candles import gap_routes, ohlc_routes
-from candleworks.web.health import health_routes
+from candleworks.web.health import health_routes, symbol_routes
 from candleworks.web.metrics import metric_routes
+from candleworks.web.openapi import PREFIX, openapi_routes
 from candleworks.web.page import page_routes
 from candleworks.web.parameters import BadParameterError
-from candleworks.web.quality import quality_routes
+from candleworks.web.quality import quality_data_routes, quality_routes
+from candleworks.web.rate_limit import RateLimit
 from candleworks.web.responses import UnknownSymbolError, json_answer
 from candleworks.web.security import SecurityMiddleware
 from candleworks.web.services import ServiceLink, service_routes
@@ -38,6 +40,7 @@ _STATUS = {
     ForeignRequestError: 403,
     UnknownSymbolError: 404,
     ConfigurationError: 503,
+    MissingLibraryError: 501,
     UsageError: 409,
     CandleworksError: 503,
 }
@@ -48,12 +51,14 @@ class PageOptions:
     """What the page shows besides the database.
 
     `simulated`: it says that its prices are simulated. `actions`: alerts can be acknowledged and silenced on it.
-    `services` are linked with their states.
+    `services` are linked with their states. `requests_per_second` and `request_burst` limit each address.
     """
 
     simulated: bool = False
     actions: bool = False
     services: Sequence[ServiceLink] = ()
+    requests_per_second: float = 50.0
+    request_burst: int = 200
 
 
 def create_app(market: CandleReader, hub: Hub, dsn: str, options: PageOptions) -> FastAPI:
@@ -63,21 +68,40 @@ def create_app(market: CandleReader, hub: Hub, dsn: str, options: PageOptions) -
     """
     app = FastAPI(title="candleworks", openapi_url=None, docs_url=None, redoc_url=None)
     app.add_middleware(SecurityMiddleware)
-    app.include_router(page_routes(simulated=options.simulated))
-    watched = WatchList(market)
-    app.include_router(watch_list_routes(watched))
-    app.include_router(service_routes(market, options.services))
-    app.include_router(ohlc_routes(market))
-    app.include_router(gap_routes(market))
-    app.include_router(health_routes(market))
-    app.include_router(metric_routes(market, hub))
-    app.include_router(stream_routes(market, hub, watched))
     desk = AlertDesk(dsn, enabled=options.actions)
-    app.include_router(quality_routes(market, desk))
-    app.include_router(alert_routes(desk))
+    page, pages = page_routes(simulated=options.simulated), [quality_routes(market, desk), alert_routes(desk)]
+    data, operation = _data_routes(market, hub, options), [health_routes(market), metric_routes(market, hub)]
+    data.append(openapi_routes([*data, *operation], [page, *pages]))
+    limit = [Depends(RateLimit(options.requests_per_second, options.request_burst))]
+    # Not counted: what the chart page is made of, and what watches the server.
+    _include(app, [page], ("",))
+    _include(app, operation, ("", PREFIX))
+    _include(app, pages, ("",), limit)
+    _include(app, data, ("", PREFIX), limit)
     for expected in (*_STATUS, HTTPException):
         app.add_exception_handler(expected, _error_answer)
     return app
+
+
+def _data_routes(market: CandleReader, hub: Hub, options: PageOptions) -> list[APIRouter]:
+    watched = WatchList(market)
+    return [
+        watch_list_routes(watched),
+        service_routes(market, options.services),
+        ohlc_routes(market),
+        gap_routes(market),
+        stream_routes(market, hub, watched),
+        symbol_routes(market),
+        quality_data_routes(market),
+    ]
+
+
+def _include(
+    app: FastAPI, routers: Sequence[APIRouter], prefixes: Sequence[str], dependencies: Sequence[params.Depends] = ()
+) -> None:
+    for router in routers:
+        for prefix in prefixes:
+            app.include_router(router, prefix=prefix, dependencies=dependencies)
 
 
 async def _error_answer(request: Request, error: Exception) -> Response:

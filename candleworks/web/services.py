@@ -15,6 +15,7 @@ from fastapi import APIRouter, Response
 from candleworks import clock
 from candleworks.candles.reads import CandleReader
 from candleworks.errors import CandleworksError
+from candleworks.web.openapi import answers
 from candleworks.web.responses import json_answer
 
 KEPT_SECONDS = 5.0
@@ -22,6 +23,8 @@ PATIENCE_SECONDS = 1.0
 QUALITY = "Quality"
 
 State = Literal["unknown", "up", "unreachable", "failing"]
+
+_EXAMPLE = [{"name": QUALITY, "url": "/quality", "state": "up", "detail": "No check fails."}]
 
 
 class ServiceLink(NamedTuple):
@@ -45,8 +48,9 @@ def service_routes(market: CandleReader, links: Sequence[ServiceLink]) -> APIRou
     router = APIRouter()
     states = _ServiceStates(market, links)
 
-    @router.api_route("/services.json", methods=["GET", "HEAD"])
+    @router.api_route("/services.json", methods=["GET", "HEAD"], responses=answers("application/json", _EXAMPLE))
     async def services_json() -> Response:
+        """Whether the check page, Prefect and Grafana answer. The state is up, unreachable, failing or unknown."""
         return json_answer([state._asdict() for state in states.known()])
 
     return router

@@ -9,15 +9,17 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 from http import HTTPStatus
+from typing import Annotated
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from candleworks.candles.reads import CandleReader
 from candleworks.candles.watch_list import WatchList
 from candleworks.stream import Client, Hub, SeriesKey, TickTopic, TooManyClientsError, Wanted
-from candleworks.web.parameters import StreamRequest, read_stream
+from candleworks.web.openapi import answers
+from candleworks.web.parameters import STREAM, Given, StreamRequest, read_stream
 from candleworks.web.prices import PriceFeed
 from candleworks.web.responses import require_known
 
@@ -28,16 +30,17 @@ _HEADERS = {
     "Cache-Control": "no-cache, no-transform",
     "X-Accel-Buffering": "no",  # nginx passes on at once
 }
+_EXAMPLE = 'id: 7\nevent: tick\ndata: {"symbol":"AAPL","time":1772461800.5,"price":260.5,"volume":10.0}\n\n'
 
 
 def stream_routes(market: CandleReader, hub: Hub, watched: WatchList) -> APIRouter:
     router = APIRouter()
     prices = PriceFeed(watched)
 
-    @router.get("/stream")
-    async def stream(request: Request) -> Response:
-        """Hold no thread: a client stays for hours."""
-        asked = read_stream(request.query_params.multi_items(), request.headers.get("last-event-id"))
+    @router.get("/stream", responses=answers("text/event-stream", _EXAMPLE))
+    async def stream(request: Request, given: Annotated[Given, Depends(STREAM)]) -> Response:
+        """Ticks and candles as they are stored, as Server-Sent Events. The header Last-Event-ID resumes a stream."""
+        asked = read_stream(given, request.headers.get("last-event-id"))
         wanted = await run_sync(_wanted, market, asked)
         return EventStream(hub, wanted, prices, asked.prices)
 

@@ -162,6 +162,7 @@ TABLES = {
         "feed text NOT NULL",
         "received_at timestamptz NOT NULL",
     ],
+    "splits": ["symbol text NOT NULL", "date date NOT NULL", "ratio float8 NOT NULL"],
     "gap_fills": [
         "gap_id int8 NOT NULL",
         "symbol text NOT NULL",
@@ -272,6 +273,7 @@ KEYS = {
     "feed_gaps": ["id"],
     "backfills": ["feed, symbol"],
     "daily_bars": ["symbol, bucket"],
+    "splits": ["symbol, date"],
     "gap_fills": ["gap_id, symbol"],
     "feed_symbols": ["feed, symbol"],
     "feed_stops": ["feed"],
@@ -289,6 +291,13 @@ FUNCTIONS = {
         "TABLE(bucket timestamptz, open float8, high float8, low float8, close float8, volume float8, ticks int8,"
         " closed boolean, volume_from text) STABLE"
     ),
+    (
+        'ohlc_adjusted(symbol text, period interval, "from" timestamptz, "to" timestamptz,'
+        " price text DEFAULT 'trade'::text, zone text DEFAULT NULL::text)"
+    ): (
+        "TABLE(bucket timestamptz, open float8, high float8, low float8, close float8, volume float8, ticks int8,"
+        " closed boolean, volume_from text) STABLE"
+    ),
     'session_candles(symbol text, "from" timestamptz, "to" timestamptz)': (
         "TABLE(session date, open_at timestamptz, close_at timestamptz, open float8, high float8, low float8,"
         " close float8, volume float8, vwap float8, ticks int8, closed boolean) STABLE"
@@ -296,6 +305,10 @@ FUNCTIONS = {
     'candles_filled(symbol text, period interval, "from" timestamptz, "to" timestamptz, carry boolean DEFAULT false)': (
         "TABLE(bucket timestamptz, open float8, high float8, low float8, close float8, volume float8, ticks int8,"
         " status text, closed boolean) STABLE"
+    ),
+    'trades_with_quotes(symbol text, "from" timestamptz, "to" timestamptz)': (
+        'TABLE("time" timestamptz, price float8, volume float8, quote_time timestamptz, bid float8, ask float8,'
+        " mid float8, spread float8, quote_age_seconds float8, side text) STABLE"
     ),
     "acknowledge_alert(alert int8, by text DEFAULT SESSION_USER)": "alerts VOLATILE",
     "silence_alert(alert int8, until timestamptz, reason text, by text DEFAULT SESSION_USER)": "alerts VOLATILE",

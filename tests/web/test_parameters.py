@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from candleworks.candles.periods import parse_period
 from candleworks.candles.reads import CandleRange, GapRange, Period
-from candleworks.web.parameters import BadParameterError, read_gap_range, read_period, read_range
+from candleworks.web.parameters import CANDLES, GAPS, PERIOD, BadParameterError, Parameters, read_gap_range, read_range
 
 
 def usual_side(symbol: str) -> str:
@@ -16,15 +17,17 @@ def usual_side(symbol: str) -> str:
 def test_defaults_are_filled_in() -> None:
     """Only the symbol is required; the rest has documented defaults, and the price side is the symbol's usual one."""
     one_minute = Period("1m", seconds=60)
-    assert read_range([("symbol", "AAPL")], usual_side) == CandleRange("AAPL", one_minute, "trade", None, None, 500)
-    assert read_range([("symbol", "EUR/USD")], usual_side).price == "bid"
-    assert read_gap_range([("symbol", "AAPL")]) == GapRange("AAPL", None, None, 500)
+    assert read_range(CANDLES.read([("symbol", "AAPL")]), usual_side) == CandleRange(
+        "AAPL", one_minute, "trade", None, None, 500
+    )
+    assert read_range(CANDLES.read([("symbol", "EUR/USD")]), usual_side).price == "bid"
+    assert read_gap_range(GAPS.read([("symbol", "AAPL")])) == GapRange("AAPL", None, None, 500)
 
 
 @pytest.mark.parametrize("side", ["trade", "bid", "ask", "mid"])
 def test_a_price_side_is_taken_as_given(side: str) -> None:
     """Whatever the symbol's usual one is."""
-    assert read_range([("symbol", "EUR/USD"), ("price", side)], usual_side).price == side
+    assert read_range(CANDLES.read([("symbol", "EUR/USD"), ("price", side)]), usual_side).price == side
 
 
 @pytest.mark.parametrize(
@@ -45,7 +48,7 @@ def test_a_price_side_is_taken_as_given(side: str) -> None:
 )
 def test_a_period_is_a_number_and_a_unit(text: str, period: Period) -> None:
     """Short names, the vendor's names and PostgreSQL's all mean the same."""
-    assert read_period(text) == period
+    assert parse_period(text) == period
 
 
 @pytest.mark.parametrize(
@@ -54,7 +57,7 @@ def test_a_period_is_a_number_and_a_unit(text: str, period: Period) -> None:
 def test_another_period_is_refused(text: str) -> None:
     """Nothing, more seconds than a minute has, or an absurdly long period is answered with what is allowed."""
     with pytest.raises(BadParameterError) as refusal:
-        read_period(text)
+        Parameters(PERIOD).read([("period", text)])
     assert str(refusal.value) == (
         f"The parameter period is {text!r}, expected a number and a unit of s (up to 59), m, h, d, w or mo,"
         " such as 5s, 1m, 90m, 1h, 1d, 1w or 1mo, up to 10 years."
@@ -74,7 +77,7 @@ def test_another_period_is_refused(text: str) -> None:
 )
 def test_times_are_iso_or_epoch_seconds(text: str, moment: datetime) -> None:
     """A time without zone is UTC, and a plus sign that an address turned into a space is understood."""
-    assert read_range([("symbol", "A"), ("from", text)], usual_side).start == moment
+    assert read_range(CANDLES.read([("symbol", "A"), ("from", text)]), usual_side).start == moment
 
 
 @pytest.mark.parametrize(
@@ -127,11 +130,11 @@ def test_times_are_iso_or_epoch_seconds(text: str, moment: datetime) -> None:
 def test_a_wrong_parameter_is_named_with_what_is_allowed(items: list[tuple[str, str]], sentence: str) -> None:
     """The sentence names the parameter, the value and what is allowed."""
     with pytest.raises(BadParameterError, match=f"^{re.escape(sentence)}$"):
-        read_range(items, usual_side)
+        read_range(CANDLES.read(items), usual_side)
 
 
 def test_a_list_of_gaps_has_fewer_parameters() -> None:
     """The sentence names those that there are."""
     sentence = "The parameter period is '1m', expected one of the parameters symbol, from, to, limit instead."
     with pytest.raises(BadParameterError, match=f"^{re.escape(sentence)}$"):
-        read_gap_range([("symbol", "A"), ("period", "1m")])
+        read_gap_range(GAPS.read([("symbol", "A"), ("period", "1m")]))
