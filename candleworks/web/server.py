@@ -20,6 +20,7 @@ from candleworks.stream import Hub
 from candleworks.web.alert_desk import AlertDesk, ForeignRequestError, alert_routes
 from candleworks.web.candles import gap_routes, ohlc_routes
 from candleworks.web.health import health_routes, symbol_routes
+from candleworks.web.indicators import indicator_routes
 from candleworks.web.metrics import metric_routes
 from candleworks.web.openapi import PREFIX, openapi_routes
 from candleworks.web.page import page_routes
@@ -90,6 +91,7 @@ def _data_routes(market: CandleReader, hub: Hub, options: PageOptions) -> list[A
         service_routes(market, options.services),
         ohlc_routes(market),
         gap_routes(market),
+        indicator_routes(market),
         stream_routes(market, hub, watched),
         symbol_routes(market),
         quality_data_routes(market),

@@ -19,6 +19,7 @@ CHOSEN: dict[str, str | list[str]] = {
     "symbol": "AAPL",
     "period": "auto",
     "side": "trade",
+    "indicator": "rsi",
     "compare": ["AAPL", "BTC/USD"],
     "feed": ["crypto", "stocks"],
     "severity": ["critical", "warning", "info"],

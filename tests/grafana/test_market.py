@@ -1,8 +1,10 @@
 """What the Market dashboard draws: candles and their lines, ranges, marks, turnover."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,6 +18,13 @@ from tests.grafana.expansion import variable_queries
 MINUTE = timedelta(minutes=1)
 OPEN = NOW.replace(hour=14, minute=30, second=0)  # of New York, on the Wednesday of NOW
 THURSDAY = OPEN + timedelta(days=1)  # candles are stored up to NOW, so what tests add comes after it
+
+
+# Lines of each choice.
+CHOICES = {
+    "none": 0, "ema": 2, "wma": 2, "bollinger": 4, "donchian": 4, "keltner": 4, "rsi": 1, "macd": 3, "atr": 1,
+    "stochastic": 2, "obv": 1, "volatility": 1,
+}  # fmt: skip
 
 
 class Row(NamedTuple):
@@ -102,6 +111,29 @@ def test_vwap_starts_anew_with_the_trading_day(reader: Connection, symbol: str) 
             assert row.vwap == pytest.approx(price / volume)
             assert low <= row.vwap <= high
     assert seen == 2
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_the_chosen_indicator_has_a_line_for_each_candle(reader: Connection, choice: str) -> None:
+    """Values of the candles above and no others; those of prices with the closes; lines end where those above do."""
+    bounds = (NOW - timedelta(hours=30), NOW)
+    candles = drawn(reader, "AAPL", *bounds)
+    statement = "SELECT time, line, value FROM dashboards.indicator(%s, 'AAPL', '1 minute', %s, %s, 'trade')"
+    rows = reader.execute(statement, [choice, *bounds]).fetchall()
+    lines = {line for _, line, _ in rows}
+    assert len(lines) == CHOICES[choice]
+    assert ("Close" in lines) == (choice in ("ema", "wma", "bollinger", "donchian", "keltner"))
+    for name in lines:
+        assert [time for time, line, _ in rows if line == name] == [row.time for row in candles]
+        ends = [time for time, line, value in rows if line == name and value is None]
+        assert ends == [row.time for row in candles if row.open is None]
+
+
+def test_every_choice_is_one_that_can_be_drawn() -> None:
+    """The dashboard offers what the function knows."""
+    market = json.loads(Path("grafana/dashboards/market.json").read_text(encoding="utf-8"))
+    (offered,) = (variable for variable in market["templating"]["list"] if variable["name"] == "indicator")
+    assert sorted(option["value"] for option in offered["options"]) == sorted(CHOICES)
 
 
 def test_vwap_is_for_periods_below_a_day(reader: Connection) -> None:

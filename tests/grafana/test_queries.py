@@ -238,13 +238,17 @@ def test_a_feed_that_a_person_stopped_is_not_silent(reader: Connection, filled: 
 
 
 def test_candles_read_one_level_and_no_ticks(reader: Connection, engine: Engine) -> None:
-    """PostgreSQL's own count of what a query touched: one candle relation, and of ticks only what is not stored yet."""
-    yesterday = NOW.replace(hour=0, minute=0, second=0) - timedelta(seconds=1)
+    """PostgreSQL's own count of what a query touched: one candle relation, and of ticks only what is not stored yet.
+
+    Where history is shorter than an average, its first day is looked for, too.
+    """
+    yesterday = NOW.replace(hour=20) - timedelta(days=1)
     for minutes, relation in ((1, "candles_1m"), (5, "candles_5m"), (60, "candles_1h"), (1440, "tick_candles_1d")):
         statement = "SELECT * FROM dashboards.candles('AAPL', make_interval(mins => %s), %s, %s, 'trade')"
         start = yesterday - timedelta(minutes=minutes * 100)
         touched = relations_read(reader, statement, [minutes, start, yesterday], engine)
-        assert touched == {relation}
+        assert touched - {"tick_candles_1d"} == {relation} - {"tick_candles_1d"}
+        assert minutes > 5 or touched == {relation}
 
 
 def test_no_panel_scans_ticks(reader: Connection, engine: Engine) -> None:

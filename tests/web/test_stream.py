@@ -69,8 +69,8 @@ def test_answers_are_for_proxies_and_nobody_keeps_them(site: str, store: Store) 
         ("", 400, "The parameter symbols is '', expected symbols that /symbols lists, such as AAPL,BTC/USD."),
         ("symbols=A", 400, "The parameter periods is '', expected periods such as 1s,1m, or the parameter ticks=1."),
         ("symbols=A&periods=1x", 400,
-         ("The parameter periods is '1x', expected a number and a unit of s (up to 59), m, h, d, w or mo, such as 5s, 1m,"
-          " 90m, 1h, 1d, 1w or 1mo, up to 10 years.")),
+         ("The parameter periods is '1x', expected a number and a unit of s (up to 59), m, h, d, w or mo, such as 5s,"
+          " 1m, 90m, 1h, 1d, 1w or 1mo, up to 10 years.")),
         ("symbols=A&ticks=2", 400, "The parameter ticks is '2', expected 0 or 1."),
         ("symbols=A&ticks=1&price=last", 400, "The parameter price is 'last', expected trade, bid, ask or mid."),
         ("symbols=A&ticks=1&last_event_id=x", 400,

@@ -2,6 +2,7 @@
 
 import { axisPrice, bucketTime, DATE_LENGTH, MINUTE_LENGTH, priceDigits, SECOND_LENGTH } from "./format.js";
 import { GapShades } from "./gaps.js";
+import { IndicatorLayers } from "./indicator-layers.js";
 import { UTC } from "./zone.js";
 
 const { CandlestickSeries, createChartEx, CrosshairMode, defaultHorzScaleBehavior, HistogramSeries, LineStyle } =
@@ -11,6 +12,7 @@ const LEAST_BARS = 60;
 const LEAST_PIXELS = 7; // of a bar, where the window is narrow
 const RIGHT_OFFSET_BARS = 6;
 const LOAD_AHEAD_BARS = 200;
+const INDICATOR_COLOURS = [1, 2, 3, 4, 5, 6].map((number) => `indicator-${number}`);
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 // A time scale whose days and hours begin where they do in a zone.
@@ -38,8 +40,8 @@ export class CandleChart {
   #digits = 2;
   #pinned = null; // time of the candle that keys put the crosshair on
 
-  // onPoint(time or null) follows the crosshair; onLeftEdge() asks for older candles.
-  constructor(element, { onPoint, onLeftEdge }) {
+  // onPoint(time or null) follows the crosshair; onLeftEdge() asks for older candles; `legend` is for indicators.
+  constructor(element, { onPoint, onLeftEdge, legend, onError }) {
     this.#element = element;
     this.#chart = createChartEx(element, this.#scale, {
       autoSize: true,
@@ -64,6 +66,7 @@ export class CandleChart {
       autoscaleInfoProvider: fromZero,
     });
     this.#prices.attachPrimitive(this.#gaps);
+    this.indicators = new IndicatorLayers(this.#chart, legend, onError);
     this.#chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
     this.repaint();
     for (const kind of ["wheel", "pointerdown", "touchstart"]) {
@@ -148,6 +151,7 @@ export class CandleChart {
   clear() {
     this.#prices.setData([]);
     this.#volumes.setData([]);
+    this.indicators.clear();
   }
 
   // Draws the same candles again after older ones changed or came; what a person has put into view stays.
@@ -160,6 +164,7 @@ export class CandleChart {
     this.#prices.setData(list.map((candle) => this.#priceBar(candle)));
     this.#volumes.setData(list.map((candle) => this.#volumeBar(candle)));
     this.#gaps.show(this.#candles, this.#colours);
+    this.indicators.draw(this.#candles, this.#digits);
     if (!this.#touched) this.#showNewest();
   }
 
@@ -168,6 +173,7 @@ export class CandleChart {
       this.#prices.update(this.#priceBar(candle));
       this.#volumes.update(this.#volumeBar(candle));
     }
+    this.indicators.follow(changed);
   }
 
   // Puts the crosshair on the candle of that index, scrolling to it where needed; null takes it away.
@@ -231,11 +237,14 @@ export class CandleChart {
       gap: colour("gap"),
       gapLine: colour("gap-line"),
       filledGap: colour("filled-gap"),
+      muted: colour("muted"),
+      ...Object.fromEntries(INDICATOR_COLOURS.map((name) => [name, colour(name)])),
     };
     const line = { color: colour("muted"), labelBackgroundColor: colour("label"), style: LineStyle.Dashed };
     this.#chart.applyOptions({
       layout: {
         background: { type: "solid", color: colour("back") },
+        panes: { separatorColor: colour("line"), separatorHoverColor: colour("hover") },
         textColor: colour("muted"),
         fontFamily: style.fontFamily,
         fontSize: 12,
@@ -248,6 +257,7 @@ export class CandleChart {
     const bodies = { upColor: up, downColor: down, borderUpColor: up, borderDownColor: down };
     this.#prices.applyOptions({ ...bodies, wickUpColor: up, wickDownColor: down });
     probe.remove();
+    this.indicators.repaint(this.#colours);
   }
 }
 

@@ -34,6 +34,20 @@ export function exactPrice(price, digits) {
   return grouping(digits, Math.max(digits, digitsOf(price))).format(price);
 }
 
+// Four significant digits, thousands and millions shortened: 12.35, 1.205M, 0.0001234.
+export function compact(value) {
+  const size = Math.abs(value);
+  if (size >= 1e4) return minus(shortened.format(value));
+  const digits = size === 0 ? 2 : Math.min(MAX_DIGITS, Math.max(0, 3 - Math.floor(Math.log10(size))));
+  return minus(grouping(Math.min(2, digits), size >= 1 ? Math.min(2, digits) : digits).format(value));
+}
+
+function minus(text) {
+  return text.replace("-", "−");
+}
+
+const shortened = new Intl.NumberFormat("en-US", { notation: "compact", maximumSignificantDigits: 4 });
+
 export function volume(value) {
   return value === null ? DASH : grouping(0, MAX_DIGITS).format(value);
 }

@@ -2,6 +2,8 @@
 
 import { Candles } from "./candles.js";
 import { CandleChart } from "./chart.js";
+import { IndicatorMenu } from "./indicator-menu.js";
+import { readChoice, writeChoice } from "./indicators.js";
 import { SymbolPicker } from "./picker.js";
 import { offerThemes, remember, remembered } from "./preferences.js";
 import { Prices } from "./prices.js";
@@ -56,17 +58,21 @@ const stream = new Stream({
   database: ({ available, error }) => (available ? reconcileSoon() : complain({ status: 503, message: error })),
   prices: takePrices,
 });
+const indicatorMenu = new IndicatorMenu(chooseIndicators);
 const chart = new CandleChart(chartElement, {
   onPoint: (time) => {
     pointed = time;
     if (drawn) showCandle();
   },
   onLeftEdge: loadOlder,
+  legend: document.querySelector("#indicator-lines"),
+  onError: complain,
 });
 
 function chosen() {
   const address = new URLSearchParams(location.search);
-  return { symbol: address.get("symbol"), ...DEFAULTS, ...pick(address, "period"), ...pick(address, "price") };
+  const others = { ...pick(address, "period"), ...pick(address, "price"), ...pick(address, "ind") };
+  return { symbol: address.get("symbol"), ...DEFAULTS, ...others };
 }
 
 // The range that the address asks for, in seconds: as seconds or as a time, like those of candles.
@@ -89,8 +95,28 @@ function choose(change, quietly = false) {
   const query = { ...chosen(), ...change };
   if (query.symbol === null) delete query.symbol;
   if (!prices.find(query.symbol)?.sides.includes(query.price)) delete query.price;
-  history[quietly ? "replaceState" : "pushState"](null, "", `?${new URLSearchParams(query)}`);
+  write(query, quietly);
   start();
+}
+
+function write(query, quietly) {
+  const address = `?${new URLSearchParams(query)}`.replaceAll("%2C", ","); // as a person writes indicators
+  history[quietly ? "replaceState" : "pushState"](null, "", address);
+}
+
+// Draws other indicators over the same candles.
+function chooseIndicators(choice) {
+  const query = { ...chosen(), ind: writeChoice(choice) };
+  if (choice.length === 0) delete query.ind;
+  write(query, true);
+  chart.indicators.choose(choice);
+  rememberChart();
+}
+
+function rememberChart() {
+  const { symbol, period, price } = candles?.query ?? {};
+  const { ind } = chosen();
+  if (symbol && drawn) remember({ chart: { symbol, period, ...(price ? { price } : {}), ...(ind ? { ind } : {}) } });
 }
 
 // Moves through the watch list: marks the symbol at once, draws it when the moving ends.
@@ -112,6 +138,7 @@ function start() {
   troubled = false;
   clearTimeout(reconcileTimer);
   if (symbol) watchList.chosen = symbol;
+  chart.indicators.choose(readChoice(chosen().ind));
   showControls();
   writeQuote();
   writeMarket("");
@@ -177,7 +204,7 @@ function takePrices(body) {
 // What the address says besides the symbol.
 function stated() {
   const address = new URLSearchParams(location.search);
-  return { ...pick(address, "period"), ...pick(address, "price") };
+  return { ...pick(address, "period"), ...pick(address, "price"), ...pick(address, "ind") };
 }
 
 function firstSymbol() {
@@ -200,14 +227,13 @@ async function draw(current) {
   }
   await current.loadGaps();
   if (current !== candles) return;
-  const { symbol, period, price } = current.query;
-  remember({ chart: { symbol, period, ...(price ? { price } : {}) } });
   writeNotice(null);
   chart.zone = zone();
   chart.show(current);
   if (range) chart.showTimes(range);
   drawn = true;
   troubled = false;
+  rememberChart();
   showState();
 }
 
@@ -322,6 +348,7 @@ function showControls() {
   priceSide.value = price ?? sides[0];
   priceSide.disabled = sides.length < 2;
   writeTitle(symbol ?? "", line);
+  indicatorMenu.choice = chart.indicators.choice;
   showZones();
 }
 
@@ -370,6 +397,7 @@ function showCandle() {
   const { newest, list, query } = candles;
   writeCandle(list[index], list[index - 1], chart.digits, chart.timeLength, zone());
   writeMarks(candles, pointed === null ? null : index, zone());
+  chart.indicators.read(list[index].time);
   const line = prices.find(query.symbol);
   const previousClose = line?.sides[0] === candles.price ? line.previous_close : null;
   writeQuote(newest.close, previousClose, chart.digits);
@@ -422,6 +450,7 @@ const KEYS = {
   "/": () => picker.focus(),
   j: () => watchList.step(1),
   k: () => watchList.step(-1),
+  i: () => indicatorMenu.open(),
   w: () => showList(!listIsOpen()),
   z: () => chooseZone({ viewer: "exchange", exchange: "utc", utc: "viewer" }[remembered("zone", "viewer")]),
   "?": () => help.showModal(),
@@ -429,7 +458,7 @@ const KEYS = {
 };
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || help.open || event.defaultPrevented) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") || event.defaultPrevented) return;
   if (event.target.matches("input:not([type=radio]), select")) return;
   const action = KEYS[event.key];
   if (!action) return;
