@@ -119,7 +119,7 @@ def test_a_symbol_with_quotes_is_drawn_by_bid_ask_or_mid(
     page.goto(f"{site}?symbol=EUR/USD")
     see(page, "close", "1.10403")
     sides = "[...document.querySelector('#price').options].map((option) => option.text)"
-    assert page.evaluate(sides) == ["Bid", "Ask", "Mid"]
+    until(lambda: page.evaluate(sides) == ["Bid", "Ask", "Mid"], 30, "the sides")
     for side, close in (("ask", "1.10405"), ("mid", "1.10404")):
         page.evaluate("document.querySelector('#price').focus()")
         page.press("ArrowDown", 40)
