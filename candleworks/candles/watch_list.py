@@ -92,11 +92,20 @@ class WatchList:
 
     def changes(self, since: int) -> WatchedChanges:
         """Return what changed since a version, 0 for everything; TransientError while the database is unavailable."""
+        self.refresh()
+        return self.known(since)
+
+    def refresh(self) -> int:
+        """Read what is due, unless another thread does, and return the version then."""
         if self._reading.acquire(blocking=self._ticks_due == NEVER):
             try:
                 self._refresh(clock.monotonic())
             finally:
                 self._reading.release()
+        return self._version
+
+    def known(self, since: int) -> WatchedChanges:
+        """Return what changed since a version, as of the last refresh."""
         complete = since < self._complete_from
         version, lines, markets = self._version, list(self._lines.values()), self._markets
         return WatchedChanges(

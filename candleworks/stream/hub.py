@@ -206,7 +206,7 @@ class Hub:
         """Tell the clients that the database is away, and wait a moment."""
         self._source.close()
         if self._away is None:
-            log.warning("The stream waits for the database: %s", reason)
+            log.info("The stream waits for the database: %s", reason)
         if self._away is None and not self._stopping:
             self._away = reason
             self._tell_all(reason)
@@ -222,7 +222,7 @@ class Hub:
     def _return(self) -> None:
         """Find the position of the log, and read again what was in memory: it may be half a change ahead."""
         if self._away is not None:
-            log.warning("The database is available again")
+            log.info("The stream has the database again")
             self._away = None
             self._tell_all(None)
         self._start_again()

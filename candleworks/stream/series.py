@@ -55,7 +55,7 @@ class OpenCandle:
 
 
 class OpenBucket(NamedTuple):
-    """The sides of a candle that is not closed, as they were read at a position of the log; 0: they began with a tick."""
+    """The sides of a candle that is not closed, as read at a position of the log; 0: they began with a tick."""
 
     sides: list[OpenCandle]
     position: int
@@ -216,6 +216,7 @@ class Series:
                 "ticks": sides[0].ticks,
                 "rebuilt": sides[0].rebuilt,
                 "closed": closed,
+                "last_tick": None if self._newest_us == _NEVER else seconds(self._newest_us),
                 "revision": max(revision, known.position),
             },
         )

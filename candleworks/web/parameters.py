@@ -211,8 +211,6 @@ def _values(name: str, text: str, most: int) -> tuple[str, ...]:
 
 def _read_symbols(text: str) -> tuple[str, ...]:
     symbols = _values("symbols", text, MAX_STREAM_SYMBOLS)
-    if not symbols:
-        raise ValueError("symbols that /symbols lists, such as AAPL,BTC/USD")
     return tuple(SYMBOL.value(symbol) for symbol in symbols)
 
 
@@ -226,10 +224,15 @@ def _read_periods(text: str) -> tuple[Period, ...]:
     return tuple(found)
 
 
-def _read_position(text: str) -> int | None:
-    if text and not re.fullmatch(r"[0-9]{1,18}", text):
-        raise ValueError("the id of an event of the stream")
-    return int(text) if text else None
+def _position(expected: str) -> Callable[[str], int | None]:
+    """Return a reader of numbers that only grow, where an empty text is none."""
+
+    def read(text: str) -> int | None:
+        if text and not re.fullmatch(r"[0-9]{1,18}", text):
+            raise ValueError(expected)
+        return int(text) if text else None
+
+    return read
 
 
 SYMBOLS: Parameter[tuple[str, ...]] = Parameter(
@@ -237,7 +240,7 @@ SYMBOLS: Parameter[tuple[str, ...]] = Parameter(
     _read_symbols,
     f"Symbols that /symbols lists, at most {MAX_STREAM_SYMBOLS}, separated by commas.",
     "AAPL",
-    required=True,
+    default="",
 )
 PERIODS: Parameter[tuple[Period, ...]] = Parameter(
     "periods",
@@ -248,32 +251,47 @@ PERIODS: Parameter[tuple[Period, ...]] = Parameter(
 )
 TICKS: Parameter[bool] = Parameter("ticks", _read_flag, "1 sends every tick.", "1", default="0", choices=("0", "1"))
 LAST_EVENT_ID: Parameter[int | None] = Parameter(
-    "last_event_id", _read_position, "For clients that cannot set the header Last-Event-ID.", "7"
+    "last_event_id",
+    _position("the id of an event of the stream"),
+    "For clients that cannot set the header Last-Event-ID.",
+    "7",
+)
+PRICES: Parameter[int | None] = Parameter(
+    "prices",
+    _position("the version of an earlier event, or 0"),
+    "Sends what changes of /watchlist.json since this version, 0 for everything.",
+    "0",
 )
 
 CANDLES = Parameters(SYMBOL, PERIOD, FROM, TO, PRICE, LIMIT, ZONE)
 CSV_CANDLES = Parameters(*CANDLES.parameters, TIME_FORMAT, CLOSED)
 GAPS = Parameters(SYMBOL, FROM, TO, LIMIT)
-STREAM = Parameters(SYMBOLS, PERIODS, PRICE, TICKS, LAST_EVENT_ID)
+STREAM = Parameters(SYMBOLS, PERIODS, PRICE, TICKS, PRICES, LAST_EVENT_ID)
 
 
 @dataclass(frozen=True)
 class StreamRequest:
-    """What a client of the stream asks for; `price` is None for each symbol's default side."""
+    """What a client of the stream asks for; `price` is None for each symbol's default side.
+
+    `prices` is the version of the watch list that it has; None: it does not follow the list.
+    """
 
     symbols: tuple[str, ...]
     periods: tuple[Period, ...]
     price: str | None
     ticks: bool
+    prices: int | None
     since: int | None
 
 
 def read_stream(given: Given, last_event_id: str | None) -> StreamRequest:
     """Return what is streamed; the header of a client that comes back wins over its parameter."""
-    if not given[PERIODS] and not given[TICKS]:
+    if not given[SYMBOLS] and given[PRICES] is None:
+        raise BadParameterError("symbols", "", "symbols that /symbols lists, such as AAPL,BTC/USD")
+    if given[SYMBOLS] and not given[PERIODS] and not given[TICKS]:
         raise BadParameterError("periods", "", "periods such as 1s,1m, or the parameter ticks=1")
     since = given[LAST_EVENT_ID] if last_event_id is None else LAST_EVENT_ID.value(last_event_id)
-    return StreamRequest(given[SYMBOLS], given[PERIODS], given[PRICE], given[TICKS], since)
+    return StreamRequest(given[SYMBOLS], given[PERIODS], given[PRICE], given[TICKS], given[PRICES], since)
 
 
 def read_range(given: Given, usual_side: Callable[[str], str]) -> CandleRange:

@@ -85,13 +85,14 @@ def create_app(market: CandleReader, hub: Hub, dsn: str, options: PageOptions) -
 
 
 def _data_routes(market: CandleReader, hub: Hub, options: PageOptions) -> list[APIRouter]:
+    watched = WatchList(market)
     return [
-        watch_list_routes(WatchList(market)),
+        watch_list_routes(watched),
         service_routes(market, options.services),
         ohlc_routes(market),
         gap_routes(market),
         indicator_routes(market),
-        stream_routes(market, hub),
+        stream_routes(market, hub, watched),
         symbol_routes(market),
         quality_data_routes(market),
     ]

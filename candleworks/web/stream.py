@@ -1,7 +1,8 @@
 """`/stream`: ticks and candles as they are committed, as Server-Sent Events. docs/reference/http.md lists the events.
 
 Parameters: symbols and periods, separated by commas; ticks=1 for every tick; price (default: each symbol's usual side);
-last_event_id for clients that cannot set the header Last-Event-ID.
+prices, the version of the watch list that the client has, 0 for none: it gets the changes; last_event_id for clients
+that cannot set the header Last-Event-ID.
 """
 
 import asyncio
@@ -15,9 +16,11 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from candleworks.candles.reads import CandleReader
+from candleworks.candles.watch_list import WatchList
 from candleworks.stream import Client, Hub, SeriesKey, TickTopic, TooManyClientsError, Wanted
 from candleworks.web.openapi import answers
 from candleworks.web.parameters import STREAM, Given, StreamRequest, read_stream
+from candleworks.web.prices import PriceFeed
 from candleworks.web.responses import require_known
 
 HEARTBEAT_SECONDS = 15.0
@@ -30,15 +33,16 @@ _HEADERS = {
 _EXAMPLE = 'id: 7\nevent: tick\ndata: {"symbol":"AAPL","time":1772461800.5,"price":260.5,"volume":10.0}\n\n'
 
 
-def stream_routes(market: CandleReader, hub: Hub) -> APIRouter:
+def stream_routes(market: CandleReader, hub: Hub, watched: WatchList) -> APIRouter:
     router = APIRouter()
+    prices = PriceFeed(watched)
 
     @router.get("/stream", responses=answers("text/event-stream", _EXAMPLE))
     async def stream(request: Request, given: Annotated[Given, Depends(STREAM)]) -> Response:
         """Ticks and candles as they are stored, as Server-Sent Events. The header Last-Event-ID resumes a stream."""
         asked = read_stream(given, request.headers.get("last-event-id"))
         wanted = await run_sync(_wanted, market, asked)
-        return EventStream(hub, wanted)
+        return EventStream(hub, wanted, prices, asked.prices)
 
     return router
 
@@ -63,10 +67,13 @@ def _side(market: CandleReader, symbol: str) -> str:
 class EventStream(Response):
     """Sends what the hub has for one client until either side ends it."""
 
-    def __init__(self, hub: Hub, wanted: Wanted) -> None:
+    def __init__(self, hub: Hub, wanted: Wanted, prices: PriceFeed, prices_since: int | None) -> None:
         super().__init__(headers=_HEADERS)
         del self.headers["content-length"]
         self._hub = hub
+        self._prices = prices
+        self._prices_since = prices_since
+        self._prices_error: str | None = None
         self._loop = asyncio.get_running_loop()
         self._ready = asyncio.Event()
         try:
@@ -80,6 +87,8 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
         leaving = asyncio.create_task(self._until_left(receive))
+        if self._prices_since is not None:
+            self._prices.join(self._ready.set)
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await _send(send, b"retry: %d\n\n" % RETRY_MS)
@@ -88,6 +97,7 @@ class EventStream(Response):
             await send({"type": "http.response.body", "body": b""})
         finally:
             leaving.cancel()
+            self._prices.leave(self._ready.set)
             self._hub.leave(self._client)
 
     async def _until_left(self, receive: Receive) -> None:
@@ -99,7 +109,7 @@ class EventStream(Response):
     async def _send_waiting(self, send: Send) -> None:
         """Send what waits; when nothing does, wait for it or send a heartbeat."""
         self._ready.clear()
-        frames = list(_frames(self._client, self._hub))
+        frames = [*_frames(self._client, self._hub), *self._changed_prices()]
         if frames:
             await _send(send, b"".join(frames))
             return
@@ -108,6 +118,15 @@ class EventStream(Response):
         except TimeoutError:
             seen = self._client.seen
             await _send(send, b": heartbeat\n" + (b"\n" if seen is None else b"id: %d\n\n" % seen))
+
+    def _changed_prices(self) -> Iterator[bytes]:
+        """Yield the prices that changed since those that the client has."""
+        known, error = self._prices_since, self._prices.error
+        if known is None or (error, self._prices.version or known) == (self._prices_error, known):
+            return
+        yield self._prices.frame(known)
+        self._prices_error = error
+        self._prices_since = known if error else self._prices.version
 
 
 async def _send(send: Send, body: bytes) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from candleworks import clock
-from candleworks.candles.watch_list import WatchedPrice, WatchList
+from candleworks.candles.watch_list import WatchedChanges, WatchedPrice, WatchList
 from candleworks.storage.watch_list import MarketHours
 from candleworks.web.openapi import answers
 from candleworks.web.parameters import Given, Parameter, Parameters
@@ -68,17 +68,20 @@ def watch_list_routes(watched: WatchList) -> APIRouter:
     @router.api_route("/watchlist.json", methods=["GET", "HEAD"], responses=answers("application/json", _EXAMPLE))
     def watch_list_json(given: Annotated[Given, Depends(PRICES)]) -> Response:
         """The newest price and day change of every symbol. Also when their markets are open."""
-        changes = watched.changes(given[SINCE])
-        body = {
-            "version": changes.version,
-            "complete": changes.complete,
-            "now": iso(clock.now()),
-            "markets": {market.calendar: _json_market(market) for market in (*changes.markets, _ALWAYS_OPEN)},
-            "symbols": [_json_price(price) for price in changes.prices],
-        }
-        return json_answer(body)
+        return json_answer(price_changes(watched.changes(given[SINCE])))
 
     return router
+
+
+def price_changes(changes: WatchedChanges) -> dict[str, object]:
+    """Return changes as clients get them."""
+    return {
+        "version": changes.version,
+        "complete": changes.complete,
+        "now": iso(clock.now()),
+        "markets": {market.calendar: _json_market(market) for market in (*changes.markets, _ALWAYS_OPEN)},
+        "symbols": [_json_price(price) for price in changes.prices],
+    }
 
 
 def _json_market(market: MarketHours) -> dict[str, object]:

@@ -175,7 +175,7 @@ def test_a_commit_wakes_who_listens(dsn: str, connection: Connection) -> None:
 
 def test_those_who_may_only_read_or_only_write_need_no_right_to_the_log(dsn: str, connection: Connection) -> None:
     """The functions and triggers act for the owner."""
-    role = "stream_" + dsn.rsplit("test_", 1)[1].split()[0].replace("'", "")
+    role = "stream_" + dsn.rsplit("test_", 1)[1].split(maxsplit=1)[0].replace("'", "")
     connection.execute(f"CREATE ROLE {role} LOGIN")
     try:
         connection.execute(

@@ -66,7 +66,9 @@ class EventReader:
 def streaming(url: str, headers: dict[str, str] | None = None, **parameters: object) -> Iterator[EventReader]:
     """Follow `/stream` of a server for as long as the context lasts."""
     query = {name: str(value) for name, value in parameters.items()}
-    with httpx.Client(timeout=httpx.Timeout(10, read=None)) as client:
-        with client.stream("GET", f"{url}stream", params=query, headers=headers) as response:
-            assert response.status_code == 200, response.read()
-            yield EventReader(response)
+    with (
+        httpx.Client(timeout=httpx.Timeout(10, read=None)) as client,
+        client.stream("GET", f"{url}stream", params=query, headers=headers) as response,
+    ):
+        assert response.status_code == 200, response.read()
+        yield EventReader(response)

@@ -169,7 +169,7 @@ def test_candles_do_not_wait_for_the_watch_list(
     def fail(*_: object) -> None:
         raise TransientError("The prices cannot be read: try again.")
 
-    monkeypatch.setattr(WatchList, "changes", fail)
+    monkeypatch.setattr(WatchList, "refresh", fail)
     start = clock.now().replace(second=0, microsecond=0) - timedelta(minutes=5)
     store("AAPL", every_minute(start, 5))
     with browser.page() as page:

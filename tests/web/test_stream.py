@@ -68,14 +68,16 @@ def test_answers_are_for_proxies_and_nobody_keeps_them(site: str, store: Store) 
     [
         ("", 400, "The parameter symbols is '', expected symbols that /symbols lists, such as AAPL,BTC/USD."),
         ("symbols=A", 400, "The parameter periods is '', expected periods such as 1s,1m, or the parameter ticks=1."),
-        ("symbols=A&periods=1x", 400, "The parameter periods is '1x', expected a number and a unit of s (up to 59), m, h,"
-         " d, w or mo, such as 5s, 1m, 90m, 1h, 1d, 1w or 1mo, up to 10 years."),
+        ("symbols=A&periods=1x", 400,
+         ("The parameter periods is '1x', expected a number and a unit of s (up to 59), m, h, d, w or mo, such as 5s,"
+          " 1m, 90m, 1h, 1d, 1w or 1mo, up to 10 years.")),
         ("symbols=A&ticks=2", 400, "The parameter ticks is '2', expected 0 or 1."),
         ("symbols=A&ticks=1&price=last", 400, "The parameter price is 'last', expected trade, bid, ask or mid."),
         ("symbols=A&ticks=1&last_event_id=x", 400,
          "The parameter last_event_id is 'x', expected the id of an event of the stream."),
-        ("symbols=A&ticks=1&depth=2", 400, "The parameter depth is '2', expected one of the parameters symbols, periods,"
-         " price, ticks, last_event_id instead."),
+        ("symbols=A&ticks=1&depth=2", 400,
+         ("The parameter depth is '2', expected one of the parameters symbols, periods, price, ticks, prices,"
+          " last_event_id instead.")),
         ("symbols=" + ",".join(f"S{n}" for n in range(51)) + "&ticks=1", 400,
          "The parameter symbols is '51 values', expected at most 50."),
         ("symbols=A&periods=1m,2m,3m,4m,5m,6m", 400, "The parameter periods is '6 values', expected at most 5."),
@@ -151,7 +153,7 @@ def test_another_process_takes_over_after_a_kill(
     """With the last id nothing is lost and no tick comes twice."""
     store("A", every_minute(MONDAY, 2))
     start = clock.now()
-    with serve("--port", str(free_port), CANDLEWORKS_DSN=dsn) as first:
+    with serve("--port", str(free_port), CANDLEWORKS_DSN=dsn) as first:  # noqa: SIM117 - its address comes first
         with streaming(first.url(), symbols="A", periods="1m", ticks=1) as reader:
             begun(reader)
             insert(connection, [(start, "A", 1.0, 1.0)])
@@ -177,7 +179,7 @@ def test_another_process_takes_over_after_a_kill(
 def test_the_server_ends_its_streams_at_once(dsn: str, store: Store, free_port: int) -> None:
     """A signal is not waited out by those who follow."""
     store("A", every_minute(MONDAY, 2))
-    with serve("--port", str(free_port), CANDLEWORKS_DSN=dsn) as served:
+    with serve("--port", str(free_port), CANDLEWORKS_DSN=dsn) as served:  # noqa: SIM117 - its address comes first
         with streaming(served.url(), symbols="A", periods="1m") as reader:
             begun(reader)
             served.process.send_signal(signal.SIGTERM)
@@ -229,7 +231,8 @@ def nginx(tmp_path: Path, site: str) -> Iterator[str]:
         f"http {{ access_log off; gzip on; gzip_types text/event-stream; gzip_min_length 0;\n"
         f"client_body_temp_path {tmp_path}/a; proxy_temp_path {tmp_path}/b; fastcgi_temp_path {tmp_path}/c;\n"
         f"uwsgi_temp_path {tmp_path}/d; scgi_temp_path {tmp_path}/e;\n"
-        f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass {site}; proxy_set_header Host localhost; }} }} }}\n"
+        f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass {site};\n"
+        f"proxy_set_header Host localhost; }} }} }}\n"
     )
     os.chmod(tmp_path, 0o755)  # noqa: PTH101, S103 - nginx' workers are another user
     with subprocess.Popen([program, "-c", str(tmp_path / "nginx.conf"), "-p", str(tmp_path)]) as process:

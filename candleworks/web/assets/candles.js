@@ -31,6 +31,8 @@ export class Candles {
   #older = null; // address of the page before the oldest candle
   #loadingOlder = false;
   #stopping = new AbortController();
+  #aheadSeconds = 0; // of the server's clock
+  #revisions = new Map(); // by time, of the candles that the server has pushed
 
   // Without a price side the server takes the symbol's usual one.
   constructor(symbol, period, price) {
@@ -39,7 +41,10 @@ export class Candles {
     this.gaps = []; // { start, stop, filled, reason } in order of start; an open one stops at Infinity
     this.price = null; // the side that the server took
     this.lastTickSeconds = null;
-    this.serverSeconds = 0;
+  }
+
+  get serverSeconds() {
+    return Date.now() / 1000 + this.#aheadSeconds;
   }
 
   get newest() {
@@ -85,6 +90,21 @@ export class Candles {
       else this.list.push(candle);
     }
     return changed;
+  }
+
+  // Takes a candle that the server has pushed. Returns whether it is the newest one; null when it changes nothing here.
+  take({ symbol, period, price, revision, last_tick: lastTick, ...candle }) {
+    const { time } = candle;
+    this.lastTickSeconds = Math.max(this.lastTickSeconds ?? 0, lastTick ?? 0) || null;
+    if (revision < (this.#revisions.get(time) ?? 0)) return null;
+    this.#revisions.set(time, revision);
+    const index = this.indexBefore(time);
+    if (this.list[index]?.time === time) {
+      if (same(candle, this.list[index])) return null;
+      this.list[index] = candle;
+    } else if (index >= 0 || this.#older === null) this.list.splice(index + 1, 0, candle);
+    else return null; // it is on a page that was not loaded yet
+    return time === this.newest.time;
   }
 
   // Late ticks correct older candles, and history may be filled in before the oldest: reads the newest page again, and
@@ -150,7 +170,7 @@ export class Candles {
     const { body, serverSeconds } = await fetchJson(url, this.#stopping.signal);
     this.price = body.price;
     this.lastTickSeconds = body.last_tick === null ? null : Date.parse(body.last_tick) / 1000;
-    this.serverSeconds = serverSeconds;
+    this.#aheadSeconds = serverSeconds - Date.now() / 1000;
     return body;
   }
 }

@@ -12,15 +12,14 @@ import {
   writeState, writeStatus, writeTitle,
 } from "./readout.js";
 import { keepServices } from "./services.js";
+import { Stream } from "./stream.js";
 import { WatchList } from "./watch-list.js";
 import { UTC, viewerZone, Zone } from "./zone.js";
 
-const POLL_MS = 1000;
-const REFUSED_POLL_MS = 5000;
-const POLLS_PER_RECONCILIATION = 10;
-const POLLS_WHILE_SHORT = 3; // history may be filled in while few candles are there
-const SHORT = 300;
-const PRICES_POLL_MS = 2000;
+const RETRY_MS = 1000;
+const REFUSED_RETRY_MS = 5000;
+const CLOCK_MS = 1000;
+const RECONCILE_PAUSE_MS = 300; // what is corrected in many steps is read once
 const MOST_OLDER_PAGES = 20; // that are read for the range of an address
 const STEP_PAUSE_MS = 120; // while a key is held down only the last symbol is drawn
 const DEFAULTS = { period: "1m" };
@@ -40,14 +39,25 @@ let candles = null; // of what is chosen; null until a symbol is known
 let range = null; // { from, to } in seconds that the address asks for, until something else is chosen
 let drawn = false;
 let pointed = null; // time of the candle under the crosshair
-let polls = 0;
+let troubled = false; // what is drawn may be out of date
 let timer = 0;
 let rounds = 0;
 let stepTimer = 0;
-let pricesTimer = 0;
+let reconcileTimer = 0;
 
 const picker = new SymbolPicker((symbol) => choose({ symbol }));
 const watchList = new WatchList(stepTo);
+const stream = new Stream({
+  opened: () => troubled && catchUp(),
+  lost: () => catchUp(),
+  snapshot: reconcileSoon, // what changed between drawing and now
+  candle: takeCandle,
+  gap: reconcileSoon,
+  reload: reconcileSoon,
+  lagged: () => undefined, // what was missed follows
+  database: ({ available, error }) => (available ? reconcileSoon() : complain({ status: 503, message: error })),
+  prices: takePrices,
+});
 const indicatorMenu = new IndicatorMenu(chooseIndicators);
 const chart = new CandleChart(chartElement, {
   onPoint: (time) => {
@@ -125,7 +135,8 @@ function start() {
   range = askedRange();
   drawn = false;
   pointed = null;
-  polls = 0;
+  troubled = false;
+  clearTimeout(reconcileTimer);
   if (symbol) watchList.chosen = symbol;
   chart.indicators.choose(readChoice(chosen().ind));
   showControls();
@@ -137,45 +148,47 @@ function start() {
     document.querySelector("#csv").href = candles.url("/ohlc.csv");
     document.querySelector("#json").href = candles.url("/ohlc.json");
   }
-  poll();
+  stream.open(wanted);
+  load();
 }
 
-// One round a second: load or refresh, then say how it went. A newer round ends the older ones.
-async function poll() {
+// The parameters of the stream: prices of all symbols, and the candles that are drawn.
+function wanted() {
+  const { query, price } = candles ?? {};
+  const drawing = drawn ? { symbols: query.symbol, periods: query.period, price } : {};
+  return { prices: prices.version, ...drawing };
+}
+
+// Draws what is chosen, and tries again until that is done. A newer round ends the older ones.
+async function load() {
   clearTimeout(timer);
   if (candles === null) return; // the first prices bring a symbol
   const round = ++rounds;
   const current = candles;
-  let pause = POLL_MS;
+  let pause = RETRY_MS;
   try {
-    await (drawn ? keepUp(current) : draw(current));
-    if (current === candles && drawn) showCandle();
+    await draw(current);
+    if (current !== candles || round !== rounds) return;
+    if (drawn) {
+      showCandle();
+      stream.open(wanted);
+      return;
+    }
   } catch (error) {
     if (current !== candles) return;
     complain(error);
-    if (error.status < 500) pause = REFUSED_POLL_MS;
+    if (error.status < 500) pause = REFUSED_RETRY_MS;
   }
-  if (round !== rounds) return;
-  polls += 1;
-  timer = setTimeout(() => (document.hidden ? undefined : poll()), pause);
+  if (round === rounds) timer = setTimeout(() => (document.hidden ? undefined : load()), pause);
 }
 
-// Prices come in rounds of their own, so that neither they nor the candles wait for each other.
-async function pollPrices() {
-  clearTimeout(pricesTimer);
-  try {
-    await loadPrices();
-  } catch (error) {
-    if (candles === null) complain(error);
-    else watchList.outdated();
+function takePrices(body) {
+  if (body.error) {
+    watchList.outdated();
+    return;
   }
-  const pause = candles === null ? POLL_MS : PRICES_POLL_MS;
-  pricesTimer = setTimeout(() => (document.hidden ? undefined : pollPrices()), pause);
-}
-
-async function loadPrices() {
   const first = prices.list.length === 0;
-  const changed = await prices.refresh();
+  const changed = prices.take(body);
   picker.symbols = prices.list;
   watchList.show(prices, first ? new Set() : changed);
   if (candles === null && prices.list.length > 0) {
@@ -185,6 +198,7 @@ async function loadPrices() {
     writeEmpty("Waiting for the first tick …", "Candles appear here by themselves.");
   }
   showControls();
+  if (drawn) showCandle();
 }
 
 // What the address says besides the symbol.
@@ -218,24 +232,53 @@ async function draw(current) {
   chart.show(current);
   if (range) chart.showTimes(range);
   drawn = true;
+  troubled = false;
   rememberChart();
   showState();
 }
 
-async function keepUp(current) {
-  const pace = current.list.length < SHORT ? POLLS_WHILE_SHORT : POLLS_PER_RECONCILIATION;
-  if (polls % pace === 0) {
-    const changed = [await current.reconcile(), await current.loadGaps()];
-    if (current !== candles) return;
-    if (changed.includes(true)) chart.redraw();
-    if (chart.atLeftEdge) await loadOlder(); // older candles may be there now
-  }
-  const changed = await current.refresh();
-  if (current !== candles) return;
-  if (changed === null) drawn = false;
-  else chart.update(changed);
-  writeNotice(null);
+function takeCandle(candle) {
+  const newest = candles.take(candle);
+  if (newest === null || troubled) return;
+  if (newest) chart.update([candles.newest]);
+  else chart.redraw();
+  showCandle();
   showState();
+}
+
+// Reads what is newer than what is drawn, or says why that cannot be done.
+async function catchUp(reconciling = false) {
+  const current = candles;
+  if (!drawn) return;
+  try {
+    if (reconciling) await reconcile(current);
+    const changed = await current.refresh();
+    if (current !== candles) return;
+    if (changed === null) {
+      drawn = false;
+      load();
+      return;
+    }
+    chart.update(changed);
+    if (troubled) watchList.show(prices);
+    troubled = false;
+    showState();
+    showCandle();
+  } catch (error) {
+    if (current === candles) complain(error);
+  }
+}
+
+async function reconcile(current) {
+  const changed = [await current.reconcile(), await current.loadGaps()];
+  if (current !== candles) return;
+  if (changed.includes(true)) chart.redraw();
+  if (chart.atLeftEdge) await loadOlder(); // older candles may be there now
+}
+
+function reconcileSoon() {
+  clearTimeout(reconcileTimer);
+  reconcileTimer = setTimeout(() => catchUp(true), RECONCILE_PAUSE_MS);
 }
 
 async function loadBackTo(time, current) {
@@ -257,6 +300,8 @@ async function loadOlder() {
 }
 
 function complain(error) {
+  troubled = true;
+  if (error.status === 503 || error.status === undefined) watchList.outdated();
   const since = candles ? lastTick(candles, zone()) : "";
   if (error.status === 503) writeStatus("lost", "Database away", since);
   else if (error.status === undefined) writeStatus("lost", "Connection lost", since);
@@ -381,10 +426,14 @@ priceSide.addEventListener("change", () => choose({ price: priceSide.value }));
 zoneChoice.addEventListener("change", () => chooseZone(zoneChoice.value));
 window.addEventListener("popstate", start);
 document.addEventListener("visibilitychange", () => {
-  if (document.hidden) return;
-  poll();
-  pollPrices();
+  if (document.hidden) {
+    stream.pause();
+    return;
+  }
+  stream.resume();
+  if (!drawn) load();
 });
+setInterval(() => drawn && !troubled && showState(), CLOCK_MS); // ticks and markets grow old without an event
 listButton.addEventListener("click", () => {
   showList(!listIsOpen());
   if (listIsOpen() && NARROW.matches) watchList.focus();
@@ -448,4 +497,3 @@ showList(!NARROW.matches && remembered("list") !== "hidden");
 showZones();
 keepServices(document.querySelector("#services"));
 start();
-pollPrices();

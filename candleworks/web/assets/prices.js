@@ -1,6 +1,5 @@
-// The newest price and day change of every symbol, and when their markets are open: asked for changes only.
+// The newest price and day change of every symbol, and when their markets are open.
 
-import { fetchJson } from "./candles.js";
 import { listDigits } from "./format.js";
 
 export class Prices {
@@ -10,9 +9,13 @@ export class Prices {
   #markets = {};
   #list = [];
 
-  // Returns the symbols whose lines are new or have changed.
-  async refresh() {
-    const { body } = await fetchJson(`/watchlist.json?since=${this.#version}`);
+  // What the server has to be told, so that it sends changes only.
+  get version() {
+    return this.#version;
+  }
+
+  // Takes changes over. Returns the symbols whose lines are new or have changed.
+  take(body) {
     if (body.complete) this.#known.clear();
     for (const line of body.symbols) {
       const digits = Math.max(this.#digits.get(line.symbol) ?? 0, listDigits(line.price));
