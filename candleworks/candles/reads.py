@@ -31,6 +31,9 @@ QUOTE_SIDES = ("bid", "ask", "mid")
 SIDES = TRADE_SIDES + QUOTE_SIDES
 MAX_SPAN_SECONDS = 100 * 366 * 86_400  # windows are never wider, so that they stay within the range of a timestamp
 MAX_TICK_SPAN_SECONDS = 7 * 86_400  # of periods below a minute, which ohlc() computes from ticks
+# A volume is a sum and a mid is half of one, so that their last binary digits are noise: 62.759999999999984. Decimal
+# numbers of up to 15 digits are exact as doubles.
+_DIGITS = 15
 
 _Read = TypeVar("_Read")
 
@@ -180,3 +183,16 @@ def _next_width(buckets: int, *, found: int, missing: int) -> int:
     """Expect the next window to be as dense as this one, within bounds, and add a quarter as a margin."""
     expected = missing * buckets * 5 // (found * 4) if found else buckets * 16
     return max(buckets * 2, min(buckets * 16, expected))
+
+
+def _rounded(number: float) -> float:
+    return float(f"{number:.{_DIGITS}g}")
+
+
+def rounded_volume(volume: float | None) -> float | None:
+    return volume if volume is None or volume.is_integer() else _rounded(volume)
+
+
+def rounded_price(price: float, side: str) -> float:
+    """Return a price with the digits that its ticks have."""
+    return _rounded(price) if side == "mid" else price

@@ -34,14 +34,14 @@ class Wanted:
         return frozenset(self.ticks) | {TickTopic(key.symbol, key.family) for key in self.series}
 
 
-class Batch(NamedTuple):
+class EventBatch(NamedTuple):
     """Events, and the position up to which the client has seen everything with them; None: they belong to none."""
 
     events: Sequence[Event]
     position: int | None
 
 
-class Client:
+class StreamClient:
     """A bounded queue between the hub, which never waits, and one consumer.
 
     `on_ready` is called by the hub's thread when something waits for a consumer that has found nothing.
@@ -53,8 +53,8 @@ class Client:
         self.closed = False
         self._on_ready = on_ready
         self._lock = threading.Lock()
-        self._waiting: deque[Batch] = deque()
-        self._told: deque[Batch] = deque(maxlen=MAX_TOLD)
+        self._waiting: deque[EventBatch] = deque()
+        self._told: deque[EventBatch] = deque(maxlen=MAX_TOLD)
         self._waiting_bytes = self._waiting_events = 0
         self._held = True
         self._overflowed = self._idle = False
@@ -64,7 +64,7 @@ class Client:
         with self._lock:
             if self._overflowed:
                 return
-            self._waiting.append(Batch(events, position))
+            self._waiting.append(EventBatch(events, position))
             self._waiting_events += len(events)
             self._waiting_bytes += sum(len(event.frame) for event in events)
             if self._waiting_bytes > MAX_WAITING_BYTES or self._waiting_events > MAX_WAITING_EVENTS:
@@ -75,7 +75,7 @@ class Client:
     def tell(self, event: Event) -> None:
         """Put an event that belongs to no position, before everything else."""
         with self._lock:
-            self._told.append(Batch([event], None))
+            self._told.append(EventBatch([event], None))
             self._wake()
 
     def hold(self) -> int | None:
@@ -89,7 +89,7 @@ class Client:
         """Let the consumer have these events, and then what was held."""
         with self._lock:
             self._held = False
-            self._waiting.appendleft(Batch(events, position))
+            self._waiting.appendleft(EventBatch(events, position))
             self._wake()
 
     def close(self) -> None:
@@ -98,7 +98,7 @@ class Client:
             self.closed = True
             self._wake()
 
-    def take(self, position: int) -> tuple[list[Batch], bool]:
+    def take(self, position: int) -> tuple[list[EventBatch], bool]:
         """Return what waits, and once whether so much did that it was dropped.
 
         `position` was the hub's before the call: when nothing waits, the consumer has seen everything up to there.

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from candleworks.stream.client import Batch, Wanted
+from candleworks.stream.client import EventBatch, Wanted
 from candleworks.stream.events import Event
 from candleworks.stream.hub import Hub
 
@@ -39,7 +39,7 @@ def follow(dsn: str, wanted: Wanted) -> Iterator[Followed]:
                 ready.wait(WAIT_SECONDS)
 
 
-def _each(batch: Batch, seen: int | None) -> Iterator[Followed]:
+def _each(batch: EventBatch, seen: int | None) -> Iterator[Followed]:
     """Only the last event of a batch brings its position: after the others a part of it is still missing."""
     for left, event in zip(range(len(batch.events) - 1, -1, -1), batch.events, strict=True):
         yield Followed(event, seen if left or batch.position is None else batch.position)

@@ -11,10 +11,10 @@ from typing import Self
 from candleworks import clock
 from candleworks.errors import CandleworksError, TransientError
 from candleworks.storage.stream_log import StreamSource
-from candleworks.stream.client import Client, Wanted
+from candleworks.stream.client import StreamClient, Wanted
 from candleworks.stream.events import availability
 from candleworks.stream.joining import Joining
-from candleworks.stream.market import Market, Output
+from candleworks.stream.market import Output, StreamedMarket
 from candleworks.stream.series import Series
 
 MAX_CLIENTS = 100
@@ -39,9 +39,9 @@ class Hub:
         self.max_clients = max_clients
         self.sent = self.lagged = 0  # events, and clients that were too slow, since the start
         self._source = StreamSource(dsn)
-        self._market = Market(self._source)
-        self._clients: set[Client] = set()
-        self._started: set[Client] = set()  # those of which the thread knows
+        self._market = StreamedMarket(self._source)
+        self._clients: set[StreamClient] = set()
+        self._started: set[StreamClient] = set()  # those of which the thread knows
         self._lock = threading.Lock()
         self._requests: deque[Callable[[], None]] = deque()
         self._joining = Joining(self._source, self._market)
@@ -82,9 +82,9 @@ class Hub:
     def client_count(self) -> int:
         return len(self._clients)
 
-    def join(self, wanted: Wanted, on_ready: Callable[[], None]) -> Client:
+    def join(self, wanted: Wanted, on_ready: Callable[[], None]) -> StreamClient:
         """Add a client, whose events come as soon as they are read; TooManyClientsError when there are too many."""
-        client = Client(wanted, on_ready)
+        client = StreamClient(wanted, on_ready)
         with self._lock:
             if self._stopping or len(self._clients) >= self.max_clients:
                 raise TooManyClientsError(
@@ -96,14 +96,14 @@ class Hub:
         self._request(lambda: self._restart(client, None))
         return client
 
-    def leave(self, client: Client) -> None:
+    def leave(self, client: StreamClient) -> None:
         """Forget a client."""
         with self._lock:
             self._clients.discard(client)
         client.closed = True
         self._request(lambda: self._end(client))
 
-    def resume(self, client: Client) -> None:
+    def resume(self, client: StreamClient) -> None:
         """Read for a client that was too slow what it has missed."""
         self.lagged += 1
         self._request(lambda: self._restart(client, "too slow"))
@@ -148,14 +148,14 @@ class Hub:
         while self._requests:
             self._requests.popleft()()
 
-    def _restart(self, client: Client, reason: str | None) -> None:
+    def _restart(self, client: StreamClient, reason: str | None) -> None:
         if not client.closed:
             self._started.add(client)
             self._market.use(client)
             self._market.detach(client)
             self._joining.begin(client, reason)
 
-    def _end(self, client: Client) -> None:
+    def _end(self, client: StreamClient) -> None:
         self._started.discard(client)
         self._market.leave(client)
 

@@ -11,9 +11,9 @@ from typing import NamedTuple
 from candleworks import clock
 from candleworks.model.trades import microseconds_of
 from candleworks.storage.stream_log import ALL_SYMBOLS, LogRow, StreamSource, TickRange
-from candleworks.stream.client import MAX_WAITING_EVENTS, Client, TickTopic
+from candleworks.stream.client import MAX_WAITING_EVENTS, StreamClient, TickTopic
 from candleworks.stream.events import Event, event, lagged, seconds, tick_data
-from candleworks.stream.market import MAX_BATCH_TICKS, Market
+from candleworks.stream.market import MAX_BATCH_TICKS, StreamedMarket
 from candleworks.stream.series import SeriesKey
 
 MAX_MISSED_ROWS = 50_000
@@ -47,13 +47,13 @@ class _Place(NamedTuple):
 class Joining:
     """The clients that wait for their beginning, in turn."""
 
-    def __init__(self, source: StreamSource, market: Market) -> None:
+    def __init__(self, source: StreamSource, market: StreamedMarket) -> None:
         self._source = source
         self._market = market
         self._running: deque[Iterator[None]] = deque()
         self._missed: dict[SeriesKey | TickTopic, _Missed] = {}  # for those that come back together
 
-    def begin(self, client: Client, reason: str | None) -> None:
+    def begin(self, client: StreamClient, reason: str | None) -> None:
         """Send a client its beginning; `reason` says why it is no longer up to date."""
         self._running.append(self._steps(client, client.hold(), reason))
 
@@ -72,7 +72,7 @@ class Joining:
             self._running.append(steps)
         return True
 
-    def _steps(self, client: Client, since: int | None, reason: str | None) -> Iterator[None]:
+    def _steps(self, client: StreamClient, since: int | None, reason: str | None) -> Iterator[None]:
         for key in client.wanted.series:
             if client.closed:
                 return
@@ -95,12 +95,12 @@ class Joining:
         else:
             yield from self._resume(client, since, told)
 
-    def _snapshots(self, client: Client) -> list[Event]:
+    def _snapshots(self, client: StreamClient) -> list[Event]:
         series = [self._market.snapshot(key) for key in client.wanted.series]
         covered = {TickTopic(key.symbol, key.family) for key in client.wanted.series}
         return series + [self._market.tick_snapshot(name) for name in client.wanted.ticks if name not in covered]
 
-    def _resume(self, client: Client, since: int, told: list[Event]) -> Iterator[None]:
+    def _resume(self, client: StreamClient, since: int, told: list[Event]) -> Iterator[None]:
         """Send what was committed after `since`: every tick, and every candle that changed, as it is now."""
         attached = self._market.position
         rows = [row for row in self._source.since(since - 1, MAX_MISSED_ROWS) if row.position <= attached]

@@ -8,7 +8,7 @@ import msgspec
 
 from candleworks.model.trades import microseconds_of
 from candleworks.storage.stream_log import ALL_SYMBOLS, LogRow, SeriesRead, StreamedTick, StreamSource, TickRange
-from candleworks.stream.client import Client, TickTopic
+from candleworks.stream.client import StreamClient, TickTopic
 from candleworks.stream.events import Event, event, seconds, tick_data
 from candleworks.stream.series import Series, SeriesKey
 
@@ -17,7 +17,7 @@ MAX_BATCH_TICKS = 5_000  # of a symbol in one statement; more is an import, and 
 MAX_READ_CANDLES = 300  # of a series at once; more is a reload
 MAX_READS = 50
 
-Output = dict[Client, list[Event]]
+Output = dict[StreamClient, list[Event]]
 
 
 class Topic:
@@ -25,13 +25,13 @@ class Topic:
 
     def __init__(self) -> None:
         self.series: dict[SeriesKey, Series] = {}
-        self.users: set[Client] = set()
-        self.clients: set[Client] = set()  # those that get events
+        self.users: set[StreamClient] = set()
+        self.clients: set[StreamClient] = set()  # those that get events
         self.newest: StreamedTick | None = None
         self.known = False
 
 
-class Market:
+class StreamedMarket:
     """Everything that clients follow; used by the hub's thread alone."""
 
     def __init__(self, source: StreamSource) -> None:
@@ -39,24 +39,24 @@ class Market:
         self._source = source
         self._topics: dict[TickTopic, Topic] = {}
 
-    def use(self, client: Client) -> None:
+    def use(self, client: StreamClient) -> None:
         """Make what a client wants, so that the log is followed for it."""
         for name in client.wanted.topics:
             self._topics.setdefault(name, Topic()).users.add(client)
         for key in client.wanted.series:
             self._topics[TickTopic(key.symbol, key.family)].series.setdefault(key, Series(key))
 
-    def attach(self, client: Client) -> None:
+    def attach(self, client: StreamClient) -> None:
         """Send a client what happens from now on."""
         for name in client.wanted.topics:
             self._topics[name].clients.add(client)
 
-    def detach(self, client: Client) -> None:
+    def detach(self, client: StreamClient) -> None:
         for name in client.wanted.topics:
             if name in self._topics:
                 self._topics[name].clients.discard(client)
 
-    def leave(self, client: Client) -> None:
+    def leave(self, client: StreamClient) -> None:
         """Forget a client, and what nobody else wants."""
         self.detach(client)
         for name in client.wanted.topics & self._topics.keys():

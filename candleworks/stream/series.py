@@ -2,8 +2,7 @@
 
 from typing import NamedTuple
 
-from candleworks.candles.reads import Period
-from candleworks.candles.rounding import rounded_price, rounded_volume
+from candleworks.candles.reads import Period, rounded_price, rounded_volume
 from candleworks.storage.stream_log import SeriesRead, SideCandle, StreamedTick
 from candleworks.stream.buckets import Buckets
 from candleworks.stream.events import Event, event, seconds

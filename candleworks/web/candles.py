@@ -11,8 +11,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from candleworks.candles.reads import CandleRange, CandleReader, GapRange
-from candleworks.candles.rounding import rounded_price, rounded_volume
+from candleworks.candles.reads import CandleRange, CandleReader, GapRange, rounded_price, rounded_volume
 from candleworks.libraries import file_libraries
 from candleworks.storage.candle_reads import Candle, SymbolGap
 from candleworks.web.openapi import answers

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from candleworks.candles.reads import CandleReader
 from candleworks.candles.watch_list import WatchList
-from candleworks.stream import Client, Hub, SeriesKey, TickTopic, TooManyClientsError, Wanted
+from candleworks.stream import Hub, SeriesKey, StreamClient, TickTopic, TooManyClientsError, Wanted
 from candleworks.web.openapi import answers
 from candleworks.web.parameters import STREAM, Given, StreamRequest, read_stream
 from candleworks.web.prices import PriceFeed
@@ -133,7 +133,7 @@ async def _send(send: Send, body: bytes) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
-def _frames(client: Client, hub: Hub) -> Iterator[bytes]:
+def _frames(client: StreamClient, hub: Hub) -> Iterator[bytes]:
     """Yield what waits. The last event of a batch has the position: after the others a part of it is missing."""
     batches, dropped = client.take(hub.position)
     if dropped:

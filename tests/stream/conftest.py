@@ -10,7 +10,7 @@ import pytest
 
 from candleworks.candles.reads import Period
 from candleworks.database.connection import Connection
-from candleworks.stream import Client, Event, Hub, SeriesKey, TickTopic, Wanted
+from candleworks.stream import Event, Hub, SeriesKey, StreamClient, TickTopic, Wanted
 from tests.web.browser import until
 
 SECOND = Period("1s", seconds=1)
@@ -26,7 +26,7 @@ class Follower:
         self.events: list[Event] = []
         self.hub = hub
         self._ready = threading.Event()
-        self.client: Client = hub.join(wanted, self._ready.set)
+        self.client: StreamClient = hub.join(wanted, self._ready.set)
 
     def read(self) -> list[Event]:
         """Take what is there."""
