@@ -40,6 +40,7 @@ class CandleEvent(msgspec.Struct, frozen=True, kw_only=True):
     closed: bool
     revision: int
     rebuilt: bool = False
+    volume_from: str | None = None
 
 
 class SnapshotEvent(msgspec.Struct, frozen=True, kw_only=True):

@@ -62,9 +62,9 @@ class TickRange(NamedTuple):
 
 
 class StreamedTick(NamedTuple):
-    """A trade with its volume, or the bid of a quote; `ask` is that of the trade or quote.
+    """A trade with its volume, or the bid of a quote; `other` is the bid of the trade, or the ask of the quote.
 
-    `live` ticks are neither from a file nor from a bar.
+    `live` ticks are neither from a file nor from a bar. `totalled`: the trade has a running total of its trading day.
     """
 
     us: int
@@ -74,6 +74,7 @@ class StreamedTick(NamedTuple):
     volume: float | None
     other: float | None
     other_volume: float | None
+    totalled: bool
 
 
 class SideCandle(NamedTuple):
@@ -89,6 +90,7 @@ class SideCandle(NamedTuple):
     ticks: int
     rebuilt: bool
     closed: bool
+    volume_from: str | None
 
 
 class SeriesRead(NamedTuple):

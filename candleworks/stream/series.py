@@ -31,22 +31,29 @@ class SeriesKey(NamedTuple):
 class OpenCandle:
     """One side of a candle that grows with the ticks of its bucket, which come in order."""
 
-    __slots__ = ("close", "high", "low", "open", "rebuilt", "ticks", "volume")
+    __slots__ = ("close", "high", "low", "open", "rebuilt", "ticks", "totalled", "volume")
 
-    def __init__(self, price: float, volume: float | None) -> None:
+    def __init__(self, price: float, volume: float | None, *, totalled: bool) -> None:
         self.open = self.high = self.low = self.close = price
         self.volume = volume
+        self.totalled = totalled  # whether a trade has a running total of its trading day
         self.ticks = 1
         self.rebuilt = False
 
     @classmethod
     def of(cls, candle: SideCandle) -> "OpenCandle":
-        found = cls(candle.open, candle.volume)
+        found = cls(candle.open, candle.volume, totalled=candle.volume_from == "day_volume")
         found.high, found.low, found.close = candle.high, candle.low, candle.close
         found.ticks, found.rebuilt = candle.ticks, candle.rebuilt
         return found
 
-    def add(self, price: float, volume: float | None) -> None:
+    @property
+    def volume_from(self) -> str | None:
+        """What the volume follows from, as candleworks.volume_source() says."""
+        return None if self.volume is None else "day_volume" if self.totalled else "sizes"
+
+    def add(self, price: float, volume: float | None, *, totalled: bool) -> None:
+        self.totalled |= totalled
         self.high, self.low, self.close = max(self.high, price), min(self.low, price), price
         if volume is not None:
             self.volume = volume if self.volume is None else self.volume + volume
@@ -105,10 +112,12 @@ class Series:
             self.stale.append((tick.us, tick.us))
         elif known:
             for candle, values in zip(known.sides, self._values(tick), strict=True):
-                candle.add(*values)
+                candle.add(*values, totalled=tick.totalled)
             self.changed.add(bucket)
         elif bucket > max(self._newest_closed_us, max(self.open, default=_NEVER)):
-            self.open[bucket] = OpenBucket([OpenCandle(*values) for values in self._values(tick)], 0)
+            self.open[bucket] = OpenBucket(
+                [OpenCandle(*each, totalled=tick.totalled) for each in self._values(tick)], 0
+            )
             self.changed.add(bucket)
             self._forget_oldest()
         else:
@@ -215,6 +224,7 @@ class Series:
                 "ticks": sides[0].ticks,
                 "rebuilt": sides[0].rebuilt,
                 "closed": closed,
+                "volume_from": next((side.volume_from for side in sides if side.volume_from), None),
                 "last_tick": None if self._newest_us == _NEVER else seconds(self._newest_us),
                 "revision": max(revision, known.position),
             },

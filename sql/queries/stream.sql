@@ -14,7 +14,7 @@ FROM candleworks.stream_since(%(after)s, %(most)s)
 -- The trades of ranges, in order, with the number of their range. live: not from a file or a bar. The bounds of all ranges are
 -- redundant, but spare the planner the other partitions.
 SELECT r.number, (date_part('epoch', t.time) * 1e6)::bigint, t.origin NOT IN ('file', 'bar', 'adopted') AS live,
-    t.origin = 'bar', t.price, t.volume, t.bid, t.ask
+    t.origin = 'bar', t.price, t.volume, t.bid, t.ask, t.day_volume IS NOT NULL
 FROM unnest(
     %(symbols)s::text[], %(firsts)s::timestamptz[], %(lasts)s::timestamptz[], %(received_firsts)s::timestamptz[],
     %(received_lasts)s::timestamptz[]
@@ -29,7 +29,7 @@ ORDER BY r.number, t.time
 -- name: streamed_quotes
 -- The same of quotes.
 SELECT r.number, (date_part('epoch', t.time) * 1e6)::bigint, t.origin NOT IN ('file', 'bar', 'adopted') AS live,
-    t.origin = 'bar', t.bid, t.bid_volume, t.ask, t.ask_volume
+    t.origin = 'bar', t.bid, t.bid_volume, t.ask, t.ask_volume, false
 FROM unnest(
     %(symbols)s::text[], %(firsts)s::timestamptz[], %(lasts)s::timestamptz[], %(received_firsts)s::timestamptz[],
     %(received_lasts)s::timestamptz[]
@@ -43,18 +43,18 @@ ORDER BY r.number, t.time
 
 -- name: newest_trade
 -- No row for a symbol without trades.
-SELECT (date_part('epoch', t.time) * 1e6)::bigint, t.price, t.volume, t.bid, t.ask
+SELECT (date_part('epoch', t.time) * 1e6)::bigint, t.price, t.volume, t.bid, t.ask, t.day_volume IS NOT NULL
 FROM public.stocks_real_time t WHERE t.symbol = %(symbol)s ORDER BY t.time DESC LIMIT 1
 
 -- name: newest_quote
-SELECT (date_part('epoch', t.time) * 1e6)::bigint, t.bid, t.bid_volume, t.ask, t.ask_volume
+SELECT (date_part('epoch', t.time) * 1e6)::bigint, t.bid, t.bid_volume, t.ask, t.ask_volume, false
 FROM public.quotes t WHERE t.symbol = %(symbol)s ORDER BY t.time DESC LIMIT 1
 
 -- name: newest_series_candles
 -- The two newest candles of each price side, with the position of the log and the newest tick as of the same snapshot. One row
 -- without a candle where there is none.
 SELECT b.newest, (date_part('epoch', n.time) * 1e6)::bigint, p.price, (date_part('epoch', c.bucket) * 1e6)::bigint,
-    c.open, c.high, c.low, c.close, c.volume, c.ticks, c.rebuilt, c.closed
+    c.open, c.high, c.low, c.close, c.volume, c.ticks, c.rebuilt, c.closed, c.volume_from
 FROM candleworks.stream_bounds() b
 CROSS JOIN candleworks.newest_tick(%(symbol)s, (%(prices)s::text[])[1]) n(time)
 CROSS JOIN candleworks.newest_tick(
@@ -73,7 +73,7 @@ ORDER BY c.bucket
 -- name: series_candles
 -- The candles of [start, stop), as those of newest_series_candles.
 SELECT b.newest, (date_part('epoch', n.time) * 1e6)::bigint, p.price, (date_part('epoch', c.bucket) * 1e6)::bigint,
-    c.open, c.high, c.low, c.close, c.volume, c.ticks, c.rebuilt, c.closed
+    c.open, c.high, c.low, c.close, c.volume, c.ticks, c.rebuilt, c.closed, c.volume_from
 FROM candleworks.stream_bounds() b
 CROSS JOIN candleworks.newest_tick(%(symbol)s, (%(prices)s::text[])[1]) n(time)
 LEFT JOIN unnest(%(prices)s::text[]) p(price) ON true

@@ -111,13 +111,14 @@ def insert(connection: Connection, rows: Iterable[Row], origin: str = "twelvedat
 def stored(
     connection: Connection, symbol: str, period: str = "1 minute", price: str = "trade"
 ) -> list[tuple[Any, ...]]:
-    """The candles as SQL says: (time, open, high, low, close, volume, ticks, closed)."""
+    """The candles as SQL says: (time, open, high, low, close, volume, ticks, closed, volume_from)."""
     return connection.execute(
-        "SELECT extract(epoch FROM bucket)::bigint, open, high, low, close, volume, ticks, closed"
+        "SELECT extract(epoch FROM bucket)::bigint, open, high, low, close, volume, ticks, closed, volume_from"
         " FROM ohlc(%s, %s::interval, now() - interval '6 days', now() + interval '1 day', %s) ORDER BY bucket",
         [symbol, period, price],
     ).fetchall()
 
 
 def shape(candle: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(candle[name] for name in ("time", "open", "high", "low", "close", "volume", "ticks", "closed"))
+    names = ("time", "open", "high", "low", "close", "volume", "ticks", "closed", "volume_from")
+    return tuple(candle[name] for name in names)

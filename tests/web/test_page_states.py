@@ -16,7 +16,7 @@ from candleworks.web.server import PageOptions
 from candleworks.web.services import ServiceLink
 from tests.web.browser import Browser, Page, until
 from tests.web.conftest import MONDAY, Store, every_minute, serving
-from tests.web.reading import COUNT_PIXELS, minute, see
+from tests.web.reading import COUNT_PIXELS, UP, minute, see
 from tests.web.test_gaps import open_gaps
 
 pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
@@ -139,6 +139,27 @@ def test_a_lost_server_is_visible_and_found_again(browser: Browser, dsn: str, st
             store("AAPL", [(MONDAY + timedelta(minutes=3), 101.5, 1.0)])
             see(page, "close", "101.50")
             assert page.text("#status-text") == "Stale"
+
+
+def test_a_candle_that_is_not_closed_is_pale_until_it_is(
+    page: Page, site: str, store: Store, connection: Connection
+) -> None:
+    """The stream says when: then it gets the colour of the others, although a newer one stands behind it."""
+    connection.execute(
+        "INSERT INTO feed_gaps (feed, symbol, started_at, reason) VALUES ('test', 'AAPL', %s, 'dropped')", [MONDAY]
+    )
+    store(
+        "AAPL",
+        [(MONDAY + timedelta(minutes=n, seconds=s), 100.0 + n + s / 100, 1.0) for n in range(3) for s in (0, 50)],
+    )
+    page.goto(f"{site}?symbol=AAPL")
+    see(page, "close", "102.50")
+    pale = page.evaluate(f"{COUNT_PIXELS}({UP}, 8)")
+    page.evaluate("document.querySelector('#chart').focus()")
+    page.press("ArrowLeft", 37)
+    page.wait_for("document.querySelector('#mark').textContent.includes('Not closed yet')")
+    connection.execute("UPDATE feed_gaps SET ended_at = %s, filled_at = now()", [MONDAY + timedelta(minutes=9)])
+    until(lambda: page.evaluate(f"{COUNT_PIXELS}({UP}, 8)") > pale + 300, 30, "the colour of closed candles")
 
 
 def test_a_stale_feed_is_visible(page: Page, site: str, store: Store) -> None:

@@ -176,6 +176,13 @@ export class CandleChart {
     this.indicators.follow(changed);
   }
 
+  // An older candle that changed, or came between others.
+  correct(candle) {
+    this.#prices.update(this.#priceBar(candle), true);
+    this.#volumes.update(this.#volumeBar(candle), true);
+    this.indicators.follow([candle]);
+  }
+
   // Puts the crosshair on the candle of that index, scrolling to it where needed; null takes it away.
   point(index) {
     if (index === null) {
@@ -208,9 +215,11 @@ export class CandleChart {
     });
   }
 
-  // Rebuilt candles are hollow.
+  // Rebuilt candles are hollow, and those that are not closed are as pale as volumes.
   #priceBar(candle) {
-    return candle.rebuilt ? { ...candle, color: "transparent" } : candle;
+    if (candle.rebuilt) return { ...candle, color: "transparent" };
+    if (candle.closed !== false) return candle;
+    return { ...candle, color: candle.close < candle.open ? this.#colours.downVolume : this.#colours.upVolume };
   }
 
   #volumeBar({ time, open, close, volume }) {

@@ -241,7 +241,7 @@ function takeCandle(candle) {
   const newest = candles.take(candle);
   if (newest === null || troubled) return;
   if (newest) chart.update([candles.newest]);
-  else chart.redraw();
+  else chart.correct(candles.list[candles.indexOf(candle.time)]);
   showCandle();
   showState();
 }

@@ -78,12 +78,12 @@ export function writeMarks(candles = null, index = null, zone = UTC) {
 
 const GAP_WORDS = { filled: "Filled gap", market_closed: "Market closed", empty: "Gap without bars" };
 
-function markOf(gaps, { rebuilt }, zone) {
+function markOf(gaps, { rebuilt, closed }, zone) {
   const [first, ...others] = gaps.map(
     (gap) => `${GAP_WORDS[gap.settled] ?? "Gap"} ${gapTimes(gap.start, gap.stop, zone)}: ${gap.reason}`,
   );
   const parts = first ? [others.length ? `${first}, and ${others.length} more` : first] : [];
-  return [...parts, ...(rebuilt ? ["Rebuilt from bars"] : [])].join(". ");
+  return [...parts, ...(rebuilt ? ["Rebuilt from bars"] : []), ...(closed ? [] : ["Not closed yet"])].join(". ");
 }
 
 export function writeStatus(state, text, since = "", title = "") {
