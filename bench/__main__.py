@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench import checks, imports, latency, live, panels, reader, start, stored
+from bench import checks, imports, latency, live, panels, push, reader, start, stored
 from bench.databases import Databases, running_databases
 from bench.report import Measurement, Options, save, show
 
@@ -15,6 +15,7 @@ MEASUREMENTS: dict[str, Callable[[Databases, Options], Iterator[Measurement]]] =
     "import": imports.measure,
     "memory": imports.measure_memory,
     "latency": latency.measure,
+    "push": push.measure,
     "stored": stored.measure,
     "reader": reader.measure,
     "panels": panels.measure,
@@ -27,7 +28,8 @@ def main(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Which: live, import, latency, stored, reader, panels, checks, start. All by default.", metavar="NAME"
+            help="Which: live, import, latency, push, stored, reader, panels, checks, start. All by default.",
+            metavar="NAME",
         ),
     ] = None,
     rows: Annotated[int, typer.Option(min=1_000, help="Rows of the imported file.")] = Options.rows,

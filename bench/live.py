@@ -52,9 +52,12 @@ def measure(databases: Databases, options: Options) -> Iterator[Measurement]:
     )
 
 
-def candleworks_round(databases: Databases, seconds: float) -> Round:
-    """Run our own client for so long."""
+def candleworks_round(databases: Databases, seconds: float, before: str | None = None) -> Round:
+    """Run our own client for so long, in a database that was changed by the statements `before`."""
     with databases.fresh(migrated=True) as dsn:
+        if before:
+            with connect(dsn, "bench") as connection:
+                connection.execute(before)
         with _simulator() as simulator, client("bench.candleworks_client", dsn, simulator.feed_url, SYMBOLS) as process:
             with connect(dsn, "bench") as connection:
                 pace = _pace(connection, seconds)
