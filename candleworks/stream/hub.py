@@ -206,7 +206,7 @@ class Hub:
         """Tell the clients that the database is away, and wait a moment."""
         self._source.close()
         if self._away is None:
-            log.info("The stream waits for the database: %s", reason)
+            log.info("The stream waits for the database")
         if self._away is None and not self._stopping:
             self._away = reason
             self._tell_all(reason)

@@ -157,7 +157,7 @@ def test_a_candle_that_is_not_closed_is_pale_until_it_is(
     pale = page.evaluate(f"{COUNT_PIXELS}({UP}, 8)")
     page.evaluate("document.querySelector('#chart').focus()")
     page.press("ArrowLeft", 37)
-    page.wait_for("document.querySelector('#mark').textContent.includes('Not closed yet')")
+    page.wait_for("document.querySelector('#mark').textContent.includes('dropped')")
     connection.execute("UPDATE feed_gaps SET ended_at = %s, filled_at = now()", [MONDAY + timedelta(minutes=9)])
     until(lambda: page.evaluate(f"{COUNT_PIXELS}({UP}, 8)") > pale + 300, 30, "the colour of closed candles")
 

@@ -92,19 +92,22 @@ export class Candles {
     return changed;
   }
 
-  // Takes a candle that the server has pushed. Returns whether it is the newest one; null when it changes nothing here.
+  // Takes a candle that the server has pushed. Returns whether it is the "newest" one, was "corrected" or was "inserted"
+  // between others; null when it changes nothing here.
   take({ symbol, period, price, revision, last_tick: lastTick, ...candle }) {
     const { time } = candle;
     this.lastTickSeconds = Math.max(this.lastTickSeconds ?? 0, lastTick ?? 0) || null;
     if (revision < (this.#revisions.get(time) ?? 0)) return null;
     this.#revisions.set(time, revision);
     const index = this.indexBefore(time);
-    if (this.list[index]?.time === time) {
+    const known = this.list[index]?.time === time;
+    if (known) {
       if (same(candle, this.list[index])) return null;
       this.list[index] = candle;
     } else if (index >= 0 || this.#older === null) this.list.splice(index + 1, 0, candle);
     else return null; // it is on a page that was not loaded yet
-    return time === this.newest.time;
+    if (time === this.newest.time) return "newest";
+    return known ? "corrected" : "inserted";
   }
 
   // Late ticks correct older candles, and history may be filled in before the oldest: reads the newest page again, and

@@ -176,7 +176,7 @@ export class CandleChart {
     this.indicators.follow(changed);
   }
 
-  // An older candle that changed, or came between others.
+  // An older candle that changed.
   correct(candle) {
     this.#prices.update(this.#priceBar(candle), true);
     this.#volumes.update(this.#volumeBar(candle), true);

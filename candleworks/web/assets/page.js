@@ -238,10 +238,11 @@ async function draw(current) {
 }
 
 function takeCandle(candle) {
-  const newest = candles.take(candle);
-  if (newest === null || troubled) return;
-  if (newest) chart.update([candles.newest]);
-  else chart.correct(candles.list[candles.indexOf(candle.time)]);
+  const change = candles.take(candle);
+  if (change === null || troubled) return;
+  if (change === "newest") chart.update([candles.newest]);
+  else if (change === "corrected") chart.correct(candles.list[candles.indexOf(candle.time)]);
+  else chart.redraw();
   showCandle();
   showState();
 }
@@ -259,8 +260,10 @@ async function catchUp(reconciling = false) {
       load();
       return;
     }
-    chart.update(changed);
-    if (troubled) watchList.show(prices);
+    if (troubled) {
+      chart.redraw(); // what came meanwhile was not drawn
+      watchList.show(prices);
+    } else chart.update(changed);
     troubled = false;
     showState();
     showCandle();

@@ -83,7 +83,8 @@ function markOf(gaps, { rebuilt, closed }, zone) {
     (gap) => `${GAP_WORDS[gap.settled] ?? "Gap"} ${gapTimes(gap.start, gap.stop, zone)}: ${gap.reason}`,
   );
   const parts = first ? [others.length ? `${first}, and ${others.length} more` : first] : [];
-  return [...parts, ...(rebuilt ? ["Rebuilt from bars"] : []), ...(closed ? [] : ["Not closed yet"])].join(". ");
+  const forming = !closed && gaps.length === 0;
+  return [...parts, ...(rebuilt ? ["Rebuilt from bars"] : []), ...(forming ? ["Forming"] : [])].join(". ");
 }
 
 export function writeStatus(state, text, since = "", title = "") {
