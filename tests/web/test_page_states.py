@@ -200,3 +200,14 @@ def test_candles_do_not_wait_for_the_watch_list(
         see(page, "last", "250.50")
         assert page.text("#status-text") == "Live"
         until(lambda: page.text("#lines-count") == "not up to date", 30, "the state of the list")
+
+
+@pytest.mark.parametrize("width", [1600, 1280, 1024, 800, 420])
+def test_the_header_fits_its_window(page: Page, site: str, store: Store, width: int) -> None:
+    """The last button of the header, which opens the watch list, lies inside at every width."""
+    store("AAPL", every_minute(MONDAY, 3))
+    page.resize(width, 700)
+    page.goto(f"{site}?symbol=AAPL")
+    see(page, "time", minute(MONDAY, 2))
+    box = page.box("#watch-list-button")
+    assert box["x"] + box["width"] <= width
