@@ -129,7 +129,7 @@ class Hub:
                     self._round()
             except CandleworksError as error:
                 self._leave_database(str(error))
-            except Exception:
+            except Exception:  # one thread serves all clients: what fails for one of them must not end it
                 log.exception("The stream failed, and starts again")
                 self._leave_database("The stream failed: see the log of the server.")
         self._source.close()

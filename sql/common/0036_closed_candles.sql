@@ -39,7 +39,10 @@ RETURN NOT unsettled && tstzrange(bucket, stop);
 -- The zone whose days begin and end buckets of a period: periods below a day are counted in UTC, whatever the zone.
 CREATE FUNCTION candleworks.zone_of_period(period interval, zone text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE WHEN zone IS NOT NULL AND extract(epoch FROM period)::bigint % 86400 = 0 THEN zone ELSE 'UTC' END;
+RETURN CASE
+    WHEN zone IS NOT NULL AND (extract(epoch FROM period) % 86400 = 0 OR period >= interval '1 month' AND period = date_trunc('month', period))
+    THEN zone ELSE 'UTC'
+END;
 
 -- The end of a bucket, in plain time of the zone: days have 23 or 25 hours where clocks change.
 CREATE FUNCTION candleworks.bucket_end(bucket timestamptz, period interval, zone text DEFAULT NULL) RETURNS timestamptz
@@ -188,7 +191,7 @@ LANGUAGE plpgsql STABLE AS $$
 DECLARE
     side record := candleworks.price_side(price);
     level text := candleworks.level_for(period);
-    days_of text := CASE WHEN level = '1d' THEN nullif(zone, 'UTC') END;
+    days_of text := nullif(candleworks.zone_of_period(period, zone), 'UTC');
     start timestamptz := coalesce("from", '-infinity');
     stop timestamptz := coalesce("to", 'infinity');
     unsettled tstzmultirange := candleworks.unsettled_times(symbol, start, stop);
