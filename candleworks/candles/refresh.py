@@ -7,8 +7,9 @@ candle. Never before the retention horizon: that would delete the candles of dro
 TimescaleDB can lose its invalidation.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 
 from candleworks.database.connection import Connection
@@ -24,6 +25,7 @@ from candleworks.storage.candles import (
     count_candles,
     inserts_excluded,
     invalidate,
+    log_refreshed,
     pending_ranges,
     refresh_lock,
     refresh_range,
@@ -64,44 +66,66 @@ def rebuild(connection: Connection, differences: Sequence[CandleDifference]) -> 
         elif found:
             invalidate(connection, level, found)
     refresh(connection)
+    _log_rebuilt(connection, differences)
+
+
+def _log_rebuilt(connection: Connection, differences: Sequence[CandleDifference]) -> None:
+    ranges: defaultdict[str, list[tuple[datetime, datetime]]] = defaultdict(list)
+    widths = {level.label: (level.ticks, level.width) for level in audited_levels(connection)}
+    for difference in differences:
+        ticks, width = widths[difference.level]
+        ranges[ticks].append((difference.bucket, difference.bucket + width))
+    for ticks, its in ranges.items():
+        log_refreshed(connection, ticks, its)
 
 
 def _rebuild_buckets(connection: Connection, relation: str, buckets: list[datetime], width: timedelta) -> None:
-    """Recompute buckets whether they were invalidated or not; the levels above follow with a refresh."""
+    """Recompute buckets whether they were invalidated or not; the levels above follow with a refresh.
+
+    Buckets that were not stored yet follow from the level below: to store a forming one would freeze it.
+    """
     with refresh_lock(connection):
+        stored = aggregate_watermark(connection, relation)
         for bucket in buckets:
-            refresh_range(connection, relation, bucket, bucket + width, force=True)
+            if bucket + width <= stored:
+                refresh_range(connection, relation, bucket, bucket + width, force=True)
 
 
 def _refresh_aggregates(connection: Connection) -> Counter[str]:
     completed: Counter[str] = Counter()
-    with refresh_lock(connection):
+    with refresh_lock(connection), ExitStack() as refreshed:
         for aggregate in continuous_aggregates(connection):
             before = aggregate_watermark(connection, aggregate.relation)
-            _refresh_aggregate(connection, aggregate)
+            ranges = _refresh_aggregate(connection, aggregate)
+            if aggregate.on_ticks:  # also when an upper level fails
+                refreshed.callback(log_refreshed, connection, aggregate.ticks, ranges)
             after = aggregate_watermark(connection, aggregate.relation)
             if before != after:
                 completed[aggregate.label] = count_candles(connection, aggregate, before, after)
     return completed
 
 
-def _refresh_aggregate(connection: Connection, aggregate: Aggregate) -> None:
+def _refresh_aggregate(connection: Connection, aggregate: Aggregate) -> list[tuple[datetime, datetime]]:
+    """Refresh one level, and return the ranges that it had before and that are computed anew."""
     reached, end = aggregate_progress(connection, aggregate)
     # Upper levels are computed from candles, which outlive their ticks.
     horizon = retention_horizon(connection, aggregate.ticks) if aggregate.on_ticks else None
+    again: list[tuple[datetime, datetime]] = []
     if end is None:
-        return
+        return again
     if reached is None:
         chunks = chunk_ranges(connection, aggregate)
         if chunks:
             begin = chunks[0][0]
             _refresh_tail(connection, aggregate, max(begin, horizon or begin), end, None if horizon else begin)
-        return
+        return again
     for start, stop in pending_ranges(connection, aggregate):
         first, last = max(start, horizon or start), min(stop, end)
         if last - first >= aggregate.width:
             refresh_range(connection, aggregate.relation, first, last)
+            again.append((first, last))
     _refresh_tail(connection, aggregate, max(reached, horizon or reached), end, None)
+    return again
 
 
 def _refresh_tail(

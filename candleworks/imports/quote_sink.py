@@ -73,7 +73,7 @@ class QuoteSink:
         """Insert quotes that are not stored; merge them when another process stored some of them meanwhile."""
         if self.dry_run:
             return MergeResult(len(frame), 0)
-        if not self.store.copy_all(_encoded(part) for part in arranged.iter_slices(COPY_ROWS)):
+        if not self.store.copy_all((_encoded(part) for part in arranged.iter_slices(COPY_ROWS)), extents(frame)):
             return self._merge_frame(frame)
         self.store.replace_bars(extents(frame))
         return MergeResult(len(frame), 0)

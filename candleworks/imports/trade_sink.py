@@ -93,7 +93,7 @@ class TradeSink:
             arranged = with_volume(arranged, continued, highest).with_columns(
                 (pl.col("event_us") + pl.col("ordinal")).alias("time_us")
             )
-        if not self.store.copy_all(_encoded(part) for part in arranged.iter_slices(COPY_ROWS)):
+        if not self.store.copy_all((_encoded(part) for part in arranged.iter_slices(COPY_ROWS)), extents(frame)):
             return self._merge_frame(frame)
         self.store.recompute_first_days({symbol: span.day_start for symbol, span in spans.items()}, oldest)
         # A bar at the start of the first minute is before the range that was looked at.

@@ -14,6 +14,7 @@ from candleworks.database.copy import COPY_TRADES, encode_columns
 from candleworks.database.queries import query
 from candleworks.model.bars import BAR_ORIGIN, LIVE_ORIGIN, BarTick, MinuteSummary, Spans
 from candleworks.model.trades import microseconds_of, moment_of
+from candleworks.storage.inserted_ticks import TRADE, begin_inserts, log_ranges
 
 MINUTE = timedelta(minutes=1)
 
@@ -164,8 +165,11 @@ def insert_bars(
     connection: Connection, symbol: str, ticks: Sequence[PricedTick], kept: Sequence[KeptBar], received_at: datetime
 ) -> None:
     """Store the ticks of bars, and the records of the bars."""
+    begin_inserts(connection)
     with connection.cursor() as cursor, cursor.copy(COPY_TRADES) as copy:
         copy.write(_encoded(symbol, ticks, received_at))
+    times = [moment_of(priced.tick.time_us) for priced in ticks]
+    log_ranges(connection, TRADE, {symbol: (min(times), max(times))} if times else {}, 1)
     spans = [(number, *span) for number, bar in enumerate(kept, 1) for span in bar.parts]
     numbers, starts, stops = (list(column) for column in zip(*spans, strict=True)) if spans else ([], [], [])
     connection.execute(

@@ -20,12 +20,16 @@ MAX_INSERT_WAIT_MS = 50
 
 
 class AuditedLevel(NamedTuple):
-    """A level of candles: its name in differences (`1m`, `quote 1m`), and its kind's prefix (`quote_`, or empty)."""
+    """A level of candles: its name in differences (`1m`, `quote 1m`), and its kind's prefix (`quote_`, or empty).
+
+    `ticks` is the relation that the candles follow from.
+    """
 
     label: str
     relation: str
     width: timedelta
     prefix: str
+    ticks: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +176,13 @@ def refresh_range(
     connection.execute(
         query("refresh_aggregate"), {"relation": f"public.{relation}", "start": start, "stop": stop, "force": force}
     )
+
+
+def log_refreshed(connection: Connection, ticks: str, ranges: Sequence[tuple[datetime, datetime]]) -> None:
+    """Log candles of ticks that were computed anew, so that streams send them."""
+    if ranges:
+        starts, stops = (list(column) for column in zip(*ranges, strict=True))
+        connection.execute(query("log_refreshed"), {"ticks": ticks, "starts": starts, "stops": stops})
 
 
 def count_candles(connection: Connection, aggregate: Aggregate, start: datetime, stop: datetime) -> int:

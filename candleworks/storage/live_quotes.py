@@ -7,6 +7,7 @@ from candleworks.database.connection import Connection
 from candleworks.database.copy import COPY_QUOTES, encode_quotes
 from candleworks.model.quotes import Quotes
 from candleworks.model.trades import MICROSECONDS, Rejection, moment_of
+from candleworks.storage.inserted_ticks import QUOTE, begin_inserts, inserted_ticks, log_inserts
 from candleworks.storage.quotes import QuotePosition, QuoteStore
 from candleworks.storage.trades import MergeResult, no_ordinal_left
 
@@ -42,8 +43,10 @@ class LiveQuoteStore:
 
     def copy(self, quotes: Quotes) -> None:
         """Insert quotes that are new; UniqueViolation when one of them is not."""
+        begin_inserts(self.connection)
         with self.connection.cursor() as cursor, cursor.copy(COPY_QUOTES) as copy:
             copy.write(encode_quotes(quotes, self.origin))
+        log_inserts(self.connection, QUOTE, inserted_ticks(quotes))
         self._replace_bars(quotes)
 
     def _replace_bars(self, quotes: Quotes) -> None:

@@ -11,6 +11,7 @@ from candleworks.database.connection import Connection
 from candleworks.database.copy import COPY_QUOTES
 from candleworks.database.queries import query
 from candleworks.model.trades import microseconds_of, moment_of
+from candleworks.storage.inserted_ticks import QUOTE, Inserted, begin_inserts, log_inserts, log_ranges
 from candleworks.storage.trades import WEEK_US, MergeResult, merged
 
 SIDES = ("bid", "ask")
@@ -91,11 +92,13 @@ def insert_bar_quotes(
     received_at: datetime,
 ) -> None:
     """Store the quotes of bars, and mark the bars as stored."""
+    times = _times([quote.time_us for quote in quotes])
+    begin_inserts(connection)
     connection.execute(
         query("insert_bar_quotes"),
         {
             "symbol": symbol,
-            "times": _times([quote.time_us for quote in quotes]),
+            "times": times,
             "bids": [quote.bid for quote in quotes],
             "asks": [quote.ask for quote in quotes],
             "bid_volumes": [quote.bid_volume for quote in quotes],
@@ -103,6 +106,7 @@ def insert_bar_quotes(
             "received_at": received_at,
         },
     )
+    log_ranges(connection, QUOTE, {symbol: (min(times), max(times))} if times else {}, 1)
     parameters = {"symbol": symbol, "width": timedelta(microseconds=interval_us), "starts": _times(starts_us)}
     connection.execute(query("mark_quote_bars"), parameters)
 
@@ -158,13 +162,18 @@ class QuoteStore:
         ).fetchall()
         return {symbol for (symbol,) in found}
 
-    def copy_all(self, streams: Iterable[bytes]) -> bool:
-        """Insert COPY streams, all of them, or none and return False when one of their quotes is stored."""
+    def copy_all(self, streams: Iterable[bytes], spans: Mapping[str, tuple[datetime, datetime]]) -> bool:
+        """Insert COPY streams, all of them, or none and return False when one of their quotes is stored.
+
+        `spans` are the first and last event time of each symbol.
+        """
         try:
             with self.connection.transaction(), self.connection.cursor() as cursor:
+                begin_inserts(self.connection)
                 for stream in streams:
                     with cursor.copy(COPY_QUOTES) as copy:
                         copy.write(stream)
+                log_ranges(self.connection, QUOTE, spans, self.resolution_us)
         except errors.UniqueViolation:
             return False
         return True
@@ -191,12 +200,16 @@ class QuoteStore:
         self.connection.execute(query("create_quote_staging"))
         self.connection.execute("TRUNCATE staged_quotes")  # of an earlier merge in the same transaction
         count = stage()
-        row = self.connection.execute(
+        begin_inserts(self.connection)
+        rows = self.connection.execute(
             query("insert_surplus_quotes"), {"resolution": timedelta(microseconds=self.resolution_us)}
-        ).fetchone()
+        ).fetchall()
+        inserted = [Inserted(*row[:6]) for row in rows if row[0] is not None]
+        log_inserts(self.connection, QUOTE, inserted)
         spans = self.connection.execute(
             query("staged_quote_extents"), {"resolution": timedelta(microseconds=self.resolution_us)}
         ).fetchall()
         remove_quote_bars(self.connection, spans)
-        stored, rejected = row or (0, None)
-        return MergeResult(stored, count - stored - len(rejected or ()), tuple(rejected or ()))
+        stored = sum(part.ticks for part in inserted)
+        rejected = tuple(position for row in rows if row[0] is None for position in row[6])
+        return MergeResult(stored, count - stored - len(rejected), rejected)

@@ -13,6 +13,15 @@ from candleworks.database.queries import query
 from candleworks.model.trades import MICROSECONDS, Rejection, Trades, microseconds_of, moment_of
 from candleworks.model.trading_day import ZoneOf, trading_day
 from candleworks.storage.bars import remove_covered_bars
+from candleworks.storage.inserted_ticks import (
+    TRADE,
+    Inserted,
+    begin_inserts,
+    combined,
+    inserted_ticks,
+    log_inserts,
+    log_ranges,
+)
 
 MERGE_TRIES = 5
 WEEK_US = 7 * 86_400 * MICROSECONDS
@@ -104,19 +113,26 @@ class TradeStore:
 
     def copy(self, trades: Trades) -> None:
         """Insert trades that are new; UniqueViolation when one of them is not."""
+        begin_inserts(self.connection)
         self.copy_encoded(encode_trades(trades, self.origin))
+        log_inserts(self.connection, TRADE, inserted_ticks(trades))
 
     def copy_encoded(self, stream: bytes) -> None:
         """Insert an encoded COPY stream of trades that are new; UniqueViolation when one of them is not."""
         with self.connection.cursor() as cursor, cursor.copy(COPY_TRADES) as copy:
             copy.write(stream)
 
-    def copy_all(self, streams: Iterable[bytes]) -> bool:
-        """Insert encoded COPY streams, all of them, or none and return False when one of their trades is stored."""
+    def copy_all(self, streams: Iterable[bytes], spans: Mapping[str, tuple[datetime, datetime]]) -> bool:
+        """Insert encoded COPY streams, all of them, or none and return False when one of their trades is stored.
+
+        `spans` are the first and last event time of each symbol.
+        """
         try:
             with self.connection.transaction():
+                begin_inserts(self.connection)
                 for stream in streams:
                     self.copy_encoded(stream)
+                log_ranges(self.connection, TRADE, spans, self.resolution_us)
         except errors.UniqueViolation:
             return False
         return True
@@ -156,15 +172,18 @@ class TradeStore:
         return self._settle(self.oldest({symbol for (symbol,) in symbols}), count)
 
     def _settle(self, oldest: Mapping[str, datetime], count: int) -> MergeResult:
+        begin_inserts(self.connection)
         rows = self.connection.execute(query("insert_surplus"), {"resolution": self._resolution}).fetchall()
         inserted = [row for row in rows if row[0] is not None]
+        parts = [Inserted(row[0], row[3], row[4], *row[6:9]) for row in inserted]
+        log_inserts(self.connection, TRADE, combined(parts))
         days = [Day(*row[:6]) for row in inserted if row[5] is not None]
         days += self.replace_bars([(row[0], row[3], row[4]) for row in inserted])
         for symbol, _, _, first, *_ in inserted:
             days += self._first_day(symbol, oldest.get(symbol), first)
         self.recompute_volumes(days)
         stored = sum(row[6] for row in inserted)
-        rejected = tuple(position for row in rows if row[0] is None for position in row[7])
+        rejected = tuple(position for row in rows if row[0] is None for position in row[9])
         return MergeResult(stored, count - stored - len(rejected), rejected)
 
     def recompute_first_days(self, earliest: dict[str, datetime], oldest: dict[str, datetime]) -> None:

@@ -75,6 +75,28 @@ LANGUAGE sql AS $$
     SELECT candleworks.leads_transaction(), kind, removed, symbols, firsts, lasts WHERE symbols IS NOT NULL
 $$;
 
+-- Candles of ranges that were computed anew after their ticks had changed, as TimescaleDB does late: until then, who read them
+-- got the old ones. Logged for the symbols whose ticks were committed later than feeds commit them; where the log no longer
+-- knows, for all.
+CREATE FUNCTION candleworks.log_refreshed(relation text, starts timestamptz[], stops timestamptz[]) RETURNS void
+LANGUAGE sql AS $$
+    WITH late AS (
+        SELECT p.symbol, p.first, p.last
+        FROM candleworks.stream_log l
+        JOIN candleworks.candle_families f ON f.name = l.changed AND f.ticks = relation
+        CROSS JOIN LATERAL unnest(l.symbols, l.firsts, l.lasts) p(symbol, first, last)
+        WHERE l.position IS NOT NULL AND l.committed_at > p.first + interval '10 seconds'
+    ), place AS (
+        SELECT coalesce(l.symbol, '') AS symbol, coalesce(min(greatest(l.first, r.start)), r.start) AS first,
+            coalesce(max(least(l.last, r.stop - interval '1 microsecond')), r.stop - interval '1 microsecond') AS last
+        FROM unnest(starts, stops) r(start, stop)
+        LEFT JOIN late l ON l.first < r.stop AND l.last >= r.start
+        GROUP BY r.start, r.stop, l.symbol
+    )
+    SELECT candleworks.log_ranges(f.name, false, array_agg(p.symbol), array_agg(p.first), array_agg(p.last))
+    FROM place p, candleworks.candle_families f WHERE f.ticks = relation GROUP BY f.name
+$$;
+
 CREATE FUNCTION candleworks.log_updated_ticks() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -86,57 +108,85 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- Row by row, because TimescaleDB has no transition tables of deletes: a range of an hour when another hour or symbol begins.
+-- The hour of a change that is seen row by row, once per transaction while the hours known to the setting fit into it.
+CREATE FUNCTION candleworks.log_hour(setting text, kind text, removed boolean, symbol text, moment timestamptz) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    hour timestamptz := date_bin('1 hour', moment, timestamptz '2000-01-01 00:00+00');
+    place text := concat('[', kind, ' ', hour, ' ', symbol, ']');
+    known text := coalesce(current_setting(setting, true), '');
+BEGIN
+    IF strpos(known, place) = 0 THEN
+        PERFORM set_config(setting, CASE WHEN length(known) < 8000 THEN known ELSE '' END || place, true);
+        PERFORM candleworks.log_ranges(
+            kind, removed, ARRAY[symbol], ARRAY[hour], ARRAY[hour + interval '1 hour' - interval '1 microsecond']
+        );
+    END IF;
+END $$;
+
+-- Row by row, because TimescaleDB has no transition tables of deletes.
 CREATE FUNCTION candleworks.log_deleted_tick() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    hour timestamptz := date_trunc('hour', OLD.time, 'UTC');
-    place text := format('%s %s %s', TG_ARGV[0], hour, OLD.symbol);
 BEGIN
-    IF current_setting('candleworks.unpublished_deletes', true) IS DISTINCT FROM place THEN
-        PERFORM set_config('candleworks.unpublished_deletes', place, true);
-        PERFORM candleworks.log_ranges(
-            TG_ARGV[0], true, ARRAY[OLD.symbol], ARRAY[hour], ARRAY[hour + interval '1 hour' - interval '1 microsecond']
+    PERFORM candleworks.log_hour('candleworks.unpublished_deletes', TG_ARGV[0], true, OLD.symbol, OLD.time);
+    RETURN NULL;
+END $$;
+
+-- On hypertables: the COPY of TimescaleDB 2.29 invalidates no continuous aggregate where a trigger has a transition table, and
+-- candles would differ from their ticks. The first 50 ticks of a transaction are rows of their own, further ones are hours.
+CREATE FUNCTION candleworks.log_inserted_tick() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    logged integer := coalesce(nullif(current_setting('candleworks.unpublished_ticks', true), ''), '0');
+BEGIN
+    IF logged = 50 THEN
+        PERFORM candleworks.log_hour('candleworks.unpublished_inserts', TG_ARGV[0], false, NEW.symbol, NEW.time);
+    ELSE
+        PERFORM set_config('candleworks.unpublished_ticks', (logged + 1)::text, true);
+        INSERT INTO candleworks.stream_log (
+            leads, changed, removed, symbols, firsts, lasts, counts, received_first, received_last
+        ) VALUES (
+            candleworks.leads_transaction(), TG_ARGV[0], false, ARRAY[NEW.symbol], ARRAY[NEW.time], ARRAY[NEW.time],
+            ARRAY[1], NEW.received_at, NEW.received_at
         );
     END IF;
     RETURN NULL;
 END $$;
 
--- On hypertables, where a trigger of inserts with a transition table keeps TimescaleDB 2.29 from invalidating continuous
--- aggregates: candles would differ from their ticks. Row by row, as a range of an hour, once per symbol and hour of a transaction
--- while these fit into the setting.
-CREATE FUNCTION candleworks.log_inserted_tick() RETURNS trigger
+-- Who writes many ticks says itself where they are: the triggers of inserts rest from here on until log_inserts(), or the end of
+-- the transaction.
+CREATE FUNCTION candleworks.begin_inserts() RETURNS void
+LANGUAGE sql AS $$ SELECT set_config('candleworks.inserts', 'logged', true) $$;
+
+-- What was inserted since begin_inserts(): without counts, as ranges. Nothing where the triggers did not rest, because that was
+-- in another transaction.
+CREATE FUNCTION candleworks.log_inserts(
+    kind text, symbols text[], firsts timestamptz[], lasts timestamptz[], counts bigint[] DEFAULT NULL,
+    received_first timestamptz DEFAULT NULL, received_last timestamptz DEFAULT NULL
+) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    hour timestamptz := date_bin('1 hour', NEW.time, timestamptz '2000-01-01 00:00+00');
-    place text := concat('[', TG_ARGV[0], ' ', hour, ' ', NEW.symbol, ']');
-    known text := coalesce(current_setting('candleworks.unpublished_inserts', true), '');
 BEGIN
-    IF strpos(known, place) = 0 THEN
-        PERFORM set_config('candleworks.unpublished_inserts', CASE WHEN length(known) < 8000 THEN known ELSE '' END || place, true);
-        PERFORM candleworks.log_ranges(
-            TG_ARGV[0], false, ARRAY[NEW.symbol], ARRAY[hour], ARRAY[hour + interval '1 hour' - interval '1 microsecond']
-        );
+    IF current_setting('candleworks.inserts', true) = 'logged' THEN
+        PERFORM set_config('candleworks.inserts', '', true);
+        INSERT INTO candleworks.stream_log (
+            leads, changed, removed, symbols, firsts, lasts, counts, received_first, received_last
+        )
+        SELECT candleworks.leads_transaction(), kind, false, symbols, firsts, lasts, counts, received_first, received_last
+        WHERE cardinality(symbols) > 0;
     END IF;
-    RETURN NULL;
 END $$;
 
 DO $create$
 DECLARE
     family candleworks.candle_families;
+    how text;
 BEGIN
     FOR family IN SELECT * FROM candleworks.candle_families LOOP
-        IF (SELECT c.relkind = 'p' FROM pg_class c WHERE c.oid = format('public.%I', family.ticks)::regclass) THEN
-            EXECUTE format($sql$
-                CREATE TRIGGER log_inserts AFTER INSERT ON public.%1$I REFERENCING NEW TABLE AS changed
-                    FOR EACH STATEMENT EXECUTE FUNCTION candleworks.log_inserted_ticks(%2$L)
-            $sql$, family.ticks, family.name);
-        ELSE
-            EXECUTE format($sql$
-                CREATE TRIGGER log_inserts AFTER INSERT ON public.%1$I
-                    FOR EACH ROW EXECUTE FUNCTION candleworks.log_inserted_tick(%2$L)
-            $sql$, family.ticks, family.name);
-        END IF;
+        how := CASE WHEN (SELECT c.relkind = 'p' FROM pg_class c WHERE c.oid = format('public.%I', family.ticks)::regclass)
+            THEN 'REFERENCING NEW TABLE AS changed FOR EACH STATEMENT %s EXECUTE FUNCTION candleworks.log_inserted_ticks(%L)'
+            ELSE 'FOR EACH ROW %s EXECUTE FUNCTION candleworks.log_inserted_tick(%L)' END;
+        EXECUTE format('CREATE TRIGGER log_inserts AFTER INSERT ON public.%I ', family.ticks)
+            || format(how, $$WHEN (current_setting('candleworks.inserts', true) IS DISTINCT FROM 'logged')$$, family.name);
         EXECUTE format($sql$
             CREATE TRIGGER log_updates AFTER UPDATE ON public.%1$I REFERENCING OLD TABLE AS replaced NEW TABLE AS changed
                 FOR EACH STATEMENT EXECUTE FUNCTION candleworks.log_updated_ticks(%2$L);
@@ -221,7 +271,8 @@ DECLARE
     published bigint;
     newest bigint;
 BEGIN
-    PERFORM set_config('candleworks.unpublished', '', true), set_config('candleworks.unpublished_deletes', '', true);
+    PERFORM set_config('candleworks.' || s, '', true)
+    FROM unnest('{unpublished,unpublished_ticks,unpublished_inserts,unpublished_deletes}'::text[]) s;
     IF (SELECT count(*) FROM (SELECT FROM candleworks.stream_log WHERE position IS NULL LIMIT 101) l) > 100 THEN
         PERFORM candleworks.merge_unpublished();
     END IF;

@@ -26,7 +26,8 @@ ORDER BY s.range_start
 
 -- name: aggregate_pending
 -- The ranges of an aggregate that were changed since they were refreshed, whole buckets, oldest first. Two logs: what
--- commits wrote, and what a refresh has moved on but not covered yet. Their entries that reach to infinity are no changes.
+-- commits wrote, and what a refresh has moved on but not covered yet. Their entries that reach to infinity are no changes; what
+-- begins with time itself is shortened to the year 1, with which Python begins.
 WITH aggregate AS (
     SELECT c.mat_hypertable_id, c.raw_hypertable_id, t.watermark AS threshold
     FROM _timescaledb_catalog.continuous_agg c
@@ -43,7 +44,7 @@ WITH aggregate AS (
 ), bucket AS (
     SELECT
         public.time_bucket(
-            %(width)s::interval, _timescaledb_functions.to_timestamp(greatest(low, -210866803200000000))
+            %(width)s::interval, _timescaledb_functions.to_timestamp(greatest(low, -62135424000000000))
         ) AS start,
         public.time_bucket(
             %(width)s::interval, _timescaledb_functions.to_timestamp(least(high, threshold - 1))

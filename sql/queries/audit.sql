@@ -8,8 +8,8 @@ VALUES (
 )
 
 -- name: audited_levels
--- Label and relation of every level of candles, narrowest first, with its width and the prefix of its kind.
-SELECT r.label, r.relation, r.width, f.prefix
+-- Label and relation of every level of candles, narrowest first, with its width, and the prefix and the ticks of its kind.
+SELECT r.label, r.relation, r.width, f.prefix, f.ticks
 FROM candleworks.candle_relations r JOIN candleworks.candle_families f ON f.name = r.family
 ORDER BY r.width, r.label
 

@@ -16,7 +16,8 @@ CREATE TEMP TABLE IF NOT EXISTS staged_quotes (
 -- name: insert_surplus_quotes
 -- Compares staged and stored quotes of the same (symbol, event time) as multisets of (bid, ask, bid_volume, ask_volume) and
 -- appends the surplus behind the stored ones; bars that stand among them are no quotes. A quote whose ordinal would reach
--- into the next event time is rejected. Returns how many were inserted, and the arrivals of the rejected ones.
+-- into the next event time is rejected. Returns what was inserted per symbol, and when it was received; a last row without
+-- a symbol holds the arrivals of the rejected quotes.
 WITH stored AS MATERIALIZED (
     SELECT g.symbol, g.event_time, q.time, q.bid, q.ask, q.bid_volume, q.ask_volume
     FROM (SELECT DISTINCT symbol, event_time FROM staged_quotes) g
@@ -47,10 +48,14 @@ WITH stored AS MATERIALIZED (
     INSERT INTO public.quotes (time, symbol, bid, ask, bid_volume, ask_volume, received_at, origin)
     SELECT time, symbol, bid, ask, bid_volume, ask_volume, received_at, origin
     FROM placed WHERE time < event_time + %(resolution)s::interval
-    RETURNING 1
+    RETURNING symbol, time, received_at
 )
-SELECT (SELECT count(*) FROM inserted), array_agg(arrival ORDER BY arrival)
+SELECT symbol, min(time), max(time), count(*), min(received_at), max(received_at), NULL::bigint[]
+FROM inserted GROUP BY symbol
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, array_agg(arrival ORDER BY arrival)
 FROM placed WHERE time >= event_time + %(resolution)s::interval
+HAVING count(*) > 0
 
 -- name: last_quote_positions
 -- Where each symbol stands: the newest quote, which no bar is, and how many share its event time.

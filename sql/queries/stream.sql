@@ -1,4 +1,12 @@
--- What the stream reads: the log of changes, and the ticks and candles that it points to.
+-- What the stream reads, and who inserts ticks writes: the log of changes, and the ticks and candles that it points to.
+
+-- name: begin_inserts
+SELECT candleworks.begin_inserts()
+
+-- name: log_inserts
+SELECT candleworks.log_inserts(
+    %(family)s, %(symbols)s, %(firsts)s, %(lasts)s, %(counts)s, %(received_first)s, %(received_last)s
+)
 
 -- name: listen_stream
 LISTEN candleworks_stream
@@ -9,6 +17,9 @@ SELECT oldest, newest FROM candleworks.stream_bounds()
 -- name: stream_since
 SELECT position, committed_at, changed, removed, symbols, firsts, lasts, counts, received_first, received_last
 FROM candleworks.stream_since(%(after)s, %(most)s)
+
+-- name: log_refreshed
+SELECT candleworks.log_refreshed(%(ticks)s, %(starts)s, %(stops)s)
 
 -- name: streamed_trades
 -- The trades of ranges, in order, with the number of their range. live: not from a file or a bar. The bounds of all ranges are

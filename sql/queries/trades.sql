@@ -21,7 +21,7 @@ CREATE TEMP TABLE IF NOT EXISTS staged_trades (
 -- Compares staged and stored trades of the same (symbol, event time) as multisets of (price, day_volume), or (price, volume)
 -- where there is no running total, and appends the surplus behind the stored ones; bars that stand among them are no
 -- trades. A trade whose ordinal would reach into the next event time is rejected. Returns what was inserted per symbol and
--- trading day; a last row without a symbol holds the arrivals of the rejected trades.
+-- trading day, and when it was received; a last row without a symbol holds the arrivals of the rejected trades.
 WITH stored AS MATERIALIZED (
     SELECT g.symbol, g.event_time, t.time, t.price, t.day_volume, t.size
     FROM (SELECT DISTINCT symbol, event_time FROM staged_trades) g
@@ -51,15 +51,16 @@ WITH stored AS MATERIALIZED (
     INSERT INTO public.stocks_real_time (time, symbol, price, day_volume, volume, bid, ask, received_at, origin)
     SELECT time, symbol, price, day_volume, volume, bid, ask, received_at, origin
     FROM placed WHERE time < event_time + %(resolution)s::interval
-    RETURNING symbol, time, day_volume
+    RETURNING symbol, time, day_volume, received_at
 )
-SELECT d.symbol, d.day_start, d.day_end, min(i.time), max(i.time), max(i.day_volume), count(*), NULL::bigint[]
+SELECT d.symbol, d.day_start, d.day_end, min(i.time), max(i.time), max(i.day_volume), count(*), min(i.received_at), max(i.received_at),
+    NULL::bigint[]
 FROM inserted i
 JOIN (SELECT DISTINCT symbol, day_start, day_end FROM staged_trades) d
     ON d.symbol = i.symbol AND i.time >= d.day_start AND i.time < d.day_end
 GROUP BY d.symbol, d.day_start, d.day_end
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, array_agg(arrival ORDER BY arrival)
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, array_agg(arrival ORDER BY arrival)
 FROM placed WHERE time >= event_time + %(resolution)s::interval
 HAVING count(*) > 0
 

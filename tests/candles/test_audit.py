@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from candleworks import clock
 from candleworks.candles.audit import audit
 from candleworks.candles.refresh import refresh
 from candleworks.database.connection import Connection
@@ -142,3 +143,33 @@ def test_quote_candles_are_audited_too(connection: Connection, engine: Engine) -
     assert report.repaired == len(LEVELS)
     assert audit(connection, None, None).differences == []
     assert connection.execute("SELECT ask_high FROM quote_candles_1d").fetchone() == (10.0,)
+
+
+def test_a_repair_never_freezes_forming_candles(connection: Connection, engine: Engine) -> None:
+    """They are wrong as long as a candle below them is: what was never stored is not stored by a repair."""
+    start = clock.now().replace(second=0, microsecond=0) - timedelta(minutes=5)
+    connection.execute("SELECT candleworks.prepare_ticks(%s, now())", [start])
+    insertion = "INSERT INTO stocks_real_time (time, symbol, price) VALUES (%s, 'S', %s)"
+    connection.execute(insertion, [start, 1])
+    refresh(connection)
+    connection.execute(f"UPDATE {stored_table(connection, engine, '1m')} SET high = 999")
+    found = audit(connection, None, None, repair=True)
+    assert found.repaired > 0
+    connection.execute(insertion, [clock.now(), 5])
+    refresh(connection)
+    assert audit(connection, None, None).differences == []
+    assert connection.execute("SELECT high FROM candles_1d ORDER BY bucket DESC").fetchone() == (5.0,)
+
+
+@pytest.mark.parametrize("engine", [Engine.TIMESCALE], indirect=True)
+def test_a_range_that_begins_with_time_itself_is_refreshed(day: Connection) -> None:
+    """TimescaleDB keeps such a note where the first refresh of a level began later than at the beginning."""
+    relation = "public.tick_candles_1d"
+    day.execute(
+        "INSERT INTO _timescaledb_catalog.continuous_aggs_materialization_invalidation_log"
+        " SELECT mat_hypertable_id, -9223372036854775808, %s FROM _timescaledb_catalog.continuous_agg"
+        " WHERE format('%%I.%%I', user_view_schema, user_view_name) = %s",
+        [int(DAY.timestamp() * 1e6), relation],
+    )
+    refresh(day)
+    assert audit(day, None, None).differences == []

@@ -63,6 +63,7 @@ OURS = {"CANDLEWORKS_DSN", "OLD", "NEW", "RESTORED", "CANDLEWORKS_ALERT_URLS"}
 TRADES = (
     "time,symbol,price,day_volume\n2026-03-02 15:00:00+00,AAPL,260.5,1000\n2026-03-02 15:01:00+00,AAPL,260.6,1010\n"
 )
+COINS = TRADES.replace("AAPL", "BTC/USD")
 QUOTES = "time,symbol,bid,ask\n2026-03-02 15:00:00+00,EUR/USD,1.1,1.2\n"
 DUKASCOPY = "Local time,Ask,Bid,AskVolume,BidVolume\n08.11.2016 00:00:00.054,1.10407,1.10403,1.5,1.5\n"
 FILES = {
@@ -115,7 +116,8 @@ def filled(engine: Engine, server_dsn: str, template: str, tmp_path_factory: pyt
     with new_template(server_dsn, f"documented_{engine}", template) as dsn, connect(dsn, "test") as connection:
         settings = load_settings({"CANDLEWORKS_DSN": dsn, "CANDLEWORKS_HOME": str(directory)})
         sync_calendars(connection, settings)
-        for file, content in {"a.csv": TRADES, "b.csv": QUOTES, "c.csv": FILES["company.csv"]}.items():
+        files = {"a.csv": TRADES, "b.csv": QUOTES, "c.csv": FILES["company.csv"], "d.csv": COINS}
+        for file, content in files.items():
             (directory / file).write_text(content)
         assert all(not report.error for report in import_paths(connection, settings, [str(directory)], Reading()))
         for row in rejected():

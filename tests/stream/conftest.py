@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from candleworks import clock
 from candleworks.candles.reads import Period
 from candleworks.database.connection import Connection
+from candleworks.storage.inserted_ticks import Inserted, begin_inserts, combined, log_inserts
 from candleworks.stream import Event, Hub, SeriesKey, StreamClient, TickTopic, Wanted
 from tests.web.browser import until
 
@@ -96,15 +98,26 @@ def follow(hub: Hub) -> Iterator[Follow]:
 
 
 def insert(connection: Connection, rows: Iterable[Row], origin: str = "twelvedata") -> None:
-    """Insert trades in one statement."""
+    """Insert trades in one statement, and log them as feeds do."""
     rows = list(rows)
-    times = [row[0] for row in rows]
-    connection.execute("SELECT candleworks.prepare_ticks(%s, %s)", [min(times), max(times)])
+    received_at = clock.now()
+    with connection.transaction():
+        begin_inserts(connection)
+        insert_by_hand(connection, rows, origin, received_at)
+        parts = [Inserted(symbol, time, time, 1, received_at, received_at) for time, symbol, *_ in rows]
+        log_inserts(connection, "trade", combined(parts))
+
+
+def insert_by_hand(
+    connection: Connection, rows: Iterable[Row], origin: str = "twelvedata", received_at: datetime | None = None
+) -> None:
+    """Insert trades in one statement, as a person would."""
     columns = [list(column) for column in zip(*rows, strict=True)]
+    connection.execute("SELECT candleworks.prepare_ticks(%s, %s)", [min(columns[0]), max(columns[0])])
     connection.execute(
         "INSERT INTO stocks_real_time (time, symbol, price, volume, origin, received_at)"
-        " SELECT *, %s, clock_timestamp() FROM unnest(%s::timestamptz[], %s::text[], %s::float8[], %s::float8[])",
-        [origin, *columns],
+        " SELECT *, %s, %s FROM unnest(%s::timestamptz[], %s::text[], %s::float8[], %s::float8[])",
+        [origin, received_at or clock.now(), *columns],
     )
 
 

@@ -21,6 +21,7 @@ from tests.stream.conftest import (
     Follow,
     Follower,
     insert,
+    insert_by_hand,
     shape,
     stored,
     wanted,
@@ -341,7 +342,7 @@ _changes = st.lists(
 def test_after_any_changes_followers_have_what_sql_says(
     connection: Connection, hub: Hub, changes: list[Change]
 ) -> None:
-    """Ticks in order and late, imports and corrections, in any sequence."""
+    """Ticks in order, late ones by hand, imports and corrections, in any sequence."""
     connection.execute("DELETE FROM stocks_real_time")
     start = now() - timedelta(minutes=5)
     follower = Follower(hub, wanted("A", periods=[SECOND, MINUTE, Period("5m", seconds=300)]))
@@ -361,7 +362,8 @@ def test_after_any_changes_followers_have_what_sql_says(
         rows = [(time, "A", price, 2.0) for time, price in ticks if time not in taken]
         newest = max([newest, *(time for time, *_ in rows)])
         if rows:
-            insert(connection, rows, "file" if kind == "import" else "twelvedata")
+            put = insert_by_hand if kind == "insert" else insert
+            put(connection, rows, "file" if kind == "import" else "twelvedata")
     if stored(connection, "A"):
         for period in ("1s", "1m", "5m"):
             follower.until(lambda _: same(follower, connection, period=period), f"the candles of {period}")  # noqa: B023

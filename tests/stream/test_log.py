@@ -6,8 +6,9 @@ import pytest
 
 from candleworks import clock
 from candleworks.database.connection import Connection, connect
+from candleworks.database.engine import Engine, engine_of
 from candleworks.storage.stream_log import LogRow, StreamSource
-from tests.stream.conftest import insert
+from tests.stream.conftest import insert_by_hand
 
 DAY = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -24,13 +25,55 @@ def newest(connection: Connection) -> int:
 
 
 def test_an_insert_is_logged_with_its_symbols_and_bounds(connection: Connection) -> None:
-    """One row for a statement, whatever stored it."""
+    """Whatever stored it: by statement, or by row on hypertables."""
     before = newest(connection)
-    insert(connection, [(DAY, "A", 1.0, 1.0), (DAY + SECOND, "A", 2.0, 1.0), (DAY, "B", 3.0, None)])
-    (row,) = log(connection, before)
-    found = dict(zip(row.symbols, zip(row.firsts, row.lasts, row.counts or (), strict=True), strict=True))
-    assert found == {"A": (DAY, DAY + SECOND, 2), "B": (DAY, DAY, 1)}
-    assert (row.changed, row.removed) == ("trade", False)
+    insert_by_hand(connection, [(DAY, "A", 1.0, 1.0), (DAY + SECOND, "A", 2.0, 1.0), (DAY, "B", 3.0, None)])
+    rows = log(connection, before)
+    places = {place for row in rows for place in zip(row.symbols, row.firsts, row.lasts, row.counts or (), strict=True)}
+    if engine_of(connection) is Engine.POSTGRES:
+        assert places == {("A", DAY, DAY + SECOND, 2), ("B", DAY, DAY, 1)}
+    else:
+        assert places == {("A", DAY, DAY, 1), ("A", DAY + SECOND, DAY + SECOND, 1), ("B", DAY, DAY, 1)}
+    assert {(row.changed, row.removed) for row in rows} == {("trade", False)}
+
+
+@pytest.mark.parametrize("engine", [Engine.TIMESCALE], indirect=True)
+def test_many_ticks_in_a_hypertable_are_hours(connection: Connection) -> None:
+    """After the first 50 of a transaction: nobody reads 2,000 rows of the log."""
+    before = newest(connection)
+    insert_by_hand(connection, [(DAY + n * SECOND, "AB"[n % 2], 1.0, 1.0) for n in range(2_000)])
+    rows = log(connection, before)
+    assert [row.counts for row in rows] == [[1]] * 50 + [None] * 4
+    assert sorted((row.symbols, row.firsts) for row in rows[50:]) == [
+        ([symbol], [DAY.replace(hour=hour, minute=0)]) for symbol in "AB" for hour in (9, 10)
+    ]
+    insert_by_hand(connection, [(DAY - SECOND, "A", 1.0, 1.0)])
+    assert log(connection, rows[-1].position)[0].counts == [1]
+
+
+@pytest.mark.parametrize("engine", [Engine.TIMESCALE], indirect=True)
+def test_candles_of_a_hypertable_follow_a_copy_into_the_past(connection: Connection) -> None:
+    """TimescaleDB's COPY invalidates no continuous aggregate where a trigger of inserts has a transition table."""
+    insert_by_hand(connection, [(DAY, "A", 1.0, 1.0)])
+    connection.execute("CALL refresh_continuous_aggregate('candles_1m', NULL, %s)", [DAY + timedelta(hours=1)])
+    with connection.cursor().copy("COPY stocks_real_time (time, symbol, price) FROM STDIN") as copy:
+        copy.write_row([DAY + SECOND, "A", 9.0])
+    connection.execute("CALL refresh_continuous_aggregate('candles_1m', NULL, %s)", [DAY + timedelta(hours=1)])
+    assert connection.execute("SELECT high FROM candles_1m").fetchall() == [(9.0,)]
+
+
+def test_who_logs_inserts_silences_the_triggers_until_then(connection: Connection) -> None:
+    """Neither longer, nor in another transaction than its own."""
+    before = newest(connection)
+    with connection.transaction():
+        connection.execute("SELECT candleworks.begin_inserts()")
+        insert_by_hand(connection, [(DAY, "A", 1.0, 1.0)])
+        connection.execute("SELECT candleworks.log_inserts('trade', '{A}', %s, %s)", [[DAY], [DAY]])
+        insert_by_hand(connection, [(DAY, "B", 1.0, 1.0)])
+    connection.execute("SELECT candleworks.begin_inserts()")
+    insert_by_hand(connection, [(DAY, "C", 1.0, 1.0)])
+    connection.execute("SELECT candleworks.log_inserts('trade', '{C}', %s, %s)", [[DAY], [DAY]])
+    assert [(row.symbols, row.counts) for row in log(connection, before)] == [(["A"], None), (["B"], [1]), (["C"], [1])]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +91,7 @@ def test_other_changes_are_ranges(
     connection: Connection, statement: str, bounds: tuple[datetime, datetime], removed: bool
 ) -> None:
     """Of what was updated, and of the hours in which something was deleted; what changed nothing is not logged."""
-    insert(connection, [(DAY, "A", 1.0, 1.0), (DAY + SECOND, "A", 2.0, 1.0)])
+    insert_by_hand(connection, [(DAY, "A", 1.0, 1.0), (DAY + SECOND, "A", 2.0, 1.0)])
     before = newest(connection)
     connection.execute(f"{statement} WHERE price > 100")
     assert log(connection, before) == []
@@ -80,11 +123,11 @@ def test_quotes_daily_bars_and_gaps_are_logged(connection: Connection) -> None:
 
 def test_positions_are_in_the_order_of_the_commits(dsn: str, connection: Connection) -> None:
     """Whoever began first: what has been seen up to a position is complete."""
-    insert(connection, [(DAY, "A", 1.0, 1.0)])
+    insert_by_hand(connection, [(DAY, "A", 1.0, 1.0)])
     before = newest(connection)
     with connect(dsn, autocommit=False) as early, connect(dsn, autocommit=False) as late:
-        insert(early, [(DAY + SECOND, "A", 1.0, 1.0)])
-        insert(late, [(DAY + 2 * SECOND, "B", 1.0, 1.0)])
+        insert_by_hand(early, [(DAY + SECOND, "A", 1.0, 1.0)])
+        insert_by_hand(late, [(DAY + 2 * SECOND, "B", 1.0, 1.0)])
         late.commit()
         (first,) = log(connection, before)
         early.commit()
@@ -98,10 +141,10 @@ def test_what_was_rolled_back_is_not_logged(connection: Connection) -> None:
     for _ in range(2):
         with connection.transaction():
             with connection.transaction(force_rollback=True):
-                insert(connection, [(DAY, "A", 1.0, 1.0)])
-            insert(connection, [(DAY, "B", 1.0, 1.0)])
+                insert_by_hand(connection, [(DAY, "A", 1.0, 1.0)])
+            insert_by_hand(connection, [(DAY, "B", 1.0, 1.0)])
             with connection.transaction(force_rollback=True):
-                insert(connection, [(DAY, "C", 1.0, 1.0)])
+                insert_by_hand(connection, [(DAY, "C", 1.0, 1.0)])
         connection.execute("DELETE FROM stocks_real_time")
     rows = log(connection, before)
     assert [row.symbols for row in rows] == [["B"]] * 4
@@ -119,6 +162,9 @@ def test_a_transaction_of_many_statements_is_one_range_per_symbol(connection: Co
                 "INSERT INTO stocks_real_time (time, symbol, price) VALUES (%s, %s, 1)",
                 [DAY + number * SECOND, "AB"[number % 2]],
             )
+    if engine_of(connection) is Engine.TIMESCALE:
+        assert len(log(connection, before)) == 52  # 50 ticks, and an hour of each symbol
+        return
     (row,) = log(connection, before)
     assert sorted(zip(row.symbols, row.firsts, row.lasts, strict=True)) == [
         ("A", DAY, DAY + 148 * SECOND),
@@ -130,18 +176,18 @@ def test_constraints_that_are_checked_at_once_do_not_mute_what_follows(connectio
     """SET CONSTRAINTS publishes early; later statements of the transaction are published too."""
     before = newest(connection)
     with connection.transaction():
-        insert(connection, [(DAY, "A", 1.0, 1.0)])
+        insert_by_hand(connection, [(DAY, "A", 1.0, 1.0)])
         connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        insert(connection, [(DAY, "B", 1.0, 1.0)])
+        insert_by_hand(connection, [(DAY, "B", 1.0, 1.0)])
     assert [row.symbols for row in log(connection, before)] == [["A"], ["B"]]
 
 
 def test_old_rows_are_trimmed(connection: Connection) -> None:
     """By whoever appends; the newest always stay, because they say where the log begins."""
-    insert(connection, [(DAY, "A", 1.0, 1.0)])
+    insert_by_hand(connection, [(DAY, "A", 1.0, 1.0)])
     connection.execute("UPDATE candleworks.stream_log SET committed_at = committed_at - interval '11 minutes'")
     for number in range(70):
-        insert(connection, [(DAY + number * SECOND, "B", 1.0, 1.0)])
+        insert_by_hand(connection, [(DAY + number * SECOND, "B", 1.0, 1.0)])
     rows = log(connection)
     assert {symbol for row in rows for symbol in row.symbols} == {"B"}
 
@@ -153,8 +199,8 @@ def test_serializable_transactions_are_not_disturbed_by_trimming(dsn: str, conne
         serializable.execute("SELECT count(*) FROM candleworks.stream_log")
         connection.execute("UPDATE candleworks.stream_log SET committed_at = committed_at - interval '11 minutes'")
         for number in range(130):
-            insert(connection, [(DAY + number * SECOND, "B", 1.0, 1.0)])
-        insert(serializable, [(DAY, "A", 1.0, 1.0)])
+            insert_by_hand(connection, [(DAY + number * SECOND, "B", 1.0, 1.0)])
+        insert_by_hand(serializable, [(DAY, "A", 1.0, 1.0)])
         serializable.commit()
     assert log(connection)[-1].symbols == ["A"]
 
@@ -164,7 +210,7 @@ def test_a_commit_wakes_who_listens(dsn: str, connection: Connection) -> None:
     source = StreamSource(dsn)
     source.open()
     try:
-        insert(connection, [(DAY, "A", 1.0, 1.0)])
+        insert_by_hand(connection, [(DAY, "A", 1.0, 1.0)])
         began = clock.monotonic()
         source.wait(60, connection.fileno())
         assert clock.monotonic() - began < 30
@@ -181,7 +227,7 @@ def test_those_who_may_only_read_or_only_write_need_no_right_to_the_log(dsn: str
         connection.execute(
             f"GRANT USAGE ON SCHEMA public TO {role}; GRANT SELECT, INSERT ON stocks_real_time TO {role}"
         )
-        insert(connection, [(DAY, "A", 1.0, 1.0)])
+        insert_by_hand(connection, [(DAY, "A", 1.0, 1.0)])
         before = newest(connection)
         connection.execute(f"SET ROLE {role}")
         connection.execute("INSERT INTO stocks_real_time (time, symbol, price) VALUES (%s, 'B', 1)", [DAY])
