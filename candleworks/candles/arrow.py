@@ -26,10 +26,13 @@ def candle_schema(zone: str | None) -> pa.Schema:
 
 
 def with_candle_schema(rows: pa.Table, zone: str | None) -> pa.Table:
-    """Return candles as they are described; `volume_from` of the rows is a flag: whether it is sizes."""
-    flags = rows.column("volume_from")
-    names = pc.if_else(flags, pa.scalar("sizes"), pa.scalar("day_volume"))
-    return rows.set_column(rows.num_columns - 1, "volume_from", names).cast(candle_schema(zone))
+    """Return candles as they are described; `flags` of the rows are the sum of 1, rebuilt, 2, closed, and 4, sizes."""
+    flags = rows.column("flags")
+    rebuilt, closed, sizes = (pc.not_equal(pc.bit_wise_and(flags, pa.scalar(bit, flags.type)), 0) for bit in (1, 2, 4))
+    known = pc.if_else(pc.is_valid(rows.column("volume")), sizes, pa.scalar(None, pa.bool_()))
+    names = pc.if_else(known, pa.scalar("sizes"), pa.scalar("day_volume"))
+    columns = [*rows.columns[:-1], rebuilt, closed, names]
+    return pa.table(columns, names=candle_schema(zone).names).cast(candle_schema(zone))
 
 
 def candle_table(candles: Sequence[Candle], zone: str | None) -> pa.Table:

@@ -60,7 +60,7 @@ def read_candles(
     zone = _zone(zone)
     with _source(dsn) as source:
         side = price or _default_side(source.connection, symbol)
-        name = "arrow_adjusted_candles" if adjusted else "arrow_candles"
+        name = "arrow_adjusted_statement" if adjusted else "arrow_candles_statement"
         others = {"period": wanted.interval, "price": side, "zone": zone}
         found = _rows(source, name, symbol, {"start": first, "stop": last, **others})
     return _table(f"candles of {symbol}, {wanted.name}, {side}", with_candle_schema(found, zone))
