@@ -31,7 +31,7 @@ class ReadPool:
     def connection(self) -> Iterator[Connection]:
         """Yield a connection; TerminalError where the database has no schema of candleworks."""
         try:
-            with _explained(self._dsn), self._pool.connection(MAX_WAIT_SECONDS) as connection:
+            with explained_reads(self._dsn, "candles"), self._pool.connection(MAX_WAIT_SECONDS) as connection:
                 self._busy.add(connection)
                 try:
                     yield connection
@@ -69,7 +69,8 @@ def open_read_pool(dsn: str) -> Iterator[ReadPool]:
 
 
 @contextlib.contextmanager
-def _explained(dsn: str) -> Iterator[None]:
+def explained_reads(dsn: str, what: str) -> Iterator[None]:
+    """Raise TransientError while the database cannot answer, and TerminalError where it has no `what`."""
     with transient_errors(dsn):
         try:
             yield
@@ -80,5 +81,5 @@ def _explained(dsn: str) -> Iterator[None]:
             ) from None
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction, psycopg.errors.InvalidSchemaName):
             raise TerminalError(
-                f"The database {describe(dsn)} has no candles of candleworks: run `candleworks migrate`."
+                f"The database {describe(dsn)} has no {what} of candleworks: run `candleworks migrate`."
             ) from None

@@ -3,20 +3,20 @@
 docs/decisions/0059-stream.md says how the log is written.
 """
 
-import contextlib
 import select
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import NamedTuple
 
-import psycopg
 from psycopg.rows import args_row
 
-from candleworks.database.connection import Connection, connect, describe, transient_errors
+from candleworks.database.connection import Connection, connect, describe
 from candleworks.database.profiles import WEB
 from candleworks.database.queries import query
-from candleworks.errors import TerminalError, TransientError
+from candleworks.errors import TransientError
 from candleworks.model.trades import moment_of
+from candleworks.storage.read_pool import explained_reads
 
 ALL_SYMBOLS = ""
 
@@ -198,17 +198,8 @@ class StreamSource:
             raise TransientError(f"The database {describe(self._dsn)} is not connected: try again later.")
         return self._connection
 
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        with transient_errors(self._dsn):
-            try:
-                yield
-            except psycopg.errors.QueryCanceled as error:
-                raise TransientError(f"The database {describe(self._dsn)} took too long to answer: {error}") from error
-            except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction, psycopg.errors.InvalidSchemaName):
-                raise TerminalError(
-                    f"The database {describe(self._dsn)} has no stream: run `candleworks migrate`."
-                ) from None
+    def _explained(self) -> AbstractContextManager[None]:
+        return explained_reads(self._dsn, "stream")
 
 
 def _moments(times_us: Sequence[int]) -> list[datetime]:

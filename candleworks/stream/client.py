@@ -54,7 +54,7 @@ class StreamClient:
         self._on_ready = on_ready
         self._lock = threading.Lock()
         self._waiting: deque[EventBatch] = deque()
-        self._told: deque[EventBatch] = deque(maxlen=MAX_TOLD)
+        self._first: deque[EventBatch] = deque(maxlen=MAX_TOLD)
         self._waiting_bytes = self._waiting_events = 0
         self._held = True
         self._overflowed = self._idle = False
@@ -72,10 +72,10 @@ class StreamClient:
                 self._overflowed = True
             self._wake()
 
-    def tell(self, event: Event) -> None:
+    def put_first(self, event: Event) -> None:
         """Put an event that belongs to no position, before everything else."""
         with self._lock:
-            self._told.append(EventBatch([event], None))
+            self._first.append(EventBatch([event], None))
             self._wake()
 
     def hold(self) -> int | None:
@@ -104,8 +104,8 @@ class StreamClient:
         `position` was the hub's before the call: when nothing waits, the consumer has seen everything up to there.
         """
         with self._lock:
-            batches = list(self._told)
-            self._told.clear()
+            batches = list(self._first)
+            self._first.clear()
             dropped = self._overflowed and not self._held
             self._held |= dropped
             if not self._held:

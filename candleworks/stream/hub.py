@@ -92,7 +92,7 @@ class Hub:
                 )
             self._clients.add(client)
         if self._away:
-            client.tell(availability(self._away))
+            client.put_first(availability(self._away))
         self._request(lambda: self._restart(client, None))
         return client
 
@@ -217,7 +217,7 @@ class Hub:
         with self._lock:
             clients = list(self._clients)
         for client in clients:
-            client.tell(availability(reason))
+            client.put_first(availability(reason))
 
     def _return(self) -> None:
         """Find the position of the log, and read again what was in memory: it may be half a change ahead."""

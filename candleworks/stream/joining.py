@@ -86,25 +86,25 @@ class Joining:
         if client.closed:
             return
         self._market.attach(client)
-        told = [lagged(reason)] if reason and since is not None else []
+        notices = [lagged(reason)] if reason and since is not None else []
         if since is None:
-            client.release([*told, *self._snapshots(client)], self._market.position)
+            client.release([*notices, *self._snapshots(client)], self._market.position)
         elif not self._source.bounds().follows(since):
-            told = told or [lagged("the log no longer has what was missed")]
-            client.release([*told, *self._snapshots(client)], self._market.position)
+            notices = notices or [lagged("the log no longer has what was missed")]
+            client.release([*notices, *self._snapshots(client)], self._market.position)
         else:
-            yield from self._resume(client, since, told)
+            yield from self._resume(client, since, notices)
 
     def _snapshots(self, client: StreamClient) -> list[Event]:
         series = [self._market.snapshot(key) for key in client.wanted.series]
         covered = {TickTopic(key.symbol, key.family) for key in client.wanted.series}
         return series + [self._market.tick_snapshot(name) for name in client.wanted.ticks if name not in covered]
 
-    def _resume(self, client: StreamClient, since: int, told: list[Event]) -> Iterator[None]:
+    def _resume(self, client: StreamClient, since: int, notices: list[Event]) -> Iterator[None]:
         """Send what was committed after `since`: every tick, and every candle that changed, as it is now."""
         attached = self._market.position
         rows = [row for row in self._source.since(since - 1, MAX_MISSED_ROWS) if row.position <= attached]
-        events = list(told)
+        events = list(notices)
         everything: list[SeriesKey | TickTopic] = [*client.wanted.ticks, *client.wanted.series]
         for what in everything:
             if client.closed:
