@@ -143,6 +143,21 @@ def test_events_reach_a_webhook(prefect: Orchestra) -> None:
 
 
 @postgres
+def test_a_schedule_fires(prefect: Orchestra, stage: Stage) -> None:
+    """The minutely refresh completes without anybody asking for it.
+
+    Before the tests that kill a worker: its refresh may keep a slot for the five minutes that Prefect's lease lasts.
+    """
+    deployment = prefect.deployment("refresh-candles/refresh-candles")
+
+    def completed() -> bool:
+        return any(run.auto_scheduled and run.type == "COMPLETED" for run in prefect.runs(deployment))
+
+    with prefect.worker(stage.dsn, stage.simulator.feed_url):
+        until(completed, 420)
+
+
+@postgres
 def test_a_cancelled_run_ends_with_every_tick_committed(stage: Stage) -> None:
     """Within ten seconds, as Cancelled; it stays cancelled, and a second run is refused while it goes on."""
     with stage.prefect.worker(stage.dsn, stage.simulator.feed_url):
@@ -291,18 +306,3 @@ def _holds_only(dsn: str, symbol: str) -> bool:
         found = [name for (name,) in connection.execute("SELECT DISTINCT symbol FROM stocks_real_time").fetchall()]
     assert found in ([], [symbol])
     return bool(found)
-
-
-@postgres
-def test_a_schedule_fires(prefect: Orchestra, stage: Stage) -> None:
-    """The minutely refresh completes without anybody asking for it.
-
-    A refresh whose worker a test before has killed may keep its slot for the five minutes that Prefect's lease lasts.
-    """
-    deployment = prefect.deployment("refresh-candles/refresh-candles")
-
-    def completed() -> bool:
-        return any(run.auto_scheduled and run.type == "COMPLETED" for run in prefect.runs(deployment))
-
-    with prefect.worker(stage.dsn, stage.simulator.feed_url):
-        until(completed, 420)
