@@ -45,12 +45,12 @@ def read_table(dsn: str, name: str, values: Values) -> pa.Table:
     with _transaction(dsn) as cursor:
         middle = _middle(cursor, name, values)
         if middle is None:
-            return _in_order(_fetch(cursor, name, values))
+            return _fetch(cursor, name, values)
         snapshot = _first(cursor, query("arrow_snapshot"))
         with ThreadPoolExecutor(1) as beside:
             second = beside.submit(fetch_as_of, dsn, snapshot, name, {**values, "start": middle})
             first = _fetch(cursor, name, {**values, "stop": middle})
-            return _in_order(pa.concat_tables([first, second.result()]))
+            return pa.concat_tables([first, second.result()])
 
 
 def _middle(cursor: dbapi.Cursor, name: str, values: Values) -> datetime | None:
@@ -82,7 +82,7 @@ def _fetch(cursor: dbapi.Cursor, name: str, values: Values) -> pa.Table:
         rows = sql.SQL(_first(cursor, statement))
         statement = sql.SQL(query("arrow_candles")).format(statement=rows).as_string()
     cursor.execute(statement)
-    return cursor.fetch_arrow_table()
+    return _in_order(cursor.fetch_arrow_table())
 
 
 def _first(cursor: dbapi.Cursor, statement: str) -> Any:
