@@ -202,12 +202,23 @@ def test_candles_do_not_wait_for_the_watch_list(
         until(lambda: page.text("#lines-count") == "not up to date", 30, "the state of the list")
 
 
-@pytest.mark.parametrize("width", [1600, 1280, 1024, 800, 420])
+LINKS = ("Quality", "Prefect", "Grafana")
+
+
+@pytest.mark.parametrize("width", [1600, 1400, 1361, 1280, 1121, 1024, 800, 420])
 def test_the_header_fits_its_window(page: Page, site: str, store: Store, width: int) -> None:
-    """The last button of the header, which opens the watch list, lies inside at every width."""
+    """The last button of the header, which opens the watch list, lies inside at every width, and the state is whole.
+
+    With links to all that runs beside it.
+    """
     store("AAPL", every_minute(MONDAY, 3))
     page.resize(width, 700)
     page.goto(f"{site}?symbol=AAPL")
     see(page, "time", minute(MONDAY, 2))
+    links = "".join(f'<a href="#" data-state="up"><span class="dot"></span><span>{name}</span></a>' for name in LINKS)
+    page.evaluate(f"document.querySelector('#services').innerHTML = {links!r}")
+    page.evaluate("document.querySelector('#status-text').textContent = 'Live'")
     box = page.box("#watch-list-button")
     assert box["x"] + box["width"] <= width
+    cut = "(e => e.scrollWidth > e.clientWidth)(document.querySelector('#status-text'))"
+    assert page.evaluate(cut) is False
