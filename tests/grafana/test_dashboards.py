@@ -66,7 +66,7 @@ COLOURS = {"green", "red", "orange", "yellow", "blue", "purple", "gray", "text",
 DASH = "\N{EN DASH}"
 EVERY_COLUMN = "/.*/"
 CELLS = {"auto", "color-text", "gauge"}
-TRANSFORMATIONS = {"configFromData", "organize", "partitionByValues"}
+TRANSFORMATIONS = {"configFromData", "filterByValue", "organize", "partitionByValues"}
 CALCULATIONS = {"lastNotNull", "mean", "max", "sum"}
 
 
