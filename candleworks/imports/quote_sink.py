@@ -73,9 +73,10 @@ class QuoteSink:
         """Insert quotes that are not stored; merge them when another process stored some of them meanwhile."""
         if self.dry_run:
             return MergeResult(len(frame), 0)
-        if not self.store.copy_all((_encoded(part) for part in arranged.iter_slices(COPY_ROWS)), extents(frame)):
+        spans = extents(frame)
+        if not self.store.copy_all((_encoded(part) for part in arranged.iter_slices(COPY_ROWS)), spans):
             return self._merge_frame(frame)
-        self.store.replace_bars(extents(frame))
+        self.store.replace_bars(spans)
         return MergeResult(len(frame), 0)
 
     def _merge_frame(self, frame: pl.DataFrame) -> MergeResult:

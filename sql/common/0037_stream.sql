@@ -50,30 +50,32 @@ BEGIN
     RETURN true;
 END $$;
 
+-- Appends a row: places as (symbol, first, last), without counts where they are ranges. Nothing where the symbols are null.
+CREATE FUNCTION candleworks.log_ranges(
+    kind text, removed boolean, symbols text[], firsts timestamptz[], lasts timestamptz[], counts bigint[] DEFAULT NULL,
+    received_first timestamptz DEFAULT NULL, received_last timestamptz DEFAULT NULL
+) RETURNS void
+LANGUAGE sql AS $$
+    INSERT INTO candleworks.stream_log (leads, changed, removed, symbols, firsts, lasts, counts, received_first, received_last)
+    SELECT candleworks.leads_transaction(), kind, removed, symbols, firsts, lasts, counts, received_first, received_last
+    WHERE symbols IS NOT NULL
+$$;
+
 -- Who may write ticks needs no right to the log: the triggers act for the owner.
 CREATE FUNCTION candleworks.log_inserted_ticks() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    INSERT INTO candleworks.stream_log (leads, changed, removed, symbols, firsts, lasts, counts, received_first, received_last)
-    SELECT candleworks.leads_transaction(), TG_ARGV[0], false, array_agg(s.symbol), array_agg(s.first), array_agg(s.last),
-        array_agg(s.count), min(s.received_first), max(s.received_last)
+    PERFORM candleworks.log_ranges(
+        TG_ARGV[0], false, array_agg(s.symbol), array_agg(s.first), array_agg(s.last), array_agg(s.count),
+        min(s.received_first), max(s.received_last)
+    )
     FROM (
         SELECT c.symbol, min(c.time) AS first, max(c.time) AS last, count(*) AS count,
             min(c.received_at) AS received_first, max(c.received_at) AS received_last
         FROM changed c GROUP BY c.symbol
-    ) s
-    HAVING count(*) > 0;
+    ) s;
     RETURN NULL;
 END $$;
-
--- The other changes are ranges, as rows of (symbol, first, last).
-CREATE FUNCTION candleworks.log_ranges(
-    kind text, removed boolean, symbols text[], firsts timestamptz[], lasts timestamptz[]
-) RETURNS void
-LANGUAGE sql AS $$
-    INSERT INTO candleworks.stream_log (leads, changed, removed, symbols, firsts, lasts)
-    SELECT candleworks.leads_transaction(), kind, removed, symbols, firsts, lasts WHERE symbols IS NOT NULL
-$$;
 
 -- Candles of ranges that were computed anew after their ticks had changed, as TimescaleDB does late: until then, who read them
 -- got the old ones. Logged for the symbols whose ticks were committed later than feeds commit them; where the log no longer
@@ -143,11 +145,9 @@ BEGIN
         PERFORM candleworks.log_hour('candleworks.unpublished_inserts', TG_ARGV[0], false, NEW.symbol, NEW.time);
     ELSE
         PERFORM set_config('candleworks.unpublished_ticks', (logged + 1)::text, true);
-        INSERT INTO candleworks.stream_log (
-            leads, changed, removed, symbols, firsts, lasts, counts, received_first, received_last
-        ) VALUES (
-            candleworks.leads_transaction(), TG_ARGV[0], false, ARRAY[NEW.symbol], ARRAY[NEW.time], ARRAY[NEW.time],
-            ARRAY[1], NEW.received_at, NEW.received_at
+        PERFORM candleworks.log_ranges(
+            TG_ARGV[0], false, ARRAY[NEW.symbol], ARRAY[NEW.time], ARRAY[NEW.time], ARRAY[1::bigint], NEW.received_at,
+            NEW.received_at
         );
     END IF;
     RETURN NULL;
@@ -168,11 +168,9 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF current_setting('candleworks.inserts', true) = 'logged' THEN
         PERFORM set_config('candleworks.inserts', '', true);
-        INSERT INTO candleworks.stream_log (
-            leads, changed, removed, symbols, firsts, lasts, counts, received_first, received_last
-        )
-        SELECT candleworks.leads_transaction(), kind, false, symbols, firsts, lasts, counts, received_first, received_last
-        WHERE cardinality(symbols) > 0;
+        PERFORM candleworks.log_ranges(
+            kind, false, nullif(symbols, '{}'), firsts, lasts, counts, received_first, received_last
+        );
     END IF;
 END $$;
 
