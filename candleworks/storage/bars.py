@@ -14,7 +14,7 @@ from candleworks.database.copy import COPY_TRADES, encode_columns
 from candleworks.database.queries import query
 from candleworks.model.bars import BAR_ORIGIN, LIVE_ORIGIN, BarTick, MinuteSummary, Spans
 from candleworks.model.trades import microseconds_of, moment_of
-from candleworks.storage.inserted_ticks import TRADE, begin_inserts, log_ranges
+from candleworks.storage.inserted_ticks import TRADE, begin_inserts, log_moments
 
 MINUTE = timedelta(minutes=1)
 
@@ -168,8 +168,7 @@ def insert_bars(
     begin_inserts(connection)
     with connection.cursor() as cursor, cursor.copy(COPY_TRADES) as copy:
         copy.write(_encoded(symbol, ticks, received_at))
-    times = [moment_of(priced.tick.time_us) for priced in ticks]
-    log_ranges(connection, TRADE, {symbol: (min(times), max(times))} if times else {}, 1)
+    log_moments(connection, TRADE, symbol, [moment_of(priced.tick.time_us) for priced in ticks])
     spans = [(number, *span) for number, bar in enumerate(kept, 1) for span in bar.parts]
     numbers, starts, stops = (list(column) for column in zip(*spans, strict=True)) if spans else ([], [], [])
     connection.execute(

@@ -3,7 +3,7 @@
 docs/decisions/0059-stream.md says who reads the log.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -90,6 +90,11 @@ def log_ranges(
         None,
         None,
     )
+
+
+def log_moments(connection: Connection, family: str, symbol: str, moments: Sequence[datetime]) -> None:
+    """Log the range of ticks of one symbol that were inserted since begin_inserts()."""
+    log_ranges(connection, family, {symbol: (min(moments), max(moments))} if moments else {}, 1)
 
 
 def _log(connection: Connection, *values: object) -> None:

@@ -11,7 +11,7 @@ from candleworks.database.connection import Connection
 from candleworks.database.copy import COPY_QUOTES
 from candleworks.database.queries import query
 from candleworks.model.trades import microseconds_of, moment_of
-from candleworks.storage.inserted_ticks import QUOTE, Inserted, begin_inserts, log_inserts, log_ranges
+from candleworks.storage.inserted_ticks import QUOTE, Inserted, begin_inserts, log_inserts, log_moments, log_ranges
 from candleworks.storage.trades import WEEK_US, MergeResult, merged
 
 SIDES = ("bid", "ask")
@@ -106,7 +106,7 @@ def insert_bar_quotes(
             "received_at": received_at,
         },
     )
-    log_ranges(connection, QUOTE, {symbol: (min(times), max(times))} if times else {}, 1)
+    log_moments(connection, QUOTE, symbol, times)
     parameters = {"symbol": symbol, "width": timedelta(microseconds=interval_us), "starts": _times(starts_us)}
     connection.execute(query("mark_quote_bars"), parameters)
 
