@@ -11,11 +11,11 @@ import os
 import platform
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import anyio.to_thread
 import httpx
@@ -50,6 +50,8 @@ RUN_ENVIRONMENT = {
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
 }
 
+T = TypeVar("T")
+
 log = logging.getLogger("candleworks.worker")
 
 
@@ -68,10 +70,15 @@ class PlatformJobConfiguration(ProcessJobConfiguration):
 
 
 class PlatformWorker(ProcessWorker):
-    """Takes no more runs once `stopping` is set; `restarter` learns which runs this worker executes."""
+    """Takes no more runs once `stopping` is set; `restarter` learns which runs this worker executes.
+
+    It outlasts any outage of Prefect's server. Prefect's own worker ends after twelve failed requests in a row, which
+    takes 90 s if it asks every two seconds, and a stream that stores ticks would end with it.
+    """
 
     job_configuration = PlatformJobConfiguration
     stopping = False
+    available = True
     restarter: FeedRestarter | None = None
 
     @classmethod
@@ -90,7 +97,26 @@ class PlatformWorker(ProcessWorker):
         return self
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
-        return [] if self.stopping else await super().get_and_submit_flow_runs()
+        return [] if self.stopping else await self._outlast(super().get_and_submit_flow_runs()) or []
+
+    async def _sync_and_initialize(self) -> None:
+        await self._outlast(super()._sync_and_initialize())
+
+    async def _outlast(self, request: Awaitable[T]) -> T | None:
+        """Return None while the server is unavailable; the next request follows after the usual time."""
+        try:
+            answer = await request
+        except httpx.HTTPError as error:
+            if isinstance(error, httpx.HTTPStatusError) and error.response.status_code < 500:
+                raise
+            if self.available:
+                log.warning("Prefect's server is unavailable, asking until it is back: %s", error)
+            self.available = False
+            return None
+        if not self.available:
+            log.info("Prefect's server is available again.")
+        self.available = True
+        return answer
 
     async def run(
         self,

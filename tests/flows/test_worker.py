@@ -14,6 +14,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 
 from candleworks.runtime.prefect import RUN_MODULE, runs_left_behind
+from tests.acceptance.proxy import Proxy
 from tests.feed.streaming import until
 
 STARTING = f"""
@@ -65,6 +66,35 @@ def test_it_answers_whether_it_still_asks_for_runs(tmp_path: Path) -> None:
     finally:
         worker.terminate()
         assert worker.wait(30) == 0
+
+
+@pytest.mark.usefixtures("harness")
+def test_it_outlasts_a_server_that_is_unavailable(tmp_path: Path) -> None:
+    """Its runs would end with it. Prefect's own worker gives up after twelve failures in a row."""
+    address = httpx.URL(PREFECT_API_URL.value())
+    with Proxy((address.host, address.port or 80)).running() as proxy:
+        surroundings = {
+            "CANDLEWORKS_HOME": str(tmp_path),
+            "PREFECT_API_URL": str(address.copy_with(host="127.0.0.1", port=proxy.port)),
+            "PREFECT_CLIENT_MAX_RETRIES": "0",
+            "PREFECT_WORKER_QUERY_SECONDS": "0.05",
+        }
+        command = [sys.executable, "-m", "flows.support.worker", "--pool", "outlasting"]
+        log = tmp_path / "worker.log"
+        with log.open("w") as output:
+            worker = subprocess.Popen(command, env=os.environ | surroundings, stdout=output, stderr=output)
+        try:
+            until(lambda: "started!" in log.read_text(), 60)
+            proxy.refuse(True)
+            proxy.cut()
+            until(lambda: "unavailable" in log.read_text(), 30)
+            with pytest.raises(subprocess.TimeoutExpired):
+                worker.wait(8)
+            proxy.refuse(False)
+            until(lambda: "available again" in log.read_text(), 30)
+        finally:
+            worker.terminate()
+            assert worker.wait(30) == 0
 
 
 def answer(url: str) -> tuple[int, object] | None:
