@@ -28,6 +28,7 @@ CHOSEN: dict[str, str | list[str]] = {
     "symbol": "S7",
     "period": "auto",
     "side": "trade",
+    "indicator": "rsi",
     "compare": ["S1", "S2", "S3"],
     "feed": ["stocks", "crypto"],
     "severity": ["critical", "warning", "info"],

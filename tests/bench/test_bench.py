@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from bench.panels import CHOSEN
 from bench.report import Measurement
 from bench.tick_file import write_identified_file, write_tick_file
+from candleworks import clock
+from tests.grafana.expansion import queries, variable_queries
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,6 +35,12 @@ def test_an_unknown_measurement_is_refused() -> None:
     run = _bench("lattency")
     assert run.returncode == 2
     assert "lattency is none of live, import, memory, latency" in run.stderr
+
+
+def test_every_query_of_the_dashboards_can_be_measured() -> None:
+    """A value is chosen for each variable."""
+    for query in (*variable_queries(clock.now(), CHOSEN), *queries(clock.now(), CHOSEN)):
+        assert "${" not in query.expanded(), query.where
 
 
 @pytest.mark.parametrize(

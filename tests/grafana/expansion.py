@@ -128,6 +128,8 @@ def _variables(sql: str, values: dict[str, str | list[str]]) -> str:
         braced, form, plain, bracketed = match.groups()
         name = braced or plain or bracketed
         if name not in values:
+            if braced:
+                raise ValueError(f"{match[0]} has no value")
             return match[0]
         value = values[name]
         listed = value if isinstance(value, list) else [value]
