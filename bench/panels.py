@@ -41,7 +41,7 @@ BESIDE_TRADES = (
     """INSERT INTO ingest_stats (feed, at, ticks, batches, lag_ms_p50, lag_ms_p99, lag_ms_max, spool_depth, reconnects,
             duplicates, rejected, candles)
         SELECT feed, %(end)s - n * interval '10 seconds', 40, 10, 20, 80, 120, 0, 0, 1, 0, 3
-        FROM generate_series(0, 259200) n, unnest(ARRAY['stocks', 'crypto']) feed""",
+        FROM generate_series(0, 259200) n, unnest(ARRAY['stocks', 'crypto']) feed ORDER BY n DESC""",
     """INSERT INTO feed_symbols (feed, symbol, status, since)
         SELECT 'stocks', 'S' || n, 'streaming', %(end)s - interval '30 days' FROM generate_series(0, 49) n""",
     "INSERT INTO company (symbol, name) SELECT 'S' || n, 'Company ' || n FROM generate_series(0, 49) n",
@@ -53,7 +53,7 @@ BESIDE_TRADES = (
         SELECT 'check_' || k, 'S' || n %% 50, 'live', (ARRAY['critical', 'warning', 'info'])[1 + k %% 3],
             CASE WHEN (n + k) %% 23 = 0 THEN 'failed' ELSE 'passed' END, '1', '0', '[{"a": 1}]', 0.1,
             %(end)s - n * interval '1 minute'
-        FROM generate_series(1, 43200) n, generate_series(1, 10) k""",
+        FROM generate_series(1, 43200) n, generate_series(1, 10) k ORDER BY n DESC""",
     """INSERT INTO alerts ("check", subject, severity, status, opened_at, last_seen_at, checked_at, resolved_at)
         SELECT 'check_1', 'S' || n, 'critical', 'resolved', %(end)s - n * interval '10 minutes',
             %(end)s, %(end)s, %(end)s
@@ -62,7 +62,7 @@ BESIDE_TRADES = (
         SELECT feed, %(end)s - interval '30 days', 0, 0, 0, 0, 0, 0 FROM unnest(ARRAY['stocks', 'crypto']) feed""",
     """INSERT INTO candleworks.process_samples
         SELECT feed, %(end)s - n * interval '30 seconds', 'host', 5, 1e8, 40, 1e9, 1e10, 1e11
-        FROM generate_series(0, 86400) n, unnest(ARRAY['stocks', 'crypto']) feed""",
+        FROM generate_series(0, 86400) n, unnest(ARRAY['stocks', 'crypto']) feed ORDER BY n DESC""",
     """INSERT INTO candleworks.flow_schedules
         SELECT 'flow ' || n, 'pool', false, %(end)s + interval '5 minutes' FROM generate_series(1, 11) n""",
     """INSERT INTO candleworks.flow_runs
