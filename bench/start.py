@@ -28,6 +28,7 @@ SYMBOL = "BTC/USD"
 BUSY_PROCESSES = (0, 4)
 PATIENCE_SECONDS = 120
 POLL_SECONDS = 0.05
+PREFECT_SIGN_IN = ("bench", "start")
 
 
 @dataclass
@@ -83,7 +84,12 @@ def _busy(processes: int) -> Iterator[None]:
 def _start(home: Path, *, with_run: bool) -> Start:
     """Start everything, wait until the candle has been seen, and the run if asked for, and stop it."""
     web, prefect = _free_port(), _free_port()
-    variables = {"CANDLEWORKS_HOME": home, "CANDLEWORKS_WEB_PORT": web, "CANDLEWORKS_PREFECT_PORT": prefect}
+    variables: dict[str, object] = {
+        "CANDLEWORKS_HOME": home,
+        "CANDLEWORKS_WEB_PORT": web,
+        "CANDLEWORKS_PREFECT_PORT": prefect,
+    }
+    variables |= {"PREFECT_SERVER_API_AUTH_STRING": ":".join(PREFECT_SIGN_IN)}
     environment = {**os.environ, **{name: str(value) for name, value in variables.items()}}
     began = clock.now()
     with (home / "up.out").open("wb") as output:
@@ -126,7 +132,7 @@ def _has_candle(client: httpx.Client, page: str, began: datetime) -> bool:
 def _has_run(client: httpx.Client, prefect: str) -> bool:
     """Whether Prefect shows the feed's run as running."""
     running = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
-    return bool(client.post(f"{prefect}/api/flow_runs/filter", json=running).json())
+    return bool(client.post(f"{prefect}/api/flow_runs/filter", json=running, auth=PREFECT_SIGN_IN).json())
 
 
 def _free_port() -> int:

@@ -37,6 +37,7 @@ feeds: [{{name: twelvedata, symbols: [AAPL, MSFT, {SYMBOL}, ETH/USD, EUR/USD]}}]
 quality: {{ticks: {{symbols: {{{SYMBOL}: {{jump_percent: 0.5}}}}}}}}
 alerts: {{page_url: "https://candles.example"}}
 """
+PREFECT_SIGN_IN = ("pictures", "taken")
 MAIL = """
 <body style="margin: 24px; font: 15px/1.5 sans-serif; color: #222; background: #fff">
 <p style="margin: 0; color: #666">From: {sender}<br>To: {to}</p><h1 style="font-size: 20px">{subject}</h1>{text}</body>
@@ -72,6 +73,7 @@ def running(ports: dict[str, int], recipient: str) -> Iterator[dict[str, str]]:
         configuration = Path(home) / "candleworks.yaml"
         configuration.write_text(CONFIGURATION)
         variables |= {"CANDLEWORKS_HOME": home, "CANDLEWORKS_CONFIG": str(configuration)}
+        variables |= {"PREFECT_SERVER_API_AUTH_STRING": ":".join(PREFECT_SIGN_IN)}
         environment = {**os.environ, **variables, "CANDLEWORKS_ALERT_URLS": recipient}
         process = subprocess.Popen([sys.executable, "-m", "candleworks", "up"], env=environment)
         try:
@@ -101,13 +103,17 @@ def prefect_run(page: Page, address: str) -> None:
     def run() -> str | None:
         with contextlib.suppress(httpx.TransportError):
             running = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}, "name": {"like_": "stream"}}}
-            for found in httpx.post(f"{address}/api/flow_runs/filter", json=running).json():
+            for found in prefect.post("/flow_runs/filter", json=running).json():
                 logs = {"logs": {"flow_run_id": {"any_": [found["id"]]}}}
-                if "ticks/s" in httpx.post(f"{address}/api/logs/filter", json=logs).text:
+                if "ticks/s" in prefect.post("/logs/filter", json=logs).text:
                     return str(found["id"])
         return None
 
-    page.goto(f"{address}/runs/flow-run/{until(run, PATIENCE_SECONDS, 'a run')}")
+    with httpx.Client(base_url=f"{address}/api", auth=PREFECT_SIGN_IN) as prefect:
+        found = until(run, PATIENCE_SECONDS, "a run")
+    page.goto(f"{address}/#{':'.join(PREFECT_SIGN_IN)}")
+    page.wait_for("location.pathname === '/dashboard'")
+    page.goto(f"{address}/runs/flow-run/{found}")
     take(page, "prefect")
 
 

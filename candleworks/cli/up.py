@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import sys
 from typing import Annotated
 
 import typer
@@ -16,7 +17,7 @@ from candleworks.database.profiles import READER
 from candleworks.processes import single_instance, stop_event, stopped_within
 from candleworks.runtime.database import migrated
 from candleworks.runtime.grafana import GRAFANA, find_grafana, grafana_address
-from candleworks.runtime.prefect import prefect_state, server_address
+from candleworks.runtime.prefect import password_file, prefect_state, server_address, sign_in_address
 from candleworks.runtime.services import Services
 from candleworks.settings import Settings, load_settings
 
@@ -110,10 +111,20 @@ async def _pause(stop: asyncio.Event, child_ended: asyncio.Event) -> None:
     child_ended.clear()
 
 
+def _prefect_lines(settings: Settings) -> list[str]:
+    """Return the address, with the password where a person reads it: what is not a terminal is kept as a log."""
+    if sys.stdout.isatty():
+        return [f"Prefect     {sign_in_address(settings)}"]
+    return [
+        f"Prefect     {server_address(settings)}",
+        f"            The password is in {password_file(settings)}.",
+    ]
+
+
 def _heading(settings: Settings, dsn: str, *, prefect: bool) -> list[str]:
     source = "simulated (set TWELVEDATA_API_KEY for live data)" if settings.simulated else settings.feed_url
     return [
-        *([f"Prefect     {server_address(settings)}"] if prefect else []),
+        *(_prefect_lines(settings) if prefect else []),
         *([f"{GRAFANA}     {grafana_address(settings)}"] if find_grafana(settings) else []),
         f"Database    {describe(dsn)}",
         f'            psql "$({program_name()} dsn)"',

@@ -73,7 +73,7 @@ def disabled_checks(patient: Patient) -> Iterator[Finding]:
 
 
 def prefect_password(patient: Patient) -> Iterator[Finding]:
-    """Whoever reaches Prefect's API can run any command through a work pool."""
+    """Whoever reaches Prefect's API can run any command through a work pool. `up` makes a password of its own."""
     environment = patient.environment
     if environment.get("PREFECT_SERVER_API_AUTH_STRING") or environment.get("PREFECT_API_AUTH_STRING"):
         return
@@ -85,10 +85,4 @@ def prefect_password(patient: Patient) -> Iterator[Finding]:
             " workers.",
             "Set PREFECT_SERVER_API_AUTH_STRING=USER:PASSWORD where it runs, and PREFECT_API_AUTH_STRING to the same"
             " here.",
-        )
-    elif not named:
-        yield note(
-            "Prefect's server has no password: every user of this machine can start and cancel runs; other machines"
-            " cannot reach it.",
-            "Set PREFECT_SERVER_API_AUTH_STRING and PREFECT_API_AUTH_STRING to the same USER:PASSWORD.",
         )

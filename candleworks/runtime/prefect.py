@@ -3,9 +3,12 @@
 import contextlib
 import json
 import os
+import secrets
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psutil
 
@@ -29,6 +32,33 @@ def server_address(settings: Settings) -> str:
     return f"http://127.0.0.1:{settings.prefect_port}/"
 
 
+def password_file(settings: Settings) -> Path:
+    return settings.home / "prefect" / "password"
+
+
+def password(settings: Settings) -> str:
+    """Return what Prefect's server asks for: that of the environment, else one of the home's own, made at first use.
+
+    It has the form USER:PASSWORD. Only the owner of the home can read its file.
+    """
+    if given := os.environ.get("PREFECT_SERVER_API_AUTH_STRING") or os.environ.get("PREFECT_API_AUTH_STRING"):
+        return given
+    file = password_file(settings)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.exists():
+        with tempfile.NamedTemporaryFile("w", dir=file.parent) as whole:  # is private
+            whole.write(f"candleworks:{secrets.token_urlsafe(24)}")
+            whole.flush()
+            with contextlib.suppress(FileExistsError):
+                os.link(whole.name, file)
+    return file.read_text()
+
+
+def sign_in_address(settings: Settings) -> str:
+    """Return the address that signs a browser in; it is as secret as the password."""
+    return f"{server_address(settings)}#{quote(password(settings))}"
+
+
 def status_file(settings: Settings) -> Path:
     return settings.home / "prefect" / "feeds.json"
 
@@ -45,8 +75,12 @@ def prefect_state(settings: Settings, dsn: str) -> Iterator[PrefectDatabase]:
 
 def prefect_server(settings: Settings, database_url: str, logs: Path) -> Child:
     """Return the server; its state is in the database at `database_url`."""
-    environment = {**prefect_environment(settings), DATABASE_VARIABLE: database_url}
-    command = python_module("flows.support.server", str(settings.prefect_port))
+    environment = {
+        **prefect_environment(settings),
+        DATABASE_VARIABLE: database_url,
+        "PREFECT_SERVER_API_AUTH_STRING": password(settings),
+    }
+    command = python_module("flows.support.server")
     return Child("Prefect server", command, environment, logs / "prefect-server.log")
 
 
@@ -67,11 +101,13 @@ def prefect_environment(settings: Settings) -> dict[str, str | None]:
     return {
         "PREFECT_HOME": str(settings.home / "prefect"),
         "PREFECT_API_URL": f"{server_address(settings)}api",
+        "PREFECT_API_AUTH_STRING": password(settings),
         "PREFECT_API_KEY": None,
         "PREFECT_PROFILE": None,
         "PREFECT_SERVER_API_HOST": "127.0.0.1",
         "PREFECT_SERVER_API_PORT": str(settings.prefect_port),
         "PREFECT_SERVER_UI_API_URL": f"{server_address(settings)}api",
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": server_address(settings).rstrip("/"),  # by default any page
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "DO_NOT_TRACK": "1",

@@ -37,6 +37,15 @@ class Platform:
     output: str = ""
     _readers: list[threading.Thread] = field(default_factory=list)
 
+    def prefect(self, path: str, **body: object) -> Any:
+        """Send a POST to Prefect's API, with the password of the home, and return the JSON of the answer."""
+        user, _, password = (self.home / "prefect" / "password").read_text().partition(":")
+        answer = httpx.post(
+            f"http://127.0.0.1:{self.prefect_port}/api{path}", json=body, auth=(user, password), timeout=60
+        )
+        assert answer.is_success, answer.text
+        return answer.json()
+
     def read(self) -> None:
         for stream in (self.process.stdout, self.process.stderr):
             reader = threading.Thread(target=self._read, args=[stream], daemon=True)

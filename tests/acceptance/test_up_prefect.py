@@ -40,17 +40,11 @@ def flows(up: Platform) -> None:
     assert up.process.poll() is None, up.output
 
 
-def ask(up: Platform, path: str, **body: object) -> Any:
-    answer = httpx.post(f"http://127.0.0.1:{up.prefect_port}/api{path}", json=body, timeout=60)
-    assert answer.is_success, answer.text
-    return answer.json()
-
-
 def streams(up: Platform) -> list[dict[str, Any]]:
     """The runs of the feed, the newest first; none before Prefect responds."""
     try:
-        runs: list[dict[str, Any]] = ask(up, "/flow_runs/filter", sort="EXPECTED_START_TIME_DESC")
-    except httpx.TransportError:
+        runs: list[dict[str, Any]] = up.prefect("/flow_runs/filter", sort="EXPECTED_START_TIME_DESC")
+    except (httpx.TransportError, FileNotFoundError):
         return []
     return [run for run in runs if run["name"] == "stream twelvedata"]
 
@@ -67,11 +61,13 @@ def running(up: Platform, pid: int) -> dict[str, Any]:
 
 def test_ingest_streams_first_and_becomes_a_run(up: Platform) -> None:
     """Without a gap, in the same process; what is killed is started again; the stop is clean."""
-    assert f"Prefect     http://127.0.0.1:{up.prefect_port}/" in up.output.splitlines()
+    lines = up.output.splitlines()
+    assert f"Prefect     http://127.0.0.1:{up.prefect_port}/" in lines
+    assert f"            The password is in {up.home / 'prefect' / 'password'}." in lines
     early = up.child("flows.support.ingest")
     run = running(up, early.pid)
     assert [each["id"] for each in streams(up)] == [run["id"]]
-    until(lambda: len(ask(up, "/deployments/filter")) >= 9, PATIENCE_SECONDS)
+    until(lambda: len(up.prefect("/deployments/filter")) >= 9, PATIENCE_SECONDS)
     for part, name in (("flows.support.worker", "worker"), ("flows.support.server", "server")):
         up.child(part).kill()
         until(
@@ -95,7 +91,7 @@ def test_a_cancelled_stream_stays_cancelled(up: Platform) -> None:
     """Also when everything is started again, until somebody runs the deployment."""
     early = up.child("flows.support.ingest")
     run = running(up, early.pid)
-    ask(up, f"/flow_runs/{run['id']}/set_state", state={"type": "CANCELLING", "name": "Cancelling"}, force=True)
+    up.prefect(f"/flow_runs/{run['id']}/set_state", state={"type": "CANCELLING", "name": "Cancelling"}, force=True)
     until(lambda: streams(up)[0]["state_name"] == "Cancelled", PATIENCE_SECONDS)
     until(lambda: "an operator cancelled its run in Prefect" in up.output, PATIENCE_SECONDS)
     assert not early.is_running()
@@ -110,7 +106,7 @@ def test_a_cancelled_stream_is_not_started_with_the_platform(directory: Path) ->
             child for child in psutil.Process(up.process.pid).children() if "flows.support.ingest" in child.cmdline()
         ] == []
         deployment = streams(up)[0]["deployment_id"]
-        ask(up, f"/deployments/{deployment}/create_flow_run", state={"type": "SCHEDULED"})
+        up.prefect(f"/deployments/{deployment}/create_flow_run", state={"type": "SCHEDULED"})
         flows(up)
         assert up.stop(signal.SIGTERM) < STOP_SECONDS
 

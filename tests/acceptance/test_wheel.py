@@ -102,14 +102,10 @@ def up(installed: Path, directory: Path) -> Iterator[Platform]:
 def states(platform: Platform) -> list[str]:
     """The states of the stream's runs, as Prefect's API has them."""
     try:
-        found = httpx.post(
-            f"http://127.0.0.1:{platform.prefect_port}/api/flow_runs/filter",
-            json={"flows": {"name": {"any_": ["stream-ticks"]}}},
-            timeout=30,
-        )
-    except httpx.TransportError:
+        found = platform.prefect("/flow_runs/filter", flows={"name": {"any_": ["stream-ticks"]}})
+    except (httpx.TransportError, FileNotFoundError):
         return []
-    return [run["state_name"] for run in found.json()] if found.is_success else []
+    return [run["state_name"] for run in found]
 
 
 @pytest.mark.timeout(300)

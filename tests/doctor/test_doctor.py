@@ -122,7 +122,6 @@ def test_a_platform_in_production_is_well(production: dict[str, str], invoke: In
 ONE_FAULT: dict[str, tuple[dict[str, str], str]] = {
     "variables": ({"CANDLEWORKS_ALERT_URL": "json://x"}, "The environment variable CANDLEWORKS_ALERT_URL is not read."),
     "feed-source": ({"TWELVEDATA_API_KEY": ""}, "The feed is simulated: its prices are made up."),
-    "prefect": ({"PREFECT_SERVER_API_AUTH_STRING": ""}, "Prefect's server has no password: every user of this"),
 }
 
 
