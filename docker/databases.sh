@@ -22,3 +22,5 @@ SELECT 'CREATE DATABASE prefect OWNER prefect TEMPLATE template0'
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'prefect') \gexec
 REVOKE CONNECT ON DATABASE prefect FROM PUBLIC;
 SQL
+# The migrations are not run by a superuser, who alone may do this.
+psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --file="${RESTRICTIONS:-/restrictions.sql}"

@@ -6,6 +6,7 @@ from psycopg import errors, sql
 from psycopg.conninfo import conninfo_to_dict
 
 from candleworks.database.connection import Connection
+from candleworks.database.queries import query
 from candleworks.errors import TerminalError
 
 READER = "candleworks_reader"
@@ -49,11 +50,13 @@ def save_page_url(connection: Connection, url: str) -> None:
 def set_up_reader(connection: Connection, password: str | None = None) -> None:
     """Create the role, grant it its privileges in this database, and set its password if given; idempotent.
 
-    Raises TerminalError when the role does not exist and cannot be created. The password is hashed on the client.
+    A superuser also takes from PUBLIC what the role must not do, such as taking advisory locks. Raises TerminalError
+    when the role does not exist and cannot be created. The password is hashed on the client.
     """
     row = connection.execute("SELECT candleworks.make_reader()").fetchone()
     if row and row[0]:
         raise TerminalError(row[0])
+    connection.execute(query("restrict_reader"))
     if password is None:
         return
     hashed = connection.pgconn.encrypt_password(password.encode(), READER.encode()).decode()

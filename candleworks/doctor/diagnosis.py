@@ -33,7 +33,7 @@ CHECKS = (
     DoctorCheck("recipients", "Somebody is notified of alerts.", operation.recipients),
     DoctorCheck("delivery", "A process delivers notifications.", operation.delivery, Need.SCHEMA),
     DoctorCheck("page-url", "Links in notifications open on other machines.", configuration.page_url),
-    DoctorCheck("prefect", "Prefect's server requires a password.", configuration.prefect_password),
+    DoctorCheck("prefect", "Prefect's server on another machine requires a password.", configuration.prefect_password),
     DoctorCheck("disabled-checks", "No check is disabled.", configuration.disabled_checks),
     DoctorCheck("feeds", "Every configured feed runs.", operation.feeds, Need.SCHEMA),
     DoctorCheck("gaps", "No gap is open or unfilled.", operation.gaps, Need.SCHEMA),

@@ -56,7 +56,7 @@ def password(settings: Settings) -> str:
 
 def sign_in_address(settings: Settings) -> str:
     """Return the address that signs a browser in; it is as secret as the password."""
-    return f"{server_address(settings)}#{quote(password(settings))}"
+    return f"{server_address(settings)}#{quote(password(settings), safe=':')}"
 
 
 def status_file(settings: Settings) -> Path:

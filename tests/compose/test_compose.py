@@ -15,11 +15,13 @@ from jsonschema.validators import validator_for
 from prefect.settings.legacy import _get_valid_setting_names
 from prefect.settings.models.root import Settings as PrefectSettings
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import InsufficientPrivilege
 
 from candleworks.cli.main import app
 from candleworks.database.connection import connect
 from candleworks.database.engine import Engine, engine_of
 from candleworks.database.migrations import migrate
+from candleworks.database.reader_role import READER
 from candleworks.settings import load_settings
 from candleworks.settings.document import read_document
 from tests.compose.command import DOCKER_COMPOSE
@@ -129,7 +131,7 @@ def test_a_lasting_service_is_watched_and_comes_back(name: str) -> None:
 def test_ports_are_open_to_this_machine_only() -> None:
     """Whoever wants more puts a proxy with TLS in front."""
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert len(ports) == 5
+    assert len(ports) == 4
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
@@ -293,6 +295,19 @@ def test_commands_of_the_containers_exist() -> None:
         assert set(re.findall(r"--[a-z]+", " ".join(SERVICES[name]["command"]))) <= known
 
 
+def test_an_older_env_gets_the_passwords_that_it_lacks(tmp_path: Path) -> None:
+    """What it has stays; without anything missing nothing is written."""
+    (tmp_path / "docker").mkdir()
+    shutil.copy(ROOT / ".env.example", tmp_path)
+    script = shutil.copy(ROOT / "docker/new-env.sh", tmp_path / "docker")
+    old = "".join(f"{name}=old\n" for name in sorted(PASSWORDS - {"PREFECT_PASSWORD"}))
+    (tmp_path / ".env").write_text(old)
+    added = subprocess.run([script], check=True, capture_output=True, text=True).stdout
+    assert added == "added to .env: PREFECT_PASSWORD\n"
+    assert re.fullmatch(re.escape(old) + r"\nPREFECT_PASSWORD=[0-9a-f]{48}\n", (tmp_path / ".env").read_text())
+    assert subprocess.run([script], check=False, capture_output=True).returncode == 1
+
+
 def test_a_new_env_has_passwords_of_its_own(tmp_path: Path) -> None:
     """Long ones, only the owner can read them, and an existing file stays."""
     (tmp_path / "docker").mkdir()
@@ -322,6 +337,7 @@ def test_the_databases_are_made_for_ordinary_roles(server_dsn: str) -> None:
         "PATH": f"{Binaries().programs}:{os.environ['PATH']}",
         "PGHOST": str(parts["host"]), "PGUSER": "postgres", "PGDATABASE": "compose",
         "CANDLEWORKS_DB_PASSWORD": "it's $a \\ \"password\"", "PREFECT_DB_PASSWORD": "another",
+        "RESTRICTIONS": str(ROOT / "sql/queries/restrictions.sql"),
     }  # fmt: skip
     with connect(server_dsn) as admin:
         admin.execute("CREATE DATABASE compose")
@@ -332,6 +348,10 @@ def test_the_databases_are_made_for_ordinary_roles(server_dsn: str) -> None:
             with connect(make_conninfo(server_dsn, dbname="compose", user="candleworks")) as connection:
                 assert engine_of(connection) is Engine.TIMESCALE
                 assert connection.execute("SELECT candleworks.make_reader()").fetchall() == [(None,)]
+                assert connection.execute("SELECT pg_try_advisory_lock(1)").fetchone() == (True,)
+            reader = make_conninfo(server_dsn, dbname="compose", user=READER)
+            with connect(reader) as connection, pytest.raises(InsufficientPrivilege):
+                connection.execute("SELECT pg_try_advisory_lock(1)")
             hashed = admin.execute(
                 "SELECT count(*) FROM pg_authid WHERE rolname IN ('candleworks', 'prefect')"
                 " AND rolpassword LIKE 'SCRAM%' AND NOT rolsuper"

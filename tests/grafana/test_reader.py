@@ -68,6 +68,39 @@ def test_the_reader_reads_new_ticks(connection: Connection, reader: Connection) 
     assert reader.execute("SELECT close FROM candles_1d").fetchall() == [(1.0,)]
 
 
+BLOCKING = (
+    "SELECT pg_advisory_lock(716480003, hashtext('twelvedata'))",
+    "SELECT pg_try_advisory_lock(716480005, 0)",
+    "SELECT pg_advisory_xact_lock(716480013, 0)",
+    "SELECT pg_try_advisory_lock_shared(1)",
+    "SELECT lo_create(0)",
+    "SELECT lo_from_bytea(0, 'x')",
+    "CREATE TEMPORARY TABLE mine (id integer)",
+    "DO $$ BEGIN LOCK TABLE stocks_real_time IN SHARE MODE; END $$",
+)
+
+
+@pytest.mark.parametrize("statement", BLOCKING)
+def test_the_reader_can_be_in_nobodys_way(reader: Connection, statement: str) -> None:
+    """It takes no lock that a feed or a refresh would wait for, and fills no disk, read-only or not."""
+    reader.execute("SET default_transaction_read_only = off")
+    with pytest.raises(errors.InsufficientPrivilege):
+        reader.execute(statement)
+
+
+def test_other_roles_keep_what_the_reader_lost(connection: Connection, dsn: str) -> None:
+    """Those that exist when the reader is made, and those that exist when that is repeated."""
+    connection.execute("CREATE ROLE other_tenant LOGIN")
+    try:
+        set_up_reader(connection)
+        with psycopg.connect(dsn, user="other_tenant", autocommit=True) as tenant:
+            assert tenant.execute("SELECT pg_try_advisory_lock(1)").fetchone() == (True,)
+            tenant.execute("CREATE TEMPORARY TABLE mine (id integer)")
+    finally:
+        connection.execute("DROP OWNED BY other_tenant")
+        connection.execute("DROP ROLE other_tenant")
+
+
 @pytest.mark.parametrize("statement", WRITES)
 def test_the_reader_changes_nothing(reader: Connection, statement: str, engine: Engine) -> None:
     """Neither by default nor after it has asked to be allowed to write."""
