@@ -122,12 +122,12 @@ def _read_silencing(body: bytes) -> Silencing:
     try:
         wanted = msgspec.json.decode(body, type=Silencing)
     except msgspec.DecodeError as error:
-        raise BadParameterError("body", body.decode(errors="replace")[:100], f"until and reason ({error})") from None
+        raise BadParameterError("body", body.decode(errors="replace"), f"until and reason ({error})") from None
     reason = " ".join(wanted.reason.split())
     if not (0 < len(reason) <= MAX_REASON_LENGTH and reason.isprintable()):
-        raise BadParameterError("reason", reason[:50], f"1 to {MAX_REASON_LENGTH} printable characters")
+        raise BadParameterError("reason", reason, f"1 to {MAX_REASON_LENGTH} printable characters")
     try:
         future_time(wanted.until)
     except UsageError:
-        raise BadParameterError("until", wanted.until[:50], "a time, or a duration such as 4h or 7d") from None
+        raise BadParameterError("until", wanted.until, "a time, or a duration such as 4h or 7d") from None
     return Silencing(wanted.until, reason)

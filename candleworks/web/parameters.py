@@ -12,16 +12,16 @@ from fastapi import Request
 from candleworks.candles.periods import parse_period
 from candleworks.candles.reads import SIDES, CandleRange, GapRange, Period
 from candleworks.times import TIME_FORMS, parse_time
+from candleworks.web.security import shown
 
 TIME_FORMATS = ("iso", "sql", "unix")
 MAX_LIMIT = 50_000
 MAX_SYMBOL_LENGTH = 100
-MAX_SHOWN_CHARACTERS = 100
+MAX_LENGTH = 100
 MAX_STREAM_SYMBOLS = 50
 MAX_STREAM_PERIODS = 5
 
-# A plus sign that was not escaped in the URL arrives as a space.
-_UNESCAPED_OFFSET = re.compile(r"(:.*) ([0-9]{2}:?[0-9]{2})$")
+_OFFSET = re.compile(r"[0-9]{2}:?[0-9]{2}")
 _EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
@@ -29,10 +29,11 @@ _Value = TypeVar("_Value")
 
 
 class BadParameterError(ValueError):
-    """A parameter is unknown, missing or invalid; the text says what is expected."""
+    """A parameter is unknown, missing or invalid; the text says what is expected, and repeats no long name or value."""
 
-    def __init__(self, name: str, value: object, allowed: str) -> None:
-        super().__init__(f"The parameter {name} is {value!r}, expected {allowed}.")
+    def __init__(self, name: str, value: str | float, allowed: str) -> None:
+        seen = shown(value) if isinstance(value, str) else value
+        super().__init__(f"The parameter {shown(name)} is {seen!r}, expected {allowed}.")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Parameter(Generic[_Value]):
 
     `read` turns its text into a value; ValueError says what is expected. Where it is not given, `default` is read
     instead; without a default its value is None, unless it is `required`. `choices` are all texts that are valid.
+    `read` never gets more than `max_length` characters.
     """
 
     name: str
@@ -50,18 +52,22 @@ class Parameter(Generic[_Value]):
     default: str | None = None
     required: bool = False
     choices: tuple[str, ...] = ()
+    max_length: int = MAX_LENGTH
 
     def value(self, text: str | None) -> _Value:
         """Return the value; BadParameterError for an invalid text, or one that is required and missing."""
         text = self.default if text is None else text
         if text is None and not self.required:
             return cast(_Value, None)
+        text = text or ""
+        if len(text) > self.max_length:
+            raise BadParameterError(self.name, text, f"at most {self.max_length} characters")
         try:
-            value: _Value = self.read(text or "")
+            value: _Value = self.read(text)
         except BadParameterError:
             raise
         except ValueError as error:
-            raise BadParameterError(self.name, (text or "")[:MAX_SHOWN_CHARACTERS], str(error)) from None
+            raise BadParameterError(self.name, text, str(error)) from None
         return value
 
 
@@ -131,12 +137,18 @@ def _read_symbol(text: str) -> str:
 
 def _read_time(text: str) -> datetime:
     try:
-        time = parse_time(_UNESCAPED_OFFSET.sub(r"\1+\2", text))
+        time = parse_time(_with_offset(text))
     except ValueError:
         raise ValueError(TIME_FORMS) from None
     if not _EARLIEST <= time < _LATEST:
         raise ValueError("a time from 1900 to 2199")
     return time
+
+
+def _with_offset(text: str) -> str:
+    """Put back the plus sign of an offset, which arrives as a space where it was not escaped in the URL."""
+    time, _, offset = text.rpartition(" ")
+    return f"{time}+{offset}" if ":" in time and _OFFSET.fullmatch(offset) else text
 
 
 def _read_zone(text: str) -> str | None:
@@ -241,6 +253,7 @@ SYMBOLS: Parameter[tuple[str, ...]] = Parameter(
     f"Symbols that /symbols lists, at most {MAX_STREAM_SYMBOLS}, separated by commas.",
     "AAPL",
     default="",
+    max_length=MAX_STREAM_SYMBOLS * (MAX_SYMBOL_LENGTH + 1),
 )
 PERIODS: Parameter[tuple[Period, ...]] = Parameter(
     "periods",

@@ -1,14 +1,20 @@
-"""Headers on every answer, and a closed door for foreign host names."""
+"""Headers on every answer, and a closed door for foreign host names and for addresses that no page of ours has."""
 
 from collections.abc import Mapping
+from unicodedata import category
+from urllib.parse import unquote_to_bytes
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 API_VERSION = "1"
 HOSTS = ("localhost", "127.0.0.1", "[::1]")
-_HEADERS: Mapping[str, str] = {
+# The longest path is that of an asset, the longest query has 50 symbols of 100 characters.
+MAX_PATH_LENGTH = 200
+MAX_QUERY_LENGTH = 8_000
+MAX_SHOWN_CHARACTERS = 100
+HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
         " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -22,10 +28,10 @@ _PAGES = ("text/html", "text/css", "text/javascript", "image/")
 
 
 class SecurityMiddleware:
-    """ASGI middleware.
+    """ASGI middleware around the whole application, so that answers to its faults have the headers too.
 
     Only loopback names are served: otherwise a page on the internet could point a name of its own at 127.0.0.1 and read
-    what is stored here (DNS rebinding).
+    what is stored here (DNS rebinding). Length and characters of an address are checked before anything reads it.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -41,18 +47,35 @@ class SecurityMiddleware:
                 _complete(MutableHeaders(scope=message))
             await send(message)
 
-        host = Headers(scope=scope).get("host", "")
-        if _without_port(host) in HOSTS:
-            await self.app(scope, receive, send_with_headers)
-            return
-        refusal = PlainTextResponse(
-            f"The host {host!r} is not served here: use one of {', '.join(HOSTS)}.\n", status_code=400
-        )
-        await refusal(scope, receive, send_with_headers)
+        await (_refusal(scope) or self.app)(scope, receive, send_with_headers)
+
+
+def shown(text: str) -> str:
+    """Return as much of a text as an answer repeats."""
+    return text[:MAX_SHOWN_CHARACTERS]
+
+
+def _refusal(scope: Scope) -> Response | None:
+    """Return the answer to a request that the application does not get, None for all others."""
+    host = Headers(scope=scope).get("host", "")
+    if _without_port(host) not in HOSTS:
+        return _refuse(400, f"The host {shown(host)!r} is not served here: use one of {', '.join(HOSTS)}.")
+    path, query = scope["path"], scope["query_string"]
+    for part, length, limit in (("path", len(path), MAX_PATH_LENGTH), ("query", len(query), MAX_QUERY_LENGTH)):
+        if length > limit:
+            return _refuse(414, f"The {part} has {length} characters: send at most {limit}.")
+    for part, text in (("path", path), ("query", unquote_to_bytes(query).decode(errors="replace"))):
+        if found := next((character for character in text if category(character) == "Cc"), None):
+            return _refuse(400, f"The {part} has the control character U+{ord(found):04X}: leave it out.")
+    return None
+
+
+def _refuse(status: int, sentence: str) -> Response:
+    return PlainTextResponse(f"{sentence}\n", status)
 
 
 def _complete(headers: MutableHeaders) -> None:
-    for name, value in _HEADERS.items():
+    for name, value in HEADERS.items():
         headers[name] = value
     headers.setdefault("Cache-Control", "no-store")
     if not headers.get("Content-Type", "text/html").startswith(_PAGES):

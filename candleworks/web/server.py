@@ -11,6 +11,7 @@ import uvicorn
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import APIRouter, Depends, FastAPI, Request, Response, params
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from candleworks.candles.reads import CandleReader, open_reader
 from candleworks.candles.watch_list import WatchList
@@ -19,6 +20,7 @@ from candleworks.storage.read_pool import MAX_CONNECTIONS
 from candleworks.stream import Hub
 from candleworks.web.alert_desk import AlertDesk, ForeignRequestError, alert_routes
 from candleworks.web.candles import gap_routes, ohlc_routes
+from candleworks.web.connections import TimedProtocol, drop_stalled_readers
 from candleworks.web.health import health_routes, symbol_routes
 from candleworks.web.indicators import indicator_routes
 from candleworks.web.metrics import metric_routes
@@ -44,7 +46,9 @@ _STATUS = {
     MissingLibraryError: 501,
     UsageError: 409,
     CandleworksError: 503,
+    ClientDisconnect: 400,
 }
+_FAULT = "The server failed to answer this request: its log says why."
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,11 @@ class PageOptions:
 
 
 def create_app(market: CandleReader, hub: Hub, dsn: str, options: PageOptions) -> FastAPI:
-    """Create the application; `dsn` is connected to only when an alert is changed.
+    """Create the application, without SecurityMiddleware; `dsn` is connected to only when an alert is changed.
 
     FastAPI's own documentation pages are off because they load scripts from elsewhere.
     """
     app = FastAPI(title="candleworks", openapi_url=None, docs_url=None, redoc_url=None)
-    app.add_middleware(SecurityMiddleware)
     desk = AlertDesk(dsn, enabled=options.actions)
     page, pages = page_routes(simulated=options.simulated), [quality_routes(market, desk), alert_routes(desk)]
     data, operation = _data_routes(market, hub, options), [health_routes(market), metric_routes(market, hub)]
@@ -79,7 +82,7 @@ def create_app(market: CandleReader, hub: Hub, dsn: str, options: PageOptions) -
     _include(app, operation, ("", PREFIX))
     _include(app, pages, ("",), limit)
     _include(app, data, ("", PREFIX), limit)
-    for expected in (*_STATUS, HTTPException):
+    for expected in (*_STATUS, HTTPException, Exception):
         app.add_exception_handler(expected, _error_answer)
     return app
 
@@ -111,8 +114,8 @@ async def _error_answer(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):
         status, sentence, headers = error.status_code, error.detail, error.headers
     else:
-        status = next(status for expected, status in _STATUS.items() if isinstance(error, expected))
-        sentence, headers = str(error), None
+        status = next((status for expected, status in _STATUS.items() if isinstance(error, expected)), 500)
+        sentence, headers = _FAULT if status == 500 else str(error), None
     if request.url.path.endswith(".csv"):
         return Response(f"{sentence}\n", status, headers, "text/plain; charset=utf-8")
     return json_answer({"error": sentence}, status, headers)
@@ -123,6 +126,7 @@ def listen(port: int, host: str = HOST) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        drop_stalled_readers(listener)
         listener.bind((host, port))
         listener.listen()
     except OSError as error:
@@ -145,7 +149,8 @@ async def run_server(dsn: str, listener: socket.socket, stop: asyncio.Event, opt
     current_default_thread_limiter().total_tokens = MAX_CONNECTIONS
     with open_reader(dsn) as market, Hub(dsn) as hub:
         config = uvicorn.Config(
-            create_app(market, hub, dsn, options),
+            SecurityMiddleware(create_app(market, hub, dsn, options)),
+            http=TimedProtocol,
             log_config=None,
             log_level="warning",
             access_log=False,
