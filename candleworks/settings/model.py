@@ -111,7 +111,7 @@ class Settings(File):
         if not isinstance(addresses, str):
             return addresses
         # A URL may contain commas: only one before the next URL separates.
-        parts = re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)", addresses.strip(", \t\r\n"))
+        parts = re.split(r"(?<![\s,])[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)", addresses.strip(", \t\r\n"))
         if not all(re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://\S+", part) for part in parts):
             raise ValueError("comma-separated Apprise URLs such as json://host/path")
         return parts

@@ -37,14 +37,11 @@ class TimedProtocol(H11Protocol):
 
     def handle_events(self) -> None:
         super().handle_events()
-        if self.conn.their_state in _ARRIVING:
+        upgraded = self.transport.get_protocol() is not self  # to a websocket, which has timeouts of its own
+        if self.conn.their_state in _ARRIVING and not upgraded:
             self._watch_request()
         else:
             self._stop_watching()
-
-    def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        self._stop_watching()
-        super().handle_websocket_upgrade(event)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse a request that is not HTTP; the application never sees it."""

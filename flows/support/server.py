@@ -10,6 +10,7 @@ from prefect.server.api.server import create_app
 from prefect.settings import get_current_settings
 
 from candleworks.processes import stop_with_parent
+from candleworks.web.connections import TimedProtocol
 from flows.support.server_access import OwnPagesOnly, served_hosts
 
 
@@ -23,6 +24,7 @@ def main() -> None:
         OwnPagesOnly(create_app(final=True), hosts, server.ui.api_url, sign_in=server.api.auth_string is not None),
         host=server.api.host,
         port=server.api.port,
+        http=TimedProtocol,
         log_level="warning",
         timeout_graceful_shutdown=1,
     )

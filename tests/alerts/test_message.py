@@ -2,6 +2,7 @@
 
 import re
 import socket
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -224,3 +225,12 @@ def test_recipients_are_tested(invoke: Invoke, web: Web) -> None:
     said = [line.partition(": ")[2] for line in done.output.splitlines()]
     assert said == ["accepted", "not accepted (connection refused)"]
     assert [message.title for message in web.messages] == ["Test notification [candleworks]"]
+
+
+def test_separators_cost_no_time() -> None:
+    """However many there are between two addresses, or where an address should be."""
+    began = time.monotonic()
+    load_settings({"CANDLEWORKS_ALERT_URLS": f"json://host{', ' * 20_000}json://other"})
+    with pytest.raises(ConfigurationError):
+        load_settings({"CANDLEWORKS_ALERT_URLS": f"json://host{', ' * 20_000}s3cret"})
+    assert time.monotonic() - began < 2
