@@ -10,6 +10,7 @@ from rich.table import Table
 from candleworks.cli.console import TIME_EXAMPLES, complete_symbol, lasting_console, report_to_stderr
 from candleworks.cli.progress import ProgressDisplay
 from candleworks.database.connection import describe
+from candleworks.database.connection_string import has_password
 from candleworks.processes import log_to_stderr
 from candleworks.runtime.replay import (
     ReplayOutcome,
@@ -90,7 +91,7 @@ def _announce(opened: ReplayRun, into: str | None) -> None:
     typer.echo(f"target  {describe(opened.dsn)}")
     settings = opened.settings
     variable = f"CANDLEWORKS_HOME={settings.home}" if settings.dsn is None else f"CANDLEWORKS_DSN='{into}'"
-    if "@" not in variable:  # a password is not repeated
+    if settings.dsn is None or not has_password(settings.dsn.get_secret_value()):
         typer.echo(f"chart   {variable} candleworks serve --port 8051")
 
 

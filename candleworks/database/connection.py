@@ -8,11 +8,12 @@ from typing import Any
 
 import psycopg
 from psycopg import errors
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 from psycopg_pool import ConnectionPool as _ConnectionPool
 
+from candleworks.database.connection_string import read_connection_string
 from candleworks.database.profiles import WRITER, Profile, session_parameters
-from candleworks.errors import ConfigurationError, TransientError
+from candleworks.errors import TransientError
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 ConnectionPool = _ConnectionPool[Connection]
@@ -34,11 +35,7 @@ def connect(dsn: str, purpose: str | None = None, *, profile: Profile = WRITER, 
     try:
         parameters = make_conninfo("", **session_parameters(dsn, profile, purpose))
         return psycopg.connect(parameters, autocommit=autocommit)
-    except psycopg.ProgrammingError:
-        raise _invalid_dsn() from None
     except psycopg.OperationalError as error:
-        if "@" in str(conninfo_to_dict(dsn).get("host")):
-            raise _invalid_dsn() from None
         raise _transient(dsn, error) from None
 
 
@@ -64,14 +61,6 @@ def sqlalchemy_url(dsn: str, profile: Profile, purpose: str) -> str:
     return URL.create(
         "postgresql+psycopg", username=user, password=password, database=database, query=parameters
     ).render_as_string(hide_password=False)
-
-
-def _invalid_dsn() -> ConfigurationError:
-    """The driver's message is left out: it quotes parts of the password."""
-    return ConfigurationError(
-        "CANDLEWORKS_DSN is not a valid connection string: write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with"
-        " characters such as @ / % and spaces in the password percent-encoded (%40 %2F %25 %20)."
-    )
 
 
 @contextlib.contextmanager
@@ -104,8 +93,8 @@ def _transient(dsn: str, error: Exception) -> TransientError:
 
 
 def describe(dsn: str) -> str:
-    """Name the server and database without the password."""
-    parts = conninfo_to_dict(dsn)
+    """Name the server and database without the password; ConfigurationError for an invalid connection string."""
+    parts = read_connection_string(dsn)
     database = parts.get("dbname") or parts.get("user") or "the default"
     return f"{database} on {parts.get('host', 'localhost')}:{parts.get('port', 5432)}"
 

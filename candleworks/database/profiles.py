@@ -7,7 +7,7 @@ for its answer. The time zone, the encoding, read-only and the application name 
 
 from dataclasses import dataclass
 
-from psycopg.conninfo import conninfo_to_dict
+from candleworks.database.connection_string import read_connection_string
 
 # A peer that is gone is noticed after 25 s. Without this a server keeps the locks of a machine that lost its power for
 # two hours.
@@ -130,9 +130,9 @@ PROFILES = (WRITER, READER, WEB, CHECK, WATCH, ADMIN)
 def session_parameters(dsn: str, profile: Profile, purpose: str | None = None) -> dict[str, str]:
     """Return all parameters of the connection; `purpose` names it in pg_stat_activity, by default the profile does.
 
-    Raises psycopg.ProgrammingError for an invalid connection string.
+    Raises ConfigurationError for an invalid connection string.
     """
-    given = {name: str(value) for name, value in conninfo_to_dict(dsn).items() if value is not None}
+    given = read_connection_string(dsn)
     limits, theirs = _options(profile.settings), given.get("options", "")
     options = (theirs, limits) if profile.strict else (limits, theirs)
     network = given | profile.network if profile.strict else profile.network | given

@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 from psycopg import errors, sql
-from psycopg.conninfo import conninfo_to_dict
 
 from candleworks.database.connection import Connection
+from candleworks.database.connection_string import read_connection_string
 from candleworks.database.queries import query
 from candleworks.errors import TerminalError
 
@@ -26,11 +26,11 @@ class DataSourceAddress(NamedTuple):
 
 
 def address_of(dsn: str) -> DataSourceAddress:
-    """Return the address in a connection string.
+    """Return the address in a connection string; ConfigurationError for an invalid one.
 
     Grafana has no sslmode "prefer": unless one is required, only connections to this machine are not encrypted.
     """
-    parts = {key: str(value) for key, value in conninfo_to_dict(dsn).items()}
+    parts = read_connection_string(dsn)
     host = parts.get("host", "localhost")
     database = parts.get("dbname") or parts.get("user", "")
     if host.startswith("/"):

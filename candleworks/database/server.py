@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 
 from candleworks.database.connection import Connection, connect, describe, one_line, transient_errors
+from candleworks.database.connection_string import read_connection_string
 from candleworks.database.profiles import ADMIN
 from candleworks.database.queries import query
 from candleworks.errors import TerminalError
@@ -27,11 +28,12 @@ def database(settings: Settings, *, keep_running: bool = False) -> Iterator[str]
     """Yield the connection string in use; an embedded server runs at least until the context ends.
 
     `keep_running` leaves an embedded server running afterwards. Errors of the database are raised as
-    TransientError or TerminalError.
+    TransientError or TerminalError, an invalid connection string as ConfigurationError.
     """
     with contextlib.ExitStack() as stack:
         if settings.dsn is not None:
             dsn = settings.dsn.get_secret_value()
+            read_connection_string(dsn)
         else:
             dsn = stack.enter_context(_embedded(settings, keep_running=keep_running))
         try:

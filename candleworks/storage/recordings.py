@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier
 
 from candleworks.database.connection import Connection, connect, describe
+from candleworks.database.connection_string import read_connection_string
 from candleworks.database.profiles import ADMIN
 from candleworks.database.queries import query
 from candleworks.errors import UsageError
@@ -88,7 +89,7 @@ def newest_second(connection: Connection, symbols: Sequence[str]) -> list[Record
 
 def empty_database(dsn: str) -> None:
     """Drop the database, with its connections, and create it again."""
-    name = str(conninfo_to_dict(dsn)["dbname"])
+    name = read_connection_string(dsn)["dbname"]
     with connect(make_conninfo(dsn, dbname=MAINTENANCE_DATABASE), "replay", profile=ADMIN) as connection:
         connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
         connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))

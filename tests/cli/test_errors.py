@@ -11,7 +11,8 @@ from tests.cli.conftest import Invoke
 
 MALFORMED = (
     "CANDLEWORKS_DSN is not a valid connection string: write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with"
-    " characters such as @ / % and spaces in the password percent-encoded (%40 %2F %25 %20).\n"
+    " characters such as @ / % and spaces in the password percent-encoded (%40 %2F %25 %20), or leave the password"
+    " out and set PGPASSWORD.\n"
 )
 NO_KEY = (
     "The feed wss://ws.twelvedata.com/v1/quotes/price requires a key: set TWELVEDATA_API_KEY, or start"
@@ -51,6 +52,9 @@ def test_a_database_that_does_not_answer_is_named(invoke: Invoke, command: str) 
         "postgresql://me:s3%cret@127.0.0.1:1/market",
         "postgresql://me:s3 cret@127.0.0.1:1/market",
         "postgresql://me:p@s3cret@127.0.0.1:1/market",
+        "postgresql://me:s3/cret@127.0.0.1:1/market",
+        "postgresql://me:12/s3cret@127.0.0.1:1/market",
+        "mysql://me:s3cret@127.0.0.1:1/market",
         "password=s3cret server=127.0.0.1",
         "s3cret",
     ],

@@ -209,6 +209,16 @@ def test_an_interrupt_ends_it_cleanly(
     assert int(counts(result)["stored"]) == stored(connection).total() < 120
 
 
+def test_the_command_for_the_chart_repeats_no_password(replay: Replay, recording: Path, dsn: str) -> None:
+    """It is printed for a connection string without one, in either form of those."""
+    printed = replay(recording, "--speed", "0").output
+    assert f"chart   CANDLEWORKS_DSN='{dsn}' candleworks serve --port 8051" in printed
+    printed = replay(recording, "--speed", "0", "--fresh", into=f"{dsn} password=s3cret").output
+    assert "target " in printed
+    assert "chart " not in printed
+    assert "s3cret" not in printed
+
+
 def test_by_default_it_goes_into_a_directory_of_its_own(invoke: Invoke, recording: Path, tmp_path: Path) -> None:
     """Beside the database in use; it can be watched with the command that is printed."""
     done = invoke("replay", str(recording), "--speed", "0")
