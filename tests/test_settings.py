@@ -34,7 +34,8 @@ ANYTHING = st.recursive(
     max_leaves=6,
 )
 MANY = [f"A{number}" for number in range(1_000)]
-WEBSOCKET_RULE = "a WebSocket URL such as ws://127.0.0.1:8765/v1/quotes/price or wss://..."
+NO_SECRETS = ", without user, password and query (the key is TWELVEDATA_API_KEY)"
+WEBSOCKET_RULE = f"a WebSocket URL such as ws://127.0.0.1:8765/v1/quotes/price or wss://...{NO_SECRETS}"
 CALENDAR_RULE = "FX, or a calendar of exchange_calendars such as XNYS, XLON or 24/7"
 
 
@@ -412,7 +413,7 @@ def test_a_directory_is_no_configuration(tmp_path: Path) -> None:
         ("CANDLEWORKS_FEED_URL", "ws://example.com:65536/", WEBSOCKET_RULE),
         ("CANDLEWORKS_FEED_URL", "ws://[::1/", WEBSOCKET_RULE),
         ("CANDLEWORKS_FEED_URL", "ws://:80/", WEBSOCKET_RULE),
-        ("CANDLEWORKS_REST_URL", "ws://example.com", "a URL such as http://127.0.0.1:8765 or https://..."),
+        ("CANDLEWORKS_REST_URL", "ws://example.com", f"a URL such as http://127.0.0.1:8765 or https://...{NO_SECRETS}"),
         ("CANDLEWORKS_HOME", "~nobody-of-this-name/x", "a directory, with ~ only for an existing user"),
     ],
 )
@@ -488,3 +489,45 @@ def test_silence_of_a_symbol_is_bounded(tmp_path: Path) -> None:
     assert refusal(tmp_path, "silence: {symbols: {AAPL: 1}}") == (
         "c.yaml: silence.symbols.AAPL is 1, expected a whole number from 5 to 86,400."
     )
+
+
+SECRET_URLS = (
+    "{}://example.com/v1?apikey=s3cret",
+    "{}://example.com?s3cret",
+    "{}://s3cret@example.com/v1",
+    "{}://me:s3cret@example.com/v1",
+    "{}://me:s3%40cret@example.com:x",
+    "{}://me:" + "s3cret" * 100 + "@example.com",
+    "example.com/v1?apikey=s3cret",
+    "ftp://example.com/v1?apikey=s3cret",
+)
+
+
+@pytest.mark.parametrize("url", SECRET_URLS)
+@pytest.mark.parametrize(("name", "scheme"), [("CANDLEWORKS_FEED_URL", "wss"), ("CANDLEWORKS_REST_URL", "https")])
+def test_a_url_with_a_key_or_a_password_is_refused(name: str, scheme: str, url: str) -> None:
+    """They are logged and shown, so no secret may be in them; the sentence says where it belongs."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({name: url.format(scheme)})
+    assert str(caught.value).startswith(f"the environment: {name} is (secret), expected a ")
+    assert str(caught.value).endswith(", without user, password and query (the key is TWELVEDATA_API_KEY).")
+
+
+@pytest.mark.parametrize("url", SECRET_URLS)
+@pytest.mark.parametrize(
+    "content",
+    [
+        "feeds: [{{name: a, symbols: [A], url: '{}'}}]",
+        "feeds: {{url: '{}'}}",
+        "alerts: {{dashboard_url: '{}', page_url: 'x'}}",
+    ],
+)
+def test_a_secret_in_a_url_of_the_file_is_not_repeated(tmp_path: Path, content: str, url: str) -> None:
+    """Whatever is wrong with it, or with what it is a part of."""
+    assert "s3cret" not in refusal(tmp_path, content.format(url.format("wss")))
+
+
+def test_the_address_of_a_dashboard_may_have_a_query(tmp_path: Path) -> None:
+    """People open it; what it has is not for candleworks alone."""
+    url = "https://grafana.example/d/overview?orgId=1"
+    assert read(tmp_path, f"alerts: {{dashboard_url: '{url}'}}").alerts.dashboard_url == url

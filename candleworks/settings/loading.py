@@ -1,6 +1,7 @@
 """Reads the configuration file and the environment, and reports what is invalid."""
 
 import os
+import re
 import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,6 +40,7 @@ CONFIG_FILE = "candleworks.yaml"
 MAX_FILE_BYTES = 16_777_216
 MAX_SHOWN_CHARACTERS = 200
 _SECRETS = frozenset({"dsn", "api_key", "alert_urls", "alertmanager_url", "reader_password"})
+_SECRET_PARTS = re.compile(r"[@?]")  # of a URL: what ends a password, and what comes before a key
 _STRING = "a string (quoted where YAML would read another type)"
 # What is expected, where pydantic says so in the terms of Python; its other messages are used as they are.
 _EXPECTED = {
@@ -116,11 +118,16 @@ def _explain(error: ValidationError, source: str) -> str:
         return f"{source}: unknown key {path}, expected one of {_keys_at(keys[:-1])}."
     if problem["type"] == "missing":
         return f"{source}: the key {path} is required: add it."
-    value = "(secret)" if keys[0] in _SECRETS else _shown(problem["input"])
+    value = "(secret)" if keys[0] in _SECRETS or _may_be_secret(keys, problem["input"]) else _shown(problem["input"])
     if problem["type"] == "invalid_key" or "[key]" in problem["loc"]:
         place = f" in {section}" if section else ""
         return f"{source}: invalid key {_shown(problem['input'])}{place}, expected {_expected(problem)}."
     return f"{source}: {path} is {value}, expected {_expected(problem)}."
+
+
+def _may_be_secret(keys: Sequence[int | str], value: object) -> bool:
+    """Whether a URL has a part that may be a password or a key."""
+    return str(keys[-1]).endswith("url") and isinstance(value, str) and bool(_SECRET_PARTS.search(value))
 
 
 def _path(keys: Sequence[int | str]) -> str:
@@ -134,6 +141,10 @@ class _ValueRepr(reprlib.Repr):
         super().__init__()
         self.maxlevel = 4
         self.maxstring = self.maxother = MAX_SHOWN_CHARACTERS
+
+    def repr_str(self, x: str, level: int) -> str:
+        of_url = _SECRET_PARTS.search(x) and ("://" in x or "=" in x)
+        return "(secret)" if of_url else super().repr_str(x, level)
 
     def repr_int(self, x: int, level: int) -> str:
         # Python writes no number of more than 4,300 digits, and a hexadecimal one may have them.

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, StrictBool, StrictFloat, StrictInt
 
-from candleworks.settings.value_types import CalendarName, RestUrl, Section, SilenceSeconds, Symbol
+from candleworks.settings.value_types import CalendarName, PageUrl, Section, SilenceSeconds, Symbol
 
 SILENCE_ALERT_FACTOR = 2
 
@@ -167,10 +167,10 @@ class Alerts(Section):
     """... and it has been firing for this long."""
     resolve_after_passes: StrictInt = Field(default=2, ge=1, le=100)
     """An alert is resolved when its check has passed this often in a row."""
-    page_url: RestUrl | None = None
+    page_url: PageUrl | None = None
     """URL of the chart page in notifications. null: `http://127.0.0.1:CANDLEWORKS_WEB_PORT`, which opens only on this
     machine."""
-    dashboard_url: RestUrl | None = None
+    dashboard_url: PageUrl | None = None
     """URL of a dashboard that notifications link to. null: none."""
     retry_first_seconds: StrictFloat = Field(default=5.0, ge=0.1, le=3_600)
     """Delay before the first retry of a delivery that failed. Later delays grow."""

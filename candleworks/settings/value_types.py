@@ -39,14 +39,19 @@ def _silence_seconds(value: object) -> int:
     return value
 
 
-def _url(scheme: str, allowed: str) -> Callable[[str], str]:
-    """Return a validator of URLs of `scheme` or its secure form, as RFC 3986 defines them."""
+def _url(scheme: str, allowed: str, *, may_have_query: bool = False) -> Callable[[str], str]:
+    """Return a validator of URLs of `scheme` or its secure form, as RFC 3986 defines them.
+
+    These URLs are logged and shown, so they have no user and password, and no query, where a key would be, unless
+    people are meant to open them.
+    """
     form = re.compile(rf"(?i:{scheme}s?)://[^/?#@\s](?:[!-$&-~]|%[0-9a-fA-F]{{2}})*")
 
     def check(text: str) -> str:
         try:
             parts = urlsplit(text)
-            usable = bool(form.fullmatch(text) and parts.hostname and parts.port != 0)
+            public = "@" not in parts.netloc and (may_have_query or "?" not in text)
+            usable = bool(public and form.fullmatch(text) and parts.hostname and parts.port != 0)
         except ValueError:  # an invalid port, or brackets around an invalid address
             usable = False
         if not usable:
@@ -71,10 +76,24 @@ CalendarName = Annotated[str, AfterValidator(_known_calendar)]
 SymbolClass = Literal["stock", "crypto", "forex"]
 RequiredField = Literal["time", "symbol", "price", "received_at", "day_volume", "volume", "bid", "ask"]
 Port = Annotated[int, Field(ge=1, le=65535)]
+_NO_SECRETS = "without user, password and query (the key is TWELVEDATA_API_KEY)"
 FeedUrl = Annotated[
-    str, AfterValidator(_url("ws", "a WebSocket URL such as ws://127.0.0.1:8765/v1/quotes/price or wss://..."))
+    str,
+    AfterValidator(
+        _url("ws", f"a WebSocket URL such as ws://127.0.0.1:8765/v1/quotes/price or wss://..., {_NO_SECRETS}")
+    ),
 ]
-RestUrl = Annotated[str, AfterValidator(_url("http", "a URL such as http://127.0.0.1:8765 or https://..."))]
+RestUrl = Annotated[
+    str, AfterValidator(_url("http", f"a URL such as http://127.0.0.1:8765 or https://..., {_NO_SECRETS}"))
+]
+PageUrl = Annotated[
+    str,
+    AfterValidator(
+        _url(
+            "http", "a URL such as http://127.0.0.1:8050 or https://..., without user and password", may_have_query=True
+        )
+    ),
+]
 
 
 class Section(BaseModel):
