@@ -13,7 +13,7 @@ from psycopg_pool import ConnectionPool as _ConnectionPool
 
 from candleworks.database.connection_string import read_connection_string
 from candleworks.database.profiles import WRITER, Profile, session_parameters
-from candleworks.errors import TransientError
+from candleworks.errors import ConfigurationError, TerminalError, TransientError
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 ConnectionPool = _ConnectionPool[Connection]
@@ -70,6 +70,18 @@ def transient_errors(dsn: str) -> Iterator[None]:
         yield
     except _TRANSIENT as error:
         raise _transient(dsn, error) from error
+
+
+@contextlib.contextmanager
+def database_errors(dsn: str) -> Iterator[None]:
+    """Raise TransientError for errors of the database that a retry may cure, and TerminalError for others."""
+    try:
+        with transient_errors(dsn):
+            yield
+    except psycopg.Error as error:
+        raise TerminalError(
+            f"The database {describe(dsn)} returned an error ({one_line(error)}): fix its cause, or see --debug."
+        ) from error
 
 
 def is_outage(error: BaseException) -> bool:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import psycopg
 from psycopg import sql
 
-from candleworks.database.connection import Connection, connect, describe, one_line, transient_errors
+from candleworks.database.connection import Connection, connect, database_errors, transient_errors
 from candleworks.database.connection_string import read_connection_string
 from candleworks.database.profiles import ADMIN
 from candleworks.database.queries import query
@@ -36,13 +36,8 @@ def database(settings: Settings, *, keep_running: bool = False) -> Iterator[str]
             read_connection_string(dsn)
         else:
             dsn = stack.enter_context(_embedded(settings, keep_running=keep_running))
-        try:
-            with transient_errors(dsn):
-                yield dsn
-        except psycopg.Error as error:
-            raise TerminalError(
-                f"The database {describe(dsn)} returned an error ({one_line(error)}): fix its cause, or see --debug."
-            ) from error
+        with database_errors(dsn):
+            yield dsn
 
 
 @contextlib.contextmanager

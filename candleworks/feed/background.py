@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 from candleworks import clock
 from candleworks.candles.calendars import sync_calendars
 from candleworks.candles.refresh import refresh
-from candleworks.database.connection import ConnectionPool, transient_errors
-from candleworks.errors import TransientError, UsageError
+from candleworks.database.connection import ConnectionPool, database_errors
+from candleworks.errors import TerminalError, TransientError, UsageError
 from candleworks.feed.connection import FeedConnection
 from candleworks.feed.process_usage import ProcessUsage
 from candleworks.feed.queue import FeedQueue
@@ -36,6 +36,7 @@ POOL_WAIT_SECONDS = 2
 log = logging.getLogger(__name__)
 
 SettingsUpdates = asyncio.Queue[Settings]
+Action = Callable[[ConnectionPool], Awaitable[None]]
 
 
 def zones_of(symbols: Iterable[str], calendars: Calendars) -> Mapping[str, ZoneInfo]:
@@ -56,6 +57,7 @@ class FeedBackground:
     dsn: str
     stop: asyncio.Event
     saved_statuses: Mapping[str, SymbolStatus] | None = None
+    refused: set[Action] = field(default_factory=set)
 
     def tasks(
         self, settings: Settings, pool: ConnectionPool, updates: SettingsUpdates
@@ -70,21 +72,30 @@ class FeedBackground:
             self._follow_sessions(pool),
         ]
 
-    async def _every(
-        self, interval_seconds: float, action: Callable[[ConnectionPool], Awaitable[None]], pool: ConnectionPool
-    ) -> None:
+    async def _every(self, interval_seconds: float, action: Action, pool: ConnectionPool) -> None:
         """Repeat an action until the stop, once the database is ready."""
         while not await stopped_within(self.stop, interval_seconds):
             if self.writer.ready:
-                with contextlib.suppress(TransientError):
-                    await action(pool)
+                await self.attempt(action, pool)
+
+    async def attempt(self, action: Action, pool: ConnectionPool) -> None:
+        """Run an action; a refusal of the database is logged, unless the one before was refused as well."""
+        try:
+            await action(pool)
+        except TransientError:
+            pass
+        except TerminalError as error:
+            if action not in self.refused:
+                log.error("Feed %s: %s Ticks are stored meanwhile.", self.connection.feed, error)  # noqa: TRY400 - a sentence
+            self.refused.add(action)
+        else:
+            self.refused.discard(action)
 
     async def _follow_sessions(self, pool: ConnectionPool) -> None:
         """Load trading sessions at intervals, until the stop; at a first start `up` computes them meanwhile."""
         while not await stopped_within(self.stop, self._seconds_to_next_sessions()):
             if self.writer.ready:
-                with contextlib.suppress(TransientError):
-                    await self._load_sessions(pool)
+                await self.attempt(self._load_sessions, pool)
 
     def _seconds_to_next_sessions(self) -> float:
         complete = self.silence.calendars <= self.silence.sessions.keys()
@@ -112,30 +123,30 @@ class FeedBackground:
         try:
             await asyncio.to_thread(self._sync_calendars, pool, settings)
             await self._load_sessions(pool)
-        except (TransientError, UsageError) as error:  # without a database that happens at the next start
+        except (TransientError, TerminalError) as error:  # without a database that happens at the next start
             log.warning("%s", error)
 
     def _sync_calendars(self, pool: ConnectionPool, settings: Settings) -> None:
-        with transient_errors(self.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
+        with database_errors(self.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
             sync_calendars(connection, settings)
 
     async def _load_sessions(self, pool: ConnectionPool) -> None:
         self.silence.sessions = await asyncio.to_thread(self._read_sessions, pool, self.silence.calendars)
 
     def _read_sessions(self, pool: ConnectionPool, calendars: set[str]) -> Sessions:
-        with transient_errors(self.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
+        with database_errors(self.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
             return sessions_around(connection, calendars, clock.now())
 
     async def refresh_candles(self, pool: ConnectionPool) -> None:
-        """Bring stored candles up to date; raises TransientError."""
+        """Bring stored candles up to date; raises database_errors."""
         self.writer.counters.count_candles(await asyncio.to_thread(self._refresh, pool))
 
     def _refresh(self, pool: ConnectionPool) -> int:
-        with transient_errors(self.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
+        with database_errors(self.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
             return refresh(connection).total()
 
     async def save_statistics(self, pool: ConnectionPool) -> None:
-        """Store the counters, and the statuses of the symbols where they changed; raises TransientError."""
+        """Store the counters, and the statuses of the symbols where they changed; raises database_errors."""
         waiting, oldest_us = self.queue.waiting, self.queue.oldest_us
         await asyncio.to_thread(self._store, pool, waiting, oldest_us, dict(self.subscriptions.statuses))
 
@@ -143,7 +154,7 @@ class FeedBackground:
         self, pool: ConnectionPool, waiting: int, oldest_us: int | None, statuses: Mapping[str, SymbolStatus]
     ) -> None:
         counters = self.writer.counters
-        with transient_errors(self.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
+        with database_errors(self.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
             if statuses != self.saved_statuses:
                 save_symbols(connection, self.connection.feed, statuses)
                 self.saved_statuses = statuses
@@ -153,10 +164,10 @@ class FeedBackground:
             counters.saved(rows)
 
     async def save_usage(self, usage: ProcessUsage, pool: ConnectionPool) -> None:
-        """Store what this process uses, and once an hour how large the database is; raises TransientError."""
+        """Store what this process uses, and once an hour how large the database is; raises database_errors."""
         await asyncio.to_thread(self._store_usage, usage, pool)
 
     def _store_usage(self, usage: ProcessUsage, pool: ConnectionPool) -> None:
-        with transient_errors(self.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
+        with database_errors(self.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
             save_process_sample(connection, usage.sample())
             record_sizes(connection)

@@ -6,30 +6,25 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
-from urllib.parse import urlencode
 
-from picows import WSInvalidURL
-from picows.websockets.asyncio.client import ClientConnection, connect
-from picows.websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from picows.websockets.asyncio.client import ClientConnection
+from picows.websockets.exceptions import ConnectionClosed
 
 from candleworks import clock
-from candleworks.errors import TerminalError, TransientError, UsageError
+from candleworks.errors import CandleworksError, TransientError, UsageError
+from candleworks.feed.handshake import key_rejected, open_connection
 from candleworks.feed.queue import FeedQueue
 from candleworks.feed.subscriptions import Subscriptions, SymbolRequest
 from candleworks.model.gaps import Reason
 from candleworks.settings import VENDOR_FEED_URL, Feed, Settings
 from candleworks.vendor import protocol
 
-MAX_FRAME_BYTES = 2**20  # the vendor's own limit
-OPEN_TIMEOUT_SECONDS = 10
 RETRY_REFUSED_SECONDS = 900
 SHORT_PAUSE_SECONDS = 1  # what the buffers of the socket and the vendor hold
 # Twelve Data writes keys in this order without spaces. Frames that start otherwise are decoded one by one.
 _PRICE_PREFIX = b'{"event":"price"'
 
 log = logging.getLogger(__name__)
-_wire_log = logging.getLogger(f"{__name__}.wire")
-_wire_log.setLevel(logging.CRITICAL)  # the one line about the end of a connection says the same
 
 
 class ConnectionEndedError(TransientError):
@@ -79,19 +74,27 @@ class FeedConnection:
         another attempt cannot succeed.
         """
         self._close_reason = None
-        connection = self._connection = await self._connect()
-        async with connection:
-            try:
+        connection = self._connection = await open_connection(self.feed, self._url, self._api_key)
+        try:
+            async with connection:
                 await self._stream(connection)
-            except ConnectionClosed as error:
-                in_order = error.rcvd is not None and error.rcvd.code in (1000, 1001)
-                reason: Reason = self._close_reason or ("closed" if in_order else "dropped")
-                cause = self._close_reason or _cause_of(error)
-                raise ConnectionEndedError(
-                    f"Feed {self.feed}: the connection to {self._url} ended ({cause}).", reason
-                ) from None
-            finally:
-                self._connection = None
+        except CandleworksError:
+            raise
+        except ConnectionClosed as error:
+            in_order = error.rcvd is not None and error.rcvd.code in (1000, 1001)
+            raise self._ended(_cause_of(error), "closed" if in_order else "dropped") from None
+        except Exception as error:
+            log.debug("Feed %s: the connection failed.", self.feed, exc_info=True)
+            raise self._ended(f"{type(error).__name__}: {error}", "dropped") from error
+        finally:
+            self._connection = None
+
+    def _ended(self, cause: str, reason: Reason) -> ConnectionEndedError:
+        """Return the end of the connection; why we closed it ourselves comes before what happened on the wire."""
+        return ConnectionEndedError(
+            f"Feed {self.feed}: the connection to {self._url} ended ({self._close_reason or cause}).",
+            self._close_reason or reason,
+        )
 
     async def close(self, reason: Reason | None = None) -> None:
         """Close the connection, if there is one; `run` still reads everything that the vendor sent before it agreed."""
@@ -111,40 +114,6 @@ class FeedConnection:
         if self._connection is not None and symbols:
             with suppress(ConnectionClosed):  # the reader reports it
                 await self._connection.send(protocol.subscription_message(action, symbols), text=True)
-
-    async def _connect(self) -> ClientConnection:
-        separator = "&" if "?" in self._url else "?"
-        try:
-            async with asyncio.timeout(OPEN_TIMEOUT_SECONDS):
-                return await connect(
-                    f"{self._url}{separator}{urlencode({'apikey': self._api_key})}",
-                    compression=None,
-                    max_size=MAX_FRAME_BYTES,
-                    open_timeout=None,
-                    close_timeout=1,
-                    logger=_wire_log,
-                )
-        except InvalidStatus as error:
-            status = error.response.status_code
-            # The vendor rejects a wrong key with 401, and at times with a plain 200 or 400 instead of the upgrade.
-            if status in (200, 400, 401, 403):
-                raise self._key_rejected(f"HTTP {status}") from None
-            raise TransientError(
-                f"Feed {self.feed}: {self._url} responded to the handshake with HTTP {status}."
-            ) from None
-        except (OSError, TimeoutError, InvalidHandshake) as error:
-            reason = str(error) or type(error).__name__
-            raise TransientError(f"Feed {self.feed}: {self._url} cannot be reached ({reason}).") from None
-        except (WSInvalidURL, ValueError):
-            raise TerminalError(
-                f"Feed {self.feed}: {self._url} is not a valid WebSocket URL: correct CANDLEWORKS_FEED_URL, for example"
-                " ws://127.0.0.1:8765/v1/quotes/price."
-            ) from None
-
-    def _key_rejected(self, cause: str) -> TerminalError:
-        return TerminalError(
-            f"Feed {self.feed}: {self._url} rejected the API key ({cause}): correct TWELVEDATA_API_KEY."
-        )
 
     async def _stream(self, connection: ClientConnection) -> None:
         self._queue.connected()
@@ -188,7 +157,7 @@ class FeedConnection:
             self._report(status)
         elif event == "error" and (error := protocol.error_frame(frame)):
             if error.about_key:
-                raise self._key_rejected("; ".join(error.sentences) or f"code {error.code}")
+                raise key_rejected(self.feed, self._url, "; ".join(error.sentences) or f"code {error.code}")
             self._log_messages(error.sentences)
         else:
             # Whatever it is, the sequencer turns it into a tick or a rejection.

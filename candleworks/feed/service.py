@@ -1,7 +1,6 @@
 """The long-running ingest of one feed: streams, writes, and stops in order."""
 
 import asyncio
-import contextlib
 import logging
 import threading
 from collections.abc import Awaitable, Callable
@@ -195,9 +194,8 @@ class FeedService:
 
     async def _finish(self, pool: ConnectionPool) -> None:
         """Refresh the candles of the last ticks, and save the last statistics."""
-        with contextlib.suppress(TransientError):
-            await self._background.refresh_candles(pool)
-            await self._background.save_statistics(pool)
+        for action in (self._background.refresh_candles, self._background.save_statistics):
+            await self._background.attempt(action, pool)
 
 
 def _raise_failures(*tasks: asyncio.Task[Any]) -> None:

@@ -42,7 +42,10 @@ async def stream_feeds(
         for feed in feeds
     ]
     histories = [asyncio.create_task(load_history(settings, feed, dsn, stop)) for feed in feeds]
-    outcomes = await asyncio.gather(*(_outcome(stream, alone=len(streams) == 1) for stream in streams))
+    alone = len(feeds) == 1
+    outcomes = await asyncio.gather(
+        *(_outcome(feed, stream, alone=alone) for feed, stream in zip(feeds, streams, strict=True))
+    )
     stop.set()
     await asyncio.wait(histories)
     failures = [outcome for outcome in outcomes if outcome is not None]
@@ -59,12 +62,16 @@ async def _stop_reason() -> Stop:
     return Stop(f"candleworks ingest was stopped on {socket.gethostname()}", deliberate=True)
 
 
-async def _outcome(stream: Coroutine[Any, Any, None], *, alone: bool) -> CandleworksError | None:
+async def _outcome(feed: Feed, stream: Coroutine[Any, Any, None], *, alone: bool) -> Exception | None:
     try:
         await stream
     except CandleworksError as error:
         if not alone:
             log.error("%s The other feeds keep streaming.", error)  # noqa: TRY400 - a sentence, not a traceback
+        return error
+    except Exception as error:
+        if not alone:
+            log.exception("Feed %s failed (%s). The other feeds keep streaming.", feed.name, type(error).__name__)
         return error
     return None
 
