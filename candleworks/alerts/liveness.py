@@ -54,6 +54,7 @@ def feed_results(
         return
     yield _ingest(feed, limit_seconds, at, age)
     yield from _ticks(feed, settings.silence.alert_of_feed, at)
+    yield _key(feed, at)
     yield from _spool(feed, settings.alerts.watch.max_spool_ticks, at)
 
 
@@ -62,6 +63,7 @@ def _stopped(feed: FeedLiveness, settings: Settings, at: datetime) -> Iterator[C
     yield _result("watch-stopped", feed, at, "info", failed=True, observed=observed)
     yield _result("watch-ingest", feed, at, "critical", failed=False, observed=observed)
     yield _result("watch-feed", feed, at, "critical", failed=False, observed=observed)
+    yield _result("watch-key", feed, at, "critical", failed=False, observed=observed)
     yield from _spool(feed, settings.alerts.watch.max_spool_ticks, at)
 
 
@@ -70,6 +72,16 @@ def _ingest(feed: FeedLiveness, limit_seconds: int, at: datetime, age: float | N
     failed = age is None or age > limit_seconds
     expected = f"a heartbeat within {limit_seconds} s"
     return _result("watch-ingest", feed, at, "critical", failed=failed, observed=observed, expected=expected)
+
+
+def _key(feed: FeedLiveness, at: datetime) -> CheckResult:
+    """Judge whether the vendor accepts the key; one that it has never accepted ends the feed instead."""
+    refused = feed.refused_since is not None
+    observed = (
+        f"refused since {feed.refused_since:%Y-%m-%d %H:%M:%S} UTC ({feed.refusal})" if refused else "not refused"
+    )
+    expected = "the API key is accepted, as it was before"
+    return _result("watch-key", feed, at, "critical", failed=refused, observed=observed, expected=expected)
 
 
 def _ticks(feed: FeedLiveness, limit_seconds: int, at: datetime) -> Iterator[CheckResult]:

@@ -98,6 +98,10 @@ WATCHDOG_RUNBOOK: Mapping[str, RunbookEntry] = {
         "a feed is connected, and ticks arrive while an exchange of its symbols is open",
         "Check the status of the vendor, your API key, and `feed_symbols` for refused symbols.",
     ),
+    "watch-key": RunbookEntry(
+        "the vendor accepts an API key that it has accepted before",
+        "Check the status of the vendor and any proxy or firewall in between, and correct the key if it was revoked.",
+    ),
     "watch-spool": RunbookEntry(
         "few ticks wait for the database, and their number does not grow",
         "Check that the database is fast enough and has free disk space.",

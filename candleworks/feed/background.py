@@ -24,7 +24,7 @@ from candleworks.model.trading_day import zone_lookup
 from candleworks.processes import stopped_within
 from candleworks.settings import Calendars, Settings
 from candleworks.storage.calendars import sessions_around
-from candleworks.storage.feeds import SymbolStatus, save_ingest_stats, save_symbols
+from candleworks.storage.feeds import SymbolStatus, save_ingest_stats, save_refusal, save_symbols
 from candleworks.storage.process_samples import record_sizes, save_process_sample
 
 STATISTICS_INTERVAL_SECONDS = 1
@@ -57,6 +57,7 @@ class FeedBackground:
     dsn: str
     stop: asyncio.Event
     saved_statuses: Mapping[str, SymbolStatus] | None = None
+    saved_refusal: str | None = ""  # unlike any: what an earlier run left is deleted
     refused: set[Action] = field(default_factory=set)
 
     def tasks(
@@ -146,7 +147,7 @@ class FeedBackground:
             return refresh(connection).total()
 
     async def save_statistics(self, pool: ConnectionPool) -> None:
-        """Store the counters, and the statuses of the symbols where they changed; raises database_errors."""
+        """Store the counters, and the statuses of symbols and key where they changed; raises database_errors."""
         waiting, oldest_us = self.queue.waiting, self.queue.oldest_us
         await asyncio.to_thread(self._store, pool, waiting, oldest_us, dict(self.subscriptions.statuses))
 
@@ -158,6 +159,9 @@ class FeedBackground:
             if statuses != self.saved_statuses:
                 save_symbols(connection, self.connection.feed, statuses)
                 self.saved_statuses = statuses
+            if (refusal := self.connection.key.refusal) != self.saved_refusal:
+                save_refusal(connection, self.connection.feed, refusal)
+                self.saved_refusal = refusal
             rows = counters.rows(waiting, oldest_us)
             for row in rows:
                 save_ingest_stats(connection, row)

@@ -12,7 +12,8 @@ from picows.websockets.exceptions import ConnectionClosed
 
 from candleworks import clock
 from candleworks.errors import CandleworksError, TransientError, UsageError
-from candleworks.feed.handshake import key_rejected, open_connection
+from candleworks.feed.api_key import ApiKey
+from candleworks.feed.handshake import open_connection
 from candleworks.feed.queue import FeedQueue
 from candleworks.feed.subscriptions import Subscriptions, SymbolRequest
 from candleworks.model.gaps import Reason
@@ -50,16 +51,13 @@ class FeedConnection:
 
     def __init__(
         self,
-        feed: str,
-        url: str,
-        api_key: str,
+        key: ApiKey,
         subscriptions: Subscriptions,
         queue: FeedQueue,
         listener: ConnectionListener,
     ) -> None:
-        self.feed = feed
-        self._url = url
-        self._api_key = api_key
+        self.feed = key.feed
+        self.key = key
         self._subscriptions = subscriptions
         self._queue = queue
         self._listener = listener
@@ -74,7 +72,7 @@ class FeedConnection:
         another attempt cannot succeed.
         """
         self._close_reason = None
-        connection = self._connection = await open_connection(self.feed, self._url, self._api_key)
+        connection = self._connection = await open_connection(self.key)
         try:
             async with connection:
                 await self._stream(connection)
@@ -92,7 +90,7 @@ class FeedConnection:
     def _ended(self, cause: str, reason: Reason) -> ConnectionEndedError:
         """Return the end of the connection; why we closed it ourselves comes before what happened on the wire."""
         return ConnectionEndedError(
-            f"Feed {self.feed}: the connection to {self._url} ended ({self._close_reason or cause}).",
+            f"Feed {self.feed}: the connection to {self.key.url} ended ({self._close_reason or cause}).",
             self._close_reason or reason,
         )
 
@@ -157,7 +155,8 @@ class FeedConnection:
             self._report(status)
         elif event == "error" and (error := protocol.error_frame(frame)):
             if error.about_key:
-                raise key_rejected(self.feed, self._url, "; ".join(error.sentences) or f"code {error.code}")
+                said = self.key.redacted("; ".join(error.sentences)) or f"code {error.code}"
+                raise self.key.refused(said, said, explicit=protocol.rejects_key(frame))
             self._log_messages(error.sentences)
         else:
             # Whatever it is, the sequencer turns it into a tick or a rejection.
@@ -175,6 +174,7 @@ class FeedConnection:
                 self._listener.refused(name, result.message)
         self._log_messages(status.messages or ())
         if accepted:
+            self.key.accept()
             self._listener.subscribed(accepted)
 
     def _log_messages(self, messages: Sequence[str]) -> None:

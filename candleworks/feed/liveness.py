@@ -22,6 +22,7 @@ class LivenessMonitor:
         self._subscriptions = subscriptions
         self._silence = silence
         self._gaps = gaps
+        self.ticking = False  # whether a tick came since the connection was made
 
     def inspect(self, batch: Batch) -> None:
         """Decode a batch, once: the writer uses the same events; close the gaps of the symbols in it."""
@@ -29,6 +30,7 @@ class LivenessMonitor:
         prices = [event for event in batch.events if not isinstance(event, str)]
         if not prices:
             return
+        self.ticking = True
         received_us = batch.received_us[-1]
         symbols = {event.symbol for event in prices}
         self._silence.received(symbols, received_us)
@@ -56,6 +58,7 @@ class LivenessMonitor:
 
     def disconnected(self, reason: Reason) -> None:
         """Note that the connection ended, or could not be made."""
+        self.ticking = False
         self._silence.disconnected()
         self._gaps.open_gap(reason)
 

@@ -140,6 +140,12 @@ def save_symbols(connection: Connection, feed: str, statuses: Mapping[str, Symbo
     )
 
 
+def save_refusal(connection: Connection, feed: str, observed: str | None) -> None:
+    """Store what the vendor answered when it refused a key that it has accepted before; null: it does not."""
+    name = "delete_feed_refusal" if observed is None else "save_feed_refusal"
+    connection.execute(query(name), {"feed": feed, "observed": observed})
+
+
 def read_stopped_feeds(connection: Connection) -> StoppedFeeds:
     """Return the feeds that a person has stopped and nobody has started again."""
     with connection.cursor(row_factory=args_row(StoppedFeed)) as cursor:

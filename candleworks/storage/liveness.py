@@ -20,7 +20,8 @@ class FeedLiveness:
 
     `heartbeat_at` is its newest row of statistics. `windows` ten-second rows cover the time in which `ticks` arrived.
     `spool_depths` are the ticks that waited in the newest seven rows, oldest first; empty when there are none.
-    `disconnected_at` is null while it is connected or silent, `stopped_at` unless an operator stopped it.
+    `disconnected_at` is null while it is connected or silent, `stopped_at` unless an operator stopped it,
+    `refused_since` unless the vendor refuses a key that it has accepted before; `refusal` quotes its answer.
     """
 
     feed: str
@@ -33,6 +34,8 @@ class FeedLiveness:
     disconnect_reason: str | None = None
     stopped_at: datetime | None = None
     stop_reason: str | None = None
+    refused_since: datetime | None = None
+    refusal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ Event times (`timestamp`) are whole seconds since 1970.
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -58,7 +59,7 @@ class SubscribeStatus(msgspec.Struct, tag_field="event", tag="subscribe-status")
 
 
 class ErrorFrame(msgspec.Struct):
-    """An error message of the vendor; `code` is an HTTP status such as 401."""
+    """An error message of the vendor; `code` is an HTTP status such as 401, null where it gives none."""
 
     code: int | None = None
     message: str | None = None
@@ -70,9 +71,9 @@ class ErrorFrame(msgspec.Struct):
 
     @property
     def about_key(self) -> bool:
-        """Whether the key is rejected, so that another attempt cannot succeed."""
+        """Whether the key is refused: by the code, or in words where the code does not say what is wrong."""
         text = " ".join(self.sentences).lower().replace(" ", "").replace("_", "")
-        return self.code in (401, 403) or "apikey" in text
+        return self.code in (401, 403) or (self.code in (None, 400) and "apikey" in text)
 
 
 class _AnyFrame(msgspec.Struct):
@@ -138,6 +139,12 @@ def subscribe_status(frame: bytes) -> SubscribeStatus | None:
 def error_frame(frame: bytes) -> ErrorFrame | None:
     """Decode an error message; None when its shape is not the documented one."""
     return _decoded(_error, frame)
+
+
+def rejects_key(message: bytes) -> bool:
+    """Whether a frame, or the body of a response, is the vendor's own error 401: a JSON object with that code."""
+    error = error_frame(message) if event_of(message) == "error" else None
+    return error is not None and error.code == HTTPStatus.UNAUTHORIZED
 
 
 def _decoded(decoder: msgspec.json.Decoder[Event], frame: bytes) -> Event | None:

@@ -72,6 +72,14 @@ SELECT %(feed)s, n.symbol, n.status, n.reason, now() FROM named n
 ON CONFLICT (feed, symbol) DO UPDATE SET status = excluded.status, reason = excluded.reason, since = excluded.since
 WHERE (f.status, f.reason) IS DISTINCT FROM (excluded.status, excluded.reason)
 
+-- name: save_feed_refusal
+-- Records what the vendor answered, and since when it refuses.
+INSERT INTO candleworks.feed_refusals AS r (feed, observed) VALUES (%(feed)s, %(observed)s)
+ON CONFLICT (feed) DO UPDATE SET observed = excluded.observed WHERE r.observed <> excluded.observed
+
+-- name: delete_feed_refusal
+DELETE FROM candleworks.feed_refusals WHERE feed = %(feed)s
+
 -- name: stopped_feeds
 SELECT feed, stopped_at, reason FROM public.feed_stops WHERE deliberate ORDER BY feed
 

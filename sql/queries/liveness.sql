@@ -2,7 +2,8 @@
 -- What each feed showed up to a time: its newest heartbeat (a row of statistics), the ticks of a window before that time and
 -- how many ten seconds of it have statistics, how many ticks waited in the newest seven of them (oldest first), whether an
 -- exchange of the feed was open throughout the window; since when and why it is disconnected, though its ingest runs; when
--- and why an operator stopped it, unless it was started again. feeds and symbols are pairs.
+-- and why an operator stopped it, unless it was started again; since when the vendor refuses a key that it has accepted before,
+-- and what it answers. feeds and symbols are pairs.
 SELECT f.feed, newest.at AS heartbeat_at, stats.windows, stats.ticks, spool.depths AS spool_depths, EXISTS (
         SELECT FROM (
             SELECT DISTINCT candleworks.calendar_of(m.symbol) AS calendar
@@ -10,7 +11,8 @@ SELECT f.feed, newest.at AS heartbeat_at, stats.windows, stats.ticks, spool.dept
         ) c
         WHERE candleworks.open_times(c.calendar, %(at)s - %(window)s, %(at)s) @> tstzrange(%(at)s - %(window)s, %(at)s)
     ) AS in_session,
-    gap.started_at AS disconnected_at, gap.reason AS disconnect_reason, stop.stopped_at, stop.reason AS stop_reason
+    gap.started_at AS disconnected_at, gap.reason AS disconnect_reason, stop.stopped_at, stop.reason AS stop_reason,
+    refusal.since AS refused_since, refusal.observed AS refusal
 FROM (SELECT DISTINCT feed FROM unnest(%(feeds)s::text[]) f(feed)) f
 LEFT JOIN LATERAL (
     SELECT s.at FROM public.ingest_stats s WHERE s.feed = f.feed AND s.at <= %(at)s ORDER BY s.at DESC LIMIT 1
@@ -35,6 +37,7 @@ LEFT JOIN LATERAL (
     ORDER BY g.started_at DESC LIMIT 1
 ) gap ON true
 LEFT JOIN public.feed_stops stop ON stop.feed = f.feed AND stop.deliberate
+LEFT JOIN candleworks.feed_refusals refusal ON refusal.feed = f.feed
 ORDER BY f.feed
 
 -- name: check_liveness

@@ -9,6 +9,7 @@ from candleworks.database.connection import Connection
 from candleworks.model.alerts import CheckResult
 from candleworks.settings import Feed, Settings, SilenceLimits
 from candleworks.storage.calendars import OTHER_STOCKS, Calendar, Session, save_calendar, save_rules
+from candleworks.storage.feeds import save_refusal
 from candleworks.storage.liveness import FeedLiveness
 
 MONDAY_OPEN = datetime(2026, 1, 5, 16, tzinfo=UTC)  # 11:00 in New York
@@ -43,9 +44,7 @@ def statuses(results: list[CheckResult]) -> dict[str, str]:
     return {result.check: result.status for result in results}
 
 
-ALL_PASSED = {
-    "watch-stopped": "passed", "watch-ingest": "passed", "watch-feed": "passed", "watch-spool": "passed"
-}  # fmt: skip
+ALL_PASSED = dict.fromkeys(("watch-stopped", "watch-ingest", "watch-key", "watch-feed", "watch-spool"), "passed")
 
 
 def test_a_feed_that_works_passes(connection: Connection, stocks: Settings) -> None:
@@ -181,6 +180,22 @@ def test_a_spool_without_statistics_is_not_judged(connection: Connection, stocks
     assert (result.status, result.observed) == ("passed", "12 ticks waiting for the database, +0 in the last minute")
 
 
+def test_a_refused_key_that_has_worked_fails(connection: Connection, stocks: Settings) -> None:
+    """With what was answered, until the vendor accepts it again."""
+    ran(connection, MONDAY_OPEN, ticks=5)
+    save_refusal(connection, "stocks", "HTTP 403: Access denied")
+    connection.execute("UPDATE candleworks.feed_refusals SET since = %s", [MONDAY_OPEN])
+    save_refusal(connection, "stocks", "HTTP 403: Try later")
+    found = liveness_results(connection, stocks, LONG_AGO, MONDAY_OPEN)
+    assert statuses(found) == ALL_PASSED | {"watch-key": "failed"}
+    assert (found[3].severity, found[3].observed) == (
+        "critical",
+        "refused since 2026-01-05 16:00:00 UTC (HTTP 403: Try later)",
+    )
+    save_refusal(connection, "stocks", None)
+    assert statuses(liveness_results(connection, stocks, LONG_AGO, MONDAY_OPEN)) == ALL_PASSED
+
+
 def stopped(connection: Connection, *, deliberate: bool) -> None:
     """The feed was stopped an hour ago."""
     connection.execute(
@@ -194,7 +209,8 @@ def test_a_feed_that_an_operator_stopped_is_only_info(connection: Connection, st
     ran(connection, MONDAY_OPEN - timedelta(hours=1))
     stopped(connection, deliberate=True)
     found = liveness_results(connection, stocks, LONG_AGO, MONDAY_OPEN)
-    assert statuses(found) == {"watch-stopped": "failed", "watch-ingest": "passed", "watch-feed": "passed"}
+    passed = dict.fromkeys(("watch-ingest", "watch-feed", "watch-key"), "passed")
+    assert statuses(found) == {"watch-stopped": "failed"} | passed
     assert (found[0].severity, found[0].observed) == (
         "info",
         "stopped at 2026-01-05 15:00:00 UTC: cancelled in Prefect",

@@ -16,5 +16,6 @@ def vendor() -> Iterator[Vendor]:
 
 @pytest.fixture
 def quick_reconnect(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reconnect after some 50 ms instead of a second."""
+    """Reconnect after some 50 ms."""
     monkeypatch.setattr(reconnection, "FIRST_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(reconnection, "AFTER_HEALTHY_SECONDS", 0.05)

@@ -23,6 +23,7 @@ from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine
 from candleworks.errors import TerminalError
 from candleworks.feed import connection as connection_module
+from candleworks.feed import reconnection
 from candleworks.settings import Settings
 from candleworks.simulate import running_simulator
 from candleworks.vendor import protocol
@@ -177,6 +178,47 @@ def test_a_rejected_key_ends_the_feed(settings: Settings) -> None:
     assert str(caught.value) == (
         f"Feed twelvedata: {simulator.feed_url} rejected the API key (HTTP 401): correct TWELVEDATA_API_KEY."
     )
+
+
+@pytest.mark.usefixtures("quick_reconnect")
+def test_a_refusal_of_a_key_that_has_worked_is_reported_until_it_is_accepted(
+    settings: Settings, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watchdog reads it from the database; ticks flow again when the page is gone."""
+    monkeypatch.setattr(reconnection, "FIRST_REFUSED_WAIT_SECONDS", 0.05)
+    page: list[Response] = []
+    refusals = "SELECT observed FROM candleworks.feed_refusals"
+    connection.execute("INSERT INTO candleworks.feed_refusals VALUES ('twelvedata', 'of an earlier run')")
+
+    with (
+        Vendor().listening(lambda _, __: page[0] if page else None) as vendor,
+        streaming(settings, vendor.url, "AAPL"),
+    ):
+        until(lambda: vendor.received)
+        until(lambda: not connection.execute(refusals).fetchall())
+        page.append(Response(403, "Forbidden", Headers(), b"Sorry, you have been blocked"))
+        vendor.close()
+        until(lambda: connection.execute(refusals).fetchall() == [("HTTP 403: Sorry, you have been blocked",)])
+        page.clear()
+        until(lambda: vendor.send(price(NOW)))
+        until(lambda: count(connection) == 1)
+        until(lambda: not connection.execute(refusals).fetchall())
+
+
+def test_two_clean_closes_within_a_minute_cost_a_second_each(settings: Settings, connection: Connection) -> None:
+    """The vendor closes connections as it pleases; the next one streams at once."""
+    with (
+        running_simulator(rate=200, symbols=["BTC/USD"]) as simulator,
+        streaming(settings, simulator.feed_url, "BTC/USD"),
+    ):
+        for closed in range(1, 4):
+            until(lambda closed=closed: simulator.stats()["accepted_connections"] == closed)
+            before = count(connection)
+            until(lambda before=before: count(connection) > before)
+            began = time.monotonic()
+            assert simulator.close_clients(1001) == 1
+            until(lambda closed=closed: simulator.stats()["accepted_connections"] == closed + 1)
+            assert time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1/", "ws://", "ws://127.0.0.1:99999/", "example.com/feed"])

@@ -2,12 +2,16 @@
 
 import asyncio
 import ssl
+import stat
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from websockets.datastructures import Headers
 from websockets.http11 import Response
 from websockets.sync.server import ServerConnection
@@ -16,8 +20,10 @@ from candleworks.errors import TerminalError
 from candleworks.feed import reconnection
 from candleworks.feed.service import FeedService
 from candleworks.settings import Feed, Settings, load_settings
-from tests.feed.vendor import Vendor
+from tests.feed.streaming import price, until
+from tests.feed.vendor import ACCEPTED, Vendor
 
+NOW = int(time.time())
 NOBODY = "ws://127.0.0.1:1/"
 
 
@@ -74,11 +80,37 @@ class Leaving(Vendor):
         connection.close(1001)
 
 
+class Ticking(Vendor):
+    """A vendor that sends a tick on every connection, and ends it."""
+
+    def serve(self, connection: ServerConnection) -> None:
+        connection.recv()
+        connection.send(ACCEPTED, text=True)
+        connection.send(price(NOW), text=True)
+        connection.close(1001)
+
+
+class Accepting(Vendor):
+    """A vendor that accepts the key on every connection, and ends it."""
+
+    def serve(self, connection: ServerConnection) -> None:
+        connection.recv()
+        connection.send(ACCEPTED, text=True)
+        connection.close(1001)
+
+
+def response(status: int, body: bytes = b"") -> Response:
+    headers = Headers({"Content-Length": str(len(body))}) if body else Headers()
+    return Response(status, HTTPStatus(status).phrase, headers, body)
+
+
 @contextmanager
-def answering(status: int) -> Iterator[Vendor]:
-    """A vendor that answers every handshake so."""
-    answer = Response(status, HTTPStatus(status).phrase, Headers())
-    with Vendor().listening(lambda _, __: answer) as vendor:
+def answering(status: int, body: bytes = b"", accepted: int = 0) -> Iterator[Vendor]:
+    """A vendor that answers every handshake so, after it has accepted as many with the key."""
+    left = iter(range(accepted))
+    with Accepting().listening(
+        lambda _, __: None if next(left, None) is not None else response(status, body)
+    ) as vendor:
         yield vendor
 
 
@@ -100,6 +132,22 @@ def test_a_stable_connection_starts_over(
         connect_until(settings, vendor.url, waits, 5)
     assert max(waits[:5]) <= 1
     assert not [sentence for sentence in said(caplog) if "in a row" in sentence]
+
+
+def test_waits_start_over_as_soon_as_ticks_flow(settings: Settings, waits: list[float]) -> None:
+    """However short a connection with ticks was, the next attempt follows within a second, and each time later."""
+    troubled = iter([*[503] * 5, None, *[None] * 10, *[503] * 3])
+
+    def answer(*_: object) -> Response | None:
+        status = next(troubled, 503)
+        return None if status is None else response(status)
+
+    with Ticking().listening(answer) as vendor:
+        connect_until(settings, vendor.url, waits, 19)
+    assert waits[4] >= 8
+    assert max(waits[5:16]) < 1
+    assert len(set(waits[5:16])) == 11
+    assert [0.5 * 2**tried <= wait <= 2**tried for tried, wait in enumerate(waits[16:19])] == [True] * 3
 
 
 def test_a_vendor_that_closes_connection_after_connection_is_reported(
@@ -155,7 +203,9 @@ def test_a_failing_vendor_is_tried_again(
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403])
-def test_a_handshake_that_rejects_the_key_ends_the_feed(settings: Settings, waits: list[float], status: int) -> None:
+def test_a_handshake_that_refuses_a_key_which_never_worked_ends_the_feed(
+    settings: Settings, waits: list[float], status: int
+) -> None:
     """Twelve Data answers a wrong key with a plain 200 at times."""
     with answering(status) as vendor, pytest.raises(TerminalError) as caught:
         connect_until(settings, vendor.url, waits, 1)
@@ -163,6 +213,67 @@ def test_a_handshake_that_rejects_the_key_ends_the_feed(settings: Settings, wait
         f"Feed twelvedata: {vendor.url} rejected the API key (HTTP {status}): correct TWELVEDATA_API_KEY."
     )
     assert waits == []
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_page_does_not_end_a_feed_whose_key_has_worked(
+    settings: Settings, waits: list[float], caplog: pytest.LogCaptureFixture, status: int, *, restarted: bool
+) -> None:
+    """It is one of a firewall or of maintenance: the feed quotes it and tries again slowly, after a restart as well."""
+    page = b"<html><style>p {}</style><title>Access\x07 denied</title>for &apikey=s3cret&, ask us" + b"!" * 500
+    settings = settings.model_copy(update={"api_key": SecretStr("s3cret")})
+    with answering(status, page, accepted=1) as vendor:
+        if restarted:
+            connect_until(settings, vendor.url, waits, 1)
+        connect_until(settings, vendor.url, waits, 10)
+    quoted = f"HTTP {status}: Access denied for &apikey=(key)&, ask us{'!' * 60}..."
+    refusals = {sentence for sentence in said(caplog) if "refused" in sentence}
+    assert len(refusals) == 1
+    assert refusals.pop() == (
+        f"Feed twelvedata: {vendor.url} refused the API key, which it has accepted before ({quoted}): check the"
+        " vendor's status and any proxy in between, and correct TWELVEDATA_API_KEY if the key was revoked."
+    )
+    assert "s3cret" not in caplog.text
+    assert 5 <= waits[1] <= 20
+    assert 150 <= waits[9] <= 300
+
+
+@pytest.mark.parametrize("status", [200, 400, 401])
+def test_the_vendors_own_401_ends_a_feed_whose_key_has_worked(
+    settings: Settings, waits: list[float], status: int
+) -> None:
+    """The key was revoked: another attempt cannot succeed."""
+    body = b'{"code":401,"message":"**apikey** parameter is incorrect","status":"error"}'
+    with answering(status, body, accepted=1) as vendor, pytest.raises(TerminalError) as caught:
+        connect_until(settings, vendor.url, waits, 3)
+    assert str(caught.value) == (
+        f"Feed twelvedata: {vendor.url} rejected the API key (HTTP {status}): correct TWELVEDATA_API_KEY."
+    )
+
+
+def test_another_key_is_not_taken_for_the_one_that_has_worked(settings: Settings, waits: list[float]) -> None:
+    """What is remembered is a salted hash, which only its owner can read."""
+    former, other = (settings.model_copy(update={"api_key": SecretStr(key)}) for key in ("s3cret", "typo"))
+    with answering(403, accepted=1) as vendor:
+        connect_until(former, vendor.url, waits, 2)
+        with pytest.raises(TerminalError, match="rejected the API key"):
+            connect_until(other, vendor.url, waits, 3)
+    remembered = settings.home / "accepted-keys" / "twelvedata"
+    assert stat.S_IMODE(remembered.stat().st_mode) == 0o600
+    assert stat.S_IMODE(remembered.parent.stat().st_mode) == 0o700
+    assert "s3cret" not in remembered.read_text()
+
+
+def test_a_key_that_cannot_be_remembered_works(
+    settings: Settings, waits: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    """On a full or read-only disk, say: until the end of the process it is known all the same."""
+    settings.home.mkdir()
+    (settings.home / "accepted-keys").write_text("a file where a directory should be")
+    with answering(403, accepted=1) as vendor:
+        connect_until(settings, vendor.url, waits, 3)
+    assert "cannot be written" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -183,3 +294,46 @@ def test_an_error_about_the_key_ends_the_feed(settings: Settings, waits: list[fl
     assert str(caught.value) == (
         f"Feed twelvedata: {vendor.url} rejected the API key ({words}): correct TWELVEDATA_API_KEY."
     )
+
+
+KEY_FRAMES = [
+    b'{"event":"error","status":"error","messages":["Invalid api_key"]}',
+    b'{"event":"error","code":400,"message":"apikey s3cret is incorrect"}',
+    b'{"status":"error","code":403}',
+]
+
+
+@pytest.mark.parametrize("frame", KEY_FRAMES)
+def test_an_error_about_a_key_that_has_worked_is_waited_for(
+    settings: Settings, waits: list[float], caplog: pytest.LogCaptureFixture, frame: bytes
+) -> None:
+    """Unless it is the vendor's own 401."""
+    settings = settings.model_copy(update={"api_key": SecretStr("s3cret")})
+    with Vendor().listening() as vendor:
+        vendor.answers = (ACCEPTED, frame)
+        connect_until(settings, vendor.url, waits, 2)
+        assert min(waits) >= 5
+        vendor.answers = (b'{"event":"error","code":401,"message":"Unauthorized"}',)
+        with pytest.raises(TerminalError, match="rejected the API key"):
+            connect_until(settings, vendor.url, waits, 4)
+    assert "s3cret" not in caplog.text
+
+
+def test_an_error_about_credits_does_not_blame_the_key(
+    settings: Settings, waits: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Status 429, whatever words it comes with."""
+    frame = b'{"event":"error","status":"error","code":429,"message":"Too many requests with this apikey"}'
+    with Vendor().listening() as vendor:
+        vendor.answers = (frame,)
+
+        def close_later() -> None:
+            until(lambda: vendor.received)
+            until(lambda: "Too many requests" in caplog.text)
+            vendor.close()
+
+        closing = threading.Thread(target=close_later)
+        closing.start()
+        connect_until(settings, vendor.url, waits, 1)
+        closing.join()
+    assert "message from the vendor: 'Too many requests with this apikey'" in caplog.text
