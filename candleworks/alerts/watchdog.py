@@ -12,7 +12,7 @@ from candleworks.alerts.evaluation import update
 from candleworks.alerts.liveness import liveness_results
 from candleworks.alerts.routing import WATCH, conflict, deliverer_name, without_address
 from candleworks.candles.calendars import sync_calendars
-from candleworks.database.connection import Connection
+from candleworks.database.connection import Connection, database_errors
 from candleworks.database.migrations import migrate
 from candleworks.errors import CandleworksError, TerminalError, TransientError
 from candleworks.model.alerts import CheckResult
@@ -97,7 +97,8 @@ class Watchdog:
     def _migrate(self) -> None:
         """Create the tables where the database was not available at the start."""
         try:
-            migrate(self._dsn, self._settings)
+            with database_errors(self._dsn):
+                migrate(self._dsn, self._settings)
             with watch_connection(self._dsn, APPLICATION) as connection:
                 sync_calendars(connection, self._settings)
         except TransientError:

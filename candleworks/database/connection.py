@@ -7,21 +7,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import psycopg
-from psycopg import errors
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import ConnectionPool as _ConnectionPool
 
 from candleworks.database.connection_string import read_connection_string
 from candleworks.database.profiles import WRITER, Profile, session_parameters
-from candleworks.errors import ConfigurationError, TerminalError, TransientError
+from candleworks.database.sqlstates import AWAY, Outage, outage_of
+from candleworks.errors import TerminalError, TransientError
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 ConnectionPool = _ConnectionPool[Connection]
 # By default a pool waits ever longer between attempts, up to minutes after the database is back. When it gives up
 # early, the next request starts a new attempt.
 RECONNECT_SECONDS = 1.0
-
-_TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError, errors.IdleInTransactionSessionTimeout)
 
 # A COPY that is cut off warns of the connection's loss, which is raised besides; the pool's own logger is another one.
 logging.getLogger("psycopg").addFilter(lambda record: "error ignored" not in str(record.msg))
@@ -36,7 +34,7 @@ def connect(dsn: str, purpose: str | None = None, *, profile: Profile = WRITER, 
         parameters = make_conninfo("", **session_parameters(dsn, profile, purpose))
         return psycopg.connect(parameters, autocommit=autocommit)
     except psycopg.OperationalError as error:
-        raise _transient(dsn, error) from None
+        raise _transient(dsn, AWAY, error) from None
 
 
 def open_pool(dsn: str, purpose: str, *, profile: Profile, max_size: int) -> ConnectionPool:
@@ -68,8 +66,10 @@ def transient_errors(dsn: str) -> Iterator[None]:
     """Raise TransientError for errors that a retry may cure, such as a lost connection; others pass."""
     try:
         yield
-    except _TRANSIENT as error:
-        raise _transient(dsn, error) from error
+    except psycopg.Error as error:
+        if outage := outage_of(error):
+            raise _transient(dsn, outage, error) from error
+        raise
 
 
 @contextlib.contextmanager
@@ -86,22 +86,11 @@ def database_errors(dsn: str) -> Iterator[None]:
 
 def is_outage(error: BaseException) -> bool:
     """Whether an error says that the database is unreachable or overloaded, whatever was to be stored."""
-    return isinstance(error, (TransientError, *_TRANSIENT))
+    return isinstance(error, TransientError) or outage_of(error) is not None
 
 
-def _transient(dsn: str, error: Exception) -> TransientError:
-    database, reason = f"The database {describe(dsn)}", one_line(error)
-    match error:
-        case errors.DeadlockDetected() | errors.SerializationFailure():
-            return TransientError(
-                f"{database} rolled back a transaction that conflicted with another one ({reason}): try again."
-            )
-        case errors.LockNotAvailable():
-            return TransientError(f"{database} did not grant a lock that another session holds ({reason}): try again.")
-        case errors.QueryCanceled():
-            return TransientError(f"{database} did not answer in time ({reason}): try again later.")
-        case _:
-            return TransientError(f"{database} cannot be reached ({reason}): start it, or correct CANDLEWORKS_DSN.")
+def _transient(dsn: str, outage: Outage, error: Exception) -> TransientError:
+    return TransientError(f"The database {describe(dsn)} {outage.what} ({one_line(error)}): {outage.advice}.")
 
 
 def describe(dsn: str) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from psycopg import sql
 
 from candleworks.database.adoption import adopt, adoptable, set_aside
-from candleworks.database.connection import Connection, connect, describe
+from candleworks.database.connection import Connection, connect, describe, transient_errors
 from candleworks.database.engine import Engine, detect, engine_of, licence_lost
 from candleworks.database.locks import Lock, lock_transaction
 from candleworks.database.profiles import ADMIN
@@ -49,9 +49,10 @@ def migrate(dsn: str, settings: Settings, report: Callable[[str], None] = _log.i
 
     Tables that have the names of ours are adopted; `report` takes one sentence about each step of that. Raises
     TerminalError when they cannot be adopted, when the encoding is not UTF8, when an applied file was modified, or when
-    the database was migrated by a newer version, or by one that cannot be upgraded.
+    the database was migrated by a newer version, or by one that cannot be upgraded; TransientError when the database is
+    not available.
     """
-    with connect(dsn, "migrate", profile=ADMIN, autocommit=False) as connection:
+    with transient_errors(dsn), connect(dsn, "migrate", profile=ADMIN, autocommit=False) as connection:
         check_encoding(connection)
         lock_transaction(connection, Lock.MIGRATIONS)
         connection.execute(

@@ -20,6 +20,7 @@ from candleworks.feed.reconnection import Reconnector
 from candleworks.feed.silence import SilenceMonitor
 from candleworks.feed.spool import Spool
 from candleworks.feed.subscriptions import Subscriptions
+from candleworks.feed.unrecorded import UnrecordedFile
 from candleworks.feed.writer import FeedWriter
 from candleworks.model.gaps import Stop
 from candleworks.model.notices import Notice, Notify, ignore
@@ -108,7 +109,10 @@ class FeedService:
         silence = SilenceMonitor(settings, subscriptions.symbols)
         self._liveness = LivenessMonitor(subscriptions, silence, self._gaps)
         zones = zones_of(subscriptions.symbols, settings.calendars)
-        self.writer = FeedWriter(dsn, feed.name, subscriptions, zones, limits, give_up=self.give_up, prepare=prepare)
+        unrecorded = UnrecordedFile(feed.name, self.spool.directory)
+        self.writer = FeedWriter(
+            dsn, feed.name, subscriptions, zones, limits, unrecorded, give_up=self.give_up, prepare=prepare
+        )
         live = self._liveness
         listener = ConnectionListener(live.subscribed, self._symbol_refused, live.alive, live.reading_paused)
         self._connection = FeedConnection(_key_of(settings, feed), subscriptions, self._queue, listener)

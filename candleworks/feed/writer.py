@@ -20,13 +20,14 @@ from tenacity import (
 )
 
 from candleworks import clock
-from candleworks.database.connection import connect, transient_errors
+from candleworks.database.connection import connect, database_errors
 from candleworks.database.profiles import WRITER
 from candleworks.errors import TransientError
 from candleworks.feed.sequencer import SequencedBatch, Sequencer
 from candleworks.feed.spool_file import QueueEntry
 from candleworks.feed.stats import FeedCounters
 from candleworks.feed.subscriptions import Subscriptions
+from candleworks.feed.unrecorded import UnrecordedFile
 from candleworks.settings import Ingest
 from candleworks.storage.feeds import lock_feed, save_gap_note, save_mark, stored_marks
 from candleworks.storage.live_quotes import LiveQuoteStore
@@ -55,6 +56,7 @@ class FeedWriter:
 
     `zones` are the symbols and the time zones of their trading days. `prepare` is called before the database is used
     for the first time. `give_up` ends the retries while the database is away: the call then raises TransientError.
+    Errors of the database that a retry cannot cure are raised as TerminalError.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class FeedWriter:
         subscriptions: Subscriptions,
         zones: Mapping[str, ZoneInfo],
         limits: Ingest,
+        unrecorded: UnrecordedFile,
         *,
         give_up: threading.Event,
         prepare: Callable[[], object] | None = None,
@@ -76,6 +79,7 @@ class FeedWriter:
         self._zones = dict(zones)
         self._new_symbols = dict(zones)
         self._sequencer = Sequencer(limits)
+        self._unrecorded = unrecorded
         self._prepare = prepare
         self._recent = Recent()
         self._session: _WriterSession | None = None
@@ -102,7 +106,7 @@ class FeedWriter:
     def write(self, entry: QueueEntry) -> None:
         """Commit an entry: each tick is stored, counted as a duplicate, or in `rejected_ticks` when this returns.
 
-        So is the quote of each tick that is not rejected.
+        So is the quote of each tick that is not rejected. What the database refuses to record is in `unrecorded`.
         """
         written = self._persist(lambda session: self._write(session, entry))
         if written is None or not entry.batch:
@@ -118,7 +122,9 @@ class FeedWriter:
 
         def in_same_transaction() -> None:
             for note in entry.notes:
-                save_gap_note(session.trades.connection, self._feed, self._subscriptions.symbols, note)
+                refused = save_gap_note(session.trades.connection, self._feed, self._subscriptions.symbols, note)
+                if refused is not None:
+                    self._unrecorded.keep_note(note, refused)
             save_mark(session.trades.connection, self._feed, entry.run_id, entry.sequence)
 
         quotes = batch.quotes
@@ -151,7 +157,7 @@ class FeedWriter:
 
     def _persist(self, action: Callable[[_WriterSession], Result]) -> Result:
         def attempt() -> Result:
-            with transient_errors(self._dsn):
+            with database_errors(self._dsn):
                 return action(self._open())
 
         return self._retrying(attempt)
@@ -168,7 +174,8 @@ class FeedWriter:
                 marks = stored_marks(connection, self._feed)
                 failure.pop_all()
             trades, quotes = TradeStore(connection, ORIGIN, self._zones.__getitem__), LiveQuoteStore(connection, ORIGIN)
-            self._session = _WriterSession(trades, quotes, LiveTables(trades, quotes, self._feed, self._recent), marks)
+            live = LiveTables(trades, quotes, self._feed, self._recent, self._unrecorded.keep_rejection)
+            self._session = _WriterSession(trades, quotes, live, marks)
             self.ready = True
         return self._session
 

@@ -23,6 +23,7 @@ from psycopg.conninfo import make_conninfo
 from candleworks.database.connection import describe, one_line
 from candleworks.database.profiles import READER, session_parameters
 from candleworks.database.queries import query
+from candleworks.database.sqlstates import outage_of_state
 from candleworks.errors import TerminalError, TransientError, UsageError
 
 Values = Mapping[str, str | datetime | None]
@@ -142,4 +143,6 @@ def _explained(dsn: str, error: adbc_driver_manager.Error) -> Exception:
         return TransientError(
             f"The database {describe(dsn)} cannot be reached ({reason}): start it, or correct the dsn."
         )
+    if outage := outage_of_state(error.sqlstate or ""):
+        return TransientError(f"The database {describe(dsn)} {outage.what} ({reason}): {outage.advice}.")
     return TerminalError(f"The database {describe(dsn)} returned an error ({reason}): fix its cause.")

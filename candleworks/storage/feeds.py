@@ -14,6 +14,7 @@ from candleworks.database.queries import query
 from candleworks.errors import FeedLockedError
 from candleworks.model.gaps import GapNote
 from candleworks.model.trades import moment_of
+from candleworks.storage.rejected import REFUSALS, refusal_reason
 
 LOCK_WAIT_MS = 3_000  # a process that is stopping may still own the lock
 
@@ -109,8 +110,8 @@ def save_mark(connection: Connection, feed: str, run: UUID, sequence: int) -> No
     connection.execute(query("save_mark"), {"feed": feed, "run": run, "sequence": sequence})
 
 
-def save_gap_note(connection: Connection, feed: str, symbols: Sequence[str], note: GapNote) -> None:
-    """Record what a note says about gaps and stops.
+def save_gap_note(connection: Connection, feed: str, symbols: Sequence[str], note: GapNote) -> str | None:
+    """Record what a note says about gaps and stops; return why the database refused to, null when it did not.
 
     `symbols` are the feed's: a gap without a start begins at the last stored tick of any of them.
     """
@@ -124,7 +125,12 @@ def save_gap_note(connection: Connection, feed: str, symbols: Sequence[str], not
     }
     if note.stop is not None:
         values |= {"why": note.stop.reason, "deliberate": note.stop.deliberate}
-    connection.execute(query(f"gap_{note.kind}"), values)
+    try:
+        with connection.transaction():
+            connection.execute(query(f"gap_{note.kind}"), values)
+    except REFUSALS as error:
+        return refusal_reason(error)
+    return None
 
 
 def save_symbols(connection: Connection, feed: str, statuses: Mapping[str, SymbolStatus]) -> None:

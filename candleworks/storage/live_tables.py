@@ -1,7 +1,7 @@
 """The live write path: one transaction per batch, and one bad row never loses its batch.
 
 A batch with a duplicate is merged. A row that the database refuses is found by halving the batch, and recorded as
-rejected; the rest is stored. Trades and quotes are written alike.
+rejected; the rest is stored. What cannot be recorded is handed to `unrecorded`. Trades and quotes are written alike.
 """
 
 from collections import deque
@@ -18,6 +18,8 @@ from candleworks.storage.rejected import REFUSALS, quarantine, refusal_reason
 from candleworks.storage.trades import WEEK_US, MergeResult, TradeStore
 
 REMEMBERED_TICKS = 100_000
+# Takes a rejected tick that the database refuses to record, and its reason; it must keep it before it returns.
+Unrecorded = Callable[[Rejection, str], None]
 Columns = TypeVar("Columns", bound=TickColumns)
 AnyColumns_contra = TypeVar("AnyColumns_contra", bound=TickColumns, contravariant=True)
 
@@ -114,10 +116,13 @@ class LiveStore(Protocol[AnyColumns_contra]):
 class LiveTable(Generic[Columns]):
     """Writes one feed's trades or quotes through `store`, as parts of the caller's transaction."""
 
-    def __init__(self, store: LiveStore[Columns], feed: str, recent: RecentTicks[Columns]) -> None:
+    def __init__(
+        self, store: LiveStore[Columns], feed: str, recent: RecentTicks[Columns], unrecorded: Unrecorded
+    ) -> None:
         self._store = store
         self._feed = feed
         self._recent = recent
+        self._unrecorded = unrecorded
         self._prepared_weeks: set[int] = set()
 
     def prepare(self, part: LivePart[Columns], *, again: bool = False) -> None:
@@ -154,7 +159,8 @@ class LiveTable(Generic[Columns]):
 
     def isolate_all(self, part: LivePart[Columns]) -> Written:
         written = Written(rejected=len(part.rejections))
-        self._quarantine(part.rejections)
+        for rejection in part.rejections:
+            self._quarantine_alone(rejection)
         self._isolate(part.ticks, self._recent, written)
         self._isolate(part.late, self._recent.followed_by(part.ticks), written)
         return written
@@ -168,7 +174,7 @@ class LiveTable(Generic[Columns]):
                 self._merge(ticks, recent, written)
         except REFUSALS as error:
             if len(ticks) == 1:
-                self._quarantine([self._store.rejection(ticks, 0, refusal_reason(error))])
+                self._quarantine_alone(self._store.rejection(ticks, 0, refusal_reason(error)))
                 written.rejected += 1
                 return
             middle = len(ticks) // 2
@@ -184,14 +190,23 @@ class LiveTable(Generic[Columns]):
     def _quarantine(self, rejections: Sequence[Rejection]) -> None:
         quarantine(self._store.connection, self._feed, rejections)
 
+    def _quarantine_alone(self, rejection: Rejection) -> None:
+        try:
+            with self._store.connection.transaction():
+                self._quarantine([rejection])
+        except REFUSALS as error:
+            self._unrecorded(rejection, refusal_reason(error))
+
 
 class LiveTables:
     """Writes one feed's batches; the connection of the stores is in autocommit mode."""
 
-    def __init__(self, trades: TradeStore, quotes: LiveQuoteStore, feed: str, recent: Recent) -> None:
+    def __init__(
+        self, trades: TradeStore, quotes: LiveQuoteStore, feed: str, recent: Recent, unrecorded: Unrecorded
+    ) -> None:
         self._connection = trades.connection
-        self._trades = LiveTable(trades, feed, recent.trades)
-        self._quotes = LiveTable(quotes, feed, recent.quotes)
+        self._trades = LiveTable(trades, feed, recent.trades, unrecorded)
+        self._quotes = LiveTable(quotes, feed, recent.quotes, unrecorded)
 
     def write(
         self, trades: LivePart[Trades], quotes: LivePart[Quotes], besides: Callable[[], None] = lambda: None

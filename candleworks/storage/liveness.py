@@ -11,6 +11,7 @@ from psycopg.rows import class_row
 from candleworks.database.connection import Connection, connect, describe, transient_errors
 from candleworks.database.profiles import WATCH
 from candleworks.database.queries import query
+from candleworks.database.sqlstates import outage_of
 from candleworks.errors import TerminalError
 
 
@@ -50,13 +51,13 @@ class CheckLiveness:
 def watch_connection(dsn: str, purpose: str) -> Iterator[Connection]:
     """Connect with a time limit of ten seconds for every answer.
 
-    TransientError when the database does not answer in time, TerminalError when it reports an error.
+    TransientError when the database does not answer in time or cannot work now, TerminalError for its other errors.
     """
     with transient_errors(dsn), connect(dsn, purpose, profile=WATCH) as connection:
         try:
             yield connection
         except psycopg.Error as error:
-            if _unanswered(error):
+            if outage_of(error):
                 raise
             raise TerminalError(
                 f"The database {describe(dsn)} reported an error ({_sentence(error)}): correct it."
@@ -95,17 +96,9 @@ def _querying(what: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        if _unanswered(error):
+        if outage_of(error):
             raise
         raise TerminalError(f"The state of the {what} could not be read ({_sentence(error)}): correct it.") from error
-
-
-def _unanswered(error: psycopg.Error) -> bool:
-    """Whether the connection was lost, the server is shutting down, or the time limit was reached.
-
-    The driver's classes do not say: they count much that a server reports as an operational error.
-    """
-    return error.sqlstate is None or error.sqlstate.startswith(("08", "57"))
 
 
 def _sentence(error: psycopg.Error) -> str:

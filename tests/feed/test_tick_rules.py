@@ -4,6 +4,7 @@ import json
 import threading
 from collections import defaultdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -15,6 +16,7 @@ from candleworks.database.connection import Connection
 from candleworks.feed.batcher import Batch
 from candleworks.feed.spool_file import QueueEntry
 from candleworks.feed.subscriptions import Subscriptions
+from candleworks.feed.unrecorded import UnrecordedFile
 from candleworks.feed.writer import FeedWriter
 from candleworks.model.trades import MICROSECONDS
 from candleworks.settings import Ingest
@@ -106,7 +108,8 @@ class Story:
     def started(self) -> FeedWriter:
         self.run = uuid4()
         subscriptions = Subscriptions({name: name for name in ZONES})
-        return FeedWriter(self.dsn, "test", subscriptions, ZONES, Ingest(), give_up=threading.Event())
+        unrecorded = UnrecordedFile("test", Path("/nowhere"))  # nothing may go there
+        return FeedWriter(self.dsn, "test", subscriptions, ZONES, Ingest(), unrecorded, give_up=threading.Event())
 
     def write(self, events: list[bytes | str]) -> None:
         batch = Batch()

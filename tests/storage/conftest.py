@@ -13,7 +13,7 @@ from candleworks.database.connection import Connection
 from candleworks.model.quotes import Quotes
 from candleworks.model.trades import Rejection, Trades, microseconds_of
 from candleworks.storage.live_quotes import LiveQuoteStore
-from candleworks.storage.live_tables import LivePart, LiveTables, Recent, Written
+from candleworks.storage.live_tables import LivePart, LiveTables, Recent, Unrecorded, Written
 from candleworks.storage.trades import MergeResult, TradeStore
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -52,11 +52,16 @@ def trades_of(rows: Iterable[Trade]) -> Trades:
     return trades
 
 
+def unexpected(rejection: Rejection, refused: str) -> None:
+    """Take a rejected tick that the database refuses to record, where it should not."""
+    pytest.fail(f"{rejection} was not recorded: {refused}")
+
+
 class LiveTrades:
     """The live path of a feed that has no quotes."""
 
-    def __init__(self, store: TradeStore, feed: str = "live") -> None:
-        self._tables = LiveTables(store, LiveQuoteStore(store.connection, store.origin), feed, Recent())
+    def __init__(self, store: TradeStore, feed: str = "live", unrecorded: Unrecorded = unexpected) -> None:
+        self._tables = LiveTables(store, LiveQuoteStore(store.connection, store.origin), feed, Recent(), unrecorded)
 
     def write(self, trades: Trades, late: Trades | None = None, rejections: Iterable[Rejection] = ()) -> Written:
         part = LivePart(trades, Trades() if late is None else late, list(rejections))

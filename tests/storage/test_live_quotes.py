@@ -11,7 +11,7 @@ from candleworks.model.trades import Trades, microseconds_of
 from candleworks.storage.live_quotes import LiveQuoteStore
 from candleworks.storage.live_tables import LivePart, LiveTables, Recent, Written, WrittenBatch
 from candleworks.storage.trades import TradeStore
-from tests.storage.conftest import RECEIVED, ZONES, Trade, at, trades_of
+from tests.storage.conftest import RECEIVED, ZONES, Trade, at, trades_of, unexpected
 
 NOON = at("2022-10-19 12:00:00")
 SYMBOL = "BTC/USD"
@@ -23,7 +23,7 @@ class Writer:
 
     def __init__(self, connection: Connection) -> None:
         stores = TradeStore(connection, "twelvedata", ZONES.__getitem__), LiveQuoteStore(connection, "twelvedata")
-        self._tables = LiveTables(*stores, "live", Recent())
+        self._tables = LiveTables(*stores, "live", Recent(), unexpected)
 
     def write(self, second: int, sides: Iterable[Sides], *, late: bool = False) -> WrittenBatch:
         """Write one tick for each bid and ask, all at a second after noon."""
