@@ -26,6 +26,9 @@ MAX_LOG_BYTES = 10_000_000
 MAX_BACKOFF_SECONDS = 30
 HEALTHY_SECONDS = 60  # a child that ran for this long is restarted without back-off
 POLL_SECONDS = 0.05
+MAX_PID_CHARACTERS = 20
+
+log = logging.getLogger(__name__)
 
 
 def stop_signals() -> tuple[signal.Signals, ...]:
@@ -71,18 +74,30 @@ def stop_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def single_instance(lock: Path, refusal: str) -> Iterator[None]:
-    """Hold a lock file; UsageError with `refusal`, its {pid} filled in, when another process holds it."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("a+") as file:
+def single_instance(lock: Path, refusal: str, *, required: bool = True) -> Iterator[None]:
+    """Hold a lock file; UsageError with `refusal`, its {pid} filled in, when another process holds it.
+
+    A lock file that cannot be created is a UsageError as well; a warning, unless it is `required`.
+    """
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("a+")
+    except OSError as error:
+        sentence = f"The lock file {lock} cannot be created ({error.strerror})"
+        if required:
+            raise UsageError(f"{sentence}: free disk space, or set CANDLEWORKS_HOME to another directory.") from None
+        log.warning("%s: nothing prevents a second process.", sentence)
+        yield
+        return
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise UsageError(refusal.replace("{pid}", file.read().strip())) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+            raise UsageError(refusal.replace("{pid}", file.read(MAX_PID_CHARACTERS).strip())) from None
+        with contextlib.suppress(OSError):  # on a full disk the lock works without the process number
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), str(os.getpid()).encode())
         yield
 
 

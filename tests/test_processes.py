@@ -159,6 +159,32 @@ def test_processes_are_ended_within_a_deadline(program: str, killed: int) -> Non
     assert find_process(process.pid) is None
 
 
+def test_a_full_disk_does_not_prevent_a_start(tmp_path: Path) -> None:
+    """The lock works without the process number that its file would name."""
+    lock = tmp_path / "up.lock"
+    lock.symlink_to("/dev/full")
+    with (
+        single_instance(lock, "unused"),
+        pytest.raises(UsageError, match="Running already"),
+        single_instance(lock, "Running already."),
+    ):
+        pass
+
+
+def test_a_lock_file_that_cannot_be_created_is_a_sentence(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """And a warning only for what must run whatever the disk is like."""
+    (tmp_path / "home").write_text("no directory")
+    lock = tmp_path / "home" / "up.lock"
+    with pytest.raises(UsageError) as refused, single_instance(lock, "unused"):
+        pass
+    assert str(refused.value) == (
+        f"The lock file {lock} cannot be created (File exists): free disk space, or set CANDLEWORKS_HOME to another"
+        " directory."
+    )
+    with single_instance(lock, "unused", required=False):
+        assert f"The lock file {lock} cannot be created (File exists)" in caplog.text
+
+
 def test_a_second_instance_is_refused(tmp_path: Path) -> None:
     """With the process number of the first one; the lock is free again when that is over."""
     lock = tmp_path / "run" / "up.lock"

@@ -147,7 +147,7 @@ def _read(path: Path) -> _Unstored:
         unstored = msgspec.json.decode(path.read_bytes(), type=_Unstored)
     except FileNotFoundError:
         return _Unstored()
-    except msgspec.DecodeError as error:
+    except (OSError, msgspec.DecodeError) as error:
         log.warning("%s is not readable (%s) and is ignored: its events are not stored.", path, error)
         return _Unstored()
     unstored.events = [[_resumed(each) for each in notifications] for notifications in unstored.events]

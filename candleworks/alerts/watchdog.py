@@ -48,11 +48,15 @@ class Watchdog:
             deliver(self._settings, self._dsn, self._runs_for)
             self._last_warning = ""
         except TransientError as error:
-            self._warn_once(str(error))
-            self._database_alert.failed(str(error), clock.now())
-            self._alertmanager.send(self._database_alert.firing, clock.now())
+            self.database_failed(str(error))
         except TerminalError as error:
             self._warn_once(str(error))
+
+    def database_failed(self, reason: str) -> None:
+        """Notify people that the database is not available, once that has lasted long enough."""
+        self._warn_once(reason)
+        self._database_alert.failed(reason, clock.now())
+        self._alertmanager.send(self._database_alert.firing, clock.now())
 
     def stop(self) -> None:
         """Register that this process no longer delivers."""

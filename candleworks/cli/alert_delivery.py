@@ -16,9 +16,9 @@ from candleworks.alerts.watchdog import Watchdog
 from candleworks.cli.console import Duration, wide_console
 from candleworks.database.connection import Connection, connect, transient_errors
 from candleworks.database.profiles import READER
-from candleworks.database.server import database
-from candleworks.errors import UsageError
-from candleworks.processes import log_to_stderr, single_instance, stop_event
+from candleworks.database.server import database, dsn_of
+from candleworks.errors import CandleworksError, UsageError
+from candleworks.processes import log_to_stderr, single_instance, stop_event, stopped_within
 from candleworks.runtime.database import prepared, reading, writing
 from candleworks.settings import Settings, load_settings
 from candleworks.storage.deliveries import Deliverer, list_deliverers, remove_recipient
@@ -38,18 +38,35 @@ def watch(duration: Duration = None) -> None:
     settings = load_settings()
     log_to_stderr(settings.log_level)
     refusal = f"candleworks alerts watch is already running in {settings.home}: run one per database."
-    with single_instance(settings.home / "alerts-watch.lock", refusal), database(settings) as dsn:
-        asyncio.run(_watch(settings, dsn, duration))
+    with (
+        single_instance(settings.home / "alerts-watch.lock", refusal, required=False),
+        contextlib.ExitStack() as opened,
+    ):
+        asyncio.run(_watch(settings, opened, duration))
 
 
-async def _watch(settings: Settings, dsn: str, duration: float | None) -> None:
+async def _watch(settings: Settings, opened: contextlib.ExitStack, duration: float | None) -> None:
     stop = stop_event(duration)
-    watchdog = Watchdog(settings, dsn)
+    watchdog = Watchdog(settings, dsn_of(settings))
+    started = False
     while not stop.is_set():
-        await asyncio.to_thread(watchdog.run_once)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), settings.alerts.watch.interval_seconds)
+        started = started or await asyncio.to_thread(_start_server, settings, opened, watchdog)
+        if started:
+            await asyncio.to_thread(watchdog.run_once)
+        await stopped_within(stop, settings.alerts.watch.interval_seconds)
     await asyncio.to_thread(watchdog.stop)
+
+
+def _start_server(settings: Settings, opened: contextlib.ExitStack, watchdog: Watchdog) -> bool:
+    """Have the embedded server run until `opened` ends; notify people, and return False, when it cannot start."""
+    try:
+        opened.enter_context(database(settings))
+    except UsageError:
+        raise
+    except (CandleworksError, OSError) as error:
+        watchdog.database_failed(str(error))
+        return False
+    return True
 
 
 def deliver() -> None:

@@ -40,6 +40,15 @@ def database(settings: Settings, *, keep_running: bool = False) -> Iterator[str]
             yield dsn
 
 
+def dsn_of(settings: Settings) -> str:
+    """Return the connection string in use, whether the server runs or not."""
+    if settings.dsn is not None:
+        return settings.dsn.get_secret_value()
+    from candleworks.database.embedded import EmbeddedServer  # noqa: PLC0415 - not needed with an external server
+
+    return EmbeddedServer(settings.home).dsn
+
+
 @contextlib.contextmanager
 def _embedded(settings: Settings, *, keep_running: bool) -> Iterator[str]:
     from candleworks.database.embedded import EmbeddedServer  # noqa: PLC0415 - not needed with an external server

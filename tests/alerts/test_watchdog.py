@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from candleworks.database.engine import Engine
 from candleworks.settings import Settings
 from tests.alerts.conftest import settings_for
 from tests.alerts.receivers import Web
-from tests.cli.commands import environment
+from tests.cli.commands import ended, environment, started
 
 PATIENCE_SECONDS = 60
 SIGN = (
@@ -204,6 +204,41 @@ def test_a_disk_that_is_full_stops_no_notification(web: Web, tmp_path: Path, cap
         watchdog.run_once()
     assert titles(web) == ["CRITICAL firing: watch-database database"]
     assert caplog.text.count("alerts-unrecorded.json cannot be written (Is a directory)") == 1
+
+
+def test_a_watchdog_whose_embedded_server_cannot_start_notifies(web: Web, tmp_path: Path) -> None:
+    """It tries again each time, and resolves its alert when the server starts."""
+    (tmp_path / "candleworks.yaml").write_text("alerts: {watch: {interval_seconds: 0.5, database_away_seconds: 0}}")
+    with EmbeddedServer(tmp_path / "home").use():
+        pass
+    control = tmp_path / "home" / "postgres" / "global" / "pg_control"
+    control.rename(control.with_name("gone"))
+    with started("alerts", "watch", directory=tmp_path, CANDLEWORKS_ALERT_URLS=web.url) as watchdog:
+        wait_for(lambda: web.messages)
+        assert titles(web)[0] == "CRITICAL firing: watch-database database"
+        assert "pg_ctl" in web.messages[0].text
+        control.with_name("gone").rename(control)
+        wait_for(lambda: any("resolved: watch-database" in title for title in titles(web)))
+        watchdog.send_signal(signal.SIGTERM)
+        assert ended(watchdog).status == 0
+
+
+def test_a_file_of_unrecorded_alerts_that_cannot_be_read_stops_no_notification(
+    web: Web, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its disk may be what fails."""
+    (tmp_path / "alerts-unrecorded.json").mkdir()
+    watchdog = Watchdog(watching(settings_for(NOWHERE, web.url), tmp_path), NOWHERE)
+    watchdog.run_once()
+    assert titles(web) == ["CRITICAL firing: watch-database database"]
+    assert "alerts-unrecorded.json is not readable" in caplog.text
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_watchdog_that_is_killed_while_it_sends_directly(web: Web, tmp_path: Path) -> None:
