@@ -1,5 +1,5 @@
 -- Streamed symbols with more consecutive minutes without a candle than allowed, followed by a candle: until then freshness
--- judges them. Only minutes count in which the market was open, the symbol subscribed, and no gap of the feed recorded.
+-- judges them. Only minutes count in which the market was open, the symbol subscribed, and no gap of its feeds unfilled.
 WITH candles AS (
     SELECT s.symbol, s.since, %(candles_from)s::timestamptz AS start, c.bucket
     FROM candleworks.subscribed_symbols() s
@@ -33,10 +33,8 @@ WITH candles AS (
     CROSS JOIN LATERAL (
         SELECT coalesce(sum(extract(epoch FROM upper(r.part) - lower(r.part))), 0) / 60 AS minutes
         FROM unnest(
-            candleworks.open_times(h.calendar, h.start, h.stop) * tstzmultirange(tstzrange(h.start, h.stop)) - (
-                SELECT coalesce(range_agg(tstzrange(g.started_at, g.ended_at)), '{}')
-                FROM candleworks.gaps_of(h.symbol, h.start, h.stop) g
-            )
+            candleworks.open_times(h.calendar, h.start, h.stop) * tstzmultirange(tstzrange(h.start, h.stop))
+            - candleworks.down_times(h.symbol, h.start, h.stop)
         ) r(part)
     ) o
     WHERE o.minutes > h.max_empty_minutes

@@ -141,3 +141,18 @@ def test_a_gap_of_a_feed_without_the_symbol_explains_nothing(watched: Watched) -
     )
     watched.refresh()
     assert ("empty-minutes", "MSFT") in failing(watched.check("candles"))
+
+
+def test_a_filled_gap_explains_nothing(watched: Watched) -> None:
+    """Minutes that are still empty after a gap was filled are quiet, as candles_filled() calls them."""
+    start, stop = NOW - 40 * MINUTE, NOW - 20 * MINUTE
+    watched.execute("DELETE FROM stocks_real_time WHERE symbol = 'MSFT' AND time >= %s AND time < %s", start, stop)
+    watched.execute(
+        "INSERT INTO feed_gaps (feed, symbol, started_at, ended_at, reason, filled_at)"
+        " VALUES (%s, 'MSFT', %s, %s, 'silence', %s)",
+        FEED, start, stop, NOW,
+    )  # fmt: skip
+    watched.refresh()
+    assert failing(watched.check("candles")) == {("empty-minutes", "MSFT")}
+    shown = watched.execute("SELECT DISTINCT status FROM candles_filled('MSFT', '1 minute', %s, %s)", start, stop)
+    assert shown == [("quiet",)]
