@@ -3,8 +3,8 @@
 The rules for TimescaleDB's continuous aggregates were measured with version 2.29
 (docs/decisions/0008-refresh-on-timescaledb.md). One call per changed range instead of one over all of them: 100
 scattered late ticks take 1.2 s instead of 19.9 s. Never past the last complete bucket: that would freeze the forming
-candle. Never before the retention horizon: that would delete the candles of dropped ticks. Never beside an insert:
-TimescaleDB can lose its invalidation.
+candle. Never where ticks were dropped: that would delete their candles (docs/decisions/0067-dropped-ticks.md). Never
+beside an insert: TimescaleDB can lose its invalidation.
 """
 
 from collections import Counter, defaultdict
@@ -16,6 +16,7 @@ from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine, engine_of
 from candleworks.storage.candles import (
     Aggregate,
+    AuditedLevel,
     CandleDifference,
     aggregate_progress,
     aggregate_watermark,
@@ -23,27 +24,30 @@ from candleworks.storage.candles import (
     chunk_ranges,
     continuous_aggregates,
     count_candles,
+    due_ranges,
     inserts_excluded,
     invalidate,
+    kept_ranges,
     log_refreshed,
-    pending_ranges,
+    record_tick_parts,
     refresh_lock,
     refresh_range,
     refresh_step,
-    retention_horizon,
 )
 
 MAX_MINUTES = 20_000  # in one step of a refresh
 FIRST_STEP = timedelta(days=10)  # history is refreshed oldest first, in steps that each commit
+# What a refresh counts: TimescaleDB does not report which of the candles that it computed are other ones than before.
+REFRESHED = {Engine.POSTGRES: "changed", Engine.TIMESCALE: "refreshed"}
 
 
 def refresh(connection: Connection) -> Counter[str]:
-    """Refresh all candles that are out of date, from the bottom level up; return how many changed per level.
+    """Refresh all candles that are out of date, from the bottom level up; return how many REFRESHED says, per level.
 
     Safe while ticks come in and while others refresh. Needs a connection in autocommit mode: each step is a transaction
     of its own, so an interrupted refresh keeps what it has done. Ticks that come after its last step began are left to
-    the next refresh, because a stream of ticks would keep this one busy forever. TimescaleDB does not report what it
-    rewrote: there the newly completed candles are counted.
+    the next refresh, because a stream of ticks would keep this one busy forever. Candles whose ticks were dropped stay
+    as they are.
     """
     if engine_of(connection) is Engine.TIMESCALE:
         return _refresh_aggregates(connection)
@@ -61,7 +65,7 @@ def rebuild(connection: Connection, differences: Sequence[CandleDifference]) -> 
     for level in audited_levels(connection):
         found = [difference for difference in differences if difference.level == level.label]
         if timescale and found:
-            _rebuild_buckets(connection, level.relation, sorted({each.bucket for each in found}), level.width)
+            _rebuild_buckets(connection, level, sorted({each.bucket for each in found}))
             refresh(connection)
         elif found:
             invalidate(connection, level, found)
@@ -79,21 +83,23 @@ def _log_rebuilt(connection: Connection, differences: Sequence[CandleDifference]
         log_refreshed(connection, ticks, its)
 
 
-def _rebuild_buckets(connection: Connection, relation: str, buckets: list[datetime], width: timedelta) -> None:
+def _rebuild_buckets(connection: Connection, level: AuditedLevel, buckets: list[datetime]) -> None:
     """Recompute buckets whether they were invalidated or not; the levels above follow with a refresh.
 
     Buckets that were not stored yet follow from the level below: to store a forming one would freeze it.
     """
+    aggregates = {aggregate.relation: aggregate for aggregate in continuous_aggregates(connection)}
     with refresh_lock(connection):
-        stored = aggregate_watermark(connection, relation)
+        stored = aggregate_watermark(connection, level.relation)
         for bucket in buckets:
-            if bucket + width <= stored:
-                refresh_range(connection, relation, bucket, bucket + width, force=True)
+            if bucket + level.width <= stored:
+                _refresh_kept(connection, aggregates[level.relation], bucket, bucket + level.width, force=True)
 
 
 def _refresh_aggregates(connection: Connection) -> Counter[str]:
-    completed: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     with refresh_lock(connection), ExitStack() as refreshed:
+        record_tick_parts(connection)
         for aggregate in continuous_aggregates(connection):
             before = aggregate_watermark(connection, aggregate.relation)
             ranges = _refresh_aggregate(connection, aggregate)
@@ -101,30 +107,26 @@ def _refresh_aggregates(connection: Connection) -> Counter[str]:
                 refreshed.callback(log_refreshed, connection, aggregate.ticks, ranges)
             after = aggregate_watermark(connection, aggregate.relation)
             if before != after:
-                completed[aggregate.label] = count_candles(connection, aggregate, before, after)
-    return completed
+                ranges = [*ranges, (before, after)]
+            if ranges:
+                counts[aggregate.label] = count_candles(connection, aggregate, ranges)
+    return +counts
 
 
 def _refresh_aggregate(connection: Connection, aggregate: Aggregate) -> list[tuple[datetime, datetime]]:
     """Refresh one level, and return the ranges that it had before and that are computed anew."""
     reached, end = aggregate_progress(connection, aggregate)
-    # Upper levels are computed from candles, which outlive their ticks.
-    horizon = retention_horizon(connection, aggregate.ticks) if aggregate.on_ticks else None
-    again: list[tuple[datetime, datetime]] = []
     if end is None:
-        return again
+        return []
     if reached is None:
         chunks = chunk_ranges(connection, aggregate)
         if chunks:
-            begin = chunks[0][0]
-            _refresh_tail(connection, aggregate, max(begin, horizon or begin), end, None if horizon else begin)
-        return again
-    for start, stop in pending_ranges(connection, aggregate):
-        first, last = max(start, horizon or start), min(stop, end)
-        if last - first >= aggregate.width:
-            refresh_range(connection, aggregate.relation, first, last)
-            again.append((first, last))
-    _refresh_tail(connection, aggregate, max(reached, horizon or reached), end, None)
+            _refresh_tail(connection, aggregate, chunks[0][0], end, chunks[0][0])
+        return []
+    again = due_ranges(connection, aggregate, end)
+    for first, last in again:
+        _refresh_kept(connection, aggregate, first, last)
+    _refresh_tail(connection, aggregate, reached, end, None)
     return again
 
 
@@ -148,7 +150,16 @@ def _refresh_tail(
             with inserts_excluded(connection) as excluded:
                 if not excluded:
                     return
-                refresh_range(connection, aggregate.relation, first_or_none, stop)
+                _refresh_kept(connection, aggregate, first_or_none, stop)
         else:
-            refresh_range(connection, aggregate.relation, first_or_none, stop)
+            _refresh_kept(connection, aggregate, first_or_none, stop)
         start = stop
+
+
+def _refresh_kept(
+    connection: Connection, aggregate: Aggregate, start: datetime | None, stop: datetime, *, force: bool = False
+) -> None:
+    """Refresh what of [start, stop) has not lost its ticks, asked just before: somebody may drop them at any time."""
+    for first, last in kept_ranges(connection, aggregate, start, stop):
+        if first is None or last - first >= aggregate.width:
+            refresh_range(connection, aggregate.relation, first, last, force=force)

@@ -9,9 +9,11 @@ from rich.table import Table
 
 from candleworks.candles.audit import AuditReport
 from candleworks.candles.audit import audit as audit_candles
+from candleworks.candles.refresh import REFRESHED
 from candleworks.candles.refresh import refresh as refresh_candles
 from candleworks.cli.console import TIME_EXAMPLES
 from candleworks.cli.groups import subcommands
+from candleworks.database.engine import engine_of
 from candleworks.runtime.database import writing
 from candleworks.settings import load_settings
 from candleworks.times import past_time
@@ -26,8 +28,8 @@ candles = subcommands("Refresh and audit stored candles.")
 def refresh() -> None:
     """Update all candle levels with changed ticks."""
     with writing(load_settings(), "candles refresh") as connection:
-        changed = refresh_candles(connection)
-    typer.echo(f"candles changed: {counted_levels(changed) or 'none'}")
+        counts, counted_as = refresh_candles(connection), REFRESHED[engine_of(connection)]
+    typer.echo(f"candles {counted_as}: {counted_levels(counts) or 'none'}")
 
 
 @candles.command()

@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from candleworks.candles.refresh import REFRESHED
 from candleworks.cli.console import report_to_stderr
 from candleworks.cli.import_report import show_imports
 from candleworks.cli.program import explain
 from candleworks.cli.progress import ProgressDisplay
+from candleworks.database.engine import engine_of
 from candleworks.imports.companies import CompanyReport
 from candleworks.imports.companies import sync_companies as fill_companies
 from candleworks.imports.reading import FORMATS, Reading, column_mapping
@@ -102,20 +104,20 @@ def _undo_imports(settings: Settings, paths: Sequence[str], *, dry_run: bool) ->
     reports = []
     with writing(settings, "import --undo") as connection:
         for report in undo_paths(connection, settings, paths, dry_run=dry_run):
-            _show_undo(report, dry_run=dry_run)
+            _show_undo(report, REFRESHED[engine_of(connection)], dry_run=dry_run)
             reports.append(report)
     if failed := [report.error for report in reports if report.error is not None]:
         raise typer.Exit(max(error.exit_code for error in failed))
 
 
-def _show_undo(report: UndoReport, *, dry_run: bool) -> None:
+def _show_undo(report: UndoReport, counted_as: str, *, dry_run: bool) -> None:
     if report.error is not None:
         explain(report.error)
     if report.undone is None:
         return
     typer.echo(report.sentence(dry_run=dry_run))
     if candles := counted_levels(report.undone.candles):
-        typer.echo(f"{report.path}: candles changed: {candles}")
+        typer.echo(f"{report.path}: candles {counted_as}: {candles}")
     for name in report.undone.reopened:
         typer.echo(f"{report.path}: {name} may contain the same ticks; its next import reads it again")
 

@@ -15,7 +15,7 @@ from candleworks.storage.deliveries import list_deliverers
 from candleworks.storage.inspection import engine_and_reason
 from candleworks.storage.monitoring import read_feed_states
 from candleworks.storage.quality import quality_now
-from candleworks.storage.server_facts import foreign_jobs, is_too_old, server_facts
+from candleworks.storage.server_facts import foreign_drops, foreign_jobs, is_too_old, server_facts
 
 
 def read_database(settings: Settings) -> tuple[DatabaseState | None, str | None]:
@@ -38,8 +38,7 @@ def _read(settings: Settings) -> DatabaseState:
         before = clock.now()
         facts = server_facts(connection)
         skew = (facts.now - before - (clock.now() - before) / 2).total_seconds()
-        jobs = foreign_jobs(connection) if facts.timescaledb_version else []
-        state = DatabaseState(describe(dsn), facts, skew, jobs)
+        state = DatabaseState(describe(dsn), facts, skew)
         try:
             require_schema(connection)
         except TerminalError as error:
@@ -54,4 +53,6 @@ def _operation(connection: Connection) -> Operation:
         deliverers=list_deliverers(connection),
         pending=pending(connection),
         engine=engine_and_reason(connection),
+        jobs=foreign_jobs(connection),
+        drops=foreign_drops(connection),
     )

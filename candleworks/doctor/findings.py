@@ -10,7 +10,7 @@ from candleworks.model.alerts import CheckResult
 from candleworks.settings import Settings
 from candleworks.storage.deliveries import Deliverer
 from candleworks.storage.monitoring import FeedState
-from candleworks.storage.server_facts import ForeignJob, ServerFacts
+from candleworks.storage.server_facts import ForeignDrop, ForeignJob, ServerFacts
 
 Found = TypeVar("Found")
 
@@ -63,6 +63,8 @@ class Operation:
     deliverers: list[Deliverer]
     pending: str | None
     engine: DetectedEngine
+    jobs: list[ForeignJob]
+    drops: list[ForeignDrop]
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,6 @@ class DatabaseState:
     name: str
     facts: ServerFacts
     skew_seconds: float
-    jobs: list[ForeignJob]
     schema_problem: str | None = None
     operation: Operation | None = None
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from candleworks.database.engine import Engine
 from candleworks.doctor.findings import Finding, Patient, broken, note, required, warning
+from candleworks.wording import counted
 
 MAX_SKEW_SECONDS = 1.0
 BASE_CONNECTIONS = 40  # the page, Prefect's server and the scheduled flows
@@ -105,9 +106,20 @@ def timescaledb(patient: Patient) -> Iterator[Finding]:
 
 
 def jobs(patient: Patient) -> Iterator[Finding]:
-    for job in required(patient.database).jobs:
+    for job in required(patient.operation).jobs:
         yield warning(
             f"TimescaleDB's job {job.number} runs {job.procedure} on {job.relation}, besides `candleworks maintain`:"
             " it may drop ticks before their candles are stored.",
             f"Run SELECT delete_job({job.number}), and set storage.retention_days or storage.compress_after_days.",
+        )
+
+
+def drops(patient: Patient) -> Iterator[Finding]:
+    for drop in required(patient.operation).drops:
+        yield note(
+            f"{counted(drop.parts, 'part')} of {drop.relation} from {drop.start:%Y-%m-%d} to {drop.stop:%Y-%m-%d}"
+            " {} not dropped by `candleworks maintain`: the candles stay as they are.".format(
+                "was" if drop.parts == 1 else "were"
+            ),
+            "Set storage.retention_days instead. docs/how-to/retention.md says what to do when the ticks are back.",
         )

@@ -16,7 +16,7 @@ from candleworks.imports.reading import Reading
 from candleworks.model.trades import microseconds_of
 from candleworks.model.trading_day import trading_day, zone_lookup
 from candleworks.settings import Settings
-from candleworks.storage.candles import retention_horizon
+from candleworks.storage.candles import dropped_until
 from candleworks.storage.imports import (
     QUOTES,
     TRADES,
@@ -161,10 +161,10 @@ class _Undo:
                 "an import of companies does not keep the rows that it replaces; import the previous list"
             )
         for table in (TRADES, QUOTES):
-            horizon = retention_horizon(self.connection, table)
-            if horizon is not None and runs.first is not None and runs.first < horizon:
+            stop = dropped_until(self.connection, table, runs.first, runs.last) if runs.first is not None else None
+            if stop is not None:
                 raise self._impossible(
-                    f"retention has dropped ticks of {table} before {horizon:%Y-%m-%d}, whose candles are kept"
+                    f"retention has dropped ticks of {table} before {stop:%Y-%m-%d}, whose candles are kept"
                 )
         return runs
 

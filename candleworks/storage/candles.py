@@ -10,7 +10,6 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from candleworks.database.connection import Connection
-from candleworks.database.engine import engine_of
 from candleworks.database.locks import Lock, LockTimeoutError, locked
 from candleworks.database.queries import query
 
@@ -86,8 +85,8 @@ def audited_levels(connection: Connection) -> list[AuditedLevel]:
 
 def audit_days(connection: Connection, start: datetime, stop: datetime) -> list[datetime]:
     """Return the UTC days of [start, stop) that may have ticks or have candles."""
-    days = query(f"audit_days_{engine_of(connection)}")
-    return [day for (day,) in connection.execute(days, {"start": start, "stop": stop}).fetchall()]
+    rows = connection.execute(query("audit_days"), {"start": start, "stop": stop}).fetchall()
+    return [day for (day,) in rows]
 
 
 def invalidate(connection: Connection, level: AuditedLevel, differences: Sequence[CandleDifference]) -> None:
@@ -159,9 +158,34 @@ def aggregate_progress(connection: Connection, aggregate: Aggregate) -> tuple[da
     return connection.execute(query("aggregate_progress"), _parameters(aggregate)).fetchone() or (None, None)
 
 
-def pending_ranges(connection: Connection, aggregate: Aggregate) -> list[tuple[datetime, datetime]]:
-    """Return the ranges that changed since the aggregate materialised them."""
-    return connection.execute(query("aggregate_pending"), _parameters(aggregate)).fetchall()
+def due_ranges(connection: Connection, aggregate: Aggregate, end: datetime) -> list[tuple[datetime, datetime]]:
+    """Return the ranges before `end` that changed since the aggregate materialised them, without dropped ticks."""
+    found = connection.execute(query("aggregate_pending"), _parameters(aggregate)).fetchall()
+    ranges = [(start, min(stop, end)) for start, stop in found]
+    return [(start, stop) for start, stop in ranges if stop - start >= aggregate.width]
+
+
+def count_due_ranges(connection: Connection) -> int:
+    """Return the number of ranges that the next refresh will compute anew, of all continuous aggregates of candles."""
+    count = 0
+    for aggregate in continuous_aggregates(connection):
+        reached, end = aggregate_progress(connection, aggregate)
+        if reached is not None and end is not None:
+            count += len(due_ranges(connection, aggregate, end))
+    return count
+
+
+def kept_ranges(
+    connection: Connection, aggregate: Aggregate, start: datetime | None, stop: datetime
+) -> list[tuple[datetime | None, datetime]]:
+    """Return what of [start, stop) an aggregate can be computed from: not where ticks were dropped, if it is on ticks.
+
+    A null start is the beginning of time.
+    """
+    if not aggregate.on_ticks:
+        return [(start, stop)]
+    bounds = {"ticks": aggregate.ticks, "start": start, "stop": stop}
+    return connection.execute(query("kept_ranges"), bounds).fetchall()
 
 
 def chunk_ranges(connection: Connection, aggregate: Aggregate) -> list[tuple[datetime, datetime]]:
@@ -185,18 +209,25 @@ def log_refreshed(connection: Connection, ticks: str, ranges: Sequence[tuple[dat
         connection.execute(query("log_refreshed"), {"ticks": ticks, "starts": starts, "stops": stops})
 
 
-def count_candles(connection: Connection, aggregate: Aggregate, start: datetime, stop: datetime) -> int:
-    """Count the candles whose buckets start in [start, stop)."""
-    statement = sql.SQL("SELECT count(*) FROM public.{} WHERE bucket >= %s AND bucket < %s")
-    row = connection.execute(statement.format(sql.Identifier(aggregate.relation)), [start, stop]).fetchone()
+def count_candles(connection: Connection, aggregate: Aggregate, ranges: Sequence[tuple[datetime, datetime]]) -> int:
+    """Count the candles whose buckets start in the ranges, which do not overlap."""
+    starts, stops = (list(column) for column in zip(*ranges, strict=True))
+    statement = sql.SQL(query("count_candles")).format(candles=sql.Identifier("public", aggregate.relation))
+    row = connection.execute(statement, {"starts": starts, "stops": stops}).fetchone()
     return row[0] if row else 0
 
 
-def retention_horizon(connection: Connection, relation: str) -> datetime | None:
-    """Return the time before which retention has dropped the ticks of `relation`; None when it has dropped none."""
-    row = connection.execute(query("retention_horizon"), {"relation": relation}).fetchone()
+def record_tick_parts(connection: Connection) -> None:
+    """Record the chunks or partitions of ticks there are, and which of those that were there have been dropped."""
+    connection.execute(query("record_tick_parts"))
+
+
+def dropped_until(connection: Connection, relation: str, first: datetime, last: datetime | None) -> datetime | None:
+    """Return the end of the newest ticks of `relation` in [first, last] that were dropped; None where none were."""
+    bounds = {"relation": relation, "first": first, "last": last}
+    row = connection.execute(query("dropped_until"), bounds).fetchone()
     return row[0] if row else None
 
 
 def _parameters(aggregate: Aggregate) -> dict[str, object]:
-    return {"relation": aggregate.relation, "width": aggregate.width, "ticks": aggregate.ticks, "grace": GRACE}
+    return aggregate._asdict() | {"grace": GRACE}

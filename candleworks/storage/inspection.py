@@ -11,7 +11,14 @@ from candleworks import clock
 from candleworks.database.connection import Connection
 from candleworks.database.engine import DetectedEngine, Engine, detect, engine_of
 from candleworks.database.queries import query
-from candleworks.storage.candles import GRACE, NEVER, aggregate_watermark, continuous_aggregates, levels
+from candleworks.storage.candles import (
+    GRACE,
+    NEVER,
+    aggregate_watermark,
+    continuous_aggregates,
+    count_due_ranges,
+    levels,
+)
 
 TABLES = (
     "stocks_real_time",
@@ -82,8 +89,10 @@ def inspect(connection: Connection) -> Inspection:
         timescaledb_licence=_value(connection, "SELECT current_setting('timescaledb.license', true)"),
         relations=sorted(relation_sizes(connection).values(), key=lambda relation: _natural(relation.name)),
         levels=candle_levels(connection),
-        pending=_value(
-            connection, query("count_pending_ranges" if engine is Engine.TIMESCALE else "count_pending_minutes")
+        pending=(
+            count_due_ranges(connection)
+            if engine is Engine.TIMESCALE
+            else _value(connection, query("count_pending_minutes"))
         ),
     )
 

@@ -1,4 +1,4 @@
-"""What a server says about itself: version, settings, and jobs on our tables that are not ours."""
+"""What a server says about itself: version, settings, and what others than candleworks do to our tables."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +8,6 @@ from psycopg.rows import class_row
 
 from candleworks.database.connection import Connection
 from candleworks.database.queries import query
-from candleworks.storage.inspection import TABLES
 
 OLDEST_SERVER = 150_000  # the form of server_version_num
 
@@ -43,6 +42,15 @@ class ForeignJob(NamedTuple):
     relation: str
 
 
+class ForeignDrop(NamedTuple):
+    """Ticks of [start, stop) that others than candleworks dropped, in a number of chunks or partitions."""
+
+    relation: str
+    start: datetime
+    stop: datetime
+    parts: int
+
+
 def is_too_old(connection: Connection) -> bool:
     """Whether the server is older than PostgreSQL 15; server_facts() would raise an error."""
     return connection.info.server_version < OLDEST_SERVER
@@ -57,5 +65,10 @@ def server_facts(connection: Connection) -> ServerFacts:
 
 
 def foreign_jobs(connection: Connection) -> list[ForeignJob]:
-    """Return the jobs on our relations; only where TimescaleDB was created."""
-    return [ForeignJob(*row) for row in connection.execute(query("foreign_jobs"), {"tables": list(TABLES)}).fetchall()]
+    """Return the jobs on our relations; none on plain PostgreSQL."""
+    return [ForeignJob(*row) for row in connection.execute(query("foreign_jobs")).fetchall()]
+
+
+def foreign_drops(connection: Connection) -> list[ForeignDrop]:
+    """Return what others than candleworks have dropped, by table of ticks."""
+    return [ForeignDrop(*row) for row in connection.execute(query("foreign_drops")).fetchall()]

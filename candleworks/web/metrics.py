@@ -29,7 +29,7 @@ _COUNTERS: Sequence[tuple[str, str, Callable[[FeedState], int]]] = (
     ("candleworks_rejected_quotes", "Quotes rejected, their ticks stored.", lambda feed: feed.rejected_quotes),
     (
         "candleworks_candles_refreshed",
-        "Stored candles changed by refreshes of the feed's process.",
+        "Stored candles changed (on TimescaleDB: refreshed) by the feed's process.",
         lambda f: f.candles,
     ),
 )

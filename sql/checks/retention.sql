@@ -1,5 +1,6 @@
 -- Relations that hold rows two days (ticks: a chunk or partition and two days) longer than the configuration says:
--- `candleworks maintain` does not run, or fails.
+-- `candleworks maintain` does not run, or fails. Also relations that something else drops parts of: a policy of TimescaleDB, or
+-- whoever has dropped ticks in the last seven days.
 WITH kept AS (
     SELECT k.relation, k.days, %(until)s::timestamptz - (k.days + 2) * interval '24 hours' AS limit_at,
         %(until)s::timestamptz - (k.days + 2 + %(chunk_days)s) * interval '24 hours' AS chunk_limit_at
@@ -19,8 +20,21 @@ WITH kept AS (
             SELECT g.ended_at FROM public.feed_gaps g WHERE g.started_at < k.limit_at AND g.ended_at < k.limit_at LIMIT 1)
     END AS moment
     FROM kept k
+), finding AS (
+    SELECT o.relation, format('oldest row of %%s', to_char(o.moment AT TIME ZONE 'UTC', 'YYYY-MM-DD')) AS observed,
+        format('no row older than %%s days', o.days) AS expected,
+        jsonb_build_object('relation', o.relation, 'oldest', o.moment) AS sample
+    FROM oldest o WHERE o.moment IS NOT NULL
+    UNION ALL
+    SELECT p.relation, format('policy of TimescaleDB, job %%s', p.job), 'dropped by candleworks maintain alone', to_jsonb(p)
+    FROM candleworks.foreign_policies() p WHERE p.procedure = 'policy_retention'
+    UNION ALL
+    SELECT d.relation, format('dropped by something else from %%s to %%s',
+            to_char(min(d.starts_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD'), to_char(max(d.stops_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD')
+        ), 'dropped by candleworks maintain alone',
+        jsonb_build_object('relation', d.relation, 'start', min(d.starts_at), 'stop', max(d.stops_at))
+    FROM candleworks.tick_parts d WHERE d.dropped_at > %(until)s::timestamptz - interval '7 days' GROUP BY d.relation
 )
-SELECT o.relation AS subject, format('oldest row of %%s', to_char(o.moment AT TIME ZONE 'UTC', 'YYYY-MM-DD')) AS observed,
-    format('no row older than %%s days', o.days) AS expected,
-    jsonb_build_array(jsonb_build_object('relation', o.relation, 'oldest', o.moment)) AS sample
-FROM oldest o WHERE o.moment IS NOT NULL
+SELECT f.relation AS subject, string_agg(f.observed, ', ' ORDER BY f.observed) AS observed,
+    string_agg(DISTINCT f.expected, ', ') AS expected, jsonb_agg(f.sample ORDER BY f.observed) AS sample
+FROM finding f GROUP BY f.relation

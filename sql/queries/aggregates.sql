@@ -25,7 +25,8 @@ WHERE h.schema_name = 'public' AND h.table_name = %(ticks)s
 ORDER BY s.range_start
 
 -- name: aggregate_pending
--- The ranges of an aggregate that were changed since they were refreshed, whole buckets, oldest first. Two logs: what
+-- The ranges of an aggregate that were changed since they were refreshed, whole buckets, oldest first; for one on ticks without
+-- those whose ticks were dropped. Two logs: what
 -- commits wrote, and what a refresh has moved on but not covered yet. Their entries that reach to infinity are no changes; what
 -- begins with time itself is shortened to the year 1, with which Python begins.
 WITH aggregate AS (
@@ -53,8 +54,27 @@ WITH aggregate AS (
     WHERE low < threshold AND high > -210866803200000000 AND threshold > -210866803200000000
 )
 SELECT lower(r), upper(r)
-FROM (SELECT unnest(range_agg(tstzrange(start, stop))) AS r FROM bucket) merged
+FROM (
+    SELECT unnest(
+        range_agg(tstzrange(start, stop)) - CASE WHEN %(on_ticks)s THEN candleworks.dropped_times(%(ticks)s) ELSE '{}' END
+    ) AS r
+    FROM bucket
+) merged
 ORDER BY 1
+
+-- name: kept_ranges
+-- What of a range of ticks was not dropped; a null start is the beginning of time.
+SELECT lower(r), upper(r)
+FROM unnest(
+    tstzmultirange(tstzrange(%(start)s::timestamptz, %(stop)s::timestamptz)) - candleworks.dropped_times(%(ticks)s)
+) r
+ORDER BY 1 NULLS FIRST
+
+-- name: count_candles
+-- Those of a view, which stands for {candles}, in ranges of time.
+SELECT coalesce(sum(c.count), 0)::bigint
+FROM unnest(%(starts)s::timestamptz[], %(stops)s::timestamptz[]) r(start, stop)
+CROSS JOIN LATERAL (SELECT count(*) AS count FROM {candles} c WHERE c.bucket >= r.start AND c.bucket < r.stop) c
 
 -- name: refresh_aggregate
 -- buckets_per_batch 0 refreshes the window at once; by default it is cut into batches of ten buckets, newest first.
@@ -71,20 +91,3 @@ SELECT greatest(
 FROM _timescaledb_catalog.continuous_agg c
 JOIN _timescaledb_catalog.continuous_aggs_watermark w USING (mat_hypertable_id)
 WHERE c.user_view_schema = 'public' AND c.user_view_name = %(relation)s
-
--- name: count_pending_ranges
--- How many changed ranges of ticks that still exist wait for a refresh.
-SELECT count(*)
-FROM _timescaledb_catalog.continuous_agg c
-JOIN _timescaledb_catalog.continuous_aggs_invalidation_threshold t ON t.hypertable_id = c.raw_hypertable_id
-JOIN LATERAL (
-    SELECT lowest_modified_value AS low, greatest_modified_value AS high
-    FROM _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log WHERE hypertable_id = c.raw_hypertable_id
-    UNION ALL
-    SELECT lowest_modified_value, greatest_modified_value
-    FROM _timescaledb_catalog.continuous_aggs_materialization_invalidation_log
-    WHERE materialization_id = c.mat_hypertable_id
-) l ON l.low < t.watermark AND l.high > coalesce((
-    SELECT (extract(epoch FROM max(h.dropped_before)) * 1000000)::bigint FROM candleworks.retention_horizons h
-), -210866803200000000)
-WHERE c.user_view_schema = 'public' AND t.watermark > -210866803200000000

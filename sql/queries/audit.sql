@@ -16,37 +16,30 @@ ORDER BY r.width, r.label
 -- name: candle_levels
 SELECT name, width FROM candleworks.candle_levels ORDER BY width
 
--- name: retention_horizon
-SELECT dropped_before FROM candleworks.retention_horizons WHERE relation = %(relation)s
+-- name: record_tick_parts
+SELECT candleworks.record_tick_parts()
 
--- name: audit_days_postgres
--- The UTC days that may have ticks, by the partitions there are, or have candles; not those whose ticks were dropped.
-SELECT DISTINCT d.day
-FROM candleworks.candle_families f
-CROSS JOIN LATERAL (
-    SELECT generate_series(p.start, p.start + interval '144 hours', interval '24 hours') AS day
-    FROM (
-        SELECT to_date(right(t.relid::regclass::text, 8), 'YYYYMMDD')::timestamp AT TIME ZONE 'UTC' AS start
-        FROM pg_partition_tree(('public.' || f.ticks)::regclass) t WHERE t.isleaf AND t.level > 0
-    ) p
-    UNION ALL SELECT bucket FROM public.tick_candles_1d WHERE f.name = 'trade'
-    UNION ALL SELECT bucket FROM public.quote_candles_1d WHERE f.name = 'quote'
-) d
-WHERE d.day >= %(start)s AND d.day < %(stop)s AND d.day >= candleworks.ticks_kept_from(f.ticks)
-ORDER BY d.day
+-- name: dropped_until
+-- The end of the newest ticks of a table between two times that were dropped; a null end is open.
+SELECT upper(d) FROM unnest(candleworks.dropped_times(%(relation)s)) d
+WHERE d && tstzrange(%(first)s::timestamptz, %(last)s::timestamptz, '[]')
+ORDER BY 1 DESC LIMIT 1
 
--- name: audit_days_timescale
--- The UTC days that may have ticks, by the chunks there are, or have candles; not those whose ticks were dropped.
+-- name: audit_days
+-- The UTC days that may have ticks, by the chunks or partitions there are, or have candles; not those whose ticks were dropped.
+WITH family AS MATERIALIZED (
+    SELECT f.name, f.ticks, candleworks.dropped_times(f.ticks) AS dropped FROM candleworks.candle_families f
+)
 SELECT DISTINCT d.day
-FROM candleworks.candle_families f
+FROM family f
 CROSS JOIN LATERAL (
     SELECT generate_series(
-        date_trunc('day', c.range_start, 'UTC'), c.range_end - interval '1 microsecond', interval '24 hours'
+        date_trunc('day', greatest(p.starts_at, %(start)s), 'UTC'),
+        least(p.stops_at, %(stop)s::timestamptz) - interval '1 microsecond', interval '24 hours'
     ) AS day
-    FROM timescaledb_information.chunks c
-    WHERE c.hypertable_schema = 'public' AND c.hypertable_name = f.ticks
+    FROM candleworks.attached_parts() p WHERE p.relation = f.ticks AND p.used
     UNION ALL SELECT bucket FROM public.tick_candles_1d WHERE f.name = 'trade'
     UNION ALL SELECT bucket FROM public.quote_candles_1d WHERE f.name = 'quote'
 ) d
-WHERE d.day >= %(start)s AND d.day < %(stop)s AND d.day >= candleworks.ticks_kept_from(f.ticks)
+WHERE d.day >= %(start)s AND d.day < %(stop)s AND NOT f.dropped @> tstzrange(d.day, d.day + interval '24 hours')
 ORDER BY d.day

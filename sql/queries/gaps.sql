@@ -34,14 +34,12 @@ WHERE g.id = %(id)s AND g.filled_at IS NULL AND NOT EXISTS (
 )
 
 -- name: fillable_spans
--- What of [start, stop) lies in the symbol's sessions and is not older than the ticks that retention has left.
+-- What of [start, stop) lies in the symbol's sessions and is not of a time whose ticks were dropped.
 SELECT lower(r), upper(r)
 FROM unnest(
     candleworks.open_times(candleworks.calendar_of(%(symbol)s), %(start)s, %(stop)s)
-    * tstzmultirange(tstzrange(
-        greatest(%(start)s::timestamptz, candleworks.ticks_kept_from('stocks_real_time')),
-        greatest(%(stop)s::timestamptz, candleworks.ticks_kept_from('stocks_real_time'))
-    ))
+    * tstzmultirange(tstzrange(%(start)s::timestamptz, %(stop)s::timestamptz))
+    - candleworks.dropped_times('stocks_real_time')
 ) r
 ORDER BY 1
 

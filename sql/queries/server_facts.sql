@@ -16,13 +16,10 @@ SELECT
 FROM pg_database d WHERE d.datname = current_database()
 
 -- name: foreign_jobs
--- Policies on our hypertables and continuous aggregates, which have none of our own: candleworks maintain does the work.
-SELECT j.job_id, j.proc_name, coalesce(c.view_name, j.hypertable_name) AS relation
-FROM timescaledb_information.jobs j
-LEFT JOIN timescaledb_information.continuous_aggregates c
-    ON j.hypertable_name IN (c.materialization_hypertable_name, c.view_name)
-WHERE j.proc_name LIKE 'policy\_%%'
-    AND coalesce(c.view_schema, j.hypertable_schema) = 'public'
-    AND (coalesce(c.view_name, j.hypertable_name) = ANY(%(tables)s::text[])
-        OR c.view_name ~ '^(quote_|tick_)?candles_')
-ORDER BY j.job_id
+-- Policies of TimescaleDB on our relations, none of which are ours.
+SELECT job, procedure, relation FROM candleworks.foreign_policies()
+
+-- name: foreign_drops
+-- What others than `candleworks maintain` have dropped of each table of ticks: from when to when, and the number of parts.
+SELECT t.relation, min(t.starts_at), max(t.stops_at), count(*)
+FROM candleworks.tick_parts t WHERE t.dropped_at IS NOT NULL GROUP BY t.relation ORDER BY t.relation

@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 
-from candleworks.database.connection import Connection
+from candleworks.candles.refresh import REFRESHED
+from candleworks.database.connection import Connection, connect
 from candleworks.database.embedded import EmbeddedServer
 from candleworks.database.engine import Engine
 from candleworks.model.trades import MICROSECONDS, Trades
@@ -38,12 +39,23 @@ def test_migrating_twice_is_harmless(invoke: Invoke, empty_dsn: str) -> None:
     assert invoke("migrate", CANDLEWORKS_DSN=empty_dsn) == (0, "Nothing to apply: the database is up to date.\n", "")
 
 
-def test_candles_can_be_refreshed_by_hand(invoke: Invoke, dsn: str, connection: Connection) -> None:
-    """It says how many changed per level; a second time none."""
+def test_ticks_can_be_inserted_by_sql_after_a_migration(invoke: Invoke, empty_dsn: str) -> None:
+    """Those of a quarter of a year before and after now need no further command."""
+    assert invoke("migrate", CANDLEWORKS_DSN=empty_dsn).status == 0
+    with connect(empty_dsn) as connection:
+        connection.execute(
+            "INSERT INTO stocks_real_time (time, symbol, price)"
+            " SELECT now() + n * interval '1 day', 'A', 1 FROM generate_series(-90, 90) n"
+        )
+        connection.execute("INSERT INTO quotes (time, symbol, bid, ask) VALUES (now(), 'A', 1, 2)")
+
+
+def test_candles_can_be_refreshed_by_hand(invoke: Invoke, dsn: str, connection: Connection, engine: Engine) -> None:
+    """It says how many changed per level (on TimescaleDB: were refreshed); a second time none."""
     store(connection, "AAPL", 1.5)
     first = invoke("candles", "refresh", CANDLEWORKS_DSN=dsn)
     assert (first.status, first.errors) == (0, "")
-    assert first.output.startswith("candles changed: 1 of 1m")
+    assert first.output.startswith(f"candles {REFRESHED[engine]}: 1 of 1m")
     assert connection.execute("SELECT close, ticks FROM candles_1d").fetchall() == [(1.5, 1)]
 
 

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from psycopg.conninfo import make_conninfo
 
 from candleworks import clock
 from candleworks.alerts.watchdog import Watchdog
+from candleworks.candles.refresh import refresh
 from candleworks.database.connection import Connection, describe
-from candleworks.database.engine import Engine
+from candleworks.database.engine import Engine, engine_of
 from candleworks.doctor.database_state import read_database
 from candleworks.doctor.diagnosis import CHECKS, diagnose
 from candleworks.doctor.findings import DoctorLevel, Patient
@@ -26,6 +28,7 @@ from candleworks.doctor.machine import filesystem
 from candleworks.model.alerts import CheckResult
 from candleworks.settings import load_settings
 from candleworks.storage.quality import save_results
+from candleworks.storage.tick_retention import drop_ticks
 from tests.cli.conftest import Invoke
 from tests.conftest import timescaledb_build
 
@@ -254,6 +257,28 @@ def test_policies_of_others_are_found(production: dict[str, str], connection: Co
     for _, fix in found["jobs"]:
         connection.execute(fix.removeprefix("Run ").partition(",")[0].encode())
     assert findings(production) == {}
+
+
+def test_ticks_that_others_dropped_are_found(production: dict[str, str], connection: Connection) -> None:
+    """From when to when; what `candleworks maintain` dropped is not reported."""
+    for day in ("2026-02-02", "2026-03-02"):
+        connection.execute("SELECT candleworks.prepare_ticks(%s, %s)", [day, day])
+        connection.execute("INSERT INTO stocks_real_time (time, symbol, price) VALUES (%s, 'A', 1)", [day])
+    refresh(connection)
+    drop_ticks(connection, "stocks_real_time", datetime(2026, 2, 20, tzinfo=UTC))
+    refresh(connection)
+    assert "dropped-ticks" not in findings(production)
+    if engine_of(connection) is Engine.TIMESCALE:
+        connection.execute("SELECT drop_chunks('stocks_real_time', older_than => timestamptz '2026-03-10')")
+    else:
+        connection.execute("DROP TABLE candleworks.stocks_real_time_20260302")
+    refresh(connection)
+    [(text, fix)] = findings(production)["dropped-ticks"]
+    assert text == (
+        "1 part of stocks_real_time from 2026-03-02 to 2026-03-02 was not dropped by `candleworks maintain`: the"
+        " candles stay as they are."
+    )
+    assert fix.startswith("Set storage.retention_days instead.")
 
 
 OPERATION: list[tuple[str, str, DoctorLevel, str]] = [

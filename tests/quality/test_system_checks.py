@@ -150,3 +150,26 @@ def test_a_check_that_refreshes_candles_hides_no_lag(watched: Watched) -> None:
         f"candles_{level}" for level in ("1m", "5m", "15m", "1h")
     }
     assert not {check for check, _ in found if check.startswith("candle-")}
+
+
+def test_ticks_that_something_else_drops_fail_retention(watched: Watched, engine: Engine) -> None:
+    """A policy of TimescaleDB as long as it exists, a drop for seven days; their relations are the subjects."""
+    if engine is Engine.TIMESCALE:
+        watched.execute("SELECT add_retention_policy('quotes', interval '30 days')")
+    for relation, days in (("stocks_real_time", 6), ("quotes", 8)):
+        watched.execute(
+            "INSERT INTO candleworks.tick_parts (relation, starts_at, stops_at, dropped_at)"
+            " VALUES (%s, '2026-01-05', '2026-01-12', %s)",
+            relation,
+            NOW - timedelta(days=days),
+        )
+    found = {(each.subject, each.observed) for each in watched.check("system").failed if each.check == "retention"}
+    drop = ("stocks_real_time", "dropped by something else from 2026-01-05 to 2026-01-12")
+    assert drop in found
+    policies = found - {drop}
+    if engine is Engine.TIMESCALE:
+        [(subject, observed)] = policies
+        assert subject == "quotes"
+        assert (observed or "").startswith("policy of TimescaleDB, job ")
+    else:
+        assert policies == set()
