@@ -15,7 +15,7 @@ from candleworks.settings import Settings
 from candleworks.storage.candles import continuous_aggregates
 from candleworks.storage.inspection import RelationSize, relation_sizes
 from candleworks.storage.process_samples import record_sizes
-from candleworks.storage.tick_retention import drop_ticks
+from candleworks.storage.tick_retention import drop_ticks, prepare_partitions, tick_retention
 from candleworks.wording import counted
 
 
@@ -44,7 +44,7 @@ def maintain(connection: Connection, settings: Settings, progress: Progress = si
     steps = [*_retention(connection, settings), *_compression(connection, settings)]
     progress(0, len(steps) + 1, "refreshing candles")
     refresh(connection)
-    connection.execute(query("prepare_ahead"))
+    prepare_partitions(connection, settings)
     record_sizes(connection)
     done = []
     for number, step in enumerate(steps, 1):
@@ -65,7 +65,7 @@ class _MaintenanceStep:
 def _retention(connection: Connection, settings: Settings) -> Iterator[_MaintenanceStep]:
     keep = settings.storage.retention_days
     unit = "chunk" if engine_of(connection) is Engine.TIMESCALE else "partition"
-    for relation, days in (("stocks_real_time", keep.stocks_real_time), ("quotes", keep.quotes)):
+    for relation, days in tick_retention(settings).items():
         if days is not None:
             yield _MaintenanceStep(relation, "dropped", unit, partial(drop_ticks, connection, relation, _ago(days)))
     for relation, days in (

@@ -18,6 +18,7 @@ from candleworks.database.reader_role import set_up_reader
 from candleworks.database.server import database, has_database
 from candleworks.errors import TerminalError, TransientError
 from candleworks.settings import Settings
+from candleworks.storage.tick_retention import prepare_partitions
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +132,8 @@ def _migrate(dsn: str, settings: Settings, report: Report) -> list[str]:
     applied = migrate(dsn, settings, report)
     if applied:
         report(f"Applied {count_migrations(applied)} to {describe(dsn)}: {listed(applied)}.")
+        with transient_errors(dsn), connect(dsn, "partitions", profile=WRITER) as connection:
+            prepare_partitions(connection, settings)
     if applied and settings.dsn is None:
         with transient_errors(dsn), connect(dsn, "reader", profile=ADMIN) as connection:
             set_up_reader(connection)

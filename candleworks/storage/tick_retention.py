@@ -1,20 +1,40 @@
-"""Drops old ticks by whole chunks or partitions, after their candles are stored."""
+"""Prepares partitions of ticks, and drops old ones by whole chunks or partitions, after their candles are stored."""
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from psycopg import errors, sql
 
+from candleworks import clock
 from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine, engine_of
 from candleworks.database.queries import query
+from candleworks.settings import Settings
 from candleworks.storage.candles import refresh_lock
 
 LOCK_TIMEOUT = "5s"  # how long a drop waits for transactions that use the ticks
 
+PREPARED = timedelta(days=91)  # before now, for ticks that come by somebody's own SQL
+
 _log = logging.getLogger(__name__)
+
+
+def tick_retention(settings: Settings) -> dict[str, int | None]:
+    """Return how many days the ticks of each table are kept; None: for ever."""
+    keep = settings.storage.retention_days
+    return {"stocks_real_time": keep.stocks_real_time, "quotes": keep.quotes}
+
+
+def prepare_partitions(connection: Connection, settings: Settings) -> None:
+    """Create the partitions of a quarter of a year before and after now that do not exist, except those to be dropped.
+
+    Writers of candleworks create what else they need. TimescaleDB creates chunks by itself.
+    """
+    for relation, days in tick_retention(settings).items():
+        before = PREPARED if days is None else min(PREPARED, timedelta(days=days))
+        connection.execute(query("prepare_partitions"), {"relation": relation, "start": clock.now() - before})
 
 
 def drop_ticks(connection: Connection, relation: str, older_than: datetime) -> int:

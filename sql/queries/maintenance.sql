@@ -75,5 +75,6 @@ DELETE FROM public.quality_results r WHERE r.at < %(older_than)s AND EXISTS (
     WHERE newer."check" = r."check" AND newer.subject = r.subject AND newer.at > r.at
 )
 
--- name: prepare_ahead
-SELECT candleworks.prepare_ticks(now(), now() + interval '28 days'), candleworks.prepare_quotes(now(), now() + interval '28 days')
+-- name: prepare_partitions
+-- Partitions for ticks of a table from a time until a quarter of a year from now.
+SELECT candleworks.prepare_partitions(%(relation)s, %(start)s, now() + interval '91 days')

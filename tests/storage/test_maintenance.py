@@ -118,11 +118,18 @@ def test_a_compressed_chunk_with_late_ticks_is_compressed_again(
     assert ("stocks_real_time", "compressed", 1) in again
 
 
-@pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
-def test_partitions_are_there_ahead_of_time(connection: Connection, settings: Settings) -> None:
-    """After a maintenance a tick of the coming weeks finds its partition."""
+def test_ticks_of_a_quarter_before_and_after_now_find_their_partition(
+    connection: Connection, settings: Settings
+) -> None:
+    """What a person inserts by SQL of their own, into trades and quotes; for other times they prepare partitions."""
     maintain(connection, settings)
-    connection.execute("INSERT INTO stocks_real_time (time, symbol, price) VALUES (now() + interval '27 days', 'A', 1)")
+    trade = "INSERT INTO stocks_real_time (time, symbol, price) VALUES (now() + %s * interval '1 day', 'A', 1)"
+    quote = "INSERT INTO quotes (time, symbol, bid, ask) VALUES (now() + %s * interval '1 day', 'A', 1, 2)"
+    for days in (-90, 90):
+        connection.execute(trade, [days])
+        connection.execute(quote, [days])
+    connection.execute("SELECT candleworks.prepare_ticks(now() - interval '400 days', now() - interval '400 days')")
+    connection.execute(trade, [-400])
 
 
 def test_old_rejections_and_statistics_go(connection: Connection, settings: Settings) -> None:

@@ -150,5 +150,16 @@ def test_a_writer_that_is_not_done_is_waited_for(ticks: Connection, reader: Conn
 
 
 def test_ticks_have_no_default_partition(ticks: Connection) -> None:
-    """With one, PostgreSQL detaches nothing concurrently; every week gets its own when its first tick comes."""
+    """With one, PostgreSQL detaches nothing concurrently; weeks get theirs before their first tick comes."""
     assert ticks.execute("SELECT DISTINCT partdefid::bigint FROM pg_partitioned_table").fetchall() == [(0,)]
+
+
+def test_a_week_without_ticks_does_not_keep_later_ones_from_candles(connection: Connection) -> None:
+    """Its partition is dropped like any other; history that is imported afterwards gets its candles."""
+    old = "now() - interval '40 days'"
+    connection.execute(f"SELECT candleworks.prepare_ticks({old}, {old})")
+    assert drop_ticks(connection, "stocks_real_time", two_weeks_ago()) == 1
+    connection.execute(f"SELECT candleworks.prepare_ticks({old}, {old})")
+    connection.execute(f"INSERT INTO stocks_real_time (time, symbol, price) VALUES ({old}, 'A', 1)")
+    refresh(connection)
+    assert candle_ticks(connection) == 1
