@@ -3,7 +3,7 @@
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from candleworks.feed.connection import check_key
+from candleworks.feed.api_key import check_key
 from candleworks.runtime.database import migrated_or_later
 from candleworks.settings import load_settings
 from flows.support.stream_run import refusal, stream

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from candleworks.cli.console import Duration, complete_feed
-from candleworks.feed.connection import check_key
+from candleworks.feed.api_key import check_key
 from candleworks.processes import log_to_stderr
 from candleworks.runtime.database import migrated_or_later
 from candleworks.runtime.streaming import stream_feeds

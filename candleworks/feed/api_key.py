@@ -8,10 +8,12 @@ import hashlib
 import logging
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote_plus
 
-from candleworks.errors import CandleworksError, TerminalError, TransientError
+from candleworks.errors import CandleworksError, TerminalError, TransientError, UsageError
+from candleworks.settings import VENDOR_FEED_URL, Feed, Settings
 
 SALT_BYTES = 16
 READ_BYTES = 2_000  # of a refusal, of which WORDS_CHARACTERS are shown
@@ -97,3 +99,19 @@ class ApiKey:
     def _fingerprint(self, salt: bytes) -> str:
         """Return a hash of the key at this URL; a fast one, because keys are 128 random bits."""
         return hashlib.blake2b(f"{self.url}\n{self.value}".encode(), salt=salt).hexdigest()
+
+
+def key_of(settings: Settings, feed: Feed) -> ApiKey:
+    """Return the key of a feed; the simulated feed accepts any."""
+    value = settings.api_key.get_secret_value() if settings.api_key else "demo"
+    return ApiKey(feed.name, feed.url or settings.feed_url, value, settings.home / "accepted-keys" / feed.name)
+
+
+def check_key(settings: Settings, feeds: Sequence[Feed]) -> None:
+    """Raise UsageError when a feed uses the vendor's URL and there is no API key."""
+    for feed in feeds:
+        if settings.api_key is None and (feed.url or settings.feed_url) == VENDOR_FEED_URL:
+            raise UsageError(
+                f"The feed {VENDOR_FEED_URL} requires a key: set TWELVEDATA_API_KEY, or start `candleworks simulate`"
+                " and set CANDLEWORKS_FEED_URL to the URL that it prints."
+            )

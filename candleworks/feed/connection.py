@@ -11,13 +11,12 @@ from picows.websockets.asyncio.client import ClientConnection
 from picows.websockets.exceptions import ConnectionClosed
 
 from candleworks import clock
-from candleworks.errors import CandleworksError, TransientError, UsageError
+from candleworks.errors import CandleworksError, TransientError
 from candleworks.feed.api_key import ApiKey
-from candleworks.feed.handshake import open_connection
 from candleworks.feed.queue import FeedQueue
 from candleworks.feed.subscriptions import Subscriptions, SymbolRequest
+from candleworks.feed.wire import cause_of, open_connection
 from candleworks.model.gaps import Reason
-from candleworks.settings import VENDOR_FEED_URL, Feed, Settings
 from candleworks.vendor import protocol
 
 RETRY_REFUSED_SECONDS = 900
@@ -80,7 +79,7 @@ class FeedConnection:
             raise
         except ConnectionClosed as error:
             in_order = error.rcvd is not None and error.rcvd.code in (1000, 1001)
-            raise self._ended(_cause_of(error), "closed" if in_order else "dropped") from None
+            raise self._ended(cause_of(error), "closed" if in_order else "dropped") from None
         except Exception as error:
             log.debug("Feed %s: the connection failed.", self.feed, exc_info=True)
             raise self._ended(f"{type(error).__name__}: {error}", "dropped") from error
@@ -192,24 +191,3 @@ class FeedConnection:
             while True:
                 await asyncio.sleep(protocol.HEARTBEAT_INTERVAL_SECONDS)
                 await connection.send(protocol.HEARTBEAT, text=True)
-
-
-def _cause_of(end: ConnectionClosed) -> str:
-    """Say which side closed a connection, with the code of RFC 6455, 7.4; the other side only repeats it."""
-    sides = [("the vendor", end.rcvd), ("candleworks", end.sent)]
-    if not end.rcvd_then_sent:
-        sides.reverse()
-    for side, close in sides:
-        if close is not None:
-            return f"{side} closed it with code {int(close.code)}{f', {close.reason}' if close.reason else ''}"
-    return "it was interrupted"
-
-
-def check_key(settings: Settings, feeds: Sequence[Feed]) -> None:
-    """Raise UsageError when a feed uses the vendor's URL and there is no API key."""
-    for feed in feeds:
-        if settings.api_key is None and (feed.url or settings.feed_url) == VENDOR_FEED_URL:
-            raise UsageError(
-                f"The feed {VENDOR_FEED_URL} requires a key: set TWELVEDATA_API_KEY, or start `candleworks simulate`"
-                " and set CANDLEWORKS_FEED_URL to the URL that it prints."
-            )

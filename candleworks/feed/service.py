@@ -9,7 +9,7 @@ from typing import Any
 from candleworks.database.connection import ConnectionPool, open_pool
 from candleworks.database.profiles import WRITER
 from candleworks.errors import TransientError
-from candleworks.feed.api_key import ApiKey
+from candleworks.feed.api_key import key_of
 from candleworks.feed.background import FeedBackground, SettingsUpdates, zones_of
 from candleworks.feed.batcher import Batch, FlushInterval
 from candleworks.feed.connection import ConnectionListener, FeedConnection
@@ -115,7 +115,7 @@ class FeedService:
         )
         live = self._liveness
         listener = ConnectionListener(live.subscribed, self._symbol_refused, live.alive, live.reading_paused)
-        self._connection = FeedConnection(_key_of(settings, feed), subscriptions, self._queue, listener)
+        self._connection = FeedConnection(key_of(settings, feed), subscriptions, self._queue, listener)
         self.reconnector = Reconnector(self._connection, self._queue, live, self.writer.counters, self.stop)
         self._background = FeedBackground(
             self._connection, subscriptions, silence, self._queue, self.writer, dsn, self.stop
@@ -198,11 +198,6 @@ class FeedService:
         """Refresh the candles of the last ticks, and save the last statistics."""
         for action in (self._background.refresh_candles, self._background.save_statistics):
             await self._background.attempt(action, pool)
-
-
-def _key_of(settings: Settings, feed: Feed) -> ApiKey:
-    value = settings.api_key.get_secret_value() if settings.api_key else "demo"
-    return ApiKey(feed.name, feed.url or settings.feed_url, value, settings.home / "accepted-keys" / feed.name)
 
 
 def _raise_failures(*tasks: asyncio.Task[Any]) -> None:

@@ -14,7 +14,7 @@ import time
 
 from candleworks.database.server import database
 from candleworks.errors import CandleworksError, FeedLockedError, TerminalError
-from candleworks.feed.connection import check_key
+from candleworks.feed.api_key import check_key
 from candleworks.processes import log_to_stderr, stop_with_parent
 from candleworks.runtime.database import check_schema
 from candleworks.settings import Feed, Settings, load_settings

@@ -8,7 +8,7 @@ import pytest
 
 from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine
-from candleworks.feed import handshake, reconnection
+from candleworks.feed import reconnection, wire
 from candleworks.runtime import streaming as runtime_streaming
 from candleworks.settings import Feed, Settings
 from tests.feed.broken_peers import FRAMES, HANDSHAKES, BrokenPeers
@@ -25,7 +25,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without waits between connections, and little patience with a handshake."""
     monkeypatch.setattr(reconnection, "FIRST_WAIT_SECONDS", 0.01)
     monkeypatch.setattr(reconnection, "MAX_WAIT_SECONDS", 0.01)
-    monkeypatch.setattr(handshake, "OPEN_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(wire, "OPEN_TIMEOUT_SECONDS", 0.2)
 
 
 @pytest.mark.usefixtures("hasty")

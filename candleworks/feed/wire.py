@@ -1,4 +1,4 @@
-"""Opens a websocket connection to Twelve Data, or to whatever speaks its protocol."""
+"""Opens a websocket connection to Twelve Data, or to whatever speaks its protocol, and says how one ended."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from picows import WSHandshakeError, WSInvalidURL
 from picows.url import parse_url
 from picows.websockets.asyncio.client import ClientConnection, connect
-from picows.websockets.exceptions import InvalidStatus
+from picows.websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from candleworks.errors import CandleworksError, TerminalError, TransientError
 from candleworks.feed.api_key import ApiKey
@@ -74,3 +74,14 @@ def _refusal(key: ApiKey, status: int, body: bytes) -> CandleworksError:
     if status in (200, 400, 401, 403):
         return key.refused(f"HTTP {status}", observed, explicit=protocol.rejects_key(body))
     return TransientError(f"Feed {key.feed}: {key.url} responded to the handshake with {observed}.")
+
+
+def cause_of(end: ConnectionClosed) -> str:
+    """Say which side closed a connection, with the code of RFC 6455, 7.4; the other side only repeats it."""
+    sides = [("the vendor", end.rcvd), ("candleworks", end.sent)]
+    if not end.rcvd_then_sent:
+        sides.reverse()
+    for side, close in sides:
+        if close is not None:
+            return f"{side} closed it with code {int(close.code)}{f', {close.reason}' if close.reason else ''}"
+    return "it was interrupted"
