@@ -49,19 +49,30 @@ def update(
 ) -> AlertChanges:
     """Apply results to the alerts and store which notifications are due, in one transaction.
 
-    `database` is an autocommit connection or a connection string. Of several results of a check and subject the worst
-    counts; alerts without a result here stay as they are. Notifications are sent by whoever delivers. `notify` is
-    called after the transaction, but not for silenced or inhibited alerts.
+    `database` is an autocommit connection or a connection string. `notify` is called after the transaction, but not for
+    silenced or inhibited alerts.
+    """
+    with opened(database, "alerts") as connection, connection.transaction():
+        events = apply_results(connection, settings, results)
+    announce(events, notify)
+    return AlertChanges(*(_alerts(events, name) for name in AlertChanges._fields))
+
+
+def apply_results(connection: Connection, settings: Settings, results: Iterable[CheckResult]) -> Sequence[Notification]:
+    """Apply results to the alerts, in the transaction of the caller, and return what happened to them.
+
+    Of several results of a check and subject the worst counts; alerts without a result here stay as they are. Which
+    notifications are due is stored with the alerts; whoever delivers sends them.
     """
     by_key = {result.key: result for result in sorted(results, key=lambda each: _WORST_LAST.index(each.status))}
-    if not by_key:
-        return AlertChanges((), (), ())
-    with opened(database, "alerts") as connection, connection.transaction():
-        events = _apply(connection, settings, by_key)
+    return _apply(connection, settings, by_key) if by_key else ()
+
+
+def announce(events: Iterable[Notification], notify: Notify) -> None:
+    """Call `notify` for what happened to alerts that are neither silenced nor inhibited; after the commit."""
     for event in events:
         if event.due:
             notify(_notice(event))
-    return AlertChanges(*(_alerts(events, name) for name in AlertChanges._fields))
 
 
 def _alerts(events: Iterable[Notification], name: str) -> tuple[Alert, ...]:

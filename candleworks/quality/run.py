@@ -36,6 +36,7 @@ def run_checks(
 ) -> Report:
     """Run the checks of a suite (`ticks`, `candles`, `system`, or `all`), store the results, and update the alerts.
 
+    Results, up to where ticks were read, alerts and due notifications are stored in one transaction.
     Without `since` each check covers what arrived since its last run: the last hour at first, at most a day. With it,
     ticks are selected by their event time from `since` on, whenever they arrived. `until` is the time that counts as
     now. A check that cannot be run has the status `error` and does not affect the others. `progress` is called with the
@@ -47,15 +48,21 @@ def run_checks(
     began = clock.monotonic()
     checks = select_checks(settings, suite)
     try:
-        run = _run(settings, dsn, checks, since, until, progress)
+        with check_session(dsn) as connection:
+            run = _run(connection, settings, dsn, checks, since, until, progress)
+            with connection.transaction():
+                save_results(connection, run.results, {} if since else run.checked_until)
+                events = alerts.apply_results(connection, settings, [*run.results, _suite_result(suite, "passed")])
+        progress(len(checks), len(checks), "")
     except TerminalError as error:
         alerts.update(dsn, settings, [_suite_result(suite, "error", str(error))], notify)
         raise
-    alerts.update(dsn, settings, [*run.results, _suite_result(suite, "passed")], notify)
+    alerts.announce(events, notify)
     return Report(run.results, run.idle, clock.monotonic() - began)
 
 
 def _run(
+    connection: Connection,
     settings: Settings,
     dsn: str,
     checks: Sequence[Check],
@@ -65,14 +72,12 @@ def _run(
 ) -> "CheckRun":
     from candleworks.quality.expectations import expectation_session  # noqa: PLC0415 - takes seconds and 140 MB
 
-    with check_session(dsn) as connection, expectation_session(dsn) as session:
+    with expectation_session(dsn) as session:
         at = until or clock.now()
         run = CheckRun(connection, session, CheckInputs(connection, settings, since, at), at)
         for done, check in enumerate(checks):
             progress(done, len(checks), check.name)
             run.run_check(check)
-        save_results(connection, run.results, {} if since else run.checked_until)
-    progress(len(checks), len(checks), "")
     return run
 
 

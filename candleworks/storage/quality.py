@@ -123,8 +123,8 @@ def ticks_of_symbols(connection: Connection, start: datetime, stop: datetime) ->
 
 
 def save_results(connection: Connection, results: Sequence[CheckResult], checked: Mapping[str, datetime]) -> None:
-    """Store the results of a run, and up to where its checks have read, in one transaction."""
-    with connection.transaction(), connection.cursor() as cursor:
+    """Store the results of a run, and up to where its checks have read, in the transaction of the caller."""
+    with connection.cursor() as cursor:
         cursor.executemany(query("save_quality_result"), [_row(result) for result in results])
         cursor.executemany(
             query("save_checked_until"), [{"check": check, "moment": until} for check, until in checked.items()]
