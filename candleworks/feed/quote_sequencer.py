@@ -58,7 +58,9 @@ class QuoteSequencer:
             fault = self._fault("bid", bid), self._fault("ask", ask)
             reason = fault[0] or fault[1] or _crossed_fault(bid, ask)
             if reason:
-                batch.rejections.append(Rejection(received_us, f"quote: {reason}", payload.decode(errors="replace")))
+                batch.rejections.append(
+                    Rejection(received_us, f"quote: {reason}", payload.decode(errors="replace"), "quote")
+                )
             if reason or bid is None or ask is None:
                 return None if fault[0] else bid, None if fault[1] else ask
         self._append(batch, event, (bid, ask), received_us, payload, repeated=repeated)

@@ -34,7 +34,7 @@ def parse_companies(text: bytes, header: Sequence[str], received_us: int) -> Par
             continue
         values = _values(line, header)
         if isinstance(values, str):
-            parsed.rejections.append(Rejection(received_us, f"line {number}: {values}", line))
+            parsed.rejections.append(Rejection(received_us, f"line {number}: {values}", line, "company", number))
         else:
             parsed.rows.append(
                 tuple(values.get(name) or None for name in ("symbol", "name", "exchange", "currency", "type"))

@@ -15,7 +15,7 @@ from candleworks.imports.reading import BAR_PRICES, QUOTE_BAR_PRICES, RowType
 from candleworks.imports.times import ISO, AmbiguityState, read_times, resolve
 from candleworks.imports.validation import Bounds, NumericColumn, RowFault, bar_faults, crossed_fault, tick_faults
 from candleworks.model.tick_validation import SYMBOL_PATTERN, VOLUME_FAULTS, NumberFault
-from candleworks.model.trades import Rejection
+from candleworks.model.trades import Rejection, RejectionKind
 
 MILLISECOND = 1_000
 SIGNIFICANT_DIGITS = 10
@@ -90,8 +90,9 @@ class Rows:
         if not rows:
             return []
         lines = _lines(self.text, self.first_line)[list(rows)].rows()
+        kind: RejectionKind = "bar" if self.layout.row_type.is_bars else "line"
         return [
-            Rejection(received_us, f"line {number}: {reason}", line)
+            Rejection(received_us, f"line {number}: {reason}", line, kind, number)
             for (number, line), reason in zip(lines, reasons, strict=True)
         ]
 

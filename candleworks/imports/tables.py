@@ -17,30 +17,11 @@ from candleworks.imports.files import Content
 from candleworks.imports.formats import symbol_of
 from candleworks.imports.reading import OPTIONAL, REQUIRED, Reading, RowType, mapped_row_type, our_names
 from candleworks.imports.rows import MILLISECOND
+from candleworks.imports.table_rows import TEXTS, TIMES, TableLayout, TableRules
 from candleworks.imports.times import AmbiguityState, resolve
-from candleworks.imports.validation import Bounds, NumericColumn, crossed_fault, tick_faults
-from candleworks.model.tick_validation import EARLIEST_US, SYMBOL_PATTERN, VOLUME_FAULTS
+from candleworks.imports.validation import Bounds
+from candleworks.model.tick_validation import EARLIEST_US
 from candleworks.model.trades import MICROSECONDS, Rejection
-
-
-@dataclass(frozen=True)
-class TableLayout:
-    """How to read the rows of a table: `columns` maps our names to those of the schema.
-
-    `symbol` is the symbol of all rows where no column has it, else the only one that is wanted; `zone` is the zone of
-    times without one; prices are rounded to `digits` decimal places.
-    """
-
-    row_type: RowType
-    columns: Mapping[str, str]
-    symbol: str | None = None
-    zone: str | None = None
-    digits: int | None = None
-
-    @property
-    def exact(self) -> bool:
-        """Whether the table has all columns of our own, whose microseconds and volumes are kept unchanged."""
-        return {*REQUIRED[self.row_type], *OPTIONAL[self.row_type]} <= set(self.columns)
 
 
 def table_layout(content: Content, names: Sequence[str], relation: str, reading: Reading) -> TableLayout:
@@ -98,10 +79,6 @@ def _mapped(file: str, names: Sequence[str], columns: Mapping[str, str]) -> Tabl
 RELATION_KEY = b"candleworks.relation"
 BATCH_ROWS = 100_000
 DAY_US = 86_400 * MICROSECONDS
-_SOURCES = ("received_at", "origin")
-_TIMES = ("time", "received_at")
-_TEXTS = ("symbol", "origin")
-_NUMBERS = ("price", "bid", "ask", "day_volume", "volume", "bid_volume", "ask_volume")
 
 
 @dataclass(frozen=True)
@@ -117,6 +94,10 @@ class TableReader:
     @property
     def row_type(self) -> RowType:
         return self.layout.row_type
+
+    @property
+    def _rules(self) -> TableRules:
+        return TableRules(self.layout, self.bounds)
 
     @property
     def format(self) -> str:
@@ -179,14 +160,11 @@ class TableReader:
 
     def _chunk(self, complete: pl.DataFrame, done: int, clock: AmbiguityState) -> Chunk:
         rows = complete.drop("nonexistent", "ambiguous")
-        checked = rows.with_columns(self._reason(complete["nonexistent"]).alias("reason"))
+        checked = rows.with_columns(self._rules.reason(complete["nonexistent"]).alias("reason"))
         good = checked.filter(pl.col("reason").is_null()).drop("reason")
         bad = checked.filter(pl.col("reason").is_not_null())
-        frame = (good if good["time"].is_sorted() else good.sort("time", maintain_order=True)).with_columns(
-            pl.col("time").alias("time_us"), pl.col("time") // MILLISECOND * MILLISECOND
-        )
         return Chunk(
-            frame=self._named(frame),
+            frame=self._rules.accepted(good),
             rejections=self._rejections(bad.drop("reason"), bad["reason"].to_list()),
             ambiguous=int(complete["ambiguous"].sum()),
             state={"row": done, "clock": list(asdict(clock).values())},
@@ -196,48 +174,10 @@ class TableReader:
             ),
         )
 
-    def _named(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Rename the columns for sinks; exact times are kept only where the file has all columns of our own table."""
-        missing = [name for name in OPTIONAL[self.row_type] if name not in self.layout.columns]
-        named = frame.rename(
-            {"time": "event_us"} | {"received_at": "received_us"}
-            if "received_at" in self.layout.columns
-            else {"time": "event_us"}
-        )
-        if not self.layout.exact:
-            return named.drop("time_us").with_columns(
-                pl.lit(None, pl.Float64).alias(name) for name in missing if name.endswith("volume")
-            )
-        return named
-
-    def _reason(self, nonexistent: pl.Series) -> pl.Expr:
-        """Return what is wrong with a row, null when nothing is; every sentence is a constant."""
-        faults = tick_faults(
-            pl.col("time"),
-            pl.lit(nonexistent),
-            self.layout.zone,
-            self.bounds,
-            invalid_symbol=~pl.col("symbol").str.contains(SYMBOL_PATTERN).fill_null(value=False),
-            only_symbol=self.layout.symbol,
-            numbers=map(self._number, (name for name in _NUMBERS if name in self.layout.columns)),
-        )
-        if self.row_type is RowType.QUOTES:
-            faults.append(crossed_fault(pl.col("bid"), pl.col("ask")))
-        sentences = [(pl.col("time").is_null(), "time is null"), *((fault.applies, fault.constant) for fault in faults)]
-        sentences += [(pl.col(name).is_null(), f"{name} is null") for name in _SOURCES if name in self.layout.columns]
-        return pl.coalesce(pl.when(applies).then(pl.lit(sentence)) for applies, sentence in sentences)
-
-    def _number(self, name: str) -> NumericColumn:
-        value = pl.col(name)
-        missing = value.is_null() if name in REQUIRED[self.row_type] else pl.lit(value=False)
-        return NumericColumn(
-            name, value, missing, VOLUME_FAULTS if name.endswith("volume") else self.bounds.price_faults
-        )
-
     def _rejections(self, rows: pl.DataFrame, reasons: list[str]) -> list[Rejection]:
         return [
-            Rejection(self.bounds.received_us, f"row {row.pop('row') + 1}: {reason}", json.dumps(row, default=str))
-            for row, reason in zip(rows.to_dicts(), reasons, strict=True)
+            Rejection(self.bounds.received_us, f"row {number}: {reason}", json.dumps(row, default=str), "row", number)
+            for number, row, reason in zip(rows["row"] + 1, rows.drop("row").to_dicts(), reasons, strict=True)
         ]
 
 
@@ -292,12 +232,12 @@ def batches(content: Content, names: list[str], skipped: int) -> Iterator[pa.Rec
 
 
 def _typed_column(name: str, column: pl.Series, file: str) -> pl.Series:
-    if name in _TIMES:
+    if name in TIMES:
         if not isinstance(column.dtype, pl.Datetime) or (name != "time" and column.dtype.time_zone is None):
             raise TerminalError(f"{file} has {name} as {column.dtype}: write it as a timestamp with time zone UTC.")
         return column.dt.epoch("us").alias(name)
     try:
-        return column.cast(pl.String if name in _TEXTS else pl.Float64).alias(name)
+        return column.cast(pl.String if name in TEXTS else pl.Float64).alias(name)
     except pl.exceptions.PolarsError:
         raise TerminalError(f"{file} has {name} as {column.dtype}: write it as numbers.") from None
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from candleworks.model.tick_columns import TickColumns
 
@@ -21,13 +22,23 @@ class Trades(TickColumns):
     received_us: list[int] = field(default_factory=list)
 
 
+# What the payload of a rejected tick is: a frame of a feed; a frame of which only the quote was rejected; the values of
+# a trade that the database refused; a line of a text file with ticks, bars or companies; a row of a table, as JSON.
+RejectionKind = Literal["frame", "quote", "trade", "line", "bar", "company", "row"]
+
+
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A rejected tick: why, and its payload as it arrived."""
+    """A rejected tick: why, and its payload as it arrived.
+
+    `number` is that of a line or row in its file, from 1; null where there is none.
+    """
 
     received_us: int
     reason: str
     payload: str
+    kind: RejectionKind = "frame"
+    number: int | None = None
 
 
 def volume_increase(day_volume: float, highest: float | None) -> float | None:

@@ -1,8 +1,9 @@
-"""Rejected lines of imported files, and rejected rows of adopted tables."""
+"""Rejected lines and rows of imported files, and rejected rows of adopted tables."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import polars as pl
 
@@ -13,14 +14,15 @@ from candleworks.imports.files import sources_of
 from candleworks.imports.formats import TextLayout, text_layout
 from candleworks.imports.quote_sink import QuoteSink
 from candleworks.imports.reading import QUOTE_COLUMNS, TRADE_COLUMNS, Reading, RowType
-from candleworks.imports.rows import MILLISECOND, Rows, read_rows
+from candleworks.imports.rows import MILLISECOND, read_rows
 from candleworks.imports.staging import Staged
 from candleworks.imports.times import AmbiguityState
 from candleworks.imports.trade_sink import TradeSink
 from candleworks.imports.validation import bounds_at
 from candleworks.model.trades import microseconds_of
 from candleworks.model.trading_day import ZoneOf, zone_lookup
-from candleworks.rejected.lines import LineForm, adopted_line
+from candleworks.rejected.lines import LineForm
+from candleworks.rejected.table_rows import corrected_row, read_row
 from candleworks.settings import Settings
 from candleworks.storage.quotes import QuoteStore
 from candleworks.storage.rejected import RejectedTick, RetryResult
@@ -29,6 +31,17 @@ from candleworks.storage.trades import TradeStore
 HEAD_BYTES = 65_536
 # The columns of a line without a header, by its number of fields.
 _DEFAULT_COLUMNS = {3: TRADE_COLUMNS[:3], 4: TRADE_COLUMNS, 6: QUOTE_COLUMNS}
+
+
+_NO_TICKS = {"bar": "bars", "company": "companies"}
+
+
+class ReadLine(NamedTuple):
+    """What a line is, the line as sinks take it, and why it is rejected, None: it is accepted."""
+
+    row_type: RowType
+    frame: pl.DataFrame
+    refusal: str | None
 
 
 @dataclass
@@ -43,12 +56,13 @@ class ImportLines:
     _stored: list[tuple[str, pl.DataFrame]] = field(default_factory=list)
 
     def line_of(self, tick: RejectedTick, payload: str, corrections: Mapping[str, str]) -> str:
-        """Return the line of a payload, corrected; UsageError for a field that it does not have."""
-        line = adopted_line(payload) or payload
+        """Return the line or row of a payload, corrected; UsageError for a field that it does not have."""
+        if tick.kind == "row":
+            return corrected_row(tick.feed, payload, corrections)
         if not corrections:
-            return line
-        layout = self._layout(tick, line)
-        values = line.split(layout.separator)
+            return payload
+        layout = self._layout(tick, payload)
+        values = payload.split(layout.separator)
         values += [""] * (len(layout.columns) - len(values))
         for name, value in corrections.items():
             if name not in layout.columns:
@@ -59,27 +73,28 @@ class ImportLines:
 
     def prepare(self, lines: Sequence[tuple[RejectedTick, str]]) -> list[str | None]:
         """Create partitions for the lines, outside a transaction; return for each why it is rejected, or None."""
-        refusals = []
-        for tick, line in lines:
-            rows = self._read(tick, line)
-            if not (refusal := self._refusal(rows)):
-                self._sink(tick, rows.layout).prepare(rows.accepted(0, 1))
-            refusals.append(refusal)
-        return refusals
+        read = [self._read(tick, line) for tick, line in lines]
+        for (tick, _), each in zip(lines, read, strict=True):
+            if each.refusal is None:
+                self._sink(tick, each.row_type).prepare(each.frame)
+        return [each.refusal for each in read]
 
     def put_all(self, lines: Sequence[tuple[RejectedTick, str]]) -> bool:
         """Store lines of one import together; False, and the caller has to roll back, when not all are stored."""
-        rows = [self._read(tick, line) for tick, line in lines]
-        if len({(tick.received_at, each.layout.row_type) for (tick, _), each in zip(lines, rows, strict=True)}) > 1:
+        read = [self._read(tick, line) for tick, line in lines]
+        imports = {
+            (tick.received_at, each.row_type, *each.frame.columns) for (tick, _), each in zip(lines, read, strict=True)
+        }
+        if len(imports) > 1:
             return False
-        layout = rows[0].layout
-        frame = pl.concat([each.accepted(0, 1) for each in rows]).with_columns(pl.int_range(pl.len()).alias("row"))
-        merge = self._sink(lines[0][0], layout).merge(
-            lambda: [*self._known(layout.row_type, frame), Staged(frame, known=False)]
+        row_type = read[0].row_type
+        frame = pl.concat([each.frame for each in read]).with_columns(pl.int_range(pl.len()).alias("row"))
+        merge = self._sink(lines[0][0], row_type).merge(
+            lambda: [*self._known(row_type, frame), Staged(frame, known=False)]
         )
         if merge.stored < len(lines):
             return False
-        self._stored.append((layout.row_type, frame))
+        self._stored.append((row_type, frame))
         return True
 
     def _known(self, row_type: RowType, frame: pl.DataFrame) -> list[Staged]:
@@ -88,33 +103,32 @@ class ImportLines:
         same = (each.filter(pl.col("event_us").is_in(frame["event_us"].to_list())) for each in stored_frames)
         return [Staged(each, known=True) for each in same if not each.is_empty()]
 
-    def _refusal(self, rows: Rows) -> str | None:
-        if rejections := rows.rejections(0, len(rows), self.now_us):
-            return rejections[0].reason.partition(": ")[2]
-        return None if len(rows) == 1 else f"it has {len(rows)} lines instead of 1"
-
     def put(self, tick: RejectedTick, line: str) -> RetryResult:
         """Store a line's tick after the stored ticks of its event time, unless it is stored already."""
-        rows = self._read(tick, line)
-        if refusal := self._refusal(rows):
-            return RetryResult("rejected", refusal)
-        frame, row_type = rows.accepted(0, 1), rows.layout.row_type
-        sink = self._sink(tick, rows.layout)
-        merge = sink.merge(lambda: [*self._known(row_type, frame), Staged(frame, known=False)])
+        read = self._read(tick, line)
+        if read.refusal is not None:
+            return RetryResult("rejected", read.refusal)
+        sink = self._sink(tick, read.row_type)
+        merge = sink.merge(lambda: [*self._known(read.row_type, read.frame), Staged(read.frame, known=False)])
         if merge.rejected:
             return RetryResult("rejected", sink.rejection_reason)
         if merge.stored:
-            self._stored.append((row_type, frame))
+            self._stored.append((read.row_type, read.frame))
         return RetryResult("stored" if merge.stored else "duplicate")
 
-    def _read(self, tick: RejectedTick, line: str) -> Rows:
+    def _read(self, tick: RejectedTick, line: str) -> ReadLine:
         bounds = bounds_at(self.now_us, self.settings)
-        return read_rows(line.encode(), 1, self._layout(tick, line), bounds, AmbiguityState())
+        if tick.kind == "row":
+            return ReadLine(*read_row(tick.feed, line, bounds))
+        rows = read_rows(line.encode(), 1, self._layout(tick, line), bounds, AmbiguityState())
+        reasons = rows.frame["reason"].drop_nulls()
+        refusal = reasons[0] if len(reasons) else None if len(rows) == 1 else f"it has {len(rows)} lines instead of 1"
+        return ReadLine(rows.layout.row_type, rows.accepted(0, 1), refusal)
 
-    def _sink(self, tick: RejectedTick, layout: TextLayout) -> TradeSink | QuoteSink:
+    def _sink(self, tick: RejectedTick, row_type: RowType) -> TradeSink | QuoteSink:
         # Ordinals within milliseconds, because one line does not show the resolution of its file.
         received_us = microseconds_of(tick.received_at)
-        if layout.row_type is RowType.QUOTES:
+        if row_type is RowType.QUOTES:
             return QuoteSink(QuoteStore(self.connection, MILLISECOND), ORIGIN, received_us)
         store = TradeStore(self.connection, ORIGIN, self._zone_of, MILLISECOND)
         return TradeSink(store, received_us)
@@ -124,6 +138,8 @@ class ImportLines:
         return zone_lookup(self.settings.calendars)
 
     def _layout(self, tick: RejectedTick, line: str) -> TextLayout:
+        if tick.kind in _NO_TICKS:
+            raise UsageError(f"{tick.feed} contains {_NO_TICKS[tick.kind]}: correct the file and import it again.")
         if tick.feed not in self._layouts:
             self._layouts[tick.feed] = self._found_layout(tick, line)
         return self._layouts[tick.feed]
@@ -159,6 +175,8 @@ def _head_of(name: str) -> bytes | None:
         for source in sources_of(name):
             if source.name == name:
                 with source.opened() as content, content.path.open("rb") as file:
+                    if content.kind != "text":
+                        return None
                     file.seek(content.start)
                     return file.read(HEAD_BYTES)
     except CandleworksError:

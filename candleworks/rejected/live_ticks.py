@@ -16,6 +16,7 @@ from candleworks.model.quotes import Quotes
 from candleworks.model.tick_validation import age_fault, price_distance_fault
 from candleworks.model.trades import Trades, microseconds_of
 from candleworks.model.trading_day import ZoneOf, zone_lookup
+from candleworks.rejected.corrections import corrected_object
 from candleworks.settings import Settings
 from candleworks.storage.live_quotes import LiveQuoteStore
 from candleworks.storage.live_tables import Recent
@@ -51,9 +52,9 @@ class LiveTicks:
     now_us: int
     _recent: Recent = field(default_factory=Recent)
 
-    def line_of(self, tick: RejectedTick, payload: str, corrections: Mapping[str, str]) -> str:  # noqa: ARG002 - as for lines
+    def line_of(self, tick: RejectedTick, payload: str, corrections: Mapping[str, str]) -> str:
         """Return the frame of a payload, corrected; unchanged where there is nothing to correct."""
-        if found := _REFUSED.fullmatch(payload):
+        if tick.kind == "trade" and (found := _REFUSED.fullmatch(payload)):
             return corrected_object(_fields(found), corrections)
         if not corrections:
             return payload
@@ -152,17 +153,3 @@ def _fields(found: re.Match[str]) -> dict[str, Any]:
     values = {name: None if found[name] == "None" else float(found[name]) for name in _NUMBERS}
     event_time = int(datetime.fromisoformat(found["timestamp"]).timestamp())
     return {"event": "price", "symbol": found["symbol"], "timestamp": event_time, **values}
-
-
-def corrected_object(fields: Mapping[str, Any], corrections: Mapping[str, str]) -> str:
-    """Return a JSON object with corrected fields; `null` removes a value."""
-    return json.dumps({**fields, **{name: _value(text) for name, text in corrections.items()}}, separators=(",", ":"))
-
-
-def _value(text: str) -> Any:
-    """Return numbers and null as such, everything else as text."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    return value if value is None or (isinstance(value, int | float) and not isinstance(value, bool)) else text

@@ -9,7 +9,7 @@ from candleworks import clock
 from candleworks.database.connection import Connection
 from candleworks.errors import UsageError
 from candleworks.libraries import file_libraries
-from candleworks.rejected.lines import LineForm, is_line
+from candleworks.rejected.lines import LineForm
 from candleworks.rejected.live_ticks import LiveTicks
 from candleworks.settings import Settings
 from candleworks.storage.rejected import RejectedTick, RetryResult, retry_all, retry_one
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from candleworks.rejected.import_lines import ImportLines
 
 AS_THEY_ARE = LineForm()
+LIVE = ("frame", "quote", "trade")  # kinds that came from a feed
 AT_ONCE = 500  # ticks of one transaction: 1,000 frames took 0.4 s, one by one 30 s, both on a busy machine
 
 Retrier: TypeAlias = "LiveTicks | ImportLines"
@@ -54,7 +55,7 @@ def retry(
         return ImportLines(settings, connection, now_us, form)
 
     def retrier_of(tick: RejectedTick) -> Retrier:
-        return lines() if is_line(tick) else live
+        return live if tick.kind in LIVE else lines()
 
     for retrier, group in groupby(ticks, retrier_of):
         for part in _parts(group):

@@ -39,7 +39,8 @@ class LiveQuoteStore:
 
     def rejection(self, quotes: Quotes, index: int, reason: str) -> Rejection:
         """Return the rejection of a quote that the database refused, with its tick as it arrived."""
-        return Rejection(quotes.received_us[index], f"quote: {reason}", quotes.payload[index].decode(errors="replace"))
+        frame = quotes.payload[index].decode(errors="replace")
+        return Rejection(quotes.received_us[index], f"quote: {reason}", frame, "quote")
 
     def copy(self, quotes: Quotes) -> None:
         """Insert quotes that are new; UniqueViolation when one of them is not."""

@@ -11,7 +11,7 @@ from psycopg.rows import class_row
 from candleworks.database.connection import Connection
 from candleworks.database.queries import query
 from candleworks.errors import UsageError
-from candleworks.model.trades import Rejection, moment_of
+from candleworks.model.trades import Rejection, RejectionKind, moment_of
 
 
 def quarantine(connection: Connection, feed: str, rejections: Sequence[Rejection], *, once: bool = False) -> None:
@@ -27,6 +27,8 @@ def quarantine(connection: Connection, feed: str, rejections: Sequence[Rejection
                 "received_at": [moment_of(rejection.received_us) for rejection in rejections],
                 "reasons": [rejection.reason.replace("\x00", "\ufffd") for rejection in rejections],
                 "payloads": [rejection.payload.replace("\x00", "\ufffd") for rejection in rejections],
+                "kinds": [rejection.kind for rejection in rejections],
+                "numbers": [rejection.number for rejection in rejections],
             },
         )
 
@@ -44,13 +46,18 @@ REFUSALS = (
 
 @dataclass(frozen=True, slots=True)
 class RejectedTick:
-    """A row of `rejected_ticks`. `outcome` is that of its last retry, `replay_reason` why it was rejected again."""
+    """A row of `rejected_ticks`. `outcome` is that of its last retry, `replay_reason` why it was rejected again.
+
+    `number` is that of a line or row in its file, null where there is none.
+    """
 
     id: int
     received_at: datetime
     feed: str
     reason: str
     payload: str
+    kind: RejectionKind
+    number: int | None
     outcome: RetryOutcome | None
     replayed_at: datetime | None
     resolved_at: datetime | None

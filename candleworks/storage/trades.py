@@ -109,7 +109,7 @@ class TradeStore:
             f" price={trades.price[index]!r} day_volume={trades.day_volume[index]!r}"
             f" bid={trades.bid[index]!r} ask={trades.ask[index]!r}"
         )
-        return Rejection(trades.received_us[index], reason, values)
+        return Rejection(trades.received_us[index], reason, values, "trade")
 
     def copy(self, trades: Trades) -> None:
         """Insert trades that are new; UniqueViolation when one of them is not."""
@@ -137,14 +137,6 @@ class TradeStore:
             return False
         return True
 
-    def any_within(self, spans: Mapping[str, tuple[datetime, datetime]]) -> bool:
-        """Whether any symbol has a stored trade in its own range [start, stop)."""
-        starts, stops = zip(*spans.values(), strict=True)
-        found = self.connection.execute(
-            query("any_trade_within"), {"symbols": list(spans), "starts": list(starts), "stops": list(stops)}
-        ).fetchone()
-        return bool(found and found[0])
-
     def merge(self, trades: Trades, known: Trades) -> MergeResult:
         """Insert the trades that are not stored yet, with ordinals after the stored ones.
 
@@ -165,8 +157,7 @@ class TradeStore:
 
     def _merge_staged(self, stage: Callable[[], int]) -> MergeResult:
         self.connection.execute(query("create_staging"))
-        self.connection.execute("DELETE FROM staged_trades")  # of an earlier merge in the caller's transaction
-        self.connection.execute("TRUNCATE staged_trades")  # the transaction may have merged before
+        self.connection.execute("TRUNCATE staged_trades")  # of an earlier merge in the same transaction
         count = stage()
         symbols = self.connection.execute("SELECT DISTINCT symbol FROM staged_trades").fetchall()
         return self._settle(self.oldest({symbol for (symbol,) in symbols}), count)

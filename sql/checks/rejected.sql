@@ -4,7 +4,7 @@ WITH feeds AS (
     SELECT s.feed, sum(s.ticks) AS ticks FROM public.ingest_stats s
     WHERE s.at >= %(stats_from)s AND s.at < %(until)s GROUP BY s.feed
 ), rejected AS (
-    SELECT r.feed, r.received_at, r.reason, left(r.payload, 200) AS payload, starts_with(r.reason, 'quote: ') AS of_quote,
+    SELECT r.feed, r.received_at, r.reason, left(r.payload, 200) AS payload, r.kind = 'quote' AS of_quote,
         row_number() OVER (PARTITION BY r.feed ORDER BY r.received_at DESC) AS n
     FROM public.rejected_ticks r
     WHERE r.received_at >= %(stats_from)s AND r.received_at < %(until)s

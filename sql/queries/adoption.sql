@@ -181,8 +181,8 @@ WITH judged AS (
     DELETE FROM staged_adoption s USING judged j WHERE s.ctid = j.at AND j.reason IS NOT NULL
     RETURNING j.reason, j.payload
 )
-INSERT INTO public.rejected_ticks (received_at, feed, reason, payload)
-SELECT now(), 'public.stocks_real_time_before_candleworks', reason, payload FROM rejected
+INSERT INTO public.rejected_ticks (received_at, feed, reason, payload, kind)
+SELECT now(), 'public.stocks_real_time_before_candleworks', reason, payload, 'row' FROM rejected
 
 -- name: staged_symbols
 SELECT DISTINCT symbol FROM staged_adoption

@@ -50,9 +50,11 @@ FROM unnest(
 
 -- name: reject_ticks_once
 -- Leaves out what this feed's quarantine has already.
-INSERT INTO public.rejected_ticks (received_at, feed, reason, payload)
-SELECT r.received_at, %(feed)s, r.reason, r.payload
-FROM unnest(%(received_at)s::timestamptz[], %(reasons)s::text[], %(payloads)s::text[]) r(received_at, reason, payload)
+INSERT INTO public.rejected_ticks (received_at, feed, reason, payload, kind, number)
+SELECT r.received_at, %(feed)s, r.reason, r.payload, r.kind, r.number
+FROM unnest(
+    %(received_at)s::timestamptz[], %(reasons)s::text[], %(payloads)s::text[], %(kinds)s::text[], %(numbers)s::bigint[]
+) r(received_at, reason, payload, kind, number)
 WHERE NOT EXISTS (
     SELECT FROM public.rejected_ticks q WHERE q.feed = %(feed)s AND q.reason = r.reason AND q.payload = r.payload
 )

@@ -1,6 +1,6 @@
 -- name: list_rejected
 -- Rejected ticks that are not resolved, or all of them, newest first. reason is looked for as a text within reasons.
-SELECT id, received_at, feed, reason, payload, outcome, replayed_at, resolved_at, corrected, replay_reason
+SELECT id, received_at, feed, reason, payload, kind, number, outcome, replayed_at, resolved_at, corrected, replay_reason
 FROM public.rejected_ticks
 WHERE (%(everything)s OR resolved_at IS NULL)
     AND (%(feed)s::text IS NULL OR feed = %(feed)s)
@@ -14,7 +14,7 @@ LIMIT %(limit)s
 SELECT feed, count(*) FROM public.rejected_ticks WHERE resolved_at IS NULL GROUP BY feed ORDER BY feed
 
 -- name: read_rejected
-SELECT id, received_at, feed, reason, payload, outcome, replayed_at, resolved_at, corrected, replay_reason
+SELECT id, received_at, feed, reason, payload, kind, number, outcome, replayed_at, resolved_at, corrected, replay_reason
 FROM public.rejected_ticks WHERE id = %(id)s
 
 -- name: lock_rejected

@@ -118,17 +118,9 @@ SELECT coalesce(
     ) THEN 0 END
 )
 
--- name: any_trade_within
--- Whether any of the symbols has a trade in its own range.
-SELECT EXISTS (
-    SELECT FROM unnest(%(symbols)s::text[], %(starts)s::timestamptz[], %(stops)s::timestamptz[]) r(symbol, start, stop)
-    CROSS JOIN LATERAL (
-        SELECT FROM public.stocks_real_time t
-        WHERE t.symbol = r.symbol AND t.time >= r.start AND t.time < r.stop LIMIT 1
-    ) t
-)
-
 -- name: reject_ticks
-INSERT INTO public.rejected_ticks (received_at, feed, reason, payload)
-SELECT r.received_at, %(feed)s, r.reason, r.payload
-FROM unnest(%(received_at)s::timestamptz[], %(reasons)s::text[], %(payloads)s::text[]) r(received_at, reason, payload)
+INSERT INTO public.rejected_ticks (received_at, feed, reason, payload, kind, number)
+SELECT r.received_at, %(feed)s, r.reason, r.payload, r.kind, r.number
+FROM unnest(
+    %(received_at)s::timestamptz[], %(reasons)s::text[], %(payloads)s::text[], %(kinds)s::text[], %(numbers)s::bigint[]
+) r(received_at, reason, payload, kind, number)

@@ -23,7 +23,7 @@ def refused(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> Connecti
     us = microseconds_of(now())
     quarantine(connection, "twelvedata", [Rejection(us, "price -1.0 is negative", frame)])
     quarantine(connection, "twelvedata", [Rejection(us, "not JSON: Expecting value", "[/bold] hello")])
-    quarantine(connection, "/data/old.csv", [Rejection(us - 365 * 86_400_000_000, "line 2: too old", "x,y")])
+    quarantine(connection, "/data/old.csv", [Rejection(us - 365 * 86_400_000_000, "line 2: too old", "x,y", "line", 2)])
     return connection
 
 

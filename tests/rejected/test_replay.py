@@ -1,20 +1,22 @@
 """Refused ticks, tried again on the way that they first came."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine
+from candleworks.database.migrations import migrate
 from candleworks.errors import UsageError
 from candleworks.imports.importer import import_file
-from candleworks.model.trades import Rejection, Trades, microseconds_of
+from candleworks.model.trades import Rejection, RejectionKind, Trades, microseconds_of
 from candleworks.rejected.lines import LineForm
 from candleworks.rejected.retry import retry
-from candleworks.settings import Feed, Settings
+from candleworks.settings import Feed, Settings, load_settings
 from candleworks.storage.rejected import RejectedSelection, list_rejected, quarantine
 from candleworks.storage.trades import TradeStore
 from tests.storage.conftest import NEW_YORK, LiveTrades
@@ -30,9 +32,15 @@ def frame(**fields: object) -> str:
     return json.dumps(told | fields, separators=(",", ":"))
 
 
-def refuse(connection: Connection, *payloads: str, feed: str = "twelvedata", reason: str = "refused") -> None:
+def refuse(
+    connection: Connection,
+    *payloads: str,
+    feed: str = "twelvedata",
+    reason: str = "refused",
+    kind: RejectionKind = "frame",
+) -> None:
     us = microseconds_of(RECEIVED)
-    quarantine(connection, feed, [Rejection(us, reason, payload) for payload in payloads])
+    quarantine(connection, feed, [Rejection(us, reason, payload, kind) for payload in payloads])
 
 
 class Quarantine:
@@ -282,9 +290,9 @@ def test_refused_lines_of_a_file_are_corrected(quarantined: Quarantine, connecti
 @on_one_engine
 def test_lines_of_a_file_that_is_gone_are_corrected(quarantined: Quarantine, connection: Connection) -> None:
     """By the columns that are told, or by the usual ones where none are."""
-    refuse(connection, "AAPL,-1,2022-10-19 16:00:00+00,20", feed="/gone/a.csv", reason="line 2: price '-1' is negative")
+    refuse(connection, "AAPL,-1,2022-10-19 16:00:00+00,20", feed="/gone/a.csv", kind="line")
     assert quarantined.retry(("price", "144"), form=LineForm(header=HEADER)) == [STORED]
-    refuse(connection, "2022-10-19 16:00:01+00,AAPL,-1,25", feed="/gone/b.csv", reason="line 2: price '-1' is negative")
+    refuse(connection, "2022-10-19 16:00:01+00,AAPL,-1,25", feed="/gone/b.csv", kind="line")
     assert quarantined.retry(("price", "145")) == [None, STORED]
     assert [row[2:] for row in quarantined.trades()] == [(144.0, 20.0, None), (145.0, 25.0, 5.0)]
 
@@ -307,7 +315,7 @@ def test_refused_quotes_of_a_file_are_corrected(
 def test_rows_of_an_adopted_table_are_corrected(quarantined: Quarantine, connection: Connection) -> None:
     """They were kept as JSON."""
     payload = '{"time":"2022-10-19T16:00:00+00:00","symbol":"AAPL","price":null,"day_volume":7}'
-    refuse(connection, payload, feed="public.stocks_real_time_before_candleworks", reason="price is null")
+    refuse(connection, payload, feed="public.stocks_real_time_before_candleworks", kind="row")
     assert quarantined.retry(("price", "3")) == [STORED]
     assert quarantined.trades() == [(NOON, "AAPL", 3.0, 7.0, None)]
 
@@ -315,16 +323,166 @@ def test_rows_of_an_adopted_table_are_corrected(quarantined: Quarantine, connect
 @on_one_engine
 def test_a_field_that_lines_do_not_have_is_refused(quarantined: Quarantine, connection: Connection) -> None:
     """Those that they have are named; so is the way to tell the columns."""
-    refuse(
-        connection, "2022-10-19 16:00:00+00,AAPL,x,", feed="/gone/ticks.csv", reason="line 7: price 'x' is not a number"
-    )
+    refuse(connection, "2022-10-19 16:00:00+00,AAPL,x,", feed="/gone/ticks.csv", kind="line")
     with pytest.raises(UsageError) as caught:
         quarantined.retry(("bid", "1"))
     assert (
         str(caught.value) == "The lines of /gone/ticks.csv have no 'bid': set one of time, symbol, price, day_volume."
     )
-    refuse(connection, "a;b", feed="/gone/odd.csv", reason="line 7: 2 fields instead of 4")
+    refuse(connection, "a;b", feed="/gone/odd.csv", kind="line")
     with pytest.raises(
         UsageError, match="name their columns with --header, such as --header time,symbol,price,day_vol"
     ):
         quarantined.retry()
+
+
+TABLE = {
+    "time": [NOON, NOON + timedelta(seconds=1), NOON + timedelta(seconds=2, microseconds=3)],
+    "symbol": ["AAPL", "AAPL", None],
+    "price": [143.0, float("nan"), 145.0],
+    "bid": [None, 143.9, 144.9],
+}
+
+
+def write_table(path: Path, columns: Mapping[str, object]) -> None:
+    frame = pl.DataFrame(columns).with_columns(pl.col("time").dt.replace_time_zone(None).dt.replace_time_zone("UTC"))
+    frame.write_parquet(path) if path.suffix == ".parquet" else frame.write_ipc(path)
+
+
+@on_one_engine
+@pytest.mark.parametrize("name", ["ticks.parquet", "ticks.arrow"])
+def test_refused_rows_of_a_table_are_corrected(quarantined: Quarantine, connection: Connection, name: str) -> None:
+    """By the names of its columns; the file may be gone."""
+    path = quarantined.settings.home.parent / name
+    write_table(path, TABLE)
+    assert import_file(connection, quarantined.settings, path).record.rejected == 2
+    path.unlink()
+    found = connection.execute("SELECT kind, number, reason FROM rejected_ticks ORDER BY id").fetchall()
+    assert found == [("row", 2, "row 2: price is not a number"), ("row", 3, "row 3: invalid symbol")]
+    assert quarantined.retry() == [("rejected", "price is not a number"), ("rejected", "invalid symbol")]
+    assert quarantined.retry(("price", "144.5"), ("symbol", "MSFT")) == [STORED, STORED]
+    assert quarantined.retry() == [None, None]
+    assert connection.execute("SELECT time, symbol, price, bid FROM stocks_real_time ORDER BY time").fetchall() == [
+        (NOON, "AAPL", 143.0, None),
+        (NOON + timedelta(seconds=1), "MSFT", 144.5, 143.9),
+        (NOON + timedelta(seconds=2), "MSFT", 144.5, 144.9),
+    ]
+
+
+def test_a_refused_row_of_our_own_table_keeps_its_columns(quarantined: Quarantine, connection: Connection) -> None:
+    """Microseconds, size, arrival and origin of an exported row are stored as they were."""
+    path = quarantined.settings.home.parent / "own.parquet"
+    time = NOON + timedelta(microseconds=7)
+    own = TABLE | {
+        "time": [NOON, time, time],
+        "symbol": ["AAPL"] * 3,
+        "ask": [None, 144.1, None],
+        "price": [143.0, -1.0, 145.0],
+    }
+    own |= {
+        "day_volume": [1.0, None, None],
+        "volume": [None, 4.0, 3.0],
+        "received_at": [RECEIVED] * 3,
+        "origin": ["a, b"] * 3,
+    }
+    write_table(path, own)
+    assert import_file(connection, quarantined.settings, path).record.rejected == 1
+    assert quarantined.retry(("price", "144")) == [STORED]
+    assert connection.execute("SELECT * FROM stocks_real_time WHERE price = 144").fetchall() == [
+        (time + timedelta(microseconds=1), "AAPL", 144.0, None, 4.0, 143.9, 144.1, RECEIVED, "a, b")
+    ]
+
+
+@on_one_engine
+def test_refused_rows_of_quotes_go_to_the_quotes(quarantined: Quarantine, connection: Connection) -> None:
+    """An ask below its bid is corrected."""
+    path = quarantined.settings.home.parent / "quotes.parquet"
+    write_table(path, {"time": [NOON], "symbol": ["EUR/USD"], "bid": [1.1], "ask": [1.0]})
+    import_file(connection, quarantined.settings, path)
+    assert quarantined.retry(("ask", "1.2")) == [STORED]
+    assert connection.execute("SELECT time, symbol, bid, ask FROM quotes").fetchall() == [(NOON, "EUR/USD", 1.1, 1.2)]
+
+
+@on_one_engine
+@pytest.mark.parametrize(
+    ("field", "text", "message"),
+    [
+        ("time", "yesterday", "time 'yesterday' is not an ISO time with an offset from UTC"),
+        ("time", "2022-10-19 16:00:00", "time '2022-10-19 16:00:00' is not an ISO time with an offset from UTC"),
+        ("time", "9223372036854775807", "time is in the future"),
+        ("time", "9223372036854775808", "time '9223372036854775808' is not an ISO time with an offset from UTC"),
+        ("time", "null", "time is null"),
+        ("price", "dear", "price 'dear' is not a number"),
+        ("price", "null", "price is not a number"),
+        ("symbol", "a b", "invalid symbol"),
+    ],
+)
+def test_a_row_that_is_still_wrong_is_refused_again(
+    quarantined: Quarantine, connection: Connection, field: str, text: str, message: str
+) -> None:
+    """With the reason of what is wrong now."""
+    row = {"time": microseconds_of(NOON), "symbol": "AAPL", "price": -1.0, "day_volume": None}
+    refuse(connection, json.dumps(row | {"price": 1.0}), feed="/gone/a.parquet", kind="row")
+    assert quarantined.retry((field, text)) == [("rejected", message)]
+    assert quarantined.trades() == []
+
+
+@on_one_engine
+def test_a_field_that_rows_do_not_have_is_refused(quarantined: Quarantine, connection: Connection) -> None:
+    """Those that they have are named; another text is no row."""
+    refuse(connection, '{"time": 1666195200000000, "symbol": "AAPL", "price": null}', feed="/a.arrow", kind="row")
+    with pytest.raises(UsageError) as caught:
+        quarantined.retry(("bid", "1"))
+    assert str(caught.value) == "The rows of /a.arrow have no 'bid': set one of time, symbol, price."
+    for payload in (
+        "2022-10-19 16:00:00+00,AAPL,3",
+        "[1]",
+        '{"time": 1, "price": 2}',
+        '{"time": 1, "symbol": "A", "price": 1, "x": 1}',
+    ):
+        with pytest.raises(UsageError, match=r"The payload is not a row of /a\.arrow: write a JSON object such as"):
+            quarantined.retry(payload=payload)
+
+
+@on_one_engine
+@pytest.mark.parametrize(
+    ("kind", "payload", "content"),
+    [("bar", "2022-10-19 16:00:00,1,2,0.5,1,9", "bars"), ("company", "A,B,C", "companies")],
+)
+def test_a_line_that_is_no_tick_is_not_read_as_one(
+    quarantined: Quarantine, connection: Connection, kind: RejectionKind, payload: str, content: str
+) -> None:
+    """A bar of a file that is gone has as many fields as a quote."""
+    refuse(connection, payload, feed="/gone/file.csv", kind=kind)
+    with pytest.raises(UsageError, match=f"/gone/file.csv contains {content}: correct the file and import it again"):
+        quarantined.retry()
+
+
+@on_one_engine
+def test_the_words_of_a_reason_mean_nothing_to_a_retry(quarantined: Quarantine, connection: Connection) -> None:
+    """A frame is a frame whatever its reason begins with, and a line is a line."""
+    refuse(connection, frame(), reason="line 7: a frame that only sounds like a line")
+    refuse(connection, "2022-10-19 16:00:01+00,AAPL,145,", feed="/gone/b.csv", reason="quote: no", kind="line")
+    assert quarantined.retry() == [STORED, STORED]
+
+
+def test_older_rows_are_classified_once(dsn: str, connection: Connection) -> None:
+    """A database from before the columns: what each row is follows from its reason, the last time."""
+    connection.execute("ALTER TABLE rejected_ticks DROP COLUMN kind, DROP COLUMN number")
+    connection.execute("DELETE FROM candleworks_migrations WHERE name = 'common/0049_rejected_kinds'")
+    refused = "symbol=AAPL event_time=2022-10-19T16:00:00+00:00 price=1.0 day_volume=None bid=None ask=None"
+    rows = {
+        ("twelvedata", "price -1.0 is negative", frame(price=-1)): ("frame", None),
+        ("twelvedata", "quote: ask 1.0 is below bid 2.0", frame(bid=2, ask=1)): ("quote", None),
+        ("twelvedata", "the database refused it: no", refused): ("trade", None),
+        ("/a.csv", "line 12: price 'x' is not a number", "a,b"): ("line", 12),
+        ("/a.parquet", "row 3: price is not a number", "{}"): ("row", 3),
+        ("public.stocks_real_time_before_candleworks", "price is null", "{}"): ("row", None),
+    }
+    for row in rows:
+        connection.execute(
+            "INSERT INTO rejected_ticks (received_at, feed, reason, payload) VALUES (now(), %s, %s, %s)", row
+        )
+    assert migrate(dsn, load_settings({})) == ["common/0049_rejected_kinds"]
+    found = connection.execute("SELECT feed, reason, payload, kind, number FROM rejected_ticks ORDER BY id").fetchall()
+    assert [row[3:] for row in found] == list(rows.values())

@@ -195,16 +195,6 @@ def test_a_millisecond_holds_a_thousand_trades(book: Book) -> None:
     assert book.stored(timedelta(milliseconds=1)) == [*full, *more[:2], after]
 
 
-def test_any_within_looks_at_each_symbols_own_range(book: Book) -> None:
-    """A range holds its start and not its stop."""
-    book.merge([Trade(NOON, "AAPL", 1.0)])
-    second = timedelta(seconds=1)
-    assert book.store.any_within({"AAPL": (NOON, NOON + second)})
-    assert not book.store.any_within({"AAPL": (NOON - second, NOON)})
-    assert not book.store.any_within({"BTC/USD": (NOON, NOON + second)})
-    assert book.store.any_within({"BTC/USD": (NOON, NOON + second), "AAPL": (NOON, NOON + second)})
-
-
 @pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
 @pytest.mark.parametrize("moment", ["1990-01-01 00:00:00", "1999-12-31 23:59:59", "2100-12-31 23:59:59"])
 def test_a_partition_is_made_for_any_time(book: Book, moment: str) -> None:
