@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 from uuid import UUID, uuid4
 
@@ -158,6 +158,15 @@ def read_stopped_feeds(connection: Connection) -> StoppedFeeds:
         feeds = cursor.execute(query("stopped_feeds")).fetchall()
     row = connection.execute(query("feeds_not_stopped")).fetchone()
     return StoppedFeeds(feeds, bool(feeds) and row == (0,))
+
+
+def ticks_expected(connection: Connection, at: datetime, window: timedelta) -> bool:
+    """Whether a market of a subscribed symbol was open throughout `window` before `at`.
+
+    True where nothing is subscribed, or calendars are not stored yet: nothing says then that a market is closed.
+    """
+    row = connection.execute(query("ticks_expected"), {"at": at, "window": window}).fetchone()
+    return row is None or bool(row[0])
 
 
 def confirm_stops(connection: Connection, feeds: Sequence[str], reason: str) -> None:

@@ -1,7 +1,7 @@
 """`/healthz` and `/symbols`: whether ticks arrive, and which symbols are stored."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from http import HTTPStatus
 
 from fastapi import APIRouter, Response
@@ -10,11 +10,11 @@ from candleworks import clock
 from candleworks.candles.reads import CandleReader, sides_of
 from candleworks.errors import CandleworksError
 from candleworks.storage.candle_reads import StoredSymbol
-from candleworks.storage.feeds import StoppedFeed, read_stopped_feeds
+from candleworks.storage.feeds import StoppedFeed, read_stopped_feeds, ticks_expected
 from candleworks.web.openapi import answers
 from candleworks.web.responses import iso, json_answer
 
-MAX_TICK_AGE_SECONDS = 300
+MAX_TICK_AGE = timedelta(minutes=5)
 _HEALTH_EXAMPLE = {
     "status": "ok",
     "database": "ok",
@@ -42,15 +42,17 @@ def health_routes(market: CandleReader) -> APIRouter:
     def healthz() -> Response:
         """Answer `ok`, `stopped` (a person has stopped every feed), `degraded` (no tick for five minutes), or `down`.
 
-        The status is 503 for `down`, else 200.
+        While the markets of all subscribed symbols are closed, no tick is expected. The status is 503 for `down`, else
+        200.
         """
+        at = clock.now()
         try:
             newest, stopped = market.newest_tick(), market.read(read_stopped_feeds)
+            moving = newest is not None and at - newest <= MAX_TICK_AGE
+            well = moving or not market.read(lambda connection: ticks_expected(connection, at, MAX_TICK_AGE))
         except CandleworksError as error:
             return json_answer(_health("down", str(error), None, []), HTTPStatus.SERVICE_UNAVAILABLE)
-        age = _age_seconds(newest)
-        moving = age is not None and age <= MAX_TICK_AGE_SECONDS
-        status = "stopped" if stopped.everything else "ok" if moving else "degraded"
+        status = "stopped" if stopped.everything else "ok" if well else "degraded"
         return json_answer(_health(status, "ok", newest, stopped.feeds))
 
     return router

@@ -86,6 +86,22 @@ SELECT feed, stopped_at, reason FROM public.feed_stops WHERE deliberate ORDER BY
 -- name: feeds_not_stopped
 SELECT count(DISTINCT feed) FROM public.feed_symbols WHERE status <> 'removed' AND NOT candleworks.is_stopped(feed)
 
+-- name: ticks_expected
+-- Whether a market of a subscribed symbol was open throughout the time before `at`; feeds that a person has stopped do not
+-- count. Without subscriptions, or before calendars are stored, nothing says that a market is closed.
+SELECT CASE
+    WHEN NOT EXISTS (SELECT FROM public.feed_symbols WHERE status <> 'removed' AND NOT candleworks.is_stopped(feed))
+        OR NOT EXISTS (SELECT FROM candleworks.calendar_rules WHERE symbol = '*')
+        THEN true
+    ELSE EXISTS (
+        SELECT FROM (
+            SELECT DISTINCT candleworks.calendar_of(f.symbol) AS calendar FROM public.feed_symbols f
+            WHERE f.status <> 'removed' AND NOT candleworks.is_stopped(f.feed)
+        ) c
+        WHERE candleworks.open_times(c.calendar, %(at)s - %(window)s, %(at)s) @> tstzrange(%(at)s - %(window)s, %(at)s)
+    )
+END
+
 -- name: confirm_stops
 UPDATE public.feed_stops SET deliberate = true, reason = %(reason)s
 WHERE feed = ANY(%(feeds)s) AND NOT deliberate AND stopped_at > now() - interval '1 minute'

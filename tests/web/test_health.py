@@ -1,11 +1,12 @@
 """Whether data moves, and what there is."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import httpx
 
 from candleworks import clock
 from candleworks.database.connection import Connection
+from candleworks.storage.calendars import OTHER_STOCKS, Calendar, Session, save_calendar, save_rules
 from tests.web.conftest import MONDAY, Store, every_minute
 
 
@@ -52,6 +53,54 @@ def test_what_a_person_stopped_is_stopped_and_not_ok(
     assert symbols == {"AAPL": reason, "BTC/USD": None}
     connection.execute("UPDATE feed_stops SET deliberate = true")
     assert client.get("/healthz").json()["status"] == "stopped"
+
+
+def sessions(connection: Connection, *around_now: tuple[int, int]) -> None:
+    """Store a calendar of stocks that was, or is, open between those minutes from now."""
+    minute = clock.now().replace(second=0, microsecond=0)
+    days = [
+        Session(
+            date(2026, 1, number + 1), minute + timedelta(minutes=start), minute + timedelta(minutes=stop), None, None
+        )
+        for number, (start, stop) in enumerate(around_now)
+    ]
+    save_calendar(connection, Calendar("XNYS", date(2026, 1, 1), date(2030, 1, 1), "test", days))
+    save_rules(connection, {OTHER_STOCKS: "XNYS"})
+
+
+def test_no_tick_is_expected_while_all_markets_are_closed(
+    client: httpx.Client, store: Store, connection: Connection
+) -> None:
+    """Stocks at night are ok; when the market has been open for five minutes, ticks are missing."""
+
+    def status() -> str:
+        return str(client.get("/healthz").json()["status"])
+
+    store("AAPL", every_minute(MONDAY, 2))
+    subscribed = "INSERT INTO feed_symbols VALUES (%s, %s, %s, NULL, now())"
+    connection.execute(subscribed, ["stocks", "AAPL", "streaming"])
+    assert status() == "degraded"  # no calendar says that the market is closed
+    sessions(connection, (-600, -120), (800, 1200))
+    assert status() == "ok"
+    connection.execute(subscribed, ["stocks", "BTC/USD", "removed"])
+    assert status() == "ok"
+    sessions(connection, (-2, 300))
+    assert status() == "ok"
+    sessions(connection, (-60, 300))
+    assert status() == "degraded"
+
+
+def test_a_market_that_is_open_makes_up_for_none_that_is_closed(
+    client: httpx.Client, store: Store, connection: Connection
+) -> None:
+    """Coins trade at night: their ticks are missing, unless a person has stopped their feed."""
+    store("AAPL", every_minute(MONDAY, 2))
+    sessions(connection, (-600, -120))
+    for feed, symbol in (("stocks", "AAPL"), ("coins", "BTC/USD")):
+        connection.execute("INSERT INTO feed_symbols VALUES (%s, %s, 'streaming', NULL, now())", [feed, symbol])
+    assert client.get("/healthz").json()["status"] == "degraded"
+    connection.execute("INSERT INTO feed_stops VALUES ('coins', now(), 'paused', true)")
+    assert client.get("/healthz").json()["status"] == "ok"
 
 
 def test_a_tick_from_the_future_has_no_negative_age(client: httpx.Client, store: Store) -> None:
