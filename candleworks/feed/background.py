@@ -68,6 +68,7 @@ class FeedBackground:
         return [
             self._follow(pool, updates),
             self._every(refresh_seconds, self.refresh_candles, pool),
+            self._end_windows(),
             self._every(STATISTICS_INTERVAL_SECONDS, self.save_statistics, pool),
             self._every(USAGE_INTERVAL_SECONDS, partial(self.save_usage, usage), pool),
             self._follow_sessions(pool),
@@ -145,6 +146,11 @@ class FeedBackground:
     def _refresh(self, pool: ConnectionPool) -> int:
         with database_errors(self.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
             return refresh(connection).total()
+
+    async def _end_windows(self) -> None:
+        """Keep the statistics of each window until they are saved, also while no connection can be had."""
+        while not await stopped_within(self.stop, STATISTICS_INTERVAL_SECONDS):
+            self.writer.counters.end_window(self.queue.waiting, self.queue.oldest_us)
 
     async def save_statistics(self, pool: ConnectionPool) -> None:
         """Store the counters, and the statuses of symbols and key where they changed; raises database_errors."""

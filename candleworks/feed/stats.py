@@ -53,18 +53,29 @@ class FeedCounters:
         `waiting` ticks are not stored; the oldest arrived at `oldest_us`, and its lag so far counts for the maximum.
         """
         with self._lock:
-            now = clock.now()
-            age_ms = None if oldest_us is None else max(0.0, (clock.now_us() - oldest_us) / 1_000)
-            if now >= self._at + WINDOW or now < self._at:
-                self._ended.append(self._row(waiting, age_ms))
-                del self._ended[:-MAX_UNSAVED_WINDOWS]
-                self._start(now)
+            age_ms = self._end_window(waiting, oldest_us)
             return [*self._ended, self._row(waiting, age_ms)]
+
+    def end_window(self, waiting: int, oldest_us: int | None = None) -> None:
+        """Keep the row of the current window once it has ended, and begin the next one; call it once a second."""
+        with self._lock:
+            self._end_window(waiting, oldest_us)
+
+    def _end_window(self, waiting: int, oldest_us: int | None) -> float | None:
+        """Return the lag of the oldest waiting tick so far, in milliseconds."""
+        now = clock.now()
+        age_ms = None if oldest_us is None else max(0.0, (clock.now_us() - oldest_us) / 1_000)
+        if now >= self._at + WINDOW or now < self._at:
+            self._ended.append(self._row(waiting, age_ms))
+            del self._ended[:-MAX_UNSAVED_WINDOWS]
+            self._start(now)
+        return age_ms
 
     def saved(self, rows: list[IngestStats]) -> None:
         """Drop the rows of ended windows among `rows`: they are stored."""
+        stored = {row.at: row for row in rows}
         with self._lock:
-            self._ended = [row for row in self._ended if row not in rows]
+            self._ended = [row for row in self._ended if stored.get(row.at) != row]
 
     def _row(self, waiting: int, age_ms: float | None) -> IngestStats:
         lags = np.concatenate(self._lags_ms) if self._lags_ms else np.empty(0)

@@ -7,7 +7,8 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from candleworks.database.embedded import EmbeddedServer
 from candleworks.database.engine import Engine
 from candleworks.database.migrations import migrate
 from candleworks.errors import TransientError
-from candleworks.feed import service
+from candleworks.feed import service, stats
 from candleworks.feed.batcher import FlushInterval
 from candleworks.feed.queue import FeedQueue
 from candleworks.imports.importer import import_file
@@ -205,6 +206,31 @@ def test_a_restart_of_the_database_loses_and_doubles_nothing(
         assert stored(connection) == trades_of(read_journal(journal))
         assert counted(connection, "ticks") + counted(connection, "duplicates") == count(connection)
         assert counted(connection, "rejected") == 0
+
+
+def test_statistics_of_an_outage_are_stored_after_it(
+    own_server: tuple[EmbeddedServer, Settings], vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every window has its row, with the ticks that waited then, as if the database had been there."""
+    window = timedelta(seconds=4)
+    monkeypatch.setattr(stats, "WINDOW", window)
+    server, settings = own_server
+    rows = "SELECT at, spool_depth FROM ingest_stats ORDER BY at"
+    with streaming(settings, vendor.url, "AAPL"):
+        until(lambda: vendor.received)
+        server.stop()
+        away_from = datetime.now(UTC)
+        vendor.send(price(NOW))
+        time.sleep(14)
+        back_at = datetime.now(UTC)
+        server.revive()
+        with connect(server.dsn) as connection:
+            until(lambda: connection.execute(f"SELECT max(at) > %s FROM ({rows}) r", [back_at]).fetchone() == (True,))
+            found = connection.execute(rows).fetchall()
+    assert {after - before for (before, _), (after, _) in pairwise(found)} == {window}
+    during = [depth for at, depth in found if away_from < at < back_at - window]
+    assert len(during) >= 2
+    assert set(during) == {1}
 
 
 def test_a_stop_does_not_wait_for_a_database_that_is_away(
