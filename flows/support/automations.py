@@ -74,9 +74,11 @@ def _saved_block(client: SyncPrefectClient) -> UUID | None:
 
 
 def _save_block(address: str) -> UUID:
+    """Save the block; its URL is a secret, which Prefect encrypts and does not show."""
     block = CustomWebhookNotificationBlock(
         name=BLOCK,
-        url=address,
+        url="{{address}}",
+        secrets={"address": address},
         method="POST",
         json_data={"event": "{{subject}}", "text": "{{body}}", "source": "candleworks"},
     )
