@@ -20,6 +20,7 @@ import psutil
 
 from candleworks import clock
 from candleworks.errors import UsageError
+from candleworks.private_files import create_private_directory, open_private, private_directory
 
 STOP_WITH_STDIN = "CANDLEWORKS_STOP_WITH_STDIN"
 MAX_LOG_BYTES = 10_000_000
@@ -80,8 +81,8 @@ def single_instance(lock: Path, refusal: str, *, required: bool = True) -> Itera
     A lock file that cannot be created is a UsageError as well; a warning, unless it is `required`.
     """
     try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("a+")
+        create_private_directory(lock.parent)
+        file = open(lock, "a+", opener=open_private)  # noqa: SIM115 - closed below
     except OSError as error:
         sentence = f"The lock file {lock} cannot be created ({error.strerror})"
         if required:
@@ -307,7 +308,7 @@ def stop_all(children: Sequence[Child], seconds: float) -> None:
 
 def _open_log(path: Path) -> IO[bytes]:
     """Open a log to append to; one that has grown too large is renamed to .log.1 first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_directory(path.parent)
     if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
         path.replace(path.with_suffix(".log.1"))
-    return path.open("ab")
+    return open(path, "ab", opener=open_private)

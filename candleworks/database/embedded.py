@@ -35,6 +35,7 @@ from candleworks.database.binaries import (
 from candleworks.database.connection import connect
 from candleworks.database.profiles import ADMIN
 from candleworks.errors import ConfigurationError, TerminalError, TransientError
+from candleworks.private_files import create_private_directory, open_private
 from candleworks.processes import find_process, wait_until
 
 SUPERUSER = "postgres"
@@ -118,11 +119,11 @@ class EmbeddedServer:
 
     def _join(self) -> IO[str]:
         self._check_build()
-        self.home.mkdir(parents=True, exist_ok=True)
+        create_private_directory(self.home)
         self._check_owner()
         with self._exclusive():
             self._start()
-            users = (self.home / "postgres.users").open("a")
+            users = open(self.home / "postgres.users", "a", opener=open_private)  # noqa: SIM115 - see _leave()
             fcntl.flock(users, fcntl.LOCK_SH)
         return users
 
@@ -138,7 +139,7 @@ class EmbeddedServer:
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:
-        with (self.home / "postgres.lock").open("a") as lock:
+        with open(self.home / "postgres.lock", "a", opener=open_private) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

@@ -16,6 +16,7 @@ from candleworks.errors import FeedLockedError, TerminalError
 from candleworks.feed.batcher import Batch
 from candleworks.feed.spool_file import QueueEntry, RecordPosition, SpoolFile, encode, read_record, scan
 from candleworks.model.gaps import GapNote
+from candleworks.private_files import open_private, private_directory
 
 FILE_BYTES = 16_777_216
 
@@ -28,7 +29,7 @@ class SpoolFullError(Exception):
 
 @dataclass
 class Spool:
-    """The spool of one feed; thread-safe, and locked for one process at a time.
+    """The spool of one feed, in a directory of spools; thread-safe, and locked for one process at a time.
 
     `unread` is the number of records that this process has yet to read back, `unread_ticks` that of the ticks in them.
     Raises FeedLockedError when another process owns the lock, TerminalError when the directory cannot be used.
@@ -54,8 +55,9 @@ class Spool:
 
     def _lock_directory(self) -> IO[str]:
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            lock_file = (self.directory / "lock").open("a+")
+            private_directory(self.directory.parent)
+            private_directory(self.directory)
+            lock_file = open(self.directory / "lock", "a+", opener=open_private)  # noqa: SIM115 - kept open as the lock
         except OSError as error:
             raise TerminalError(
                 f"Feed {self.feed}: the spool directory {self.directory} cannot be used ({error.strerror}): set"
@@ -110,7 +112,7 @@ class Spool:
         self._close_writing()
         spool_file = SpoolFile(self.directory / f"{self._prefix}.{sequence:016d}.spool", self.run_id)
         try:
-            self._writing = spool_file.path.open("wb")
+            self._writing = open(spool_file.path, "wb", opener=open_private)  # noqa: SIM115 - see _close_writing()
         except OSError as error:
             raise SpoolFullError(str(error)) from None
         self._files.append(spool_file)

@@ -11,6 +11,7 @@ from candleworks.database.connection import connect
 from candleworks.database.profiles import ADMIN
 from candleworks.database.reader_role import DataSourceAddress, address_of, save_page_url, set_up_reader
 from candleworks.errors import ConfigurationError, TerminalError, UsageError
+from candleworks.private_files import private_directory
 from candleworks.processes import Child, stop_all
 from candleworks.settings import Settings
 
@@ -154,7 +155,7 @@ def _files() -> Path:
 
 
 def _administrator_password(data: Path) -> str:
-    data.mkdir(parents=True, exist_ok=True)
+    private_directory(data)
     kept = data / "admin-password"
     if not kept.exists():
         kept.touch(mode=0o600)

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import psutil
 
 from candleworks.database.server import PrefectDatabase, prefect_database
+from candleworks.private_files import create_private_directory, private_directory
 from candleworks.processes import Child, end_processes, python_module
 from candleworks.settings import Settings
 
@@ -44,7 +45,7 @@ def password(settings: Settings) -> str:
     if given := os.environ.get("PREFECT_SERVER_API_AUTH_STRING") or os.environ.get("PREFECT_API_AUTH_STRING"):
         return given
     file = password_file(settings)
-    file.parent.mkdir(parents=True, exist_ok=True)
+    create_private_directory(file.parent)
     if not file.exists():
         with tempfile.NamedTemporaryFile("w", dir=file.parent) as whole:  # is private
             whole.write(f"candleworks:{secrets.token_urlsafe(24)}")
@@ -80,6 +81,7 @@ def prefect_server(settings: Settings, database_url: str, logs: Path) -> Child:
         DATABASE_VARIABLE: database_url,
         "PREFECT_SERVER_API_AUTH_STRING": password(settings),
     }
+    private_directory(settings.home / "prefect")
     command = python_module("flows.support.server")
     return Child("Prefect server", command, environment, logs / "prefect-server.log")
 
