@@ -19,7 +19,7 @@ from candleworks.database.adoption import AdoptionRefusedError
 from candleworks.database.connection import Connection, connect
 from candleworks.database.engine import Engine
 from candleworks.database.migrations import migrate
-from candleworks.errors import TerminalError
+from candleworks.errors import TerminalError, TransientError
 from candleworks.imports.importer import import_file
 from candleworks.settings import load_settings
 from tests.conftest import clone
@@ -186,7 +186,7 @@ def test_interrupted_migrate_leaves_the_old_table_untouched(tutorial: Tutorial) 
             " WHERE application_name = 'candleworks migrate' AND datname = current_database()"
         )
 
-    with pytest.raises(psycopg.OperationalError):
+    with pytest.raises(TransientError):
         migrate(tutorial.dsn, load_settings({}), interrupt)
     assert tutorial.rows("SELECT * FROM stocks_real_time") == before
     assert tutorial.rows("SELECT to_regnamespace('candleworks'), to_regclass('candleworks_migrations')") == [
