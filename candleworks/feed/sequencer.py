@@ -65,6 +65,7 @@ class _SymbolState:
     day_start_us: int = 0
     day_end_us: int = 0
     highest: float | None = None
+    own: float | None = None  # the highest without bars, while these are above it; None: they are not
     seen: bool = False  # whether an earlier trade is known; without one a first day volume has no volume
     just_connected: bool = False
     level: float = 0.0  # the last accepted price above 0; 0 before the first one
@@ -106,7 +107,7 @@ class Sequencer:
         symbol.event_time_us, symbol.count = position.event_us, position.sharing
         symbol.price, symbol.day_volume = position.price, position.day_volume
         symbol.level = position.price
-        symbol.highest = position.highest_day_volume
+        symbol.highest, symbol.own = position.highest_day_volume, position.own_day_volume
         symbol.day_start_us, symbol.day_end_us = trading_day_us(position.event_us, symbol.zone)
 
     def sequence(
@@ -191,12 +192,14 @@ class Sequencer:
         symbol.count = ordinal + 1
         if event_time_us >= symbol.day_end_us:
             symbol.day_start_us, symbol.day_end_us = trading_day_us(event_time_us, symbol.zone)
-            symbol.highest = 0.0 if symbol.seen else None
+            symbol.highest, symbol.own = (0.0 if symbol.seen else None), None
         day_volume = event.day_volume
         volume = None
         if day_volume is not None:
             volume = volume_increase(day_volume, symbol.highest)
-            if symbol.highest is None or day_volume > symbol.highest:
+            if symbol.own is not None:
+                symbol.highest, symbol.own = max(symbol.own, day_volume), None
+            elif symbol.highest is None or day_volume > symbol.highest:
                 symbol.highest = day_volume
         symbol.price, symbol.day_volume, symbol.seen = event.price, day_volume, True
         if event.price:
@@ -210,6 +213,7 @@ class Sequencer:
             symbol.highest = symbol.highest or 0.0
         elif event.day_volume is not None:
             symbol.highest = max(symbol.highest or 0.0, event.day_volume)
+            symbol.own = None if symbol.own is None else max(symbol.own, event.day_volume)
         _append(late, event, event_time_us, 0, None, sides, received_us)
 
     def _reason(self, symbol: _SymbolState, event: PriceEvent, received_us: int) -> str | None:

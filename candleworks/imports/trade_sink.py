@@ -62,7 +62,7 @@ class TradeSink:
         if may_exceed_ordinals(frame, self.store.resolution_us):
             return self._merge_frame(frame)
         spans = self._spans(frame)
-        stored = stored_around(self.store.connection, list(spans.values()))
+        stored = stored_around(self.store.connection, self.store.origin, list(spans.values()))
         taken = [symbol for symbol, its in stored.items() if its.taken]
         if not taken:
             return self._copy(frame, self.arrange(frame) if arranged is None else arranged, spans, stored)
@@ -88,7 +88,9 @@ class TradeSink:
             return MergeResult(len(frame), 0)
         oldest = self.store.oldest(set(spans))
         if "time_us" not in frame.columns:
-            continued = [s for s, span in spans.items() if s in oldest and oldest[s] < span.day_start]
+            continued = [
+                s for s, span in spans.items() if s in oldest and oldest[s] < span.day_start and not stored[s].begun
+            ]
             highest = {symbol: its.highest_day_volume for symbol, its in stored.items() if symbol in spans}
             arranged = with_volume(arranged, continued, highest).with_columns(
                 (pl.col("event_us") + pl.col("ordinal")).alias("time_us")
@@ -172,7 +174,7 @@ def with_volume(frame: pl.DataFrame, continued: list[str], highest: dict[str, fl
     """Add `volume` by the rule of model.trades.volume_increase, or the size of a trade without a running total.
 
     A day starts from zero, except the first day of a symbol that is not `continued`: the volume before its first
-    running total is unknown. The frame's first day of a symbol continues from `highest`.
+    running total is unknown, or counted by another source. The frame's first day of a symbol continues from `highest`.
     """
     symbol = pl.col("symbol").to_physical()
     run = (symbol != symbol.shift()) | (pl.col("day_start") != pl.col("day_start").shift())

@@ -27,6 +27,7 @@ from candleworks.storage.imports import (
     find_imports,
     forget_import,
     forget_replaced_bars,
+    forget_shared_totals,
     locked_import,
     read_import,
     read_runs,
@@ -188,6 +189,7 @@ class _Undo:
     def _undo_ticks(self, runs: Runs) -> tuple[int, int, int]:
         """Remove ticks and bars and restore what they replaced; return the counts of removed and restored ones."""
         ticks, bars, days = self._remove_trades(TickRemoval(self.connection, TRADES, runs))
+        forget_shared_totals(self.connection, runs)
         quotes = TickRemoval(self.connection, QUOTES, runs)
         ticks += sum(quotes.remove_ticks(symbol) for symbol in quotes.symbols())
         bars += remove_quote_bar_sides(self.connection, runs)

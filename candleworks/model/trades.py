@@ -42,7 +42,7 @@ class Rejection:
 
 
 def volume_increase(day_volume: float, highest: float | None) -> float | None:
-    """Return the volume of a trade: the increase of the running maximum of `day_volume` within its trading day.
+    """Return the volume of a trade: the increase of its source's running maximum of `day_volume` in its trading day.
 
     `highest` is that maximum before the trade: 0 at the beginning of a day, None where the volume traded before is
     unknown. SQL has the same rule as candleworks.volume_increase, polars as imports.trade_sink.volumes; a test compares

@@ -141,7 +141,10 @@ def later_bars(connection: Connection, symbol: str, start_us: int, day_end: date
 def totals_around(
     connection: Connection, symbol: str, carriers: Sequence[Carrier], day: tuple[datetime, datetime]
 ) -> list[SurroundingTotals]:
-    """Return the running totals of ticks around each carrier; they are of one trading day and in order."""
+    """Return the running totals of ticks around each carrier, of the source that bars continue.
+
+    The carriers are of one trading day and in order.
+    """
     rows = connection.execute(
         query("totals_around_bars"),
         {

@@ -101,10 +101,14 @@ def save_progress(connection: Connection, sha256: str, state: Mapping[str, Any])
 
 
 class StoredAround(NamedTuple):
-    """Whether a symbol has trades in a range to copy to, and the highest running total of the day before it."""
+    """Whether a symbol has trades in a range to copy to, and the running total of their source before it that day.
+
+    `begun` is whether any source has a running total before it that day.
+    """
 
     taken: bool
     highest_day_volume: float | None
+    begun: bool
 
 
 class CopySpan(NamedTuple):
@@ -116,12 +120,13 @@ class CopySpan(NamedTuple):
     stop: datetime
 
 
-def stored_around(connection: Connection, spans: Sequence[CopySpan]) -> dict[str, StoredAround]:
-    """Return what is stored in and before the ranges, one per symbol."""
+def stored_around(connection: Connection, origin: str, spans: Sequence[CopySpan]) -> dict[str, StoredAround]:
+    """Return what is stored in and before the ranges of trades of an origin, one per symbol."""
     names = ("symbols", "day_starts", "starts", "stops")
     columns = (list(column) for column in zip(*spans, strict=True))
-    rows = connection.execute(query("stored_around"), dict(zip(names, columns, strict=True))).fetchall()
-    return {symbol: StoredAround(taken, highest) for symbol, taken, highest in rows}
+    parameters = {"origin": origin, **dict(zip(names, columns, strict=True))}
+    rows = connection.execute(query("stored_around"), parameters).fetchall()
+    return {symbol: StoredAround(*stored) for symbol, *stored in rows}
 
 
 def stage(connection: Connection, relation: str, columns: str, csv: bytes) -> None:
@@ -249,6 +254,11 @@ def forget_replaced_bars(connection: Connection, sha256: str, runs: Runs) -> int
     """Delete the records of bars that an import replaced, and of its own bars that were replaced; count the latter."""
     row = connection.execute(query("forget_replaced_bars"), {"sha256": sha256, "runs": runs.received_at}).fetchone()
     return int(row[0]) if row else 0
+
+
+def forget_shared_totals(connection: Connection, runs: Runs) -> None:
+    """Forget that running totals are the same on days of an import on which one source is left."""
+    connection.execute(query("forget_shared_totals"), {"first": runs.first, "last": runs.last})
 
 
 def forget_import(connection: Connection, record: ImportRecord, received_at: Sequence[datetime]) -> int:

@@ -30,8 +30,9 @@ WEEK_US = 7 * 86_400 * MICROSECONDS
 class Position(NamedTuple):
     """The newest stored trade of a symbol, and the state that the next one continues.
 
-    `sharing` trades share `event_us`. `highest_day_volume` is the highest running total of its trading day so far, None
-    when the volume traded before is unknown.
+    `sharing` trades share `event_us`. `highest_day_volume` is the highest running total that its source has reached on
+    that trading day, None when the volume traded before is unknown. `own_day_volume` is that of trades alone where bars
+    are above it, None elsewhere.
     """
 
     event_us: int
@@ -39,6 +40,7 @@ class Position(NamedTuple):
     price: float
     day_volume: float | None
     highest_day_volume: float | None
+    own_day_volume: float | None = None
 
 
 class MergeResult(NamedTuple):
@@ -165,10 +167,10 @@ class TradeStore:
     def _settle(self, oldest: Mapping[str, datetime], count: int) -> MergeResult:
         begin_inserts(self.connection)
         rows = self.connection.execute(query("insert_surplus"), {"resolution": self._resolution}).fetchall()
-        inserted = [row for row in rows if row[0] is not None]
+        inserted = [row for row in rows if row[6]]
         parts = [Inserted(row[0], row[3], row[4], *row[6:9]) for row in inserted]
         log_inserts(self.connection, TRADE, combined(parts))
-        days = [Day(*row[:6]) for row in inserted if row[5] is not None]
+        days = [Day(*row[:6]) for row in rows if row[5] is not None]
         days += self.replace_bars([(row[0], row[3], row[4]) for row in inserted])
         for symbol, _, _, first, *_ in inserted:
             days += self._first_day(symbol, oldest.get(symbol), first)
@@ -213,7 +215,8 @@ class TradeStore:
         if distinct:
             names = ("symbols", "day_starts", "day_ends", "firsts", "lasts", "tops")
             columns = (list(column) for column in zip(*distinct.values(), strict=True))
-            self.connection.execute(query("recompute_volumes"), dict(zip(names, columns, strict=True)))
+            parameters = {"origin": self.origin, **dict(zip(names, columns, strict=True))}
+            self.connection.execute(query("recompute_volumes"), parameters)
 
     def oldest(self, symbols: set[str]) -> dict[str, datetime]:
         """Return the time of each symbol's first stored trade."""
@@ -251,16 +254,15 @@ class TradeStore:
             query("last_positions"), {"symbols": list(symbols), "resolution": self._resolution}
         ).fetchall()
         return {
-            symbol: Position(microseconds_of(event_time), count, price, day_volume, self._highest(symbol, event_time))
+            symbol: Position(microseconds_of(event_time), count, price, day_volume, *self._totals(symbol, event_time))
             for symbol, event_time, price, day_volume, count in rows
         }
 
-    def _highest(self, symbol: str, event_time: datetime) -> float | None:
+    def _totals(self, symbol: str, event_time: datetime) -> tuple[float | None, float | None]:
         start, end = trading_day(event_time, self.zone_of(symbol))
-        found = self.connection.execute(
-            query("highest_day_volume"), {"symbol": symbol, "day_start": start, "day_end": end}
-        ).fetchone()
-        return found[0] if found else None
+        parameters = {"symbol": symbol, "day_start": start, "day_end": end, "origin": self.origin}
+        highest, own = self.connection.execute(query("continued_total"), parameters).fetchone() or (None, None)
+        return highest, own
 
     def prices_around(self, symbol: str, event_us: int) -> list[float]:
         """Return the stored prices above 0 next to an event time: the last before it and the first after it."""

@@ -79,33 +79,36 @@ WHERE symbol = %(symbol)s AND minute >= %(start)s AND minute < %(day_end)s
 ORDER BY minute
 
 -- name: totals_around_bars
--- The running totals of ticks around the bars of one trading day. before: the highest between the bar before (for the first
--- one: the day's start, bars included) and the minute. inside: the highest within the minute, before the bar's volume.
--- next: the first one after it, and before the following bar, that stands above all earlier ones. after: the highest
--- between the bar's volume and the minute's end.
+-- The running totals of ticks around the bars of one trading day, of the source that bars continue. before: the highest between
+-- the bar before (for the first one: the day's start, bars included) and the minute. inside: the highest within the minute,
+-- before the bar's volume. next: the first one after it, and before the following bar, that stands above all earlier ones.
+-- after: the highest between the bar's volume and the minute's end.
 WITH bar AS (
     SELECT b.minute, b.at, lag(b.at) OVER w AS previous, coalesce(lead(b.at) OVER w, %(day_end)s) AS following
     FROM unnest(%(minutes)s::timestamptz[], %(times)s::timestamptz[]) b(minute, at)
     WINDOW w AS (ORDER BY b.at)
+), day AS MATERIALIZED (
+    SELECT candleworks.leading_source(%(symbol)s, %(day_start)s, %(day_end)s) AS leader
 ), known AS (
     SELECT b.*,
         (SELECT max(t.day_volume) FROM public.stocks_real_time t
          WHERE t.symbol = %(symbol)s AND t.time >= coalesce(b.previous, %(day_start)s) AND t.time < b.minute
-            AND (t.origin <> 'bar' OR b.previous IS NULL)) AS before,
+            AND (t.origin <> 'bar' OR b.previous IS NULL)
+            AND candleworks.is_counted(t.origin, d.leader, d.leader)) AS before,
         (SELECT max(t.day_volume) FROM public.stocks_real_time t
          WHERE t.symbol = %(symbol)s AND t.time >= greatest(b.minute, b.previous) AND t.time < b.at
-            AND t.origin <> 'bar') AS inside,
+            AND t.origin <> 'bar' AND candleworks.is_counted(t.origin, d.leader, d.leader)) AS inside,
         (SELECT max(t.day_volume) FROM public.stocks_real_time t
          WHERE t.symbol = %(symbol)s AND t.time >= b.at AND t.time < least(b.minute + interval '1 minute', b.following)
-            AND t.origin <> 'bar') AS after
-    FROM bar b
+            AND t.origin <> 'bar' AND candleworks.is_counted(t.origin, d.leader, d.leader)) AS after
+    FROM bar b CROSS JOIN day d
 ), climbing AS (
-    SELECT k.*, max(greatest(before, inside)) OVER (ORDER BY at) AS highest FROM known k
+    SELECT k.*, d.leader, max(greatest(before, inside)) OVER (ORDER BY at) AS highest FROM known k CROSS JOIN day d
 )
 SELECT c.minute, c.before, c.inside, (
     SELECT t.day_volume FROM public.stocks_real_time t
     WHERE t.symbol = %(symbol)s AND t.time >= c.at AND t.time < c.following AND t.origin <> 'bar'
-        AND t.day_volume > coalesce(c.highest, '-infinity')
+        AND t.day_volume > coalesce(c.highest, '-infinity') AND candleworks.is_counted(t.origin, c.leader, c.leader)
     ORDER BY t.time LIMIT 1
 ), c.after
 FROM climbing c ORDER BY c.at
@@ -196,12 +199,12 @@ ON CONFLICT (symbol, day_start) DO UPDATE SET
     first = least(f.first, excluded.first), last = greatest(f.last, excluded.last), top = greatest(f.top, excluded.top)
 
 -- name: followups
--- settled: a later tick with a running total came a minute ago or earlier, or the day has been over for an hour.
+-- settled: a later tick of the feed with a running total came a minute ago or earlier, or the day has been over for an hour.
 SELECT f.symbol, f.day_start, f.day_end, f.first, f.last, f.top,
     f.day_end < %(now)s - interval '1 hour' OR EXISTS (
         SELECT FROM public.stocks_real_time t
-        WHERE t.symbol = f.symbol AND t.time > f.last AND t.time < f.day_end AND t.origin <> 'bar'
-            AND t.day_volume IS NOT NULL AND t.received_at < %(now)s - interval '1 minute'
+        WHERE t.symbol = f.symbol AND t.time > f.last AND t.time < f.day_end
+            AND candleworks.total_source(t.origin) = 'twelvedata' AND t.day_volume IS NOT NULL AND t.received_at < %(now)s - interval '1 minute'
     )
 FROM candleworks.fill_followups f ORDER BY f.symbol, f.day_start
 FOR UPDATE SKIP LOCKED

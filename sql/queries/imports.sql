@@ -34,19 +34,28 @@ ON CONFLICT (sha256) DO UPDATE SET state = excluded.state
 DELETE FROM candleworks.import_progress WHERE sha256 = %(sha256)s
 
 -- name: stored_around
--- What the trades of each symbol from `start` on stand on: whether there are others in [start, stop), and the highest
--- running total of their first trading day before them. That is the total of the last trade that raised it.
+-- What the trades of each symbol from `start` on stand on: whether there are others in [start, stop), the running total that
+-- they continue on their first trading day, and whether there is any of that day. The total is that of the last trade that
+-- raised it, unless it is of another source.
 SELECT r.symbol, EXISTS (
     SELECT FROM public.stocks_real_time t WHERE t.symbol = r.symbol AND t.time >= r.start AND t.time < r.stop
-), (
-    SELECT t.day_volume FROM public.stocks_real_time t
-    WHERE t.symbol = r.symbol AND t.time >= r.day_start AND t.time < r.start
-        AND t.day_volume IS NOT NULL AND (t.volume > 0 OR t.volume IS NULL)
-    ORDER BY t.time DESC LIMIT 1
-)
+), CASE
+    WHEN candleworks.total_source(last.origin) = candleworks.total_source(%(origin)s) THEN last.day_volume
+    WHEN last.origin IS NOT NULL THEN (
+        SELECT c.highest FROM candleworks.continued_total(
+            r.symbol, r.day_start, r.start, r.start, candleworks.total_source(%(origin)s)
+        ) c
+    )
+END, last.origin IS NOT NULL
 FROM unnest(
     %(symbols)s::text[], %(day_starts)s::timestamptz[], %(starts)s::timestamptz[], %(stops)s::timestamptz[]
 ) r(symbol, day_start, start, stop)
+LEFT JOIN LATERAL (
+    SELECT t.day_volume, t.origin FROM public.stocks_real_time t
+    WHERE t.symbol = r.symbol AND t.time >= r.day_start AND t.time < r.start
+        AND t.day_volume IS NOT NULL AND (t.volume > 0 OR t.volume IS NULL)
+    ORDER BY t.time DESC LIMIT 1
+) last ON true
 
 -- name: reject_ticks_once
 -- Leaves out what this feed's quarantine has already.

@@ -20,19 +20,22 @@ CREATE TEMP TABLE IF NOT EXISTS staged_trades (
 -- name: insert_surplus
 -- Compares staged and stored trades of the same (symbol, event time) as multisets of (price, day_volume), or (price, volume)
 -- where there is no running total, and appends the surplus behind the stored ones; bars that stand among them are no
--- trades. A trade whose ordinal would reach into the next event time is rejected. Returns what was inserted per symbol and
--- trading day, and when it was received; a last row without a symbol holds the arrivals of the rejected trades.
+-- trades. A trade whose ordinal would reach into the next event time is rejected. A trade that is stored from another source
+-- proves that both count the same running total that day. Returns what was inserted per symbol and trading day, and when it was
+-- received; the days of new proofs, of which 0 were inserted; and a last row without a symbol with the arrivals of the rejected
+-- trades.
 WITH stored AS MATERIALIZED (
-    SELECT g.symbol, g.event_time, t.time, t.price, t.day_volume, t.size
+    SELECT g.symbol, g.event_time, t.time, t.price, t.day_volume, t.size, candleworks.total_source(t.origin) AS source
     FROM (SELECT DISTINCT symbol, event_time FROM staged_trades) g
     CROSS JOIN LATERAL (
-        SELECT time, price, day_volume, CASE WHEN day_volume IS NULL THEN volume END AS size
+        SELECT time, price, day_volume, CASE WHEN day_volume IS NULL THEN volume END AS size, origin
         FROM public.stocks_real_time t
         WHERE t.symbol = g.symbol AND t.time >= g.event_time AND t.time < g.event_time + %(resolution)s::interval
             AND t.origin <> 'bar'
     ) t
 ), copies AS (
-    SELECT symbol, event_time, price, day_volume, size, count(*) AS stored FROM stored GROUP BY 1, 2, 3, 4, 5
+    SELECT symbol, event_time, price, day_volume, size, count(*) AS stored, min(source) AS source, max(source) AS other
+    FROM stored GROUP BY 1, 2, 3, 4, 5
 ), ends AS (
     SELECT symbol, event_time, max(time) + interval '1 microsecond' AS free FROM stored GROUP BY 1, 2
 ), numbered AS (
@@ -52,6 +55,15 @@ WITH stored AS MATERIALIZED (
     SELECT time, symbol, price, day_volume, volume, bid, ask, received_at, origin
     FROM placed WHERE time < event_time + %(resolution)s::interval
     RETURNING symbol, time, day_volume, received_at
+), shared AS (
+    INSERT INTO candleworks.shared_totals (symbol, day_start, day_end)
+    SELECT DISTINCT n.symbol, n.day_start, n.day_end
+    FROM numbered n
+    JOIN copies c ON c.symbol = n.symbol AND c.event_time = n.event_time AND c.price = n.price AND c.day_volume = n.day_volume
+    WHERE NOT n.known AND n.day_volume > 0
+        AND (c.source <> candleworks.total_source(n.origin) OR c.other <> candleworks.total_source(n.origin))
+    ON CONFLICT DO NOTHING
+    RETURNING symbol, day_start, day_end
 )
 SELECT d.symbol, d.day_start, d.day_end, min(i.time), max(i.time), max(i.day_volume), count(*), min(i.received_at), max(i.received_at),
     NULL::bigint[]
@@ -60,13 +72,15 @@ JOIN (SELECT DISTINCT symbol, day_start, day_end FROM staged_trades) d
     ON d.symbol = i.symbol AND i.time >= d.day_start AND i.time < d.day_end
 GROUP BY d.symbol, d.day_start, d.day_end
 UNION ALL
+SELECT symbol, day_start, day_end, day_start, day_end, 'Infinity', 0, NULL, NULL, NULL FROM shared
+UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, array_agg(arrival ORDER BY arrival)
 FROM placed WHERE time >= event_time + %(resolution)s::interval
 HAVING count(*) > 0
 
 -- name: recompute_volumes
 SELECT candleworks.recompute_volumes(
-    %(symbols)s, %(day_starts)s, %(day_ends)s, %(firsts)s, %(lasts)s, %(tops)s
+    %(origin)s, %(symbols)s, %(day_starts)s, %(day_ends)s, %(firsts)s, %(lasts)s, %(tops)s
 )
 
 -- name: oldest_trades
@@ -105,17 +119,10 @@ UNION ALL
     ORDER BY time LIMIT 1
 )
 
--- name: highest_day_volume
--- The trading day's running maximum, which bars continue; a day without one starts from zero when older trades are
--- known, else from null.
-SELECT coalesce(
-    (
-        SELECT max(day_volume) FROM public.stocks_real_time
-        WHERE symbol = %(symbol)s AND time >= %(day_start)s AND time < %(day_end)s
-    ),
-    CASE WHEN EXISTS (
-        SELECT FROM public.stocks_real_time WHERE symbol = %(symbol)s AND time < %(day_start)s
-    ) THEN 0 END
+-- name: continued_total
+-- What the next trade of an origin continues.
+SELECT highest, own FROM candleworks.continued_total(
+    %(symbol)s, %(day_start)s, %(day_end)s, %(day_end)s, candleworks.total_source(%(origin)s)
 )
 
 -- name: reject_ticks

@@ -147,6 +147,14 @@ WITH own AS (
 )
 SELECT count(*) FROM own
 
+-- name: forget_shared_totals
+-- The days of [first, last] on which the ticks that are left are of one source.
+DELETE FROM candleworks.shared_totals s
+WHERE s.day_start <= %(last)s AND s.day_end > %(first)s AND (
+    SELECT count(DISTINCT candleworks.total_source(t.origin)) FROM public.stocks_real_time t
+    WHERE t.symbol = s.symbol AND t.time >= s.day_start AND t.time < s.day_end AND t.origin <> 'bar'
+) < 2
+
 -- name: forget_import
 -- Returns how many rejected lines were forgotten.
 WITH runs AS (

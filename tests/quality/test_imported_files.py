@@ -70,21 +70,22 @@ def nasdaq(day: datetime, price: float) -> str:
 
 
 def exchange(day: datetime, price: float) -> str:
-    """Trades of an exchange in microseconds."""
-    ticks = walk(day, price, 0.5, 2)
-    return "\n".join(["time,symbol,price", *(f"{at.isoformat()},BTC/USD,{value}" for at, value in ticks)]) + "\n"
+    """Trades of an exchange in microseconds, whose totals are far above those of the feed."""
+    ticks = enumerate(walk(day, price, 0.5, 2))
+    lines = [f"{at.isoformat()},BTC/USD,{value},{1_000_000 + n}" for n, (at, value) in ticks]
+    return "\n".join(["time,symbol,price,day_volume", *lines]) + "\n"
 
 
 def live(connection: Connection, until: datetime) -> None:
-    """Forty minutes of a simulated feed, whose prices are its own."""
+    """Forty minutes of a simulated feed, whose prices and totals are its own."""
     start = until - timedelta(minutes=40)
     connection.execute("SELECT candleworks.prepare_ticks(%s, %s)", [start, until])
     for symbol, price in LIVE.items():
         connection.execute("INSERT INTO company (symbol, name) VALUES (%s, %s)", [symbol, symbol])
         connection.execute("INSERT INTO feed_symbols VALUES (%s, %s, 'streaming', NULL, %s)", [FEED, symbol, start])
         connection.execute(
-            "INSERT INTO stocks_real_time (time, symbol, price, received_at, origin)"
-            " SELECT t, %s, %s + mod(n, 7) * 0.01, t + interval '0.2 s', 'twelvedata'"
+            "INSERT INTO stocks_real_time (time, symbol, price, day_volume, received_at, origin)"
+            " SELECT t, %s, %s + mod(n, 7) * 0.01, 5000 - 10 * n, t + interval '0.2 s', 'twelvedata'"
             " FROM generate_series(1, 480) n CROSS JOIN LATERAL (SELECT %s - n * interval '5 s' AS t) tick",
             [symbol, price, until],
         )

@@ -1,7 +1,9 @@
 """Trades by hand, and what must become of them computed a second time in Python."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from time import sleep
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -99,35 +101,64 @@ class Book:
         return found
 
     def assert_volumes_follow(self) -> None:
-        """Every stored volume is the increase of the running maximum of its trading day."""
-        by_symbol: dict[str, list[tuple[datetime, float | None]]] = {}
-        for time, symbol, _, day_volume, _ in self.rows():
-            by_symbol.setdefault(symbol, []).append((time, day_volume))
-        expected = [v for symbol in sorted(by_symbol) for v in volumes_of(by_symbol[symbol], ZONES[symbol])]
+        """Every stored volume is the increase of the running maximum of its source on its trading day."""
+        shared = set(self.connection.execute("SELECT symbol, day_start FROM candleworks.shared_totals").fetchall())
+        by_symbol: dict[str, list[Total]] = {}
+        for symbol, *row in self.connection.execute(
+            "SELECT symbol, time, day_volume, origin FROM stocks_real_time ORDER BY symbol, time"
+        ):
+            by_symbol.setdefault(symbol, []).append(Total(*row))
+        expected = [
+            volume
+            for symbol, ticks in sorted(by_symbol.items())
+            for volume in volumes_of(ticks, ZONES[symbol], {day for name, day in shared if name == symbol})
+        ]
         assert [row[4] for row in self.rows()] == expected
 
     def clear(self) -> None:
         self.connection.execute("DELETE FROM stocks_real_time")
 
 
-def volumes_of(ticks: list[tuple[datetime, float | None]], zone: ZoneInfo) -> list[float | None]:
-    """The volume of each (time, day_volume) of one symbol, given in order of time."""
+class Total(NamedTuple):
+    """A stored trade of one symbol, and whose running total it has."""
+
+    time: datetime
+    day_volume: float | None
+    source: str
+
+
+def volumes_of(ticks: Sequence[Total], zone: ZoneInfo, shared: AbstractSet[datetime]) -> list[float | None]:
+    """The volume of each trade of one symbol, given in order of time; on `shared` days all sources count the same."""
     volumes: list[float | None] = []
-    day = None
-    highest: float | None = None
-    for index, (time, day_volume) in enumerate(ticks):
-        if day != time.astimezone(zone).date():
-            day = time.astimezone(zone).date()
-            highest = 0.0 if index else None
-        if day_volume is None:
-            volumes.append(None)
-        elif highest is None:
-            volumes.append(None)
-            highest = day_volume
-        else:
-            volumes.append(max(day_volume - highest, 0.0))
-            highest = max(highest, day_volume)
+    for day, group in groupby(
+        ticks, lambda tick: tick.time.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    ):
+        of_day = list(group)
+        one = day in shared or fits(of_day)
+        highest: dict[str, float] = {}
+        from_zero = bool(volumes)
+        for _, total, origin in of_day:
+            source = "" if one else origin
+            before = highest.get(source, 0.0 if from_zero and not highest else None)
+            volumes.append(None if total is None or before is None else max(total - before, 0.0))
+            if total is not None:
+                highest[source] = max(total, highest.get(source, 0.0))
     return volumes
+
+
+def fits(ticks: Sequence[Total]) -> bool:
+    """Whether each total of a file stands between those of the one other source of the day."""
+    totals = [tick for tick in ticks if tick.day_volume is not None]
+    if len({tick.source for tick in totals}) != 2 or all(tick.source != "file" for tick in totals):
+        return False
+    for index, (_, total, source) in enumerate(totals):
+        if source == "file":
+            before = max((t.day_volume or 0.0 for t in totals[:index] if t.source != "file"), default=None)
+            later = (t.day_volume or 0.0 for t in totals[index:] if t.source != "file")
+            following = next((t for t in later if before is not None and t > before), None)
+            if before is None or following is None or not before <= (total or 0.0) <= following:
+                return False
+    return True
 
 
 def wait_for_a_lock(connection: Connection, purpose: str) -> None:

@@ -24,7 +24,7 @@ from candleworks.imports.importer import import_file
 from candleworks.settings import load_settings
 from tests.conftest import clone
 
-from .conftest import ZONES, at, volumes_of
+from .conftest import ZONES, Total, at, volumes_of
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 SAMPLE = DATA / "stocks_real_time_2022-10-19.csv"
@@ -268,8 +268,8 @@ def test_volumes_follow_the_running_total_of_each_trading_day(
     assert [row[1:4] for row in found] == [row[1:] for row in arrival]
     expected = []
     for symbol in ("AAPL", "BTC/USD"):
-        ticks = [(row[0], row[3]) for row in arrival if row[1] == symbol]
-        expected += volumes_of(ticks, ZONES[symbol])  # type: ignore[arg-type] # all of these times are moments
+        ticks = [Total(row[0], row[3], "adopted") for row in arrival if row[1] == symbol]  # type: ignore[arg-type] # all of these times are moments
+        expected += volumes_of(ticks, ZONES[symbol], set())
     assert [row[4] for row in found] == expected
     assert len({row[:2] for row in found}) == 1500
 
