@@ -22,6 +22,7 @@ from candleworks.storage.candle_reads import (
     has_trades_and_quotes,
     last_tick,
     newest_tick,
+    volumes_before,
 )
 from candleworks.storage.quality import quality_history, quality_now
 from candleworks.storage.read_pool import ReadPool, open_read_pool
@@ -116,6 +117,16 @@ class CandleReader:
         """Return the candles, oldest first, and whether the limit cut off older ones."""
         found = self.read(lambda connection: _newest_candles(connection, wanted))
         return found[-wanted.limit :], len(found) > wanted.limit
+
+    def volumes_before(self, wanted: CandleRange, start: datetime) -> dict[datetime, float]:
+        """Return how much of the volumes of the range, from `start` on, was traded before the candle's first trade.
+
+        Candles without such volume are left out; those of quotes have none.
+        """
+        if wanted.price != "trade":
+            return {}
+        series = CandleSeries(wanted.symbol, wanted.period.interval, wanted.price, wanted.zone)
+        return self.read(lambda connection: volumes_before(connection, series, start, wanted.stop))
 
     def gaps(self, wanted: GapRange) -> tuple[list[SymbolGap], bool]:
         """Return the gaps in order of their start, and whether the limit may have cut off older ones.

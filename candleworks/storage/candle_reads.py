@@ -126,6 +126,17 @@ def candles_between(connection: Connection, series: CandleSeries, start: datetim
         return cursor.execute(query("candles_between"), parameters).fetchall()
 
 
+def volumes_before(
+    connection: Connection, series: CandleSeries, start: datetime, stop: datetime | None
+) -> dict[datetime, float]:
+    """Return how much of the volume of candles of trades in [start, stop) was traded before their first trade.
+
+    It was traded in a gap of the feed that is not filled; candles without such volume are left out.
+    """
+    parameters = {**series._asdict(), "start": start, "stop": stop}
+    return dict(connection.execute(query("volumes_before"), parameters).fetchall())
+
+
 def gaps_of_symbol(
     connection: Connection, symbol: str, start: datetime | None, stop: datetime | None, limit: int
 ) -> list[SymbolGap]:

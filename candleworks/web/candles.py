@@ -54,6 +54,7 @@ _JSON_EXAMPLE = {
             "rebuilt": False,
             "closed": True,
             "volume_from": "day_volume",
+            "volume_before": None,
         }
     ],
     "next": None,
@@ -95,12 +96,13 @@ def ohlc_routes(market: CandleReader) -> APIRouter:
         wanted = read_range(given, market.default_side)
         candles, older = _rounded_candles(market, wanted)
         following = _older_candles(request, wanted, candles, {}) if older else None
+        before = market.volumes_before(wanted, candles[0].bucket) if candles else {}
         body = {
             "symbol": wanted.symbol,
             "period": wanted.period.name,
             "price": wanted.price,
             "last_tick": iso(market.last_tick(wanted.symbol, wanted.price)),
-            "candles": [_json_candle(candle) for candle in candles],
+            "candles": [_json_candle(candle, before.get(candle.bucket)) for candle in candles],
             "next": following,
         }
         return json_answer(body, headers=link(following))
@@ -171,9 +173,9 @@ def _csv_line(candle: Candle, time: Callable[[datetime], str]) -> str:
     return f"{time(candle.bucket)},{prices},{volume}"
 
 
-def _json_candle(candle: Candle) -> dict[str, float | int | None]:
+def _json_candle(candle: Candle, before: float | None) -> dict[str, float | int | None]:
     fields = candle._asdict()
-    return {"time": int(fields.pop("bucket").timestamp()), **fields}
+    return {"time": int(fields.pop("bucket").timestamp()), **fields, "volume_before": rounded_volume(before)}
 
 
 def _older_candles(request: Request, wanted: CandleRange, candles: list[Candle], others: dict[str, str]) -> str:

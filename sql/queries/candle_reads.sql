@@ -74,6 +74,10 @@ SELECT greatest(%(first_start)s, candleworks.bucket_end(%(stop)s, %(buckets)s * 
 SELECT bucket, open, high, low, close, volume, ticks, rebuilt, closed, volume_from
 FROM candleworks.candles_of(%(symbol)s, %(period)s::interval, %(start)s, %(stop)s, %(price)s, %(zone)s)
 
+-- name: volumes_before
+SELECT bucket, volume_before
+FROM public.volume_before(%(symbol)s, %(period)s::interval, %(start)s, %(stop)s, %(zone)s)
+
 -- name: gaps_of_symbol
 -- The newest gaps that touch [start, stop) and concern the symbol, newest first; more than `most` only where several
 -- began at the moment of the oldest. A gap without a symbol concerns those of its feed, or all where these are unknown.

@@ -14,6 +14,7 @@ from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine
 from candleworks.storage.read_pool import MAX_WAIT_SECONDS
 from tests.web.conftest import MONDAY, Store, every_minute
+from tests.web.test_gaps import open_gaps
 
 NEW_YORK = ZoneInfo("America/New_York")
 
@@ -110,10 +111,29 @@ def test_json_has_the_agreed_shape(client: httpx.Client, store: Store) -> None:
                 "rebuilt": False,
                 "closed": True,
                 "volume_from": None,
+                "volume_before": None,
             }
         ],
         "next": None,
     }
+
+
+def test_a_candle_says_what_of_its_volume_was_traded_before_it(
+    client: httpx.Client, store: Store, connection: Connection
+) -> None:
+    """While the feed was down; the volume itself is the whole of it."""
+    store("AAPL", [(MONDAY + timedelta(minutes=n), 100.0, 900.0 if n == 5 else 10.0) for n in (0, 1, 5, 6)])
+    connection.execute(
+        "UPDATE stocks_real_time SET origin = 'twelvedata', day_volume = 1000 + extract(minute FROM time)"
+    )
+    open_gaps(connection, ("AAPL", 1, 5, False))
+    candles = client.get("/ohlc.json", params={"symbol": "AAPL", "period": "1m"}).json()["candles"]
+    assert [(candle["volume"], candle["volume_before"]) for candle in candles] == [
+        (10.0, None),
+        (10.0, None),
+        (900.0, 900.0),
+        (10.0, None),
+    ]
 
 
 def test_the_newest_candles_are_the_ones_within_the_limit(client: httpx.Client, store: Store) -> None:

@@ -16,6 +16,7 @@ from tests.web.test_gaps import open_gaps, settle
 
 pytestmark = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
 FILLED_GAP = [0x1A, 0x28, 0x39]  # --filled-gap on --back
+UP_VOLUME = [0x17, 0x46, 0x45]  # --up-volume on --back
 LEGEND = "[...document.querySelectorAll('#marks [class]')].filter((e) => !e.hidden).map((e) => e.textContent)"
 
 
@@ -159,6 +160,30 @@ def test_gaps_are_shaded_and_rebuilt_candles_marked(
     page.goto(f"{site}?symbol=AAPL")
     until(lambda: page.evaluate(LEGEND) == ["Filled gap", "Rebuilt"], 30, "the second gap filled")
     until(lambda: page.evaluate(shaded) > 1.5 * before, 30, "its shade")
+
+
+def test_what_was_traded_in_a_gap_is_not_drawn_as_the_volume_of_a_minute(
+    page: Page, site: str, store: Store, connection: Connection
+) -> None:
+    """It would dwarf the others; the crosshair says how much it was."""
+    volumes = [100_000.0 if n == 59 else 10.0 for n in range(60) if n < 40 or n > 58]
+    minutes = [n for n in range(60) if n < 40 or n > 58]
+    store("AAPL", [(MONDAY + timedelta(minutes=n), 100.0, v) for n, v in zip(minutes, volumes, strict=True)])
+    connection.execute(
+        "UPDATE stocks_real_time SET origin = 'twelvedata', day_volume = 1000 + extract(minute FROM time)"
+    )
+    open_gaps(connection, (None, 39, 59, False))
+    page.goto(f"{site}?symbol=AAPL")
+    see(page, "time", minute(MONDAY, 59))
+    drawn = f"{COUNT_PIXELS}({UP_VOLUME}, 2)"
+    height = until(lambda: page.evaluate(drawn), 30, "volumes")
+    page.evaluate("document.querySelector('#chart').focus()")
+    page.press("ArrowLeft", 37)
+    until(lambda: "100,000 of the volume traded before" in page.text("#mark"), 30, "the part before")
+    connection.execute("UPDATE feed_gaps SET filled_at = now()")
+    page.goto(f"{site}?symbol=AAPL")
+    see(page, "time", minute(MONDAY, 59))
+    assert until(lambda: page.evaluate(drawn), 30, "the one large volume") < height / 3
 
 
 @pytest.mark.parametrize("simulated", [True, False])

@@ -103,7 +103,7 @@ export class Candles {
     const known = this.list[index]?.time === time;
     if (known) {
       if (same(candle, this.list[index])) return null;
-      this.list[index] = candle;
+      this.list[index] = { volume_before: this.list[index].volume_before, ...candle }; // which is not pushed
     } else if (index >= 0 || this.#older === null) this.list.splice(index + 1, 0, candle);
     else return null; // it is on a page that was not loaded yet
     if (time === this.newest.time) return "newest";

@@ -222,9 +222,10 @@ export class CandleChart {
     return { ...candle, color: candle.close < candle.open ? this.#colours.downVolume : this.#colours.upVolume };
   }
 
-  #volumeBar({ time, open, close, volume }) {
+  // Without what was traded before the candle's first trade, while the feed was down.
+  #volumeBar({ time, open, close, volume, volume_before: before }) {
     if (volume === null) return { time };
-    return { time, value: volume, color: close < open ? this.#colours.downVolume : this.#colours.upVolume };
+    return { time, value: volume - (before ?? 0), color: close < open ? this.#colours.downVolume : this.#colours.upVolume };
   }
 
   // Takes the colours of the theme, which CSS does not bring to a canvas.

@@ -78,12 +78,13 @@ export function writeMarks(candles = null, index = null, zone = UTC) {
 
 const GAP_WORDS = { filled: "Filled gap", market_closed: "Market closed", empty: "Gap without bars" };
 
-function markOf(gaps, { rebuilt, closed }, zone) {
+function markOf(gaps, { rebuilt, closed, volume_before: before }, zone) {
   const [first, ...others] = gaps.map(
     (gap) => `${GAP_WORDS[gap.settled] ?? "Gap"} ${gapTimes(gap.start, gap.stop, zone)}: ${gap.reason}`,
   );
   const parts = first ? [others.length ? `${first}, and ${others.length} more` : first] : [];
   const forming = !closed && gaps.length === 0;
+  if (before) parts.push(`${volume(before)} of the volume traded before`);
   return [...parts, ...(rebuilt ? ["Rebuilt from bars"] : []), ...(forming ? ["Forming"] : [])].join(". ");
 }
 

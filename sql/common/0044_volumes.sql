@@ -1,6 +1,6 @@
 -- Running totals by their source: the volume of a trade is the increase over the highest total of its own source on its trading
--- day: docs/decisions/0069-totals-by-source.md.
--- Locks: none; a function is replaced, the rest is new.
+-- day; and how much of a candle's volume was traded while nobody listened: docs/decisions/0069-totals-by-source.md.
+-- Locks: none; two functions are replaced, the rest is new.
 
 -- Whose running total a trade of this origin has. A table that was adopted has that of the feed.
 CREATE FUNCTION candleworks.total_source(origin text) RETURNS text
@@ -169,3 +169,117 @@ BEGIN
         USING change.symbol, change.start, change.stop, change.times, change.volumes;
     END LOOP;
 END $$;
+
+-- With a running total, the first trade after a gap has the volume of the gap. That of a candle is told apart where its first
+-- trade is such a one: a gap that begins in the candle lies between its trades. A bar in the gap has taken that volume over.
+CREATE FUNCTION public.volume_before(
+    symbol text, period interval, "from" timestamptz, "to" timestamptz, zone text DEFAULT NULL
+) RETURNS TABLE (bucket timestamptz, volume_before double precision)
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+DECLARE
+    wanted text := symbol;
+    start timestamptz := CASE WHEN isfinite("from") THEN candleworks.bucket_start("from", period, zone) ELSE '-infinity' END;
+    stop timestamptz := CASE WHEN isfinite("to") THEN candleworks.bucket_end(
+        candleworks.bucket_start("to" - interval '1 microsecond', period, zone), period, zone
+    ) ELSE 'infinity' END;
+    last timestamptz;
+BEGIN
+    SELECT t.time INTO last FROM public.stocks_real_time t WHERE t.symbol = wanted AND t.time < start ORDER BY t.time DESC LIMIT 1;
+    RETURN QUERY
+    WITH missed AS (
+        SELECT g.range FROM unnest(candleworks.down_times(wanted, coalesce(last, start), stop)) g(range)
+    ), trade AS (
+        SELECT DISTINCT t.time, t.volume
+        FROM missed m
+        -- The second in which a gap begins is that of the last trade before it; another may lie within it: the vendor's
+        -- snapshot at the end of the gap.
+        CROSS JOIN LATERAL (VALUES (lower(m.range) + interval '1 second'), (upper(m.range))) p(moment)
+        CROSS JOIN LATERAL (
+            SELECT s.time, s.day_volume, s.volume, s.origin FROM public.stocks_real_time s
+            WHERE s.symbol = wanted AND s.time >= p.moment AND s.time < least(stop, p.moment + interval '7 days')
+                AND candleworks.total_source(s.origin) IN ('twelvedata', 'bar')
+            ORDER BY s.time LIMIT 1
+        ) t
+        WHERE t.origin <> 'bar' AND t.day_volume IS NOT NULL AND t.volume > 0 AND t.time >= start
+    )
+    SELECT b.bucket, t.volume
+    FROM trade t
+    CROSS JOIN LATERAL (SELECT candleworks.bucket_start(t.time, period, zone) AS bucket) b
+    WHERE NOT EXISTS (
+        SELECT FROM public.stocks_real_time e
+        WHERE e.symbol = wanted AND e.time >= b.bucket AND e.time < t.time
+            AND candleworks.total_source(e.origin) IN ('twelvedata', 'bar')
+    )
+    ORDER BY 1;
+END $$;
+COMMENT ON FUNCTION public.volume_before IS
+    'How much of the volume of trade candles of ohlc() was traded before their first trade, while the feed was down in a gap that'
+    ' is not filled: a running total does not say when. Oldest first; candles without such volume have no row. "period",'
+    ' "from", "to" and "zone" as for ohlc().';
+
+-- As before, and volume without what was traded before the candle's first trade.
+CREATE OR REPLACE FUNCTION dashboards.candles(
+    symbol text, width interval, "from" timestamptz, "to" timestamptz, price text
+) RETURNS TABLE (
+    "time" timestamptz, open double precision, high double precision, low double precision, close double precision,
+    volume double precision, sma_20 double precision, sma_50 double precision, vwap double precision,
+    forming double precision, decimals integer
+)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    side record := candleworks.price_side(price);
+    start timestamptz := public.time_bucket(width, "from");
+    stop timestamptz := "to" + interval '1 microsecond';
+    times record := dashboards.trading_times(symbol, start, "to");
+    widest interval := least(width, greatest(("to" - "from") / 60, interval '1 second'));
+    day_starts timestamptz[] := CASE WHEN side.family = 'trade' AND width < interval '24 hours'
+        THEN candleworks.trading_day_starts(symbol, start, "to") END;
+BEGIN
+    RETURN QUERY EXECUTE $sql$
+        WITH candle AS (
+            SELECT b.*, s.value AS sma_20, l.value AS sma_50, v.value AS vwap
+            FROM (
+                SELECT o.bucket, o.open, o.high, o.low, o.close, o.volume - coalesce(e.volume_before, 0) AS volume, o.closed
+                FROM public.ohlc($1, $4, $2, $3, $5) o
+                LEFT JOIN public.volume_before($1, $4, $2, $3) e ON e.bucket = o.bucket AND $11
+            ) b
+            LEFT JOIN indicators.sma($1, $4, $2, $3, 20, $5) s ON s.bucket = b.bucket
+            LEFT JOIN indicators.sma($1, $4, $2, $3, 50, $5) l ON l.bucket = b.bucket
+            LEFT JOIN (
+                SELECT w.bucket, CASE WHEN width_bucket(w.bucket, $9) = lag(width_bucket(w.bucket, $9))
+                    OVER (ORDER BY w.bucket) IS NOT FALSE THEN w.value END AS value
+                FROM indicators.vwap($1, $4, $2, $3) w
+                WHERE $9 IS NOT NULL
+            ) v ON v.bucket = b.bucket
+        ), shown AS MATERIALIZED (
+            SELECT c.*, c.bucket + $4 AS stop, lead(c.bucket) OVER (ORDER BY c.bucket) AS next FROM candle c
+        ), span AS (
+            SELECT min(s.low) AS low, max(s.high) AS high,
+                min(s.next - s.bucket) > $10 IS NOT false AS apart, max(s.bucket) + $10 AS neighbour
+            FROM shown s HAVING count(*) > 0
+        ), digits AS (
+            SELECT least(max(scale(trim_scale(p.price::numeric))), 8) AS decimals
+            FROM (SELECT * FROM shown s ORDER BY s.bucket DESC LIMIT 200) s
+            CROSS JOIN LATERAL (VALUES (s.open), (s.high), (s.low), (s.close)) p(price)
+        )
+        SELECT s.bucket, s.open, s.high, s.low, s.close, s.volume,
+            CASE WHEN s.sma_20 BETWEEN p.low AND p.high THEN s.sma_20 END,
+            CASE WHEN s.sma_50 BETWEEN p.low AND p.high THEN s.sma_50 END,
+            CASE WHEN s.vwap BETWEEN p.low AND p.high THEN s.vwap END,
+            CASE WHEN NOT s.closed THEN s.close END, d.decimals
+        FROM shown s CROSS JOIN span p CROSS JOIN digits d
+        UNION ALL
+        SELECT s.stop, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+        FROM shown s
+        WHERE $4 < interval '24 hours' AND s.next > s.stop
+            AND dashboards.interrupted(tstzrange(s.stop, s.next), $7, $8, $6)
+        UNION ALL
+        SELECT p.neighbour, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+        FROM span p WHERE p.apart
+        ORDER BY 1
+    $sql$
+    USING symbol, start, stop, width, price, times.zone, times.open_times, times.down_times, day_starts, widest,
+        side.family = 'trade';
+END $$;
+SELECT candleworks.set_up_reader();
