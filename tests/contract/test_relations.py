@@ -298,6 +298,9 @@ FUNCTIONS = {
         "TABLE(bucket timestamptz, open float8, high float8, low float8, close float8, volume float8, ticks int8,"
         " closed boolean, volume_from text) STABLE"
     ),
+    'volume_before(symbol text, period interval, "from" timestamptz, "to" timestamptz, zone text DEFAULT NULL::text)': (
+        "TABLE(bucket timestamptz, volume_before float8) STABLE"
+    ),
     'session_candles(symbol text, "from" timestamptz, "to" timestamptz)': (
         "TABLE(session date, open_at timestamptz, close_at timestamptz, open float8, high float8, low float8,"
         " close float8, volume float8, vwap float8, ticks int8, closed boolean) STABLE"
