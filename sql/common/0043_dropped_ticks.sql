@@ -17,15 +17,6 @@ CREATE TABLE candleworks.tick_parts (
 CREATE UNIQUE INDEX tick_parts_part ON candleworks.tick_parts (part) WHERE dropped_at IS NULL;
 CREATE INDEX tick_parts_dropped ON candleworks.tick_parts (relation) WHERE dropped_at IS NOT NULL;
 
--- Whether queries of these ticks read the part.
-CREATE FUNCTION candleworks.is_attached(ticks text, part regclass) RETURNS boolean
-LANGUAGE sql STABLE AS $$
-    SELECT EXISTS (
-        SELECT FROM pg_inherits i
-        WHERE i.inhrelid = part AND i.inhparent = ('public.' || ticks)::regclass AND NOT i.inhdetachpending
-    )
-$$;
-
 -- The times whose ticks are known to have been dropped.
 CREATE FUNCTION candleworks.recorded_drops(ticks text) RETURNS tstzmultirange
 LANGUAGE sql STABLE AS $$
@@ -38,17 +29,21 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 -- The times whose ticks have been dropped, all of a part that nobody has missed yet included. Candles of these times have no
--- ticks to be computed from or compared with, and stay as they are.
+-- ticks to be computed from or compared with, and stay as they are. NOT IN is hashed: for NOT EXISTS, 300 chunks were compared
+-- each with each, in 12 ms instead of 0.2.
 CREATE FUNCTION candleworks.dropped_times(ticks text) RETURNS tstzmultirange
 LANGUAGE sql STABLE AS $$
     SELECT candleworks.recorded_drops(ticks) + coalesce((
         SELECT range_agg(tstzrange(t.starts_at, t.stops_at)) FROM candleworks.tick_parts t
-        WHERE t.relation = ticks AND t.dropped_at IS NULL AND NOT candleworks.is_attached(ticks, t.part)
+        WHERE t.relation = ticks AND t.dropped_at IS NULL AND t.part::oid NOT IN (
+            SELECT i.inhrelid FROM pg_inherits i
+            WHERE i.inhparent = (SELECT ('public.' || ticks)::regclass) AND NOT i.inhdetachpending
+        )
     ), '{}')
 $$;
 
 -- Whether the parts there are are those that were seen. Their bounds are not asked: they change together with the parts. Takes
--- 1 ms with 150 parts, where asking takes 40.
+-- 0.3 ms with 150 parts, where asking takes 40.
 CREATE FUNCTION candleworks.knows_tick_parts() RETURNS boolean
 LANGUAGE sql STABLE AS $$
     SELECT NOT EXISTS (
@@ -92,7 +87,7 @@ BEGIN
                 t.relation, greatest(t.starts_at, candleworks.ticks_kept_from(t.relation)), t.stops_at
             ) AS span
         FROM candleworks.tick_parts t
-        WHERE t.dropped_at IS NULL AND NOT candleworks.is_attached(t.relation, t.part)
+        WHERE t.dropped_at IS NULL AND NOT EXISTS (SELECT FROM candleworks.attached_parts() a WHERE a.part = t.part)
     LOOP
         IF missed.merged OR missed.span IS NULL THEN
             DELETE FROM candleworks.tick_parts t WHERE t.part = missed.part AND t.dropped_at IS NULL;
