@@ -1,7 +1,9 @@
 """Candles stay whoever drops their ticks: a policy of TimescaleDB, drop_chunks(), or partitions dropped by hand."""
 
+import subprocess
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,7 @@ from candleworks.candles.audit import audit
 from candleworks.candles.maintenance import maintain
 from candleworks.candles.refresh import refresh
 from candleworks.database import migrations
+from candleworks.database.binaries import Binaries
 from candleworks.database.connection import Connection, connect
 from candleworks.database.engine import Engine, engine_of
 from candleworks.database.migrations import migrate, read_migrations
@@ -306,3 +309,38 @@ def test_ticks_that_were_dropped_before_an_upgrade_keep_their_candles(
             act(connection)
         assert changed(connection, before) == {}
         assert len(before["candles_1m"]) == 2
+
+
+def test_a_restored_database_knows_what_was_dropped(
+    market: Connection, dsn: str, server_dsn: str, engine: Engine, tmp_path: Path
+) -> None:
+    """Chunks and partitions get other numbers: those that are there are found by name, and the others stay dropped."""
+    drop_middle(market)
+    refresh(market)
+    before = candles(market)
+    run("pg_dump", "--format=custom", "--file", tmp_path / "dump", dsn)
+    with clone(server_dsn, "template0") as restored:
+        if engine is Engine.TIMESCALE:
+            execute(restored, "CREATE EXTENSION timescaledb")
+            execute(restored, "SELECT timescaledb_pre_restore()")
+        run("pg_restore", "--exit-on-error", "--dbname", restored, tmp_path / "dump")
+        if engine is Engine.TIMESCALE:
+            execute(restored, "SELECT timescaledb_post_restore()")
+        with connect(restored) as connection:
+            drops = "SELECT count(*) FROM candleworks.tick_parts WHERE dropped_at IS NOT NULL"
+            known = market.execute(drops).fetchone()
+            for act in (late_tick, refresh, repairing_audit):
+                act(connection)
+            assert connection.execute(drops).fetchone() == known
+            assert changed(connection, before) == {}
+
+
+def run(program: str, *words: str | Path) -> None:
+    """Run a client program of the embedded server's version."""
+    subprocess.run([Binaries().programs / program, *words], check=True)
+
+
+def execute(dsn: str, statement: str) -> None:
+    """Run a statement in a connection of its own."""
+    with connect(dsn) as connection:
+        connection.execute(statement.encode())
