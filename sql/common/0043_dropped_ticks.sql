@@ -5,7 +5,7 @@
 
 -- The chunks or partitions of ticks that were seen. `dropped_at` is when a part was missed; from then on its times are those
 -- of the candles that were stored of it, and they stay as they are. `name` tells it from a stranger that a restored database
--- gives its number to; both are null where only the candles told that there were ticks.
+-- gives its number to; both are null where only candles show that there were ticks.
 CREATE TABLE candleworks.tick_parts (
     relation text NOT NULL,
     part regclass,
