@@ -71,10 +71,15 @@ def detect(connection: Connection) -> DetectedEngine:
 
 
 def licence_lost(connection: Connection) -> str | None:
-    """Return an error message when a database with hypertables runs under the Apache licence, else None."""
+    """Return an error message when a database with hypertables runs without TimescaleDB's licence, else None."""
     licence = _setting(connection, "timescaledb.license")
     if licence == COMMUNITY_LICENCE:
         return None
+    if licence is None:
+        return (
+            "The database was created with TimescaleDB, which the server has not loaded: add timescaledb to"
+            " shared_preload_libraries and restart the server; for the embedded server set CANDLEWORKS_TIMESCALEDB."
+        )
     return (
         "The database was created with TimescaleDB under the licence 'timescale', and the server now runs under"
         f" {licence!r}, which cannot store ticks: set timescaledb.license = 'timescale' and reload the server."

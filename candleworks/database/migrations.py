@@ -6,6 +6,7 @@ twenty concurrent runs do the work of one. docs/decisions/0004-migrations.md exp
 
 import hashlib
 import logging
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -22,6 +23,8 @@ from candleworks.settings import Settings
 from candleworks.wording import counted
 
 SHOWN_NAMES = 5
+
+_CREATED_SCHEMA = re.compile(r"^CREATE SCHEMA (\w+);", re.MULTILINE)
 
 _log = logging.getLogger(__name__)
 
@@ -48,18 +51,19 @@ def migrate(dsn: str, settings: Settings, report: Callable[[str], None] = _log.i
     """Apply pending migrations and return their names in order; idempotent, also when run concurrently.
 
     Tables that have the names of ours are adopted; `report` takes one sentence about each step of that. Raises
-    TerminalError when they cannot be adopted, when the encoding is not UTF8, when an applied file was modified, or when
-    the database was migrated by a newer version, or by one that cannot be upgraded; TransientError when the database is
-    not available.
+    TerminalError when they cannot be adopted, when the encoding is not UTF8, when a schema of the same name as one of
+    ours exists, or when the database was migrated by another build, by a newer version, or by one that cannot be
+    upgraded; TransientError when the database is not available.
     """
     with transient_errors(dsn), connect(dsn, "migrate", profile=ADMIN, autocommit=False) as connection:
         check_encoding(connection)
         lock_transaction(connection, Lock.MIGRATIONS)
+        engine = chosen_engine(connection)  # first: without its library TimescaleDB lets nothing be created
         connection.execute(
             "CREATE TABLE IF NOT EXISTS public.candleworks_migrations ("
             " name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
         )
-        pending = pending_migrations(connection, chosen_engine(connection))
+        pending = pending_migrations(connection, engine)
         if not pending:
             return []
         old_tables = set_aside(connection, [migration.sql for migration in pending])
@@ -91,7 +95,9 @@ def pending_migrations(connection: Connection, engine: Engine) -> list[Migration
         applied = dict(connection.execute("SELECT name, sha256 FROM public.candleworks_migrations").fetchall())
     available = read_migrations(engine)
     _check(connection, applied, available)
-    return [migration for migration in available if migration.name not in applied]
+    pending = [migration for migration in available if migration.name not in applied]
+    _check_schemas(connection, pending)
+    return pending
 
 
 def read_migrations(engine: Engine) -> list[Migration]:
@@ -171,6 +177,17 @@ def _count_rows(connection: Connection, table: str) -> int:
     return int(row[0]) if row else 0
 
 
+def _check_schemas(connection: Connection, pending: list[Migration]) -> None:
+    """Raise TerminalError when a schema exists that a pending migration creates."""
+    created = [name for migration in pending for name in _CREATED_SCHEMA.findall(migration.sql)]
+    existing = connection.execute(query("existing_schemas"), {"names": created}).fetchall()
+    for (name,) in existing:
+        raise TerminalError(
+            f"Database {describe(connection.info.dsn)} has a schema {name} that no migration of candleworks created:"
+            f" rename it with ALTER SCHEMA {name} RENAME TO {name}_other, or use another database."
+        )
+
+
 def _check(connection: Connection, applied: dict[str, str], available: list[Migration]) -> None:
     known = {migration.name: migration.sha256 for migration in available}
     unknown = sorted(applied.keys() - known)
@@ -187,4 +204,8 @@ def _check(connection: Connection, applied: dict[str, str], available: list[Migr
         )
     for name, sha256 in applied.items():
         if known[name] != sha256:
-            raise TerminalError(f"Migration {name} was modified after it was applied: restore sql/{name}.sql.")
+            raise TerminalError(
+                f"Database {database} was migrated by another build of candleworks, whose migration {name} differs from"
+                " that of this version: run that build, or carry the ticks over into a new database"
+                f" (docs/how-to/upgrade.md); if sql/{name}.sql was edited here, restore it."
+            )

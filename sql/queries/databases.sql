@@ -14,3 +14,6 @@ SELECT n.name, d.datname IS NOT NULL,
 FROM (SELECT current_database() || %(suffix)s AS name) n
 JOIN pg_roles r ON r.rolname = current_user
 LEFT JOIN pg_database d ON d.datname = n.name
+
+-- name: existing_schemas
+SELECT nspname FROM pg_namespace WHERE nspname = ANY(%(names)s) ORDER BY nspname

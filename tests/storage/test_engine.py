@@ -92,3 +92,15 @@ def test_a_lost_licence_is_refused(timescale_dsn: str) -> None:
         "The database was created with TimescaleDB under the licence 'timescale', and the server now runs under"
         " 'apache', which cannot store ticks: set timescaledb.license = 'timescale' and reload the server."
     )
+
+
+def test_a_server_that_does_not_load_timescaledb_is_refused(tmp_path: Path) -> None:
+    """The embedded server was started without the build that its database needs."""
+    with EmbeddedServer(tmp_path / "home", timescaledb_build()).use() as dsn:
+        migrate(dsn, load_settings({}))
+    with EmbeddedServer(tmp_path / "home").use() as dsn, pytest.raises(TerminalError) as refusal:
+        migrate(dsn, load_settings({}))
+    assert str(refusal.value) == (
+        "The database was created with TimescaleDB, which the server has not loaded: add timescaledb to"
+        " shared_preload_libraries and restart the server; for the embedded server set CANDLEWORKS_TIMESCALEDB."
+    )

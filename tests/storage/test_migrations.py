@@ -15,7 +15,7 @@ from candleworks.clock import monotonic
 from candleworks.database.connection import Connection, connect, describe
 from candleworks.database.engine import Engine
 from candleworks.database.locks import Lock, lock_transaction
-from candleworks.database.migrations import migrate, read_migrations
+from candleworks.database.migrations import migrate, plan_migration, read_migrations
 from candleworks.errors import TerminalError
 from candleworks.settings import load_settings
 from tests.conftest import clone
@@ -163,14 +163,35 @@ def test_a_file_that_fails_takes_all_others_back(empty_dsn: str) -> None:
     assert schema(empty_dsn) == before
 
 
-def test_a_file_that_was_changed_afterwards_is_refused(dsn: str, connection: Connection) -> None:
-    """The database was made by another text than the one that lies there now."""
+def test_a_database_of_another_build_is_refused(dsn: str, connection: Connection) -> None:
+    """The database was made by another text than the one that lies there now; nobody is blamed for it."""
     connection.execute("UPDATE candleworks_migrations SET sha256 = 'other' WHERE name = 'common/0010_company'")
     with pytest.raises(TerminalError) as caught:
         migrate(dsn, load_settings({}))
     assert str(caught.value) == (
-        "Migration common/0010_company was modified after it was applied: restore sql/common/0010_company.sql."
+        f"Database {describe(connection.info.dsn)} was migrated by another build of candleworks, whose migration"
+        " common/0010_company differs from that of this version: run that build, or carry the ticks over into a new"
+        " database (docs/how-to/upgrade.md); if sql/common/0010_company.sql was edited here, restore it."
     )
+
+
+@only_postgres
+@pytest.mark.parametrize("name", ["candleworks", "dashboards", "indicators"])
+def test_a_schema_of_somebody_else_is_left_alone(empty_dsn: str, name: str) -> None:
+    """It is named with the statement that makes room, by the dry run too; after it the migration goes through."""
+    with connect(empty_dsn) as connection:
+        connection.execute(f"CREATE SCHEMA {name} CREATE TABLE theirs (n int)")
+        expected = (
+            f"Database {describe(connection.info.dsn)} has a schema {name} that no migration of candleworks created:"
+            f" rename it with ALTER SCHEMA {name} RENAME TO {name}_other, or use another database."
+        )
+        for attempt in (plan_migration, lambda dsn: migrate(dsn, load_settings({}))):
+            with pytest.raises(TerminalError) as caught:
+                attempt(empty_dsn)
+            assert str(caught.value) == expected
+        connection.execute(f"ALTER SCHEMA {name} RENAME TO {name}_other")
+        migrate(empty_dsn, load_settings({}))
+        assert connection.execute(f"SELECT count(*) FROM {name}_other.theirs").fetchone() == (0,)
 
 
 def test_a_database_of_a_newer_version_is_refused(dsn: str, connection: Connection) -> None:
