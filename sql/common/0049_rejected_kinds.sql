@@ -13,7 +13,7 @@ COMMENT ON COLUMN public.rejected_ticks.number IS
     'Number of the line or row in its file, from 1. Null: it does not come from a file.';
 COMMENT ON COLUMN public.rejected_ticks.reason IS 'Why it was rejected, for people.';
 
--- Rows that are older than the columns can only be told apart by their reasons.
+-- Rows that are older than the columns are classified by their reasons, for the last time.
 UPDATE public.rejected_ticks q SET kind = c.kind, number = substring(q.reason FROM '^(?:line|row) ([0-9]{1,18}): ')::bigint
 FROM (
     SELECT id, CASE
