@@ -13,6 +13,7 @@ from bench.report import Measurement, Options, save, show
 MEASUREMENTS: dict[str, Callable[[Databases, Options], Iterator[Measurement]]] = {
     "live": live.measure,
     "import": imports.measure,
+    "again": imports.measure_again,
     "memory": imports.measure_memory,
     "latency": latency.measure,
     "push": push.measure,
@@ -28,7 +29,7 @@ def main(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Which: live, import, latency, push, stored, reader, panels, checks, start. All by default.",
+            help=f"Which: {', '.join(MEASUREMENTS)}. All by default.",
             metavar="NAME",
         ),
     ] = None,

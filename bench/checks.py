@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from bench.databases import Databases
 from bench.report import Measurement, Options
-from bench.stored import SPAN, SYMBOLS, _engines
+from bench.stored import SPAN, SYMBOLS, engines
 from candleworks import clock
 from candleworks.candles.calendars import sync_calendars
 from candleworks.candles.refresh import refresh
@@ -30,7 +30,7 @@ FROM generate_series(0, %(symbols)s - 1) n
 
 
 def measure(databases: Databases, options: Options) -> Iterator[Measurement]:
-    for engine, server in _engines(databases):
+    for engine, server in engines(databases):
         with server.fresh(migrated=True) as dsn, connect(dsn, "bench") as connection:
             _fill(connection, options.ticks)
             stored = f"{options.ticks:,} ticks of {SYMBOLS} symbols stored"

@@ -1,6 +1,6 @@
 """Imports one file and tells what it cost, as a process of its own so that its memory can be told.
 
-Usage: python -m bench.import_worker DSN FILE
+Usage: python -m bench.import_worker DSN FILE [--again]
 """
 
 import json
@@ -14,11 +14,11 @@ from candleworks.imports.importer import import_file
 from candleworks.settings import load_settings
 
 
-def main(dsn: str, path: str) -> None:
+def main(dsn: str, path: str, *options: str) -> None:
     """Print one JSON object; moments are of the monotonic clock, which all processes share."""
     with connect(dsn, "bench import") as connection:
         began = clock.monotonic()
-        result = import_file(connection, load_settings({}), Path(path))
+        result = import_file(connection, load_settings({}), Path(path), again="--again" in options)
         ended = clock.monotonic()
     print(json.dumps({"began": began, "ended": ended, "stored": result.record.stored, "peak_mib": _peak_mib()}))
 

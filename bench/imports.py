@@ -4,7 +4,8 @@ Both fill `stocks_real_time` with its partitions, unique index and trigger in a 
 `\copy` gets what it needs from us: partitions made beforehand and a file whose times are unique already. It leaves
 volume null, and checks, counts and records nothing. Interpreter start-up is not counted.
 
-Memory is told by a file of quotes ten times as long: its import may not need more.
+Memory is told by a file of quotes ten times as long: its import may not need more. A second import of the same
+file, into tables with fresh statistics, tells what the comparison with stored ticks costs, on both engines.
 """
 
 import json
@@ -16,17 +17,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from bench.databases import Databases, single
 from bench.quote_file import write_quote_file
 from bench.report import Measurement, Options
-from bench.tick_file import TickFile, write_identified_file, write_tick_file
+from bench.stored import engines
+from bench.tick_file import TickFile, write_history_file, write_identified_file, write_tick_file
 from candleworks import clock
 from candleworks.database.binaries import Binaries
 from candleworks.database.connection import connect
 
 BUDGET = 0.8
 MEMORY_BUDGET = 1.3
+AGAIN_BUDGET = 0.5
 LARGE = 10  # times the rows of the other file
 POLL_SECONDS = 0.01
 COPY = "\\copy stocks_real_time (time, symbol, price, day_volume) FROM '{path}' (FORMAT csv, HEADER)"
@@ -88,17 +92,57 @@ def measure_memory(databases: Databases, options: Options) -> Iterator[Measureme
     )
 
 
+def measure_again(databases: Databases, options: Options) -> Iterator[Measurement]:
+    """Import a history of one symbol twice; the second time every row is stored already."""
+    file = write_history_file(databases.directory / "history.csv", options.rows)
+    for engine, server in engines(databases):
+        first, again = [], []
+        for _ in range(options.rounds):
+            with server.fresh(migrated=True) as dsn:
+                first.append(_import(dsn, file).ticks_seconds)
+                with connect(dsn, "bench") as connection:
+                    connection.execute("ANALYZE")
+                again.append(_again(dsn, file))
+        paces = [options.rows / statistics.median(seconds) for seconds in (again, first)]
+        yield Measurement(
+            f"{engine}: import again",
+            f"{paces[0]:,.0f} rows/s",
+            f"first import: {paces[1]:,.0f} rows/s",
+            paces[0] / paces[1],
+            budget=AGAIN_BUDGET,
+            details={"first_seconds": first, "again_seconds": again, "rows": options.rows},
+        )
+
+
 def _candleworks(databases: Databases, file: TickFile) -> Import:
     with databases.fresh(migrated=True) as dsn:
-        command = [sys.executable, "-m", "bench.import_worker", dsn, str(file.path)]
-        worker = subprocess.Popen(command, stdout=subprocess.PIPE)
-        committed = _committed(dsn, worker)
-        output, _ = worker.communicate()
-        report = json.loads(output)
-        if report["stored"] != file.rows:
-            raise AssertionError(f"stored {report['stored']} of {file.rows} rows")
+        return _import(dsn, file)
+
+
+def _import(dsn: str, file: TickFile) -> Import:
+    worker = _started(dsn, file)
+    committed = _committed(dsn, worker)
+    report = _report(worker, stored=file.rows)
     began = report["began"]
     return Import(committed - began, report["ended"] - began, report["peak_mib"])
+
+
+def _again(dsn: str, file: TickFile) -> float:
+    report = _report(_started(dsn, file, "--again"), stored=0)
+    return float(report["ended"] - report["began"])
+
+
+def _started(dsn: str, file: TickFile, *options: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "bench.import_worker", dsn, str(file.path), *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE)
+
+
+def _report(worker: subprocess.Popen[bytes], stored: int) -> dict[str, Any]:
+    output, _ = worker.communicate()
+    report: dict[str, Any] = json.loads(output)
+    if report["stored"] != stored:
+        raise AssertionError(f"stored {report['stored']} rows, not {stored}")
+    return report
 
 
 def _committed(dsn: str, worker: subprocess.Popen[bytes]) -> float:

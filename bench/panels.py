@@ -14,7 +14,7 @@ import psycopg
 from bench.dashboards import measure_open
 from bench.databases import Databases
 from bench.report import Measurement, Options
-from bench.stored import SPAN, _engines, _fill, _milliseconds
+from bench.stored import SPAN, _fill, _milliseconds, engines
 from candleworks import clock
 from candleworks.candles.calendars import sync_calendars
 from candleworks.candles.refresh import refresh
@@ -76,7 +76,7 @@ BESIDE_TRADES = (
 
 
 def measure(databases: Databases, options: Options) -> Iterator[Measurement]:
-    for engine, server in _engines(databases):
+    for engine, server in engines(databases):
         with server.fresh(migrated=True) as dsn:
             end = clock.now() - timedelta(minutes=1)
             with connect(dsn, "bench") as connection:

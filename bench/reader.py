@@ -17,7 +17,7 @@ import sqlalchemy as sa
 import candleworks as cw
 from bench.databases import Databases
 from bench.report import Measurement, Options
-from bench.stored import _engines
+from bench.stored import engines
 from candleworks.candles.refresh import refresh
 from candleworks.database.connection import Connection, connect, sqlalchemy_url
 from candleworks.database.profiles import READER
@@ -47,7 +47,7 @@ TICKS = (
 
 
 def measure(databases: Databases, options: Options) -> Iterator[Measurement]:
-    for engine, server in _engines(databases):
+    for engine, server in engines(databases):
         with server.fresh(migrated=True) as dsn:
             with connect(dsn, "bench") as connection:
                 _fill(connection)

@@ -45,7 +45,7 @@ FROM stocks_real_time WHERE symbol = 'S7' AND time >= %(start)s AND time < %(sto
 
 def measure(databases: Databases, options: Options) -> Iterator[Measurement]:
     yield from _ingest(databases, options)
-    for engine, server in _engines(databases):
+    for engine, server in engines(databases):
         with server.fresh(migrated=True) as dsn, connect(dsn, "bench") as connection:
             yield from _history(connection, engine, options.ticks)
         if engine == "timescale" and SAMPLE.exists():
@@ -58,7 +58,7 @@ def _ingest(databases: Databases, options: Options) -> Iterator[Measurement]:
         engine: statistics.median(
             candleworks_round(server, options.seconds).rows_per_second for _ in range(options.rounds)
         )
-        for engine, server in _engines(databases)
+        for engine, server in engines(databases)
     }
     if "timescale" in paces:
         yield Measurement(
@@ -70,7 +70,7 @@ def _ingest(databases: Databases, options: Options) -> Iterator[Measurement]:
         )
 
 
-def _engines(databases: Databases) -> Iterator[tuple[str, Databases]]:
+def engines(databases: Databases) -> Iterator[tuple[str, Databases]]:
     yield "postgres", databases
     if (TIMESCALEDB / "share/extension/timescaledb.control").is_file():
         home = databases.directory / "timescale"

@@ -17,6 +17,7 @@ DAY_SECONDS = 86_400
 OPENING_SECONDS = 11 * 3_600  # each day has ticks from 11:00 UTC to midnight
 TICKS_PER_DAY = (DAY_SECONDS - OPENING_SECONDS) * TICKS_PER_SECOND
 IN_SESSION = 0.7
+HISTORY_DAYS = 36
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,19 @@ def write_tick_file(path: Path, rows: int) -> TickFile:
     frame = _ticks(rows)
     _written(frame).write_csv(path)
     return TickFile(path, rows, int(frame["event_time"][0]), int(frame["event_time"][-1]))
+
+
+def write_history_file(path: Path, rows: int) -> TickFile:
+    """Write `rows` trades of one symbol, oldest first, evenly spread over HISTORY_DAYS."""
+    seconds = FIRST_DAY + np.arange(rows) * HISTORY_DAYS * DAY_SECONDS // rows
+    total = pl.int_range(1, pl.len() + 1).over((pl.col("event_time") - FIRST_DAY) // DAY_SECONDS)
+    frame = pl.DataFrame({"event_time": seconds}).with_columns(
+        pl.lit("AAPL").alias("symbol"),
+        (100 + pl.int_range(pl.len()) % 7).cast(pl.Float64).alias("price"),
+        (total * 100).alias("day_volume"),
+    )
+    _written(frame).reverse().write_csv(path)
+    return TickFile(path, rows, int(seconds[0]), int(seconds[-1]))
 
 
 def write_identified_file(path: Path, rows: int) -> None:

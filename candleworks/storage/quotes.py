@@ -12,7 +12,7 @@ from candleworks.database.copy import COPY_QUOTES
 from candleworks.database.queries import query
 from candleworks.model.trades import microseconds_of, moment_of
 from candleworks.storage.inserted_ticks import QUOTE, Inserted, begin_inserts, log_inserts, log_moments, log_ranges
-from candleworks.storage.trades import WEEK_US, MergeResult, merged
+from candleworks.storage.trades import WEEK_US, MergeResult, insert_staged, merged, staged_extents
 
 SIDES = ("bid", "ask")
 COLUMNS = tuple(f"{side}_{name}" for side in SIDES for name in ("open", "high", "low", "close", "volume"))
@@ -180,7 +180,7 @@ class QuoteStore:
 
     def positions(self, symbols: Sequence[str]) -> dict[str, QuotePosition]:
         """Return the position of each symbol; symbols without quotes are left out."""
-        parameters = {"symbols": list(symbols), "resolution": timedelta(microseconds=self.resolution_us)}
+        parameters = {"symbols": list(symbols), "resolution": self._resolution}
         rows = self.connection.execute(query("last_quote_positions"), parameters).fetchall()
         return {symbol: QuotePosition(microseconds_of(event_time), *rest) for symbol, event_time, *rest in rows}
 
@@ -200,16 +200,15 @@ class QuoteStore:
         self.connection.execute(query("create_quote_staging"))
         self.connection.execute("TRUNCATE staged_quotes")  # of an earlier merge in the same transaction
         count = stage()
-        begin_inserts(self.connection)
-        rows = self.connection.execute(
-            query("insert_surplus_quotes"), {"resolution": timedelta(microseconds=self.resolution_us)}
-        ).fetchall()
+        extents = staged_extents(self.connection, "staged_quotes", self._resolution)
+        rows = insert_staged(self.connection, "insert_surplus_quotes", extents, self._resolution)
         inserted = [Inserted(*row[:6]) for row in rows if row[0] is not None]
         log_inserts(self.connection, QUOTE, inserted)
-        spans = self.connection.execute(
-            query("staged_quote_extents"), {"resolution": timedelta(microseconds=self.resolution_us)}
-        ).fetchall()
-        remove_quote_bars(self.connection, spans)
+        self.replace_bars(extents)
         stored = sum(part.ticks for part in inserted)
         rejected = tuple(position for row in rows if row[0] is None for position in row[6])
         return MergeResult(stored, count - stored - len(rejected), rejected)
+
+    @property
+    def _resolution(self) -> timedelta:
+        return timedelta(microseconds=self.resolution_us)

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from psycopg import errors
+from psycopg import errors, sql
 
 from candleworks.database.connection import Connection
 from candleworks.database.copy import COPY_TRADES, encode_trades
@@ -69,6 +69,25 @@ def merged(connection: Connection, merge: Callable[[], MergeResult]) -> MergeRes
             if attempt == MERGE_TRIES:
                 raise
     raise AssertionError
+
+
+def staged_extents(connection: Connection, staged: str, resolution: timedelta) -> dict[str, tuple[datetime, datetime]]:
+    """Return [start, stop) of the event times of each symbol in a staging table."""
+    statement = sql.SQL(query("staged_extents")).format(staged=sql.Identifier(staged))
+    rows = connection.execute(statement, {"resolution": resolution}).fetchall()
+    return {symbol: (start, stop) for symbol, start, stop in rows}
+
+
+def insert_staged(
+    connection: Connection, statement: str, extents: Mapping[str, tuple[datetime, datetime]], resolution: timedelta
+) -> list[tuple[Any, ...]]:
+    """Insert what a named query finds to be new in a staging table with these extents; return the query's rows."""
+    begin_inserts(connection)
+    if not extents:
+        return []
+    starts, stops = zip(*extents.values(), strict=True)
+    bounds = {"start": min(starts), "stop": max(stops), "resolution": resolution}
+    return connection.execute(query(statement), bounds).fetchall()
 
 
 class Day(NamedTuple):
@@ -149,9 +168,8 @@ class TradeStore:
         return merged(self.connection, lambda: self._merge(trades, known))
 
     def _merge(self, trades: Trades, known: Trades) -> MergeResult:
-        oldest = self.oldest(set(trades.symbol))
         self._stage(trades, known)
-        return self._settle(oldest, len(trades))
+        return self._settle(len(trades))
 
     def merge_staged(self, stage: Callable[[], int]) -> MergeResult:
         """Merge trades that `stage` copies into staged_trades; it returns how many of them are not known."""
@@ -161,12 +179,12 @@ class TradeStore:
         self.connection.execute(query("create_staging"))
         self.connection.execute("TRUNCATE staged_trades")  # of an earlier merge in the same transaction
         count = stage()
-        symbols = self.connection.execute("SELECT DISTINCT symbol FROM staged_trades").fetchall()
-        return self._settle(self.oldest({symbol for (symbol,) in symbols}), count)
+        return self._settle(count)
 
-    def _settle(self, oldest: Mapping[str, datetime], count: int) -> MergeResult:
-        begin_inserts(self.connection)
-        rows = self.connection.execute(query("insert_surplus"), {"resolution": self._resolution}).fetchall()
+    def _settle(self, count: int) -> MergeResult:
+        extents = staged_extents(self.connection, "staged_trades", self._resolution)
+        oldest = self.oldest(set(extents))
+        rows = insert_staged(self.connection, "insert_surplus", extents, self._resolution)
         inserted = [row for row in rows if row[6]]
         parts = [Inserted(row[0], row[3], row[4], *row[6:9]) for row in inserted]
         log_inserts(self.connection, TRADE, combined(parts))

@@ -18,13 +18,19 @@ CREATE TEMP TABLE IF NOT EXISTS staged_quotes (
 -- appends the surplus behind the stored ones; bars that stand among them are no quotes. A quote whose ordinal would reach
 -- into the next event time is rejected. Returns what was inserted per symbol, and when it was received; a last row without
 -- a symbol holds the arrivals of the rejected quotes.
-WITH stored AS MATERIALIZED (
-    SELECT g.symbol, g.event_time, q.time, q.bid, q.ask, q.bid_volume, q.ask_volume
-    FROM (SELECT DISTINCT symbol, event_time FROM staged_quotes) g
+-- The ranges, OFFSET 0 and the bounds are explained at insert_surplus.
+WITH ranges AS (
+    SELECT symbol, min(event_time) AS start, max(event_time) + %(resolution)s::interval AS stop
+    FROM staged_quotes GROUP BY symbol, date_bin('10 minutes', event_time, timestamptz '2000-01-01 00:00:00+00')
+), stored AS MATERIALIZED (
+    SELECT r.symbol, date_bin(%(resolution)s::interval, q.time, timestamptz '2000-01-01 00:00:00+00') AS event_time,
+        q.time, q.bid, q.ask, q.bid_volume, q.ask_volume
+    FROM ranges r
     CROSS JOIN LATERAL (
         SELECT time, bid, ask, bid_volume, ask_volume FROM public.quotes q
-        WHERE q.symbol = g.symbol AND q.time >= g.event_time AND q.time < g.event_time + %(resolution)s::interval
-            AND q.origin <> 'bar'
+        WHERE q.symbol = r.symbol AND q.time >= r.start AND q.time < r.stop
+            AND q.time >= %(start)s AND q.time < %(stop)s AND q.origin <> 'bar'
+        OFFSET 0
     ) q
 ), copies AS (
     SELECT symbol, event_time, bid, ask, bid_volume, ask_volume, count(*) AS stored FROM stored GROUP BY 1, 2, 3, 4, 5, 6
@@ -32,7 +38,7 @@ WITH stored AS MATERIALIZED (
     SELECT symbol, event_time, max(time) + interval '1 microsecond' AS free FROM stored GROUP BY 1, 2
 ), numbered AS (
     SELECT *, row_number() OVER (
-        PARTITION BY symbol, event_time, bid, ask, bid_volume, ask_volume ORDER BY arrival
+        PARTITION BY event_time, symbol, bid, ask, bid_volume, ask_volume ORDER BY arrival
     ) AS nth
     FROM staged_quotes
 ), surplus AS (
@@ -48,10 +54,9 @@ WITH stored AS MATERIALIZED (
     INSERT INTO public.quotes (time, symbol, bid, ask, bid_volume, ask_volume, received_at, origin)
     SELECT time, symbol, bid, ask, bid_volume, ask_volume, received_at, origin
     FROM placed WHERE time < event_time + %(resolution)s::interval
-    RETURNING symbol, time, received_at
 )
 SELECT symbol, min(time), max(time), count(*), min(received_at), max(received_at), NULL::bigint[]
-FROM inserted GROUP BY symbol
+FROM placed WHERE time < event_time + %(resolution)s::interval GROUP BY symbol
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, NULL, array_agg(arrival ORDER BY arrival)
 FROM placed WHERE time >= event_time + %(resolution)s::interval
@@ -156,6 +161,3 @@ FROM unnest(
 -- name: mark_quote_bars
 UPDATE candleworks.quote_bars SET stored = true
 WHERE symbol = %(symbol)s AND width = %(width)s AND start = ANY(%(starts)s::timestamptz[])
-
--- name: staged_quote_extents
-SELECT symbol, min(event_time), max(event_time) + %(resolution)s::interval FROM staged_quotes GROUP BY symbol

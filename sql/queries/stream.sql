@@ -23,7 +23,7 @@ SELECT candleworks.log_refreshed(%(ticks)s, %(starts)s, %(stops)s)
 
 -- name: streamed_trades
 -- The trades of ranges, in order, with the number of their range. live: not from a file or a bar. The bounds of all ranges are
--- redundant, but spare the planner the other partitions.
+-- redundant, but spare the planner the other partitions. OFFSET 0 keeps it from joining ranges and trades by the symbol alone.
 SELECT r.number, (date_part('epoch', t.time) * 1e6)::bigint, t.origin NOT IN ('file', 'bar', 'adopted') AS live,
     t.origin = 'bar', t.price, t.volume, t.bid, t.ask, t.day_volume IS NOT NULL
 FROM unnest(
@@ -34,6 +34,7 @@ CROSS JOIN LATERAL (
     SELECT s.* FROM public.stocks_real_time s
     WHERE s.symbol = r.symbol AND s.time >= r.first AND s.time <= r.last AND s.time >= %(first)s AND s.time <= %(last)s
         AND s.received_at >= r.received_first AND s.received_at <= r.received_last
+    OFFSET 0
 ) t
 ORDER BY r.number, t.time
 
@@ -49,6 +50,7 @@ CROSS JOIN LATERAL (
     SELECT s.* FROM public.quotes s
     WHERE s.symbol = r.symbol AND s.time >= r.first AND s.time <= r.last AND s.time >= %(first)s AND s.time <= %(last)s
         AND s.received_at >= r.received_first AND s.received_at <= r.received_last
+    OFFSET 0
 ) t
 ORDER BY r.number, t.time
 

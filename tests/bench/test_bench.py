@@ -30,11 +30,20 @@ def test_a_run_prints_a_table_and_writes_it_as_json(tmp_path: Path) -> None:
     assert all(measurement["value"] > 0 and measurement["name"] in run.stdout for measurement in measurements)
 
 
+def test_an_import_again_is_measured_against_the_first(tmp_path: Path) -> None:
+    """Each engine has a line, whose rows were all stored before."""
+    run = _bench("again", "--rows", "5000", "--rounds", "1", "--json", str(tmp_path / "run.json"))
+    assert run.returncode == 0, run.stderr
+    measurements = json.loads((tmp_path / "run.json").read_text())["measurements"]
+    assert {measurement["budget"] for measurement in measurements} == {0.5}
+    assert all(measurement["name"].endswith(": import again") for measurement in measurements)
+
+
 def test_an_unknown_measurement_is_refused() -> None:
     """The names that exist are listed."""
     run = _bench("lattency")
     assert run.returncode == 2
-    assert "lattency is none of live, import, memory, latency" in run.stderr
+    assert "lattency is none of live, import, again, memory, latency" in run.stderr
 
 
 def test_every_query_of_the_dashboards_can_be_measured() -> None:
