@@ -11,6 +11,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from candleworks.database.connection import Connection
+from candleworks.database.engine import Engine
 
 MONDAY = datetime(2000, 1, 3, tzinfo=UTC)
 BUCKETS = [
@@ -157,3 +158,19 @@ def test_a_width_that_makes_no_buckets_is_refused(connection: Connection) -> Non
     for width in ("0 minutes", "-1 minute", "1 month 1 day"):
         with pytest.raises(psycopg.Error):
             bucket(connection, width, "2022-10-19 12:00:00+00")
+
+
+def test_a_bucket_of_null_is_null(connection: Connection) -> None:
+    """Of a width and of a time, also beside infinity."""
+    for arguments in ("NULL, 'infinity'", "NULL, '2022-10-19'", "'1 day', NULL", "'1 month', NULL"):
+        assert value(connection, f"SELECT time_bucket({arguments}::timestamptz)") is None
+
+
+@pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
+def test_time_bucket_is_inlined(connection: Connection) -> None:
+    """A call for each row would take 12 µs, and an audit minutes."""
+    for width in ("1 minute", "24 hours", "1 month"):
+        plan = connection.execute(
+            f"EXPLAIN (VERBOSE, COSTS OFF) SELECT time_bucket('{width}', time) FROM stocks_real_time"
+        ).fetchall()
+        assert not [line for (line,) in plan if "time_bucket" in line]
