@@ -1,7 +1,7 @@
 """Times as people write them, in options of commands and in parameters of requests."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from candleworks import clock
 from candleworks.errors import UsageError
@@ -36,12 +36,41 @@ def future_time(text: str) -> datetime:
     return _option_time(text, +1)
 
 
+def range_end(text: str) -> datetime:
+    """Read the exclusive end of an option's range: past_time(), but a date without a time includes its day."""
+    end = past_time(text)
+    try:
+        return end + timedelta(days=_is_date(text))
+    except OverflowError:
+        raise _invalid(text) from None
+
+
+def check_range(start: datetime | None, end: datetime | None) -> None:
+    """Raise UsageError unless --from is before the exclusive end that --to stands for; None leaves a bound open."""
+    if start and end and start >= end:
+        raise UsageError(f"--from {_shown(start)} is not before the end {_shown(end)}: change --from or --to.")
+
+
+def _shown(time: datetime) -> str:
+    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _option_time(text: str, direction: int) -> datetime:
     try:
         if duration := _DURATION.fullmatch(text):
             return clock.now() + direction * timedelta(**{_UNITS[duration[2]]: int(duration[1])})
         return parse_time(text)
     except (ValueError, OverflowError):
-        raise UsageError(
-            f"{text!r} is not a valid time: use {TIME_FORMS}, or a duration such as 30m, 12h or 7d."
-        ) from None
+        raise _invalid(text) from None
+
+
+def _invalid(text: str) -> UsageError:
+    return UsageError(f"{text!r} is not a valid time: use {TIME_FORMS}, or a duration such as 30m, 12h or 7d.")

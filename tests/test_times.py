@@ -6,7 +6,7 @@ import pytest
 
 from candleworks import clock
 from candleworks.errors import UsageError
-from candleworks.times import future_time, parse_time, past_time
+from candleworks.times import future_time, parse_time, past_time, range_end
 
 NOW = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 FORMS = {
@@ -62,3 +62,27 @@ def test_a_request_is_refused_the_same_texts(text: str) -> None:
     """The sentence around it is the request's own."""
     with pytest.raises(ValueError, match="is not an ISO 8601 date or time"):
         parse_time(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("2026-11-20", datetime(2026, 11, 21, tzinfo=UTC)),
+        ("20261120", datetime(2026, 11, 21, tzinfo=UTC)),
+        ("2026-11-20T00:00", datetime(2026, 11, 20, tzinfo=UTC)),
+        ("2026-11-20T14:30:00+02:00", datetime(2026, 11, 20, 12, 30, tzinfo=UTC)),
+        ("1772463600", NOW),
+        ("12h", NOW - timedelta(hours=12)),
+    ],
+)
+def test_the_end_of_a_range_includes_the_day_of_a_date(text: str, end: datetime) -> None:
+    """A time is the end itself, midnight too."""
+    assert range_end(text) == end
+
+
+@pytest.mark.parametrize("text", [*INVALID, "9999-12-31"])
+def test_an_end_that_is_no_time_is_refused_with_the_forms(text: str) -> None:
+    """The day after the last one of the calendar is none either."""
+    with pytest.raises(UsageError) as refused:
+        range_end(text)
+    assert str(refused.value) == INVALID_TIME.format(text)

@@ -4,6 +4,7 @@ import io
 import os
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated, TextIO, cast
 
 import typer
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from candleworks.errors import CandleworksError
 from candleworks.settings import Settings, load_settings
+from candleworks.times import past_time, range_end
 
 WIDE = 200
 
@@ -18,6 +20,13 @@ Duration = Annotated[
     float | None, typer.Option(min=0, metavar="SECONDS", help="Stop after this many seconds instead of on a signal.")
 ]
 TIME_EXAMPLES = "such as 2026-11-20T14:30 (UTC) or 12h (ago)"
+RangeStart = Annotated[
+    datetime | None, typer.Option("--from", parser=past_time, metavar="TIME", help=f"Start, {TIME_EXAMPLES}.")
+]
+RangeEnd = Annotated[
+    datetime | None,
+    typer.Option("--to", parser=range_end, metavar="TIME", help="End, exclusive; a date includes its day."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 

@@ -1,20 +1,18 @@
 """`candleworks export`: ticks and candles as files."""
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from candleworks.cli.console import TIME_EXAMPLES, complete_symbol
+from candleworks.cli.console import RangeEnd, RangeStart, complete_symbol
 from candleworks.cli.progress import ProgressDisplay
-from candleworks.errors import UsageError
 from candleworks.exports.request import Export, ExportResult, Format, wanted_export
 from candleworks.libraries import file_libraries
 from candleworks.runtime.database import reading
 from candleworks.settings import load_settings
 from candleworks.storage.exports import ExportRelation, ExportSelection
-from candleworks.times import past_time
+from candleworks.times import check_range
 from candleworks.wording import counted
 
 LINE_SECONDS = 5.0
@@ -25,12 +23,8 @@ def export(
     symbols: Annotated[
         list[str] | None, typer.Option("--symbol", help="Only this symbol; repeatable.", autocompletion=complete_symbol)
     ] = None,
-    start: Annotated[
-        datetime | None, typer.Option("--from", parser=past_time, metavar="TIME", help=f"First time, {TIME_EXAMPLES}.")
-    ] = None,
-    stop: Annotated[
-        datetime | None, typer.Option("--to", parser=past_time, metavar="TIME", help="End, exclusive.")
-    ] = None,
+    start: RangeStart = None,
+    stop: RangeEnd = None,
     kind: Annotated[
         Format | None, typer.Option("--format", help="File format. [default: from the file name, or parquet]")
     ] = None,
@@ -50,8 +44,7 @@ def export(
     complete. With --partition-by day they are OUTPUT/RELATION/date=YYYY-MM-DD/part.parquet.
     """
     selection = ExportSelection(relation, tuple(dict.fromkeys(symbols or ())), start, stop)
-    if start and stop and start >= stop:
-        raise UsageError(f"--from {start:%Y-%m-%dT%H:%M:%SZ} is not before --to {stop:%Y-%m-%dT%H:%M:%SZ}: swap them.")
+    check_range(start, stop)
     wanted = wanted_export(selection, output, kind, zstd=zstd, by_day=by is not None, overwrite=overwrite)
     # Not at the top: it imports pyarrow, which would cost every other command 0.2 to 0.3 s.
     with file_libraries():

@@ -1,13 +1,12 @@
 """`candleworks replay`: recorded trades once more through the live path, into a database of their own."""
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from candleworks.cli.console import TIME_EXAMPLES, complete_symbol, lasting_console, report_to_stderr
+from candleworks.cli.console import RangeEnd, RangeStart, complete_symbol, lasting_console, report_to_stderr
 from candleworks.cli.progress import ProgressDisplay
 from candleworks.database.connection import describe
 from candleworks.database.connection_string import has_password
@@ -24,7 +23,6 @@ from candleworks.runtime.replay import (
 from candleworks.settings import load_settings
 from candleworks.simulate import SimulatorOptions
 from candleworks.storage.recordings import Received
-from candleworks.times import past_time
 from candleworks.wording import counted
 
 LINE_SECONDS = 10.0
@@ -37,14 +35,8 @@ def replay(
     symbol: Annotated[
         list[str] | None, typer.Option(help="Only this symbol; repeatable.", autocompletion=complete_symbol)
     ] = None,
-    start: Annotated[
-        datetime | None,
-        typer.Option("--from", parser=past_time, metavar="TIME", help=f"First event time, {TIME_EXAMPLES}."),
-    ] = None,
-    stop: Annotated[
-        datetime | None,
-        typer.Option("--to", parser=past_time, metavar="TIME", help="End, exclusive; a date includes its day."),
-    ] = None,
+    start: RangeStart = None,
+    stop: RangeEnd = None,
     speed: Annotated[float, typer.Option(help="1 is real time, 60 a minute per second, 0 as fast as possible.")] = 1.0,
     shift: Annotated[
         bool, typer.Option("--shift-times/--keep-times", help="Shift event times so that the last tick comes now.")

@@ -37,6 +37,7 @@ from candleworks.storage.recordings import (
     received_by,
     recorded_trades,
 )
+from candleworks.times import check_range
 
 POLL_SECONDS = 0.3
 STALL_SECONDS = 30  # how long ticks that were sent may stay uncounted
@@ -156,15 +157,13 @@ class ReplayRun:
 
 
 def select_part(symbols: Sequence[str], start: datetime | None, stop: datetime | None) -> RecordingSelection:
-    """Return which part of a recording to replay; a `stop` at midnight includes the day that begins then."""
+    """Return which part [start, stop) of a recording to replay; UsageError when the range is empty."""
+    check_range(start, stop)
     part = RecordingSelection(frozenset(symbols))
     if start:
         part = RecordingSelection(part.symbols, microseconds_of(start))
     if stop:
-        whole_day = timedelta(days=stop.astimezone(UTC).time() == datetime.min.time())
-        part = RecordingSelection(part.symbols, part.start_us, microseconds_of(stop + whole_day))
-    if part.start_us >= part.stop_us:
-        raise UsageError(f"--from {start:%Y-%m-%dT%H:%M:%SZ} is not before --to {stop:%Y-%m-%dT%H:%M:%SZ}: swap them.")
+        part = RecordingSelection(part.symbols, part.start_us, microseconds_of(stop))
     return part
 
 

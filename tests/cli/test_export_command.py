@@ -41,7 +41,7 @@ def test_it_says_what_it_wrote(invoke: Invoke, dsn: str, tmp_path: Path) -> None
 @pytest.mark.usefixtures("_three_days")
 def test_options_select_and_partition(invoke: Invoke, dsn: str, tmp_path: Path) -> None:
     """Symbols, an offset in a time, days as files."""
-    options = ["--symbol", "S1", "--from", "2024-03-04T23:00:00-02:00", "--to", "2024-03-07", "--partition-by", "day"]
+    options = ["--symbol", "S1", "--from", "2024-03-04T23:00:00-02:00", "--to", "2024-03-06", "--partition-by", "day"]
     ended = invoke("export", "candles_1h", *options, "--output", "lake", CANDLEWORKS_DSN=dsn)
     assert ended.status == 0
     assert ended.output.startswith("2 files in lake/candles_1h: 24 rows of candles_1h, 2024-03-05 01:00:00 to ")
@@ -79,8 +79,8 @@ def test_the_format_follows_the_name_or_the_option(
             INVALID_TIME.format("yesterday"),
         ),
         (
-            ["--from", "2024-03-05", "--to", "2024-03-05"],
-            "--from 2024-03-05T00:00:00Z is not before --to 2024-03-05T00:00:00Z: swap them.",
+            ["--from", "2024-03-06", "--to", "2024-03-05"],
+            "--from 2024-03-06T00:00:00Z is not before the end 2024-03-06T00:00:00Z: change --from or --to.",
         ),
         (
             ["-o", "a.csv", "--format", "parquet"],
