@@ -11,6 +11,7 @@ from candleworks import clock
 from candleworks.candles.audit import audit
 from candleworks.runtime.database import writing
 from candleworks.settings import load_settings
+from candleworks.wording import counted
 from flows.support.artifacts import ProgressArtifact, emit_repairs, table
 from flows.support.results import difference_row
 from flows.support.run_states import completed, explained
@@ -26,16 +27,14 @@ def audit_candles(days: Annotated[int, Field(ge=0, le=3660)] = 2, repair: bool =
         repair: Recompute wrong candles from their ticks.
     """
     today = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
-    found, repaired = [], 0
-    progress = ProgressArtifact("audit-candles", "days audited")
+    progress = ProgressArtifact("audit-candles", "levels of candles audited, day by day")
     with writing(load_settings(), "audit-candles") as connection:
-        for done in range(days + 1):
-            day = today - timedelta(days=days - done)
-            report = audit(connection, day, day + timedelta(days=1), repair=repair)
-            found += report.differences
-            repaired += report.repaired
-            progress(done + 1, days + 1)
-    message = f"{len(found):,} wrong candles in {days + 1} days, {repaired:,} repaired"
-    table("audit-candles", [difference_row(each) for each in found], message)
-    emit_repairs(repaired, len(found))
-    return completed(message, None if repaired == len(found) else "WrongCandles")
+        start, stop = today - timedelta(days=days), today + timedelta(days=1)
+        report = audit(connection, start, stop, repair=repair, progress=progress)
+    if not report.days:
+        return completed(f"Nothing was audited: no ticks are stored since {start:%Y-%m-%d} UTC")
+    wrong, repaired = len(report.differences), report.repaired
+    message = f"{wrong:,} wrong candles in {counted(len(report.days), 'day')}, {repaired:,} repaired"
+    table("audit-candles", [difference_row(each) for each in report.differences], message)
+    emit_repairs(repaired, wrong)
+    return completed(message, None if repaired == wrong else "WrongCandles")

@@ -7,6 +7,7 @@ from prefect.client.schemas.objects import State
 from pydantic import Field, WithJsonSchema
 
 from candleworks.imports.reading import FORMATS, Reading, column_mapping
+from candleworks.imports.report import CANDLES, REMOVAL, FileProgress
 from candleworks.imports.undo import check_undo, undo_paths
 from candleworks.libraries import file_libraries
 from candleworks.runtime.database import writing
@@ -57,13 +58,28 @@ def import_ticks(
 
 def _undo(settings: Settings, paths: list[str], *, dry_run: bool) -> State[Any]:
     with writing(settings, "import-ticks undo") as connection:
-        return undo_state(list(undo_paths(connection, settings, paths, dry_run=dry_run)), dry_run=dry_run)
+        reports = list(undo_paths(connection, settings, paths, dry_run=dry_run, progress=_FileStages()))
+    return undo_state(reports, dry_run=dry_run)
+
+
+class _FileStages:
+    """Shows each stage of an import in a progress artifact of its own."""
+
+    def __init__(self) -> None:
+        self._stages = {
+            "": ProgressArtifact("import-ticks", "percent of the file"),
+            REMOVAL: ProgressArtifact("import-removal", "percent of the removal"),
+            CANDLES: ProgressArtifact("import-candles", "percent of the candles"),
+        }
+
+    def __call__(self, at: FileProgress) -> None:
+        about = at.name if at.stage else f"{at.name}, {at.rows:,} rows"
+        self._stages[at.stage](int(at.fraction * 100), 100, f"({about})")
 
 
 def _import(settings: Settings, paths: list[str], reading: Reading, *, again: bool, dry_run: bool) -> State[Any]:
     with file_libraries():
         from candleworks.imports.importer import import_paths  # noqa: PLC0415 - it needs the libraries
-    progress = ProgressArtifact("import-ticks", "percent of the file")
     with writing(settings, "import-ticks", create="embedded") as connection:
         reports = list(
             import_paths(
@@ -74,7 +90,7 @@ def _import(settings: Settings, paths: list[str], reading: Reading, *, again: bo
                 again=again,
                 dry_run=dry_run,
                 notify=emit,
-                progress=lambda at: progress(int(at.fraction * 100), 100, f"({at.name}, {at.rows:,} rows)"),
+                progress=_FileStages(),
             )
         )
     table("import-ticks", [file_row(report) for report in reports], "Files")

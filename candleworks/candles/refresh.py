@@ -10,10 +10,12 @@ beside an insert: TimescaleDB can lose its invalidation.
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine, engine_of
+from candleworks.model.notices import Progress, silent
 from candleworks.storage.candles import (
     Aggregate,
     AuditedLevel,
@@ -24,6 +26,7 @@ from candleworks.storage.candles import (
     chunk_ranges,
     continuous_aggregates,
     count_candles,
+    count_pending_minutes,
     due_ranges,
     inserts_excluded,
     invalidate,
@@ -36,27 +39,35 @@ from candleworks.storage.candles import (
 )
 
 MAX_MINUTES = 20_000  # in one step of a refresh
+_LOWEST = ("1m", "quote 1m")
+_PARTS = 100  # of a level's refresh, for its progress
+_TICKS_WEIGHT = 5  # how much longer a level on ticks takes than one on candles
 FIRST_STEP = timedelta(days=10)  # history is refreshed oldest first, in steps that each commit
 # What a refresh counts: TimescaleDB does not report which of the candles that it computed are other ones than before.
 REFRESHED = {Engine.POSTGRES: "changed", Engine.TIMESCALE: "refreshed"}
 
 
-def refresh(connection: Connection) -> Counter[str]:
+def refresh(connection: Connection, progress: Progress = silent) -> Counter[str]:
     """Refresh all candles that are out of date, from the bottom level up; return how many REFRESHED says, per level.
 
     Safe while ticks come in and while others refresh. Needs a connection in autocommit mode: each step is a transaction
     of its own, so an interrupted refresh keeps what it has done. Ticks that come after its last step began are left to
     the next refresh, because a stream of ticks would keep this one busy forever. Candles whose ticks were dropped stay
-    as they are.
+    as they are. `progress` is called after each step.
     """
     if engine_of(connection) is Engine.TIMESCALE:
-        return _refresh_aggregates(connection)
+        return _refresh_aggregates(connection, progress)
     changed: Counter[str] = Counter()
+    done = wanted = 0
     while True:
         step = refresh_step(connection, MAX_MINUTES)
         changed.update({refreshed.level: refreshed.changed for refreshed in step})
+        done += sum(refreshed.due for refreshed in step if refreshed.level in _LOWEST)
         if all(refreshed.due < MAX_MINUTES for refreshed in step):
+            progress(done, done, "")
             return changed
+        wanted = wanted or done + count_pending_minutes(connection)  # once: it reads all notes
+        progress(done, max(wanted, done), "minutes")
 
 
 def rebuild(connection: Connection, differences: Sequence[CandleDifference]) -> None:
@@ -96,13 +107,36 @@ def _rebuild_buckets(connection: Connection, level: AuditedLevel, buckets: list[
                 _refresh_kept(connection, aggregates[level.relation], bucket, bucket + level.width, force=True)
 
 
-def _refresh_aggregates(connection: Connection) -> Counter[str]:
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """The share of one level in the progress of a refresh of all of them."""
+
+    progress: Progress
+    before: int
+    weight: int
+    whole: int
+    label: str
+
+    def report(self, fraction: float) -> None:
+        self.progress(self.before + int(self.weight * fraction), self.whole, self.label)
+
+
+def _shares(aggregates: Sequence[Aggregate], progress: Progress) -> list[_Share]:
+    weights = [_PARTS * (_TICKS_WEIGHT if aggregate.on_ticks else 1) for aggregate in aggregates]
+    return [
+        _Share(progress, sum(weights[:number]), weights[number], sum(weights), aggregate.label)
+        for number, aggregate in enumerate(aggregates)
+    ]
+
+
+def _refresh_aggregates(connection: Connection, progress: Progress) -> Counter[str]:
     counts: Counter[str] = Counter()
     with refresh_lock(connection), ExitStack() as refreshed:
         record_tick_parts(connection)
-        for aggregate in continuous_aggregates(connection):
+        aggregates = continuous_aggregates(connection)
+        for aggregate, share in zip(aggregates, _shares(aggregates, progress), strict=True):
             before = aggregate_watermark(connection, aggregate.relation)
-            ranges = _refresh_aggregate(connection, aggregate)
+            ranges = _refresh_aggregate(connection, aggregate, share)
             if aggregate.on_ticks:  # also when an upper level fails
                 refreshed.callback(log_refreshed, connection, aggregate.ticks, ranges)
             after = aggregate_watermark(connection, aggregate.relation)
@@ -110,10 +144,11 @@ def _refresh_aggregates(connection: Connection) -> Counter[str]:
                 ranges = [*ranges, (before, after)]
             if ranges:
                 counts[aggregate.label] = count_candles(connection, aggregate, ranges)
+    progress(1, 1, "")
     return +counts
 
 
-def _refresh_aggregate(connection: Connection, aggregate: Aggregate) -> list[tuple[datetime, datetime]]:
+def _refresh_aggregate(connection: Connection, aggregate: Aggregate, share: _Share) -> list[tuple[datetime, datetime]]:
     """Refresh one level, and return the ranges that it had before and that are computed anew."""
     reached, end = aggregate_progress(connection, aggregate)
     if end is None:
@@ -121,17 +156,18 @@ def _refresh_aggregate(connection: Connection, aggregate: Aggregate) -> list[tup
     if reached is None:
         chunks = chunk_ranges(connection, aggregate)
         if chunks:
-            _refresh_tail(connection, aggregate, chunks[0][0], end, chunks[0][0])
+            _refresh_tail(connection, aggregate, chunks[0][0], end, chunks[0][0], share)
         return []
     again = due_ranges(connection, aggregate, end)
-    for first, last in again:
+    for number, (first, last) in enumerate(again):
+        share.report(number / len(again))
         _refresh_kept(connection, aggregate, first, last)
-    _refresh_tail(connection, aggregate, reached, end, None)
+    _refresh_tail(connection, aggregate, reached, end, None, share)
     return again
 
 
 def _refresh_tail(
-    connection: Connection, aggregate: Aggregate, start: datetime, end: datetime, begin: datetime | None
+    connection: Connection, aggregate: Aggregate, start: datetime, end: datetime, begin: datetime | None, share: _Share
 ) -> None:
     """Advance to `end` in bounded steps; a level on ticks advances only while no ticks are being inserted.
 
@@ -139,7 +175,9 @@ def _refresh_tail(
     A step includes the time without chunks before it: ten empty years in steps took a minute.
     """
     chunks = chunk_ranges(connection, aggregate) if end - start > FIRST_STEP else [(start, end)]
+    first_start = start
     while start < end:
+        share.report((start - first_start) / (end - first_start))
         ticks_from = next((max(first, start) for first, last in chunks if last > start), end)
         stop = min(ticks_from + FIRST_STEP, end)
         if stop - start < aggregate.width:

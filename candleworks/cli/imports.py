@@ -16,6 +16,7 @@ from candleworks.database.engine import engine_of
 from candleworks.imports.companies import CompanyReport
 from candleworks.imports.companies import sync_companies as fill_companies
 from candleworks.imports.reading import FORMATS, Reading, column_mapping
+from candleworks.imports.report import FileProgress
 from candleworks.imports.undo import UndoReport, check_undo, undo_paths
 from candleworks.libraries import file_libraries
 from candleworks.runtime.database import prepared, writing
@@ -85,7 +86,7 @@ def _import_files(settings: Settings, paths: Sequence[str], reading: Reading, *,
                 reading,
                 again=again,
                 dry_run=dry_run,
-                progress=lambda at: progress.show(at.name, at.rows, at.fraction),
+                progress=lambda at: _show_progress(progress, at),
             ):
                 progress.end()
                 if report.failure is not None:
@@ -102,12 +103,22 @@ def _import_files(settings: Settings, paths: Sequence[str], reading: Reading, *,
 
 def _undo_imports(settings: Settings, paths: Sequence[str], *, dry_run: bool) -> None:
     reports = []
-    with writing(settings, "import --undo") as connection:
-        for report in undo_paths(connection, settings, paths, dry_run=dry_run):
+    with writing(settings, "import --undo") as connection, ProgressDisplay("rows") as progress:
+        for report in undo_paths(
+            connection, settings, paths, dry_run=dry_run, progress=lambda at: _show_progress(progress, at)
+        ):
+            progress.end()
             _show_undo(report, REFRESHED[engine_of(connection)], dry_run=dry_run)
             reports.append(report)
     if failed := [report.error for report in reports if report.error is not None]:
         raise typer.Exit(max(error.exit_code for error in failed))
+
+
+def _show_progress(progress: ProgressDisplay, at: FileProgress) -> None:
+    if at.stage:
+        progress.show(f"{at.name}: {at.stage}", None, at.fraction)
+    else:
+        progress.show(at.name, at.rows, at.fraction)
 
 
 def _show_undo(report: UndoReport, counted_as: str, *, dry_run: bool) -> None:

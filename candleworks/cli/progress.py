@@ -1,5 +1,6 @@
 """Progress of a command that takes more than two seconds: a bar on a terminal, otherwise plain lines."""
 
+import threading
 from types import TracebackType
 from typing import Self
 
@@ -10,12 +11,13 @@ from candleworks import clock
 from candleworks.cli.console import lasting_console
 
 QUIET_SECONDS = 2.0
+REPEAT_SECONDS = 0.5
 
 
 class ProgressDisplay:
     """Shows how far the current subject is, such as a file, on standard error; a context manager.
 
-    `unit` is the plural of what is counted. Plain lines come every `line_seconds`.
+    `unit` is the plural of what is counted. Plain lines come every `line_seconds`, also while nothing new is shown.
     """
 
     def __init__(self, unit: str, *, line_seconds: float = 2.0) -> None:
@@ -25,33 +27,62 @@ class ProgressDisplay:
         self._task = TaskID(0)
         self._subject = ""
         self._started_at = self._next_line_at = 0.0
+        self._count: int | None = None
+        self._fraction, self._detail = 0.0, ""
         self._count_at_start = 0
+        self._lock, self._closed = threading.Lock(), threading.Event()
+        self._repeating = threading.Thread(target=self._repeat, name="progress", daemon=True)
 
     def __enter__(self) -> Self:
+        self._repeating.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._closed.set()
+        self._repeating.join()
         self.end()
 
-    def show(self, subject: str, count: int, fraction: float, detail: str = "") -> None:
-        """Show that `count` units of the subject are done, `fraction` (0 to 1) of all; `detail` is appended."""
-        now = clock.monotonic()
-        if subject != self._subject:
-            self._subject, self._started_at, self._count_at_start = subject, now, count
-            self._next_line_at = now + max(QUIET_SECONDS, self._line_seconds)
+    def show(self, subject: str, count: int | None, fraction: float, detail: str = "") -> None:
+        """Show that `count` units of the subject are done, `fraction` (0 to 1) of all; `detail` is appended.
+
+        None: what is done has no count.
+        """
+        with self._lock:
+            now = clock.monotonic()
+            if subject != self._subject:
+                self._remove_bar()
+                self._subject, self._started_at, self._count_at_start = subject, now, count or 0
+                self._next_line_at = now + max(QUIET_SECONDS, self._line_seconds)
+            self._count, self._fraction, self._detail = count, fraction, detail
+            self._show(now)
+
+    def _repeat(self) -> None:
+        """Keep showing what was shown last: a step may take minutes."""
+        while not self._closed.wait(REPEAT_SECONDS):
+            with self._lock:
+                if self._subject:
+                    self._show(clock.monotonic())
+
+    def _show(self, now: float) -> None:
         seconds = now - self._started_at
         if seconds < QUIET_SECONDS:
             return
-        rate = f"{(count - self._count_at_start) / seconds:,.0f} {self._unit}/s"
         if self._console.is_terminal:
-            self._draw(fraction, ", ".join(filter(None, (rate, detail))))
+            self._draw(self._fraction, ", ".join(filter(None, (self._rate(seconds), self._detail))))
         elif now >= self._next_line_at:
             self._next_line_at = now + self._line_seconds
-            left = f"about {seconds * (1 - fraction) / max(fraction, 1e-9):,.0f} s left"
-            parts = (f"{count:,} {self._unit}", rate, f"{fraction:.0%}", left, detail)
-            self._console.print(Text(f"{subject}: {', '.join(filter(None, parts))}"), soft_wrap=True)
+            self._console.print(Text(f"{self._subject}: {self._line(seconds)}"), soft_wrap=True)
+
+    def _rate(self, seconds: float) -> str:
+        return "" if self._count is None else f"{(self._count - self._count_at_start) / seconds:,.0f} {self._unit}/s"
+
+    def _line(self, seconds: float) -> str:
+        fraction = self._fraction
+        count = "" if self._count is None else f"{self._count:,} {self._unit}"
+        left = f"about {seconds * (1 - fraction) / fraction:,.0f} s left" if fraction else ""
+        return ", ".join(filter(None, (count, self._rate(seconds), f"{fraction:.0%}", left, self._detail)))
 
     def _draw(self, fraction: float, text: str) -> None:
         if self._bar is None:
@@ -69,6 +100,11 @@ class ProgressDisplay:
 
     def end(self) -> None:
         """Remove the bar; the next subject gets its own."""
+        with self._lock:
+            self._remove_bar()
+            self._subject = ""
+
+    def _remove_bar(self) -> None:
         if self._bar is not None:
             self._bar.stop()
-        self._bar, self._subject = None, ""
+        self._bar = None

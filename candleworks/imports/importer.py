@@ -19,7 +19,15 @@ from candleworks.imports.company_csv import parse_companies
 from candleworks.imports.files import Content, Source, sources_of, sources_within
 from candleworks.imports.formats import TextLayout, text_layout
 from candleworks.imports.reading import Reading, RowType, check_reading
-from candleworks.imports.report import FileProgress, FileReport, ImportResult, OnProgress, Tally, ignore_progress
+from candleworks.imports.report import (
+    FileProgress,
+    FileReport,
+    ImportResult,
+    OnProgress,
+    Tally,
+    candle_progress,
+    ignore_progress,
+)
 from candleworks.imports.tables import table_reader
 from candleworks.imports.validation import Bounds, bounds_at
 from candleworks.model.bars import period_of
@@ -169,7 +177,10 @@ class _Importer:
                 result = ImportResult(record, known=True)
             else:
                 result = self._imported(content, record)
-            return result if self.dry_run else replace(result, candles=refresh(self.connection))
+            if self.dry_run:
+                return result
+            progress = candle_progress(content.name, result.record.rows, self.progress)
+            return replace(result, candles=refresh(self.connection, progress))
 
     def _require_same_options(self, content: Content, record: ImportRecord) -> None:
         """Raise TerminalError for a content imported with other options, which may give its rows another meaning."""

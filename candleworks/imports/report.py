@@ -7,18 +7,26 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from candleworks.errors import CandleworksError, TerminalError
+from candleworks.model.notices import Progress
 from candleworks.model.trades import Rejection, moment_of
 from candleworks.storage.imports import ImportRecord
 
 SHOWN_EXAMPLES = 5
 
 
+REMOVAL, CANDLES = "removing ticks", "computing candles"
+
+
 class FileProgress(NamedTuple):
-    """How far the import of one file is; `fraction` is the share of its bytes."""
+    """How far the import of one file is.
+
+    `fraction` is the share of its bytes while `stage` is empty, afterwards that of the stage, REMOVAL or CANDLES.
+    """
 
     name: str
     rows: int
     fraction: float
+    stage: str = ""
 
 
 OnProgress = Callable[[FileProgress], None]
@@ -26,6 +34,12 @@ OnProgress = Callable[[FileProgress], None]
 
 def ignore_progress(progress: FileProgress) -> None:
     """Discard progress."""
+
+
+def candle_progress(name: str, rows: int, report: OnProgress) -> Progress:
+    """Return what reports the progress of a refresh as the last stage of a file, whose start it reports at once."""
+    report(FileProgress(name, rows, 0.0, CANDLES))
+    return lambda done, steps, _: report(FileProgress(name, rows, done / steps if steps else 1.0, CANDLES))
 
 
 @dataclass

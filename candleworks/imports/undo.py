@@ -13,6 +13,7 @@ from candleworks.database.connection import Connection, is_outage
 from candleworks.errors import CandleworksError, TerminalError, UsageError
 from candleworks.imports.files import sources_within
 from candleworks.imports.reading import Reading
+from candleworks.imports.report import REMOVAL, FileProgress, OnProgress, candle_progress, ignore_progress
 from candleworks.model.trades import microseconds_of
 from candleworks.model.trading_day import trading_day, zone_lookup
 from candleworks.settings import Settings
@@ -94,7 +95,12 @@ def check_undo(reading: Reading, *, again: bool) -> None:
 
 
 def undo_paths(
-    connection: Connection, settings: Settings, paths: Iterable[str | Path], *, dry_run: bool = False
+    connection: Connection,
+    settings: Settings,
+    paths: Iterable[str | Path],
+    *,
+    dry_run: bool = False,
+    progress: OnProgress = ignore_progress,
 ) -> Iterator[UndoReport]:
     """Undo the imports of these files, or of these names where the files no longer exist; yield a report for each.
 
@@ -103,15 +109,17 @@ def undo_paths(
     database does.
     """
     for path in paths:
-        for report in _undo_path(connection, settings, path, dry_run=dry_run):
+        for report in _undo_path(connection, settings, path, progress, dry_run=dry_run):
             if report.error is not None and is_outage(report.error):
                 raise report.error
             yield report
 
 
-def _undo_path(connection: Connection, settings: Settings, path: str | Path, *, dry_run: bool) -> Iterator[UndoReport]:
+def _undo_path(
+    connection: Connection, settings: Settings, path: str | Path, progress: OnProgress, *, dry_run: bool
+) -> Iterator[UndoReport]:
     for sha256 in [] if Path(path).exists() else find_imports(connection, str(path)):
-        yield _report(_Undo(connection, settings, str(path), sha256, dry_run))
+        yield _report(_Undo(connection, settings, str(path), sha256, dry_run, progress))
         return
     for source in sources_within(path):
         try:
@@ -120,7 +128,7 @@ def _undo_path(connection: Connection, settings: Settings, path: str | Path, *, 
         except CandleworksError as error:
             yield UndoReport(source.name, error=error)
         else:
-            yield _report(_Undo(connection, settings, source.name, sha256, dry_run))
+            yield _report(_Undo(connection, settings, source.name, sha256, dry_run, progress))
 
 
 def _report(undo: "_Undo") -> UndoReport:
@@ -137,13 +145,18 @@ class _Undo:
     name: str
     sha256: str
     dry_run: bool
+    progress: OnProgress
 
     def run(self) -> UndoResult:
         with locked_import(self.connection, self.sha256):
             record = self._record()
+            self.progress(FileProgress(self.name, 0, 0.0, REMOVAL))
             with self.connection.transaction(force_rollback=self.dry_run):
                 undone = self._undo(record, self._runs(record))
-        return undone if self.dry_run else replace(undone, candles=refresh(self.connection))
+        if self.dry_run:
+            return undone
+        progress = candle_progress(self.name, 0, self.progress)
+        return replace(undone, candles=refresh(self.connection, progress))
 
     def _record(self) -> ImportRecord:
         record = read_import(self.connection, self.sha256)

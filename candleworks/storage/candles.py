@@ -72,6 +72,12 @@ def refresh_step(connection: Connection, max_minutes: int) -> list[RefreshedLeve
     return [RefreshedLevel(*row) for row in rows]
 
 
+def count_pending_minutes(connection: Connection) -> int:
+    """Count the minutes whose candles are due for a refresh, on plain PostgreSQL."""
+    row = connection.execute(query("count_pending_minutes")).fetchone()
+    return row[0] if row else 0
+
+
 def audit_level(connection: Connection, level: str, start: datetime, stop: datetime) -> list[CandleDifference]:
     """Compare the candles whose buckets start in [start, stop), bounds of the level, with their ticks."""
     rows = connection.execute(query("audit_level"), {"level": level, "start": start, "stop": stop}).fetchall()
@@ -84,9 +90,16 @@ def audited_levels(connection: Connection) -> list[AuditedLevel]:
 
 
 def audit_days(connection: Connection, start: datetime, stop: datetime) -> list[datetime]:
-    """Return the UTC days of [start, stop) that may have ticks or have candles."""
-    rows = connection.execute(query("audit_days"), {"start": start, "stop": stop}).fetchall()
-    return [day for (day,) in rows]
+    """Return the UTC days of [start, stop) that have ticks or candles; not those whose ticks were dropped."""
+    days = connection.execute(query("audit_days"), {"start": start, "stop": stop}).fetchall()
+    return [day for day, has_candles in days if has_candles or _has_ticks(connection, day)]
+
+
+def _has_ticks(connection: Connection, day: datetime) -> bool:
+    bounds = {"start": day, "stop": day + timedelta(days=1)}
+    tables = {level.ticks for level in audited_levels(connection)}
+    statements = [sql.SQL(query("has_ticks")).format(ticks=sql.Identifier("public", table)) for table in sorted(tables)]
+    return any(connection.execute(statement, bounds).fetchone() == (True,) for statement in statements)
 
 
 def invalidate(connection: Connection, level: AuditedLevel, differences: Sequence[CandleDifference]) -> None:

@@ -4,6 +4,7 @@ import io
 import re
 import sys
 from pathlib import Path
+from time import sleep
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,10 @@ import pytest
 from candleworks.cli.progress import ProgressDisplay
 from candleworks.database.connection import Connection
 from candleworks.database.engine import Engine
+from candleworks.imports.importer import import_paths
+from candleworks.imports.report import CANDLES, REMOVAL, FileProgress
+from candleworks.imports.undo import undo_paths
+from candleworks.settings import Settings
 from tests.cli.conftest import Invoke
 
 on_postgres = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
@@ -220,3 +225,53 @@ def test_progress_is_plain_lines_without_a_terminal(
         "ticks.csv: 200,000 rows, 100,000 rows/s, 20%, about 8 s left",
         "ticks.csv: 400,000 rows, 100,000 rows/s, 40%, about 6 s left",
     ]
+
+
+def test_progress_goes_on_while_a_step_takes_long(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody calls while candles are computed: the last state is shown again, without a made-up time that is left."""
+    monkeypatch.setattr("candleworks.cli.progress.QUIET_SECONDS", 0.05)
+    monkeypatch.setattr("candleworks.cli.progress.REPEAT_SECONDS", 0.05)
+    with ProgressDisplay("rows", line_seconds=0.05) as progress:
+        progress.show("ticks.csv: computing candles", None, 0.0)
+        sleep(0.5)
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) >= 2
+    assert set(lines) == {"ticks.csv: computing candles: 0%"}
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+def test_a_stage_fits_into_a_terminal(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    """One line that is redrawn, with the stage and how far it is."""
+    monkeypatch.setattr("candleworks.cli.progress.QUIET_SECONDS", 0.01)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with ProgressDisplay("rows") as progress:
+        progress.show("EURUSD_Ticks.csv", 1_000_000, 1.0)
+        progress.show("EURUSD_Ticks.csv: computing candles", None, 0.25)
+        sleep(1.5)
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capfd.readouterr().err)
+    drawn = [line for line in re.split(r"[\r\n]+", plain) if "computing" in line]
+    assert drawn
+    assert all(len(line) <= columns for line in drawn)
+    assert any("computing candles" in line and "25%" in line for line in drawn)
+
+
+@on_postgres
+def test_candles_are_a_stage_of_their_own(connection: Connection, settings: Settings, tmp_path: Path) -> None:
+    """After the last row of an import, and after the removal of an undo; from nothing up to the whole."""
+    (tmp_path / "ticks.csv").write_text(TICKS)
+    reports: list[FileProgress] = []
+    paths = [tmp_path / "ticks.csv"]
+    list(import_paths(connection, settings, paths, progress=reports.append))
+    candles = [report.fraction for report in reports if report.stage == CANDLES]
+    assert (candles[0], candles[-1]) == (0.0, 1.0)
+    assert [report.stage for report in reports].index(CANDLES) == len(reports) - len(candles)
+    reports.clear()
+    list(undo_paths(connection, settings, paths, progress=reports.append))
+    assert [report.stage for report in reports] == [REMOVAL, CANDLES, CANDLES]
+    assert reports[-1].fraction == 1.0

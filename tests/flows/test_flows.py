@@ -103,6 +103,7 @@ def test_an_import_says_what_it_stored(here: Path, connection: Connection) -> No
         "imported before",
     ]
     assert connection.execute("SELECT count(*) FROM stocks_real_time").fetchone() == (4,)
+    assert next(each for each in reversed(artifacts("import-candles"))).data == 100.0
 
 
 @only_postgres
@@ -171,10 +172,20 @@ def test_an_audit_shows_progress_and_differences(here: Path, settings: Settings,
     connection.execute("UPDATE candleworks.stored_1m SET high = 12 WHERE symbol = 'AAPL'")
     state = audit_candles(days=1, return_state=True)
     assert state.message
-    assert re.fullmatch(r"(\d+) wrong candles in 2 days, \1 repaired", state.message)
+    assert re.fullmatch(r"(\d+) wrong candles in 1 day, \1 repaired", state.message)
     rows = [json.loads(each.data) for each in artifacts("audit-candles") if each.type == "table"]
     assert rows[0][0]["symbol"] == "AAPL"
     assert any(each.type == "progress" and each.data == 100.0 for each in artifacts("audit-candles"))
+
+
+@only_postgres
+@pytest.mark.usefixtures("harness", "here")
+def test_an_audit_of_nothing_says_so() -> None:
+    """A platform without ticks is not one whose candles are right."""
+    state = audit_candles(days=1, return_state=True)
+    assert state.is_completed()
+    assert state.message
+    assert state.message.startswith("Nothing was audited: no ticks are stored since ")
 
 
 @only_postgres
