@@ -22,7 +22,12 @@ from candleworks.processes import log_to_stderr, single_instance, stop_event, st
 from candleworks.runtime.database import prepared, reading, writing
 from candleworks.settings import Settings, load_settings
 from candleworks.storage.deliveries import Deliverer, list_deliverers, remove_recipient
+from candleworks.threads import unless_stopped
 from candleworks.wording import counted
+
+# How long a stop waits for what is being sent, and for the database that learns of the stop.
+ROUND_GRACE_SECONDS = 5.0
+END_GRACE_SECONDS = 1.0
 
 Remove = Annotated[
     str | None, typer.Option("--remove", metavar="NAME", help="Remove a recipient whose address is no longer used.")
@@ -52,9 +57,9 @@ async def _watch(settings: Settings, opened: contextlib.ExitStack, duration: flo
     while not stop.is_set():
         started = started or await asyncio.to_thread(_start_server, settings, opened, watchdog)
         if started:
-            await asyncio.to_thread(watchdog.run_once)
+            await unless_stopped(stop, watchdog.run_once, grace_seconds=ROUND_GRACE_SECONDS)
         await stopped_within(stop, settings.alerts.watch.interval_seconds)
-    await asyncio.to_thread(watchdog.stop)
+    await unless_stopped(stop, watchdog.stop, grace_seconds=END_GRACE_SECONDS)
 
 
 def _start_server(settings: Settings, opened: contextlib.ExitStack, watchdog: Watchdog) -> bool:

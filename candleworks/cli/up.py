@@ -12,7 +12,7 @@ from candleworks import clock
 from candleworks.cli.console import Duration
 from candleworks.cli.live_status import LiveStatus
 from candleworks.cli.program import program_name
-from candleworks.database.connection import ConnectionPool, describe, open_pool
+from candleworks.database.connection import ConnectionPool, close_pool, describe, open_pool
 from candleworks.database.profiles import READER
 from candleworks.processes import single_instance, stop_event, stopped_within
 from candleworks.runtime.database import migrated
@@ -20,6 +20,7 @@ from candleworks.runtime.grafana import GRAFANA, find_grafana, grafana_address
 from candleworks.runtime.prefect import password_file, prefect_state, server_address, sign_in_address
 from candleworks.runtime.services import Services
 from candleworks.settings import Settings, load_settings
+from candleworks.threads import in_thread, unless_stopped
 
 REFRESH_SECONDS = 1.0
 FIRST_REFRESH_SECONDS = 0.2
@@ -58,17 +59,26 @@ async def _run(services: Services, dsn: str, duration: float | None, prefect: co
     """Run until a stop signal or the end of the duration; Prefect's database stays open as long as `prefect` does."""
     stop = stop_event(duration)
     settings = services.settings
+    pool = open_pool(dsn, "up", profile=READER, max_size=1)
     try:
         services.start_streaming()
         heading = _heading(settings, dsn, prefect=prefect is not None)
-        with LiveStatus(heading) as screen, open_pool(dsn, "up", profile=READER, max_size=1) as pool:
+        with LiveStatus(heading) as screen:
             await _wait_for_ticks(stop, services, screen, pool)
-            if not stop.is_set():
-                services.start_others(prefect.enter_context(prefect_state(settings, dsn)) if prefect else None)
+            await _start_others(stop, services, dsn, prefect)
             await _supervise(stop, services, screen, pool)
     finally:
-        await asyncio.to_thread(services.stop)
-    services.confirm_stop(dsn)
+        await asyncio.gather(in_thread(services.stop), in_thread(close_pool, pool))
+    await services.confirm_stop(dsn)
+
+
+async def _start_others(
+    stop: asyncio.Event, services: Services, dsn: str, prefect: contextlib.ExitStack | None
+) -> None:
+    state = prefect_state(services.settings, dsn)
+    database = await unless_stopped(stop, prefect.enter_context, state) if prefect else None
+    if not stop.is_set():
+        services.start_others(database)
 
 
 async def _wait_for_ticks(stop: asyncio.Event, services: Services, screen: LiveStatus, pool: ConnectionPool) -> None:
@@ -79,11 +89,11 @@ async def _wait_for_ticks(stop: asyncio.Event, services: Services, screen: LiveS
     if not services.streams:
         return
     deadline = clock.monotonic() + FIRST_TICK_SECONDS
-    before = await asyncio.to_thread(services.newest_tick, pool)
+    before = await unless_stopped(stop, services.newest_tick, pool)
     while clock.monotonic() < deadline and not await stopped_within(stop, FIRST_REFRESH_SECONDS):
         services.raise_for_failures()
-        await _show(services, screen, pool)
-        if await asyncio.to_thread(services.newest_tick, pool) != before:
+        await _show(stop, services, screen, pool)
+        if await unless_stopped(stop, services.newest_tick, pool) != before:
             return
 
 
@@ -91,15 +101,15 @@ async def _supervise(stop: asyncio.Event, services: Services, screen: LiveStatus
     child_ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, child_ended.set)
     while not stop.is_set():
-        for sentence in await asyncio.to_thread(services.restart_ended):
+        for sentence in await unless_stopped(stop, services.restart_ended) or ():
             screen.say(sentence)
         services.raise_for_failures()
-        await _show(services, screen, pool)
+        await _show(stop, services, screen, pool)
         await _pause(stop, child_ended)
 
 
-async def _show(services: Services, screen: LiveStatus, pool: ConnectionPool) -> None:
-    screen.show(await asyncio.to_thread(services.feed_status, pool), services.notes())
+async def _show(stop: asyncio.Event, services: Services, screen: LiveStatus, pool: ConnectionPool) -> None:
+    screen.show(await unless_stopped(stop, services.feed_status, pool), services.notes())
 
 
 async def _pause(stop: asyncio.Event, child_ended: asyncio.Event) -> None:

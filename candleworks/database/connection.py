@@ -20,9 +20,11 @@ ConnectionPool = _ConnectionPool[Connection]
 # By default a pool waits ever longer between attempts, up to minutes after the database is back. When it gives up
 # early, the next request starts a new attempt.
 RECONNECT_SECONDS = 1.0
+CLOSE_SECONDS = 0.2  # how long each thread of a pool that is closed may take to end
 
 # A COPY that is cut off warns of the connection's loss, which is raised besides; the pool's own logger is another one.
 logging.getLogger("psycopg").addFilter(lambda record: "error ignored" not in str(record.msg))
+logging.getLogger("psycopg.pool").addFilter(lambda record: "couldn't stop thread" not in str(record.msg))
 
 
 def connect(dsn: str, purpose: str | None = None, *, profile: Profile = WRITER, autocommit: bool = True) -> Connection:
@@ -48,6 +50,11 @@ def open_pool(dsn: str, purpose: str, *, profile: Profile, max_size: int) -> Con
         reconnect_timeout=RECONNECT_SECONDS,
         open=True,
     )
+
+
+def close_pool(pool: ConnectionPool) -> None:
+    """Close a pool; a thread of it that is connecting to a server that does not answer is left behind."""
+    pool.close(timeout=CLOSE_SECONDS)
 
 
 def sqlalchemy_url(dsn: str, profile: Profile, purpose: str) -> str:

@@ -36,11 +36,13 @@ from candleworks.database.connection import connect
 from candleworks.database.profiles import ADMIN
 from candleworks.errors import ConfigurationError, TerminalError, TransientError
 from candleworks.private_files import create_private_directory, open_private
-from candleworks.processes import find_process, wait_until
+from candleworks.processes import find_process, is_alive, wait_until
 
 SUPERUSER = "postgres"
 DATABASE = "candleworks"
 START_TIMEOUT_SECONDS = 60
+STOP_TIMEOUT_SECONDS = 60
+KILL_TIMEOUT_SECONDS = 5
 LEFTOVERS_TIMEOUT_SECONDS = 10
 MAX_SOCKET_PATH = 100  # sun_path holds 108 bytes on Linux and 104 on macOS
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")  # needs no quoting in a URL or a configuration file
@@ -99,15 +101,15 @@ class EmbeddedServer:
         return f"postgresql://{SUPERUSER}@/{DATABASE}?host={self.sockets}"
 
     @contextlib.contextmanager
-    def use(self, *, keep_running: bool = False) -> Iterator[str]:
-        """Yield a connection string; the last user stops the server, unless it said `keep_running`."""
+    def use(self, *, keep_running: bool = False, stop_seconds: float = STOP_TIMEOUT_SECONDS) -> Iterator[str]:
+        """Yield a connection string; the last user stops the server, unless it said `keep_running`; see stop()."""
         users = self._join()
         try:
             yield self.dsn
         finally:
             if self._syncing:
                 self._syncing.join()
-            self._leave(users, keep_running=keep_running)
+            self._leave(users, None if keep_running else stop_seconds)
 
     def revive(self) -> bool:
         """Restart the server if it crashed while in use; return whether it had."""
@@ -127,15 +129,15 @@ class EmbeddedServer:
             fcntl.flock(users, fcntl.LOCK_SH)
         return users
 
-    def _leave(self, users: IO[str], *, keep_running: bool) -> None:
+    def _leave(self, users: IO[str], stop_seconds: float | None) -> None:
         with self._exclusive(), users:
             fcntl.flock(users, fcntl.LOCK_UN)
             try:
                 fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return
-            if not keep_running:
-                self.stop()
+            if stop_seconds is not None:
+                self.stop(stop_seconds)
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:
@@ -180,13 +182,23 @@ class EmbeddedServer:
                     raise
             time.sleep(0.2)
 
-    def stop(self) -> None:
-        """Stop the server if it runs; open transactions are rolled back."""
-        if self._is_running():
-            self._run("pg_ctl", "stop", "-w", "-m", "fast", "-t", "60", "-D", self.data)
-            if self.sockets != self.data:
-                with contextlib.suppress(OSError):
-                    self.sockets.rmdir()
+    def stop(self, seconds: float = STOP_TIMEOUT_SECONDS) -> None:
+        """Stop the server if it runs; open transactions are rolled back.
+
+        One that has not stopped after so many seconds is killed, and recovers at its next start.
+        """
+        server = self._process_of_pid_file()
+        if server is None or not self._is_server(server):
+            return
+        self._run("pg_ctl", "stop", "-W", "-m", "fast", "-D", self.data)
+        if not wait_until(lambda: not is_alive(server), seconds):
+            for process in (server, *server.children()):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            wait_until(lambda: not is_alive(server), KILL_TIMEOUT_SECONDS)
+        if self.sockets != self.data:
+            with contextlib.suppress(OSError):
+                self.sockets.rmdir()
 
     def _process_of_pid_file(self) -> psutil.Process | None:
         """Return the process whose id is in postmaster.pid, whether it is the server or not; None when it is gone."""

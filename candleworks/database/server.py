@@ -19,23 +19,30 @@ from candleworks.processes import stop_signals
 from candleworks.settings import Settings
 
 PREFECT_SUFFIX = "_prefect"
+# How long an embedded server may take to stop before it is killed. That is safe: its next start recovers, which takes
+# long after much was written.
+PATIENT_STOP_SECONDS = 60.0
+QUICK_STOP_SECONDS = 1.0  # of what ends within ten seconds whatever happens
 
 log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def database(settings: Settings, *, keep_running: bool = False) -> Iterator[str]:
+def database(
+    settings: Settings, *, keep_running: bool = False, stop_seconds: float = PATIENT_STOP_SECONDS
+) -> Iterator[str]:
     """Yield the connection string in use; an embedded server runs at least until the context ends.
 
-    `keep_running` leaves an embedded server running afterwards. Errors of the database are raised as
-    TransientError or TerminalError, an invalid connection string as ConfigurationError.
+    `keep_running` leaves an embedded server running afterwards; otherwise it is killed if it has not stopped after
+    `stop_seconds`. Errors of the database are raised as TransientError or TerminalError, an invalid connection string
+    as ConfigurationError.
     """
     with contextlib.ExitStack() as stack:
         if settings.dsn is not None:
             dsn = settings.dsn.get_secret_value()
             read_connection_string(dsn)
         else:
-            dsn = stack.enter_context(_embedded(settings, keep_running=keep_running))
+            dsn = stack.enter_context(_embedded(settings, stop_seconds, keep_running=keep_running))
         with database_errors(dsn):
             yield dsn
 
@@ -50,13 +57,13 @@ def dsn_of(settings: Settings) -> str:
 
 
 @contextlib.contextmanager
-def _embedded(settings: Settings, *, keep_running: bool) -> Iterator[str]:
+def _embedded(settings: Settings, stop_seconds: float, *, keep_running: bool = False) -> Iterator[str]:
     from candleworks.database.embedded import EmbeddedServer  # noqa: PLC0415 - not needed with an external server
 
     with contextlib.ExitStack() as stack:
         with _deferred_signals():
             server = EmbeddedServer(settings.home, settings.timescaledb, settings.postgres)
-            dsn = stack.enter_context(server.use(keep_running=keep_running))
+            dsn = stack.enter_context(server.use(keep_running=keep_running, stop_seconds=stop_seconds))
         yield dsn
 
 
@@ -97,7 +104,7 @@ def prefect_database(settings: Settings, dsn: str) -> Iterator[PrefectDatabase]:
         url = _prefect_url(dsn)
         if url is None and settings.dsn is not None:
             settings = settings.model_copy(update={"dsn": None, "timescaledb": None})
-            url = _prefect_url(stack.enter_context(_embedded(settings, keep_running=False)))
+            url = _prefect_url(stack.enter_context(_embedded(settings, QUICK_STOP_SECONDS)))
         if url is None:
             raise TerminalError(
                 f"Prefect needs the extension pg_trgm, which {settings.postgres} lacks: install PostgreSQL's contrib"

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 from candleworks import clock
 from candleworks.candles.calendars import sync_calendars
 from candleworks.candles.refresh import refresh
-from candleworks.database.connection import ConnectionPool, database_errors
+from candleworks.database.connection import Connection, ConnectionPool, database_errors
+from candleworks.database.interruption import ConnectionsInUse
 from candleworks.errors import TerminalError, TransientError, UsageError
 from candleworks.feed.connection import FeedConnection
 from candleworks.feed.process_usage import ProcessUsage
@@ -26,6 +27,7 @@ from candleworks.settings import Calendars, Settings
 from candleworks.storage.calendars import sessions_around
 from candleworks.storage.feeds import SymbolStatus, save_ingest_stats, save_refusal, save_symbols
 from candleworks.storage.process_samples import record_sizes, save_process_sample
+from candleworks.threads import Calls
 
 STATISTICS_INTERVAL_SECONDS = 1
 USAGE_INTERVAL_SECONDS = 30
@@ -47,7 +49,10 @@ def zones_of(symbols: Iterable[str], calendars: Calendars) -> Mapping[str, ZoneI
 
 @dataclass
 class FeedBackground:
-    """The tasks of one feed, which share a pool. A database that is away is the writer's to report."""
+    """The tasks of one feed, which share a pool. A database that is away is the writer's to report.
+
+    What blocks is done by `calls`, on connections that are `in_use` meanwhile.
+    """
 
     connection: FeedConnection
     subscriptions: Subscriptions
@@ -56,6 +61,8 @@ class FeedBackground:
     writer: FeedWriter
     dsn: str
     stop: asyncio.Event
+    calls: Calls
+    in_use: ConnectionsInUse
     saved_statuses: Mapping[str, SymbolStatus] | None = None
     saved_refusal: str | None = ""  # unlike any: what an earlier run left is deleted
     refused: set[Action] = field(default_factory=set)
@@ -123,28 +130,37 @@ class FeedBackground:
         await self.connection.unsubscribe(removed)
         await self.connection.subscribe(added)
         try:
-            await asyncio.to_thread(self._sync_calendars, pool, settings)
+            await self.calls.run(self._sync_calendars, pool, settings)
             await self._load_sessions(pool)
         except (TransientError, TerminalError) as error:  # without a database that happens at the next start
             log.warning("%s", error)
 
+    @contextlib.contextmanager
+    def _connection(self, pool: ConnectionPool) -> Iterator[Connection]:
+        with (
+            database_errors(self.dsn),
+            pool.connection(POOL_WAIT_SECONDS) as connection,
+            self.in_use.using(connection),
+        ):
+            yield connection
+
     def _sync_calendars(self, pool: ConnectionPool, settings: Settings) -> None:
-        with database_errors(self.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
+        with self._connection(pool) as connection:
             sync_calendars(connection, settings)
 
     async def _load_sessions(self, pool: ConnectionPool) -> None:
-        self.silence.sessions = await asyncio.to_thread(self._read_sessions, pool, self.silence.calendars)
+        self.silence.sessions = await self.calls.run(self._read_sessions, pool, self.silence.calendars)
 
     def _read_sessions(self, pool: ConnectionPool, calendars: set[str]) -> Sessions:
-        with database_errors(self.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
+        with self._connection(pool) as connection:
             return sessions_around(connection, calendars, clock.now())
 
     async def refresh_candles(self, pool: ConnectionPool) -> None:
         """Bring stored candles up to date; raises database_errors."""
-        self.writer.counters.count_candles(await asyncio.to_thread(self._refresh, pool))
+        self.writer.counters.count_candles(await self.calls.run(self._refresh, pool))
 
     def _refresh(self, pool: ConnectionPool) -> int:
-        with database_errors(self.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
+        with self._connection(pool) as connection:
             return refresh(connection).total()
 
     async def _end_windows(self) -> None:
@@ -155,13 +171,13 @@ class FeedBackground:
     async def save_statistics(self, pool: ConnectionPool) -> None:
         """Store the counters, and the statuses of symbols and key where they changed; raises database_errors."""
         waiting, oldest_us = self.queue.waiting, self.queue.oldest_us
-        await asyncio.to_thread(self._store, pool, waiting, oldest_us, dict(self.subscriptions.statuses))
+        await self.calls.run(self._store, pool, waiting, oldest_us, dict(self.subscriptions.statuses))
 
     def _store(
         self, pool: ConnectionPool, waiting: int, oldest_us: int | None, statuses: Mapping[str, SymbolStatus]
     ) -> None:
         counters = self.writer.counters
-        with database_errors(self.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
+        with self._connection(pool) as connection:
             if statuses != self.saved_statuses:
                 save_symbols(connection, self.connection.feed, statuses)
                 self.saved_statuses = statuses
@@ -175,9 +191,9 @@ class FeedBackground:
 
     async def save_usage(self, usage: ProcessUsage, pool: ConnectionPool) -> None:
         """Store what this process uses, and once an hour how large the database is; raises database_errors."""
-        await asyncio.to_thread(self._store_usage, usage, pool)
+        await self.calls.run(self._store_usage, usage, pool)
 
     def _store_usage(self, usage: ProcessUsage, pool: ConnectionPool) -> None:
-        with database_errors(self.dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
+        with self._connection(pool) as connection:
             save_process_sample(connection, usage.sample())
             record_sizes(connection)

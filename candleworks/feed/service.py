@@ -1,12 +1,14 @@
 """The long-running ingest of one feed: streams, writes, and stops in order."""
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from candleworks.database.connection import ConnectionPool, open_pool
+from candleworks.database.connection import ConnectionPool, close_pool, describe, open_pool
+from candleworks.database.interruption import ConnectionsInUse
 from candleworks.database.profiles import WRITER
 from candleworks.errors import TransientError
 from candleworks.feed.api_key import key_of
@@ -24,10 +26,14 @@ from candleworks.feed.unrecorded import UnrecordedFile
 from candleworks.feed.writer import FeedWriter
 from candleworks.model.gaps import Stop
 from candleworks.model.notices import Notice, Notify, ignore
+from candleworks.processes import stopped_within
 from candleworks.settings import Feed, Settings
+from candleworks.threads import Calls, in_thread
 from candleworks.wording import counted
 
-GIVE_UP_SECONDS = 3  # how long a stop waits for a database that is away
+GIVE_UP_SECONDS = 2.5  # how long a stop waits for the next commit of a database that is away, or that does not answer
+MAX_STOP_SECONDS = 5.0  # how long it waits altogether
+INTERRUPT_SECONDS = 0.5  # how long a call may take to end once it is interrupted
 
 log = logging.getLogger(__name__)
 
@@ -58,28 +64,25 @@ async def ingest(
     Raises TerminalError when the vendor rejects the key or another process streams the feed, TransientError when ticks
     are left that neither the database nor the disk could store.
     """
-    service = FeedService(settings, feed, dsn, notify=notify, prepare=prepare)
+    limit_bytes = settings.ingest.max_spool_bytes
+    spool = await in_thread(Spool, settings.home / "spool" / feed.name, feed.name, limit_bytes)
+    service = FeedService(settings, feed, dsn, spool, notify=notify, prepare=prepare)
     relay = asyncio.create_task(_relay(stop, service.stop))
-    deadline = asyncio.create_task(_give_up_after(service.stop, service.give_up))
+    deadline = asyncio.create_task(service.give_up_in_time())
+    pool = open_pool(dsn, f"candles of {feed.name}", profile=WRITER, max_size=2)
     try:
-        with open_pool(dsn, f"candles of {feed.name}", profile=WRITER, max_size=2) as pool:
-            await service.run(pool, updates or SettingsUpdates(), stop_reason)
+        await service.run(pool, updates or SettingsUpdates(), stop_reason)
     finally:
         relay.cancel()
         deadline.cancel()
-        service.spool.close()  # first: whoever waits for the feed looks at the writer's lock
-        service.writer.close()
+        await in_thread(close_pool, pool)
+        await in_thread(spool.close)  # first: whoever waits for the feed looks at the writer's lock
+        await in_thread(service.writer.close)
 
 
 async def _relay(stop: asyncio.Event, own_stop: asyncio.Event) -> None:
     await stop.wait()
     own_stop.set()
-
-
-async def _give_up_after(stop: asyncio.Event, give_up: threading.Event) -> None:
-    await stop.wait()
-    await asyncio.sleep(GIVE_UP_SECONDS)
-    give_up.set()
 
 
 class FeedService:
@@ -90,18 +93,23 @@ class FeedService:
         settings: Settings,
         feed: Feed,
         dsn: str,
+        spool: Spool,
         *,
         notify: Notify = ignore,
         prepare: Callable[[], object] | None = None,
     ) -> None:
         self.stop = asyncio.Event()
-        self.give_up = threading.Event()
+        self.spool = spool
+        self._dsn = dsn
+        self._give_up = threading.Event()
+        self._committed = asyncio.Event()
+        self._calls = Calls()
+        self._in_use = ConnectionsInUse()
         self._settings = settings
         self._feed = feed.name
         self._notify = notify
         self._prepared = prepare is None
         limits = settings.ingest
-        self.spool = Spool(settings.home / "spool" / feed.name, feed.name, limits.max_spool_bytes)
         self._interval = FlushInterval(limits.flush_interval_ms / 1_000)
         self._queue = FeedQueue(self.spool, limits, self._interval, self._inspect)
         self._gaps = GapRecorder(feed.name, self._queue.put, notify)
@@ -111,14 +119,30 @@ class FeedService:
         zones = zones_of(subscriptions.symbols, settings.calendars)
         unrecorded = UnrecordedFile(feed.name, self.spool.directory)
         self.writer = FeedWriter(
-            dsn, feed.name, subscriptions, zones, limits, unrecorded, give_up=self.give_up, prepare=prepare
+            dsn,
+            feed.name,
+            subscriptions,
+            zones,
+            limits,
+            unrecorded,
+            give_up=self._give_up,
+            in_use=self._in_use,
+            prepare=prepare,
         )
         live = self._liveness
         listener = ConnectionListener(live.subscribed, self._symbol_refused, live.alive, live.reading_paused)
         self._connection = FeedConnection(key_of(settings, feed), subscriptions, self._queue, listener)
         self.reconnector = Reconnector(self._connection, self._queue, live, self.writer.counters, self.stop)
         self._background = FeedBackground(
-            self._connection, subscriptions, silence, self._queue, self.writer, dsn, self.stop
+            self._connection,
+            subscriptions,
+            silence,
+            self._queue,
+            self.writer,
+            dsn,
+            self.stop,
+            self._calls,
+            self._in_use,
         )
 
     def _inspect(self, batch: Batch) -> None:
@@ -128,12 +152,28 @@ class FeedService:
         facts = {"feed": self._feed, "symbol": symbol, "reason": reason}
         self._notify(Notice("feed.refused", f"{self._feed}/{symbol}", facts))
 
+    async def give_up_in_time(self) -> None:
+        """After a stop, interrupt what the database keeps from ending, and abandon what does not notice that."""
+        await self.stop.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(MAX_STOP_SECONDS):
+                while await stopped_within(self._committed, GIVE_UP_SECONDS):
+                    self._committed.clear()
+        self._give_up.set()
+        self._in_use.interrupt()
+        await asyncio.sleep(INTERRUPT_SECONDS)
+        self._calls.abandon(
+            TransientError(
+                f"The database {describe(self._dsn)} did not answer in time at a stop: see what blocks it."
+            )
+        )
+
     async def run(
         self, pool: ConnectionPool, updates: SettingsUpdates, stop_reason: Callable[[], Awaitable[Stop]]
     ) -> None:
         """Run until `stop` is set or a part fails; see `ingest`."""
         if self._prepared:
-            await asyncio.to_thread(self.writer.connect)  # before the vendor is asked: another process may own the feed
+            await self._calls.run(self.writer.connect)  # before the vendor is asked: another process may own the feed
         self._gaps.started()
         written = asyncio.Event()
         streaming = asyncio.create_task(self.reconnector.run())
@@ -174,8 +214,9 @@ class FeedService:
         """Store entry after entry; TransientError when the database stays away at the end."""
         while (entry := await self._queue.next_entry()) is not None:
             with self._interval.measure_commit():
-                await asyncio.to_thread(self.writer.write, entry)
+                await self._calls.run(self.writer.write, entry)
             self._queue.done()
+            self._committed.set()
 
     async def _leave_on_disk(self, writing: asyncio.Task[None]) -> None:
         """Keep what the database did not store for the next start."""

@@ -21,6 +21,7 @@ from tenacity import (
 
 from candleworks import clock
 from candleworks.database.connection import connect, database_errors
+from candleworks.database.interruption import ConnectionsInUse
 from candleworks.database.profiles import WRITER
 from candleworks.errors import TransientError
 from candleworks.feed.sequencer import SequencedBatch, Sequencer
@@ -56,7 +57,8 @@ class FeedWriter:
 
     `zones` are the symbols and the time zones of their trading days. `prepare` is called before the database is used
     for the first time. `give_up` ends the retries while the database is away: the call then raises TransientError.
-    Errors of the database that a retry cannot cure are raised as TerminalError.
+    `in_use` knows the connection, and can interrupt it. Errors of the database that a retry cannot cure are raised as
+    TerminalError.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class FeedWriter:
         unrecorded: UnrecordedFile,
         *,
         give_up: threading.Event,
+        in_use: ConnectionsInUse,
         prepare: Callable[[], object] | None = None,
     ) -> None:
         self.counters = FeedCounters(feed)
@@ -80,6 +83,7 @@ class FeedWriter:
         self._new_symbols = dict(zones)
         self._sequencer = Sequencer(limits)
         self._unrecorded = unrecorded
+        self._in_use = in_use
         self._prepare = prepare
         self._recent = Recent()
         self._session: _WriterSession | None = None
@@ -152,6 +156,7 @@ class FeedWriter:
 
     def close(self) -> None:
         if self._session is not None:
+            self._in_use.discard(self._session.trades.connection)
             self._session.trades.connection.close()
             self._session = None
 
@@ -170,6 +175,8 @@ class FeedWriter:
             with contextlib.ExitStack() as failure:
                 connection = connect(self._dsn, f"ingest {self._feed}", profile=WRITER)
                 failure.callback(connection.close)
+                self._in_use.add(connection)
+                failure.callback(self._in_use.discard, connection)
                 self._backend = lock_feed(connection, self._feed, self._backend)
                 marks = stored_marks(connection, self._feed)
                 failure.pop_all()

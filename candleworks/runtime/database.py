@@ -15,7 +15,7 @@ from candleworks.database.connection import Connection, connect, describe, trans
 from candleworks.database.migrations import count_migrations, is_empty, listed, migrate, require_schema
 from candleworks.database.profiles import ADMIN, READER, WRITER
 from candleworks.database.reader_role import set_up_reader
-from candleworks.database.server import database, has_database
+from candleworks.database.server import QUICK_STOP_SECONDS, database, has_database
 from candleworks.errors import TerminalError, TransientError
 from candleworks.settings import Settings
 from candleworks.storage.tick_retention import prepare_partitions
@@ -67,7 +67,7 @@ def migrated(settings: Settings, report: Report = log.info) -> Iterator[str]:
 
     With storage.migrate manual the schema is only checked.
     """
-    with database(settings) as dsn:
+    with database(settings, stop_seconds=QUICK_STOP_SECONDS) as dsn:
         migrate_or_require(dsn, settings, report)
         yield dsn
 
@@ -75,7 +75,7 @@ def migrated(settings: Settings, report: Report = log.info) -> Iterator[str]:
 @contextmanager
 def migrated_or_later(settings: Settings) -> Iterator[tuple[str, Callable[[], object] | None]]:
     """Do as migrated() and sync(); also yield a function that does so later if the database is away now, else None."""
-    with database(settings) as dsn:
+    with database(settings, stop_seconds=QUICK_STOP_SECONDS) as dsn:
         try:
             _migrate_and_sync(dsn, settings)
         except TransientError as error:

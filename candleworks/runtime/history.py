@@ -15,6 +15,7 @@ from candleworks.runtime.database import check_schema
 from candleworks.settings import Feed, Settings
 from candleworks.storage.backfills import due_backfills
 from candleworks.storage.feeds import streaming_symbols
+from candleworks.threads import in_thread, unless_stopped
 from candleworks.wording import counted
 
 FIRST_POLL_SECONDS = 0.5  # until the feed streams
@@ -37,9 +38,9 @@ async def load_history(settings: Settings, feed: Feed, dsn: str, stop: asyncio.E
     process = HistoryProcess(settings, feed, dsn)
     try:
         while not await stopped_within(stop, process.poll_seconds):
-            await asyncio.to_thread(process.advance)
+            await unless_stopped(stop, process.advance)
     finally:
-        await asyncio.to_thread(process.stop)
+        await in_thread(process.stop)
 
 
 @dataclass

@@ -18,11 +18,12 @@ from candleworks.processes import Child, end_processes, python_module
 from candleworks.settings import Settings
 
 DATABASE_VARIABLE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
+SERVER = "Prefect server"
 WORKER = "Prefect worker"
 WORKER_MODULE = "flows.support.worker"
 STREAM_MODULE = "flows.support.ingest"
 RUN_MODULE = "flows.support.engine"
-RUN_STOP_SECONDS = 2.0
+RUN_STOP_SECONDS = 0.5
 # A run leaves 80 kB in Prefect's database, most of it events; there are 1,900 runs a day.
 KEPT_RUNS_SECONDS = 3 * 86_400
 KEPT_EVENTS = "PT12H"
@@ -83,7 +84,7 @@ def prefect_server(settings: Settings, database_url: str, logs: Path) -> Child:
     }
     private_directory(settings.home / "prefect")
     command = python_module("flows.support.server")
-    return Child("Prefect server", command, environment, logs / "prefect-server.log")
+    return Child(SERVER, command, environment, logs / "prefect-server.log")
 
 
 def prefect_worker(settings: Settings, environment: Mapping[str, str | None], logs: Path) -> Child:

@@ -1,5 +1,6 @@
 """The processes that `candleworks up` runs: what they are, supervising them, and why they ended."""
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from candleworks.errors import CandleworksError, TerminalError, TransientError
 from candleworks.processes import Child, listener_of, python_module, stop_all
 from candleworks.runtime.grafana import find_grafana
 from candleworks.runtime.prefect import (
+    SERVER,
     WORKER,
     clear_feed_status,
     early_stream,
@@ -29,9 +31,14 @@ from candleworks.settings import Settings
 from candleworks.simulate import RunningSimulator
 from candleworks.storage.feeds import confirm_stops
 from candleworks.storage.monitoring import read_status
+from candleworks.threads import in_thread
 
-STOP_SECONDS = 3.5
-WORKER_STOP_SECONDS = 9.5
+# Everything, the database too, ends within ten seconds; after five at most, feeds keep on disk what is not stored.
+STREAM_STOP_SECONDS = 5.5
+STOP_SECONDS = 2.0
+OUTLASTING_STOP_SECONDS = 1.0
+CONFIRM_SECONDS = 0.5
+SIMULATOR = "simulated feed"
 PREFECT_STARTING = "Prefect is starting: the feeds stream already, and become flow runs when it has."
 
 
@@ -151,15 +158,24 @@ class Services:
         return max(times, default=None)
 
     def stop(self) -> None:
-        """Stop flow runs first: they report to the Prefect server, and the simulated feed must outlive them."""
-        running = [child for child in self.children if child.name == WORKER or child.once]
-        stop_all(running, WORKER_STOP_SECONDS)
-        if running:
+        """Stop the Prefect server and the simulated feed last: flow runs report to the one, and read from the other."""
+        outlasting = [child for child in self.children if child.name in {SERVER, SIMULATOR}]
+        streams = [child for child in self.children if child.name == WORKER or child.terminal_exit]
+        for stream in streams:
+            stream.terminate()
+        stop_all([child for child in self.children if child not in outlasting + streams], STOP_SECONDS)
+        stop_all(streams, STREAM_STOP_SECONDS - STOP_SECONDS)
+        if self._prefect:
             end_left_behind(self.settings)
-        stop_all(self.children, STOP_SECONDS)
+        stop_all(outlasting, OUTLASTING_STOP_SECONDS)
 
-    def confirm_stop(self, dsn: str) -> None:
+    async def confirm_stop(self, dsn: str) -> None:
         """Record that a person stopped the feeds: their processes only know that `up` ended."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CONFIRM_SECONDS):
+                await in_thread(self._confirm_stop, dsn)
+
+    def _confirm_stop(self, dsn: str) -> None:
         reason = f"candleworks up was stopped on {socket.gethostname()}"
         with (
             contextlib.suppress(TransientError),
@@ -173,7 +189,7 @@ def _simulated_feed(settings: Settings, simulator: RunningSimulator, logs: Path)
     symbols = dict.fromkeys(ticker for feed in settings.feeds for ticker in feed.tickers)
     command = _command("simulate", "--port", str(simulator.port), "--symbols", ",".join(symbols))
     command += ["--rate", str(settings.simulator.rate), "--seed", str(settings.simulator.seed)]
-    return Child("simulated feed", command, {}, logs / "simulate.log")
+    return Child(SIMULATOR, command, {}, logs / "simulate.log")
 
 
 def _ingest(feed: str, environment: Mapping[str, str | None], logs: Path) -> Child:

@@ -2,13 +2,19 @@
 
 import contextlib
 import logging
-import os
-import socket
 from collections.abc import Iterator
 
 import psycopg
 
-from candleworks.database.connection import Connection, ConnectionPool, describe, open_pool, transient_errors
+from candleworks.database.connection import (
+    Connection,
+    ConnectionPool,
+    close_pool,
+    describe,
+    open_pool,
+    transient_errors,
+)
+from candleworks.database.interruption import shut_down
 from candleworks.database.profiles import WEB
 from candleworks.errors import TerminalError, TransientError
 
@@ -45,8 +51,7 @@ class ReadPool:
     def interrupt(self) -> None:
         """Shut down the connections that wait for a result: their callers get TransientError at once."""
         for connection in list(self._busy):
-            with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as wire:
-                wire.shutdown(socket.SHUT_RDWR)
+            shut_down(connection)
 
     def _log_change(self, problem: str | None) -> None:
         """Log the loss and the return of the database once each, instead of the pool's line per attempt."""
@@ -65,7 +70,7 @@ def open_read_pool(dsn: str) -> Iterator[ReadPool]:
     try:
         yield ReadPool(pool, dsn)
     finally:
-        pool.close(timeout=0.5)
+        close_pool(pool)
 
 
 @contextlib.contextmanager

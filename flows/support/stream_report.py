@@ -18,6 +18,7 @@ from candleworks.database.profiles import READER
 from candleworks.errors import TransientError
 from candleworks.processes import stopped_within
 from candleworks.storage.monitoring import FeedState, read_monitoring
+from candleworks.threads import unless_stopped
 
 INTERVAL_SECONDS = 60
 FIRST_SECONDS = 10
@@ -66,7 +67,7 @@ async def report_feed(feed: str, dsn: str, stop: asyncio.Event) -> None:
     wait = FIRST_SECONDS
     while not await stopped_within(stop, wait):
         with contextlib.suppress(TransientError):
-            now = await asyncio.to_thread(_read, feed, dsn)
+            now = await unless_stopped(stop, _read, feed, dsn)
             if now and before:
                 log.info("%s", now.since(before))
                 await artifact.show(now.table(before))

@@ -38,6 +38,7 @@ from candleworks.runtime.history import load_history
 from candleworks.runtime.streaming import follow_configuration
 from candleworks.settings import Feed, Settings
 from candleworks.storage.feeds import read_feed_locks
+from candleworks.threads import unless_stopped
 from flows.support.artifacts import emit
 from flows.support.cancellation import CancellationMonitor
 from flows.support.run_labels import DATABASE_LABEL, STREAM_FLOW, process_label
@@ -80,7 +81,7 @@ async def stream(settings: Settings, feed: Feed, dsn: str, prepare_later: Callab
     stop = asyncio.Event()
     on_stop_signal(stop.set)
     monitor = CancellationMonitor(UUID(str(runtime.flow_run.id)), stop)
-    await _wait_for_predecessor(feed.name, dsn)
+    await _wait_for_predecessor(feed.name, dsn, stop)
     updates = SettingsUpdates()
     work = ingest(
         settings, feed, dsn, stop=stop, stop_reason=monitor.why, notify=emit, updates=updates, prepare=prepare_later
@@ -124,12 +125,12 @@ async def _with_background(
         await asyncio.wait(tasks)
 
 
-async def _wait_for_predecessor(feed: str, dsn: str) -> None:
+async def _wait_for_predecessor(feed: str, dsn: str, stop: asyncio.Event) -> None:
     """When the run was resumed or retried: wait until the process that executed it before has ended."""
     if (runtime.flow_run.run_count or 0) < 2:
         return
     with contextlib.suppress(TransientError):
-        await asyncio.to_thread(_wait_until_free, feed, dsn)
+        await unless_stopped(stop, _wait_until_free, feed, dsn)
 
 
 def _wait_until_free(feed: str, dsn: str) -> None:
@@ -143,7 +144,9 @@ async def _label(run_id: UUID, dsn: str, stop: asyncio.Event) -> None:
     """Label the run with the database of its lock and with its process, by which workers see that it is alive."""
     while not stop.is_set():
         try:
-            database = await asyncio.to_thread(_database, dsn)
+            database = await unless_stopped(stop, _database, dsn)
+            if database is None:
+                return None
             labels = process_label(runtime.flow_run.run_count or 0) | {DATABASE_LABEL: database}
             async with get_client() as client:
                 return await client.update_flow_run_labels(run_id, labels)

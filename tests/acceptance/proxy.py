@@ -6,12 +6,13 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 
 class Proxy:
-    """Carries connections to `target`; faults are switched on and off from the test's thread."""
+    """Carries connections to `target`, an address or a Unix socket; a test's thread switches faults on and off."""
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: tuple[str, int] | Path) -> None:
         self._target = target
         self._loop = asyncio.new_event_loop()
         self._flowing = asyncio.Event()
@@ -20,6 +21,11 @@ class Proxy:
         self._half = False
         self._refusing = False
         self.port = 0
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._connections)
 
     def cut(self) -> None:
         """Reset every connection, as a router that lost its state does."""
@@ -46,7 +52,7 @@ class Proxy:
         if self._refusing:
             _abort(writer)
             return
-        far_reader, far_writer = await asyncio.open_connection(*self._target)
+        far_reader, far_writer = await self._connect()
         pair = (writer, far_writer)
         self._connections.add(pair)
         try:
@@ -57,6 +63,11 @@ class Proxy:
             self._connections.discard(pair)
             for end in pair:
                 end.close()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if isinstance(self._target, Path):
+            return await asyncio.open_unix_connection(self._target)
+        return await asyncio.open_connection(*self._target)
 
     async def _carry(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, from_target: bool = False

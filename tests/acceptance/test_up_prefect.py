@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(400)
 PATIENCE_SECONDS = (
     150  # what the first start may take on a busy machine: Prefect makes its tables and is told everything
 )
-STOP_SECONDS = 13
+STOP_SECONDS = 10
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from candleworks.database.connection import Connection
+from candleworks.database.interruption import ConnectionsInUse
 from candleworks.feed.batcher import Batch
 from candleworks.feed.spool_file import QueueEntry
 from candleworks.feed.subscriptions import Subscriptions
@@ -109,7 +110,16 @@ class Story:
         self.run = uuid4()
         subscriptions = Subscriptions({name: name for name in ZONES})
         unrecorded = UnrecordedFile("test", Path("/nowhere"))  # nothing may go there
-        return FeedWriter(self.dsn, "test", subscriptions, ZONES, Ingest(), unrecorded, give_up=threading.Event())
+        return FeedWriter(
+            self.dsn,
+            "test",
+            subscriptions,
+            ZONES,
+            Ingest(),
+            unrecorded,
+            give_up=threading.Event(),
+            in_use=ConnectionsInUse(),
+        )
 
     def write(self, events: list[bytes | str]) -> None:
         batch = Batch()

@@ -160,6 +160,7 @@ def test_an_import_of_the_same_ticks_beside_the_stream_doubles_nothing(
 
 
 @on_one_engine
+@pytest.mark.usefixtures("patient_stop")
 def test_a_lost_database_connection_loses_and_doubles_nothing(
     settings: Settings, connection: Connection, journal: Path
 ) -> None:
@@ -185,6 +186,7 @@ def test_a_lost_database_connection_loses_and_doubles_nothing(
     assert stored(connection) == trades_of(read_journal(journal))
 
 
+@pytest.mark.usefixtures("patient_stop")
 def test_a_restart_of_the_database_loses_and_doubles_nothing(
     own_server: tuple[EmbeddedServer, Settings], journal: Path
 ) -> None:
