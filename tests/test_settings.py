@@ -22,8 +22,8 @@ from candleworks.settings.model import File
 SECTIONS = "alerts, calendars, candles, feeds, ingest, quality, rest, silence, simulator, storage, web"
 FEED_KEYS = "backfill_days, backfill_years, name, symbols, url"
 INGEST_KEYS = (
-    "accept_zero_prices, flush_interval_ms, max_age_days, max_batch_rows, max_buffered_ticks, max_future_seconds,"
-    " max_price_factor, max_spool_bytes, price_confirming_ticks"
+    "accept_zero_prices, flush_interval_ms, max_age_days, max_batch_rows, max_buffered_bytes, max_buffered_ticks,"
+    " max_future_seconds, max_price_factor, max_spool_bytes, price_confirming_ticks"
 )
 SYMBOL_RULE = "up to 32 letters, digits and . / : ^ _ -, starting with a letter or digit"
 TEXT_RULE = "a string (quoted where YAML would read another type)"

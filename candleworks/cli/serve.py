@@ -56,6 +56,7 @@ def serve(host: Host = HOST, port: Port = None, duration: Duration = None, actio
             simulated=settings.shows_simulated,
             requests_per_second=settings.web.requests_per_second,
             request_burst=settings.web.request_burst,
+            max_buffered_bytes=settings.ingest.max_buffered_bytes,
             actions=host in LOOPBACK if actions is None else actions,
             services=(
                 ServiceLink("Prefect", server_address(settings), "api/health"),

@@ -56,11 +56,12 @@ class FlushInterval:
 
 
 class Batcher:
-    """Fills one batch at a time; not thread-safe."""
+    """Fills one batch at a time, whose frames have `frame_bytes`; not thread-safe."""
 
     def __init__(self, interval: FlushInterval) -> None:
         self._interval = interval
         self._batch = Batch()
+        self.frame_bytes = 0
 
     def __len__(self) -> int:
         return len(self._batch)
@@ -81,6 +82,7 @@ class Batcher:
         batch = self._batch
         batch.frames.append(frame)
         batch.received_us.append(received_us)
+        self.frame_bytes += len(frame)
         return len(batch.frames)
 
     def due_seconds(self) -> float:
@@ -94,6 +96,7 @@ class Batcher:
         """Return the batch and start an empty one; a connection mark behind the last frame moves to the new batch."""
         taken = self._batch
         self._batch = Batch()
+        self.frame_bytes = 0
         if taken.connections[-1:] == [len(taken)]:
             taken.connections.pop()
             self._batch.connections.append(0)

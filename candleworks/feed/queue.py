@@ -26,6 +26,8 @@ SAVE_INTERVAL_SECONDS = 0.02
 FULL_INTERVAL_SECONDS = 0.5  # every attempt encodes all that is in memory, and space is freed in files of 16 MB
 UNHURRIED_TICKS_PER_SECOND = 50_000  # how fast ticks are read while the writer is behind; no vendor sends that many
 MAX_PAUSE_SECONDS = 0.5
+BATCHES_IN_MEMORY = 8  # so many batches of the largest size fit into memory
+LARGE_BATCH_BYTES = 4_194_304  # decoded once more by the writer: its events may be as large as its frames
 KEPT_TICKS = 20_000  # in memory as well as on disk while the database is slow; half a second of work for the writer
 
 log = logging.getLogger(__name__)
@@ -34,8 +36,9 @@ log = logging.getLogger(__name__)
 class FeedQueue(Backpressure):
     """One feed's queue; belongs to one event loop.
 
-    It is full while more than `ingest.max_buffered_ticks` are in memory, and for a short while after a full batch when
-    the writer is behind. `inspect` gets each batch before it is queued; notes that it puts precede the batch.
+    It is full while `ingest.max_buffered_ticks` or `ingest.max_buffered_bytes` are in memory, and for a short while
+    after a full batch when the writer is behind. `inspect` gets each batch before it is queued; notes that it puts
+    precede the batch.
     """
 
     def __init__(
@@ -48,12 +51,17 @@ class FeedQueue(Backpressure):
         self._max_ticks = ingest.max_buffered_ticks
         self._max_rows = min(ingest.max_batch_rows, self._max_ticks // 2)
         self._kept_ticks = min(KEPT_TICKS, self._max_ticks // 2)  # or saving would never make room in memory
+        self._max_batch_bytes = ingest.max_buffered_bytes // BATCHES_IN_MEMORY
+        self._full_bytes = ingest.max_buffered_bytes - self._max_batch_bytes  # the rest is for the batch being filled
+        self._kept_bytes = self._full_bytes // 2
         self._save_after_ms = ingest.flush_interval_ms + COMMIT_MS
         self._head: deque[QueueEntry] = deque()
         self._tail: deque[QueueEntry] = deque()
         self._behind = spool.unread > 0
         self._sequences = itertools.count(1)
         self._ticks = 0
+        self._bytes = 0
+        self._stored: list[QueueEntry] = []
         self._changed = asyncio.Event()
         self._disk = asyncio.Lock()
         self._closed = False
@@ -88,7 +96,7 @@ class FeedQueue(Backpressure):
     def add(self, frame: bytes, received_us: int) -> None:
         """Add a frame to the current batch; before the next one the caller checks whether the queue is full."""
         rows = self._batcher.add(frame, received_us)
-        if rows >= self._max_rows:
+        if rows >= self._max_rows or self._batcher.frame_bytes >= self._max_batch_bytes:
             self.flush()
         elif rows == 1:
             self._changed.set()
@@ -105,8 +113,10 @@ class FeedQueue(Backpressure):
         """
         if not self._batcher:
             return
-        batch = self._batcher.take()
+        frame_bytes, batch = self._batcher.frame_bytes, self._batcher.take()
         self._inspect(batch)
+        if frame_bytes > LARGE_BATCH_BYTES:
+            batch.events = None
         self._append(batch)
         if self._writer_is_behind():
             self._pause_reading(len(batch) / UNHURRIED_TICKS_PER_SECOND)
@@ -114,7 +124,7 @@ class FeedQueue(Backpressure):
     def _append(self, batch: Batch, notes: tuple[GapNote, ...] = ()) -> None:
         entry = QueueEntry(self._spool.run_id, next(self._sequences), batch, notes)
         (self._tail if self._behind else self._head).append(entry)
-        self._count(len(batch))
+        self._add(entry)
         self._changed.set()
 
     def _writer_is_behind(self) -> bool:
@@ -124,20 +134,30 @@ class FeedQueue(Backpressure):
         if seconds <= 0 or self._pause is not None or self._max_ticks == sys.maxsize:
             return
         self._pause = asyncio.get_running_loop().call_later(min(seconds, MAX_PAUSE_SECONDS), self._resume_reading)
-        self._count(0)
+        self._update_full()
 
     def _resume_reading(self) -> None:
         if self._pause is not None:
             self._pause.cancel()
             self._pause = None
-        self._count(0)
+        self._update_full()
 
-    def _count(self, ticks: int) -> None:
-        self._ticks += ticks
-        self._set_full(full=self._pause is not None or self._ticks >= self._max_ticks)
+    def _add(self, entry: QueueEntry) -> None:
+        self._ticks += len(entry.batch)
+        self._bytes += entry.memory_bytes
+        self._update_full()
+
+    def _remove(self, entry: QueueEntry) -> None:
+        self._ticks -= len(entry.batch)
+        self._bytes -= entry.memory_bytes
+        self._update_full()
+
+    def _update_full(self) -> None:
+        memory_is_full = self._ticks >= self._max_ticks or self._bytes >= self._full_bytes
+        self._set_full(full=self._pause is not None or memory_is_full)
 
     def drain(self) -> None:
-        """Accept what is left at the end without a limit and without pauses."""
+        """Accept what is left at the end without pauses, as far as it fits into memory."""
         self._max_ticks = sys.maxsize
         self._resume_reading()
 
@@ -174,22 +194,34 @@ class FeedQueue(Backpressure):
             self.flush()
 
     def done(self) -> None:
-        """Remove the entry that `next_entry` returned: it is stored."""
+        """Remove the entry that `next_entry` returned, which is stored; tidy() removes it from disk."""
         entry = self._head.popleft()
-        self._count(-len(entry.batch))
-        self._spool.done(entry)
+        self._remove(entry)
+        if self._spool.in_use or self._disk.locked():
+            self._stored.append(QueueEntry(entry.run_id, entry.sequence, Batch()))
         if self._pause is not None and not self._writer_is_behind():
             self._resume_reading()
 
     async def _load(self) -> None:
         async with self._disk:
-            entries = await asyncio.to_thread(self._spool.read, self._kept_ticks)
+            entries = await asyncio.to_thread(self._spool.read, self._kept_ticks, self._kept_bytes)
             self._head.extend(entries)
-            self._count(sum(len(entry.batch) for entry in entries))
+            for entry in entries:
+                self._add(entry)
             if not self._spool.unread:
                 self._behind = False
                 self._head.extend(self._tail)
                 self._tail.clear()
+
+    async def tidy(self) -> None:
+        """Remove from disk what is stored; the writer does not wait for a slow disk meanwhile."""
+        async with self._disk:
+            await self._remove_stored()
+
+    async def _remove_stored(self) -> None:
+        stored, self._stored = self._stored, []
+        if stored:
+            await asyncio.to_thread(self._spool.done, *stored)
 
     async def keep_safe(self, end: asyncio.Event) -> None:
         """Copy whatever waits too long to disk, until the end."""
@@ -199,6 +231,8 @@ class FeedQueue(Backpressure):
                 self.flush()
             if self._oldest_unsaved_ms() >= self._save_after_ms:
                 await self.save()
+            elif self._stored:
+                await self.tidy()
 
     def _oldest_unsaved_ms(self) -> float:
         entry = next((entry for entry in self._in_memory() if entry.position is None), None)
@@ -209,6 +243,7 @@ class FeedQueue(Backpressure):
     async def save(self) -> None:
         """Copy the entries that are in memory only to disk, and keep in memory only what fits."""
         async with self._disk:
+            await self._remove_stored()
             head, tail = [entry for entry in self._head if entry.position is None], list(self._tail)
             try:
                 if head:
@@ -221,6 +256,7 @@ class FeedQueue(Backpressure):
                 return
             self._report(None)
             self._shorten()
+            await self._remove_stored()
 
     def _report(self, problem: str | None) -> None:
         if problem and not self.spool_problem:
@@ -232,10 +268,10 @@ class FeedQueue(Backpressure):
 
     def _shorten(self) -> None:
         """Leave the end of a long head on disk only; it is read back when its turn comes."""
-        kept, ticks = 0, 0
+        kept = ticks = memory_bytes = 0
         for entry in self._head:
-            kept, ticks = kept + 1, ticks + len(entry.batch)
-            if ticks >= self._kept_ticks:
+            kept, ticks, memory_bytes = kept + 1, ticks + len(entry.batch), memory_bytes + entry.memory_bytes
+            if ticks >= self._kept_ticks or memory_bytes >= self._kept_bytes:
                 break
         excess = list(itertools.islice(self._head, kept, None))
         saved = [entry for entry in excess if entry.position is not None]
@@ -245,13 +281,12 @@ class FeedQueue(Backpressure):
         self._drop(self._head, len(excess), left=False)
         for entry in excess[len(saved) :]:  # queued while the others were saved
             self._tail.append(entry)
-            self._count(len(entry.batch))
+            self._add(entry)
         self._behind = True
 
     def _drop(self, entries: deque[QueueEntry], count: int, *, left: bool) -> None:
         for _ in range(count):
-            entry = entries.popleft() if left else entries.pop()
-            self._count(-len(entry.batch))
+            self._remove(entries.popleft() if left else entries.pop())
 
     def _in_memory(self) -> itertools.chain[QueueEntry]:
         return itertools.chain(self._head, self._tail)

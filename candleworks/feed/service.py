@@ -163,9 +163,7 @@ class FeedService:
         self._in_use.interrupt()
         await asyncio.sleep(INTERRUPT_SECONDS)
         self._calls.abandon(
-            TransientError(
-                f"The database {describe(self._dsn)} did not answer in time at a stop: see what blocks it."
-            )
+            TransientError(f"The database {describe(self._dsn)} did not answer in time at a stop: see what blocks it.")
         )
 
     async def run(
@@ -223,6 +221,7 @@ class FeedService:
         queue = self._queue
         if queue.unsaved:
             await queue.save()
+        await queue.tidy()
         if queue.unsaved:
             raise TransientError(
                 f"Feed {self._feed} lost {counted(queue.waiting, 'tick')}: neither the database"

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -93,18 +94,20 @@ class Spool:
         `keep_unread`: they will be read back; otherwise the caller keeps them in memory as well.
         """
         with self._mutex:
-            records = [(entry, encode(entry)) for entry in entries]
-            wanted = sum(len(record) for _, record in records)
-            if self.size_bytes + wanted > self.max_bytes:
-                raise SpoolFullError(f"{self.size_bytes + wanted:,} of {self.max_bytes:,} bytes")
+            self._check_size(sum(entry.frame_bytes for entry in entries))
             spool_file, file = self._open_file(entries[0].sequence)
-            positions = self._write(spool_file, file, records)
-            for (entry, _), position in zip(records, positions, strict=True):
+            positions = self._write(spool_file, file, entries)
+            for entry, position in zip(entries, positions, strict=True):
                 entry.position = position
             if keep_unread:
                 self._next_unread = self._next_unread or positions[0]
                 self.unread += len(entries)
                 self.unread_ticks += sum(len(entry.batch) for entry in entries)
+
+    def _check_size(self, more_bytes: int) -> None:
+        """Raise SpoolFullError when at least so many bytes more do not fit."""
+        if self.size_bytes + more_bytes > self.max_bytes:
+            raise SpoolFullError(f"{self.size_bytes + more_bytes:,} of {self.max_bytes:,} bytes")
 
     def _open_file(self, sequence: int) -> tuple[SpoolFile, IO[bytes]]:
         if self._writing is not None and self._files[-1].size_bytes < FILE_BYTES:
@@ -118,22 +121,23 @@ class Spool:
         self._files.append(spool_file)
         return spool_file, self._writing
 
-    def _write(
-        self, spool_file: SpoolFile, file: IO[bytes], records: Sequence[tuple[QueueEntry, bytes]]
-    ) -> list[RecordPosition]:
+    def _write(self, spool_file: SpoolFile, file: IO[bytes], entries: Sequence[QueueEntry]) -> list[RecordPosition]:
+        """Write entry after entry, so that no more than one record is in memory."""
         offset, positions = spool_file.size_bytes, []
         try:
-            for _, record in records:
+            for entry in entries:
+                record = encode(entry)
+                self._check_size(offset - spool_file.size_bytes + len(record))
                 file.write(record)
                 positions.append(RecordPosition(spool_file, offset))
                 offset += len(record)
             file.flush()
             os.fdatasync(file.fileno())
-        except OSError as error:
+        except (OSError, SpoolFullError) as error:
             self._remove_incomplete(spool_file)
             raise SpoolFullError(str(error)) from None
         spool_file.size_bytes = offset
-        for entry, _ in records:
+        for entry in entries:
             spool_file.records += 1
             spool_file.ticks += len(entry.batch)
             spool_file.last_sequence = entry.sequence
@@ -150,12 +154,15 @@ class Spool:
         if not spool_file.size_bytes:
             self._remove(spool_file)
 
-    def read(self, max_ticks: int) -> list[QueueEntry]:
-        """Read back the next entries: at least one, and no more once they have `max_ticks`; [] when none is unread."""
+    def read(self, max_ticks: int, max_bytes: int = sys.maxsize) -> list[QueueEntry]:
+        """Read back the next entries; [] when none is unread.
+
+        At least one, and no more once they have `max_ticks` or take `max_bytes` of memory.
+        """
         with self._mutex:
             entries: list[QueueEntry] = []
-            ticks = 0
-            while self._next_unread is not None and (not entries or ticks < max_ticks):
+            ticks = memory_bytes = 0
+            while self._next_unread is not None and (not entries or (ticks < max_ticks and memory_bytes < max_bytes)):
                 spool_file, offset = self._next_unread.file, self._next_unread.offset
                 if offset >= spool_file.size_bytes:
                     self._next_unread = self._start_of_next(spool_file)
@@ -169,6 +176,7 @@ class Spool:
                 self.unread -= 1
                 self.unread_ticks -= len(entry.batch)
                 ticks += len(entry.batch)
+                memory_bytes += entry.memory_bytes
                 entries.append(entry)
             if self._next_unread is None or not self.unread:
                 self._next_unread, self.unread, self.unread_ticks = None, 0, 0
@@ -206,11 +214,17 @@ class Spool:
             self.unread += len(entries)
             self.unread_ticks += sum(len(entry.batch) for entry in entries)
 
-    def done(self, entry: QueueEntry) -> None:
-        """Remove the files in which every record is stored, now that `entry` is; entries are done in order."""
+    @property
+    def in_use(self) -> bool:
+        """Whether anything is on disk."""
+        return bool(self._files)
+
+    def done(self, *entries: QueueEntry) -> None:
+        """Remove the files in which every record is stored, now that `entries` are; entries are done in order."""
         with self._mutex:
-            while self._files and self._is_done(self._files[0], entry):
-                self._remove(self._files[0])
+            for entry in entries:
+                while self._files and self._is_done(self._files[0], entry):
+                    self._remove(self._files[0])
 
     def _is_done(self, spool_file: SpoolFile, entry: QueueEntry) -> bool:
         if spool_file.run_id == entry.run_id:

@@ -10,7 +10,7 @@ import os
 import re
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple
 from uuid import UUID
@@ -25,6 +25,7 @@ _CHECK = struct.Struct("<I")
 _HEADER_BYTES = _FIELDS.size + _CHECK.size
 _NAME = re.compile(r"[0-9]{20}-(?P<run>[0-9a-f-]{36})\.(?P<first>[0-9]{16})\.spool")
 _BLOCK_BYTES = 1_048_576
+TICK_OVERHEAD_BYTES = 350  # the objects of a frame, its time of arrival and its decoded event, measured
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class QueueEntry:
     """What is written in one transaction: frames as received, and notes about gaps.
 
     `sequence` counts the entries of a run from 1. `position` is where the entry is on disk, null while it is in memory
-    only.
+    only. `frame_bytes` is the size of its frames.
     """
 
     run_id: UUID
@@ -42,6 +43,15 @@ class QueueEntry:
     batch: Batch
     notes: tuple[GapNote, ...] = ()
     position: "RecordPosition | None" = None
+    frame_bytes: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.frame_bytes = sum(map(len, self.batch.frames))
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the entry takes in memory, about: its frames, and objects for each of them."""
+        return self.frame_bytes + len(self.batch) * TICK_OVERHEAD_BYTES
 
 
 @dataclass(slots=True, eq=False)

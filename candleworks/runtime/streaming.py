@@ -15,6 +15,7 @@ from candleworks.model.gaps import Stop
 from candleworks.processes import STOP_WITH_STDIN, stop_event, stopped_within
 from candleworks.runtime.history import load_history
 from candleworks.settings import Feed, Settings, load_settings
+from candleworks.threads import in_thread
 
 POLL_SECONDS = 5
 
@@ -34,7 +35,9 @@ async def stream_feeds(
     """
     stop = stop_event(duration_seconds)
     updates = {feed.name: SettingsUpdates() for feed in feeds}
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, updates)
+    reload = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.set)
+    reloading = asyncio.create_task(_reload(reload, updates))
     streams = [
         ingest(
             settings, feed, dsn, stop=stop, stop_reason=_stop_reason, updates=updates[feed.name], prepare=prepare_later
@@ -47,6 +50,7 @@ async def stream_feeds(
         *(_outcome(feed, stream, alone=alone) for feed, stream in zip(feeds, streams, strict=True))
     )
     stop.set()
+    reloading.cancel()
     await asyncio.wait(histories)
     failures = [outcome for outcome in outcomes if outcome is not None]
     if len(failures) == 1:
@@ -76,16 +80,19 @@ async def _outcome(feed: Feed, stream: Coroutine[Any, Any, None], *, alone: bool
     return None
 
 
-def _reload(updates: Mapping[str, SettingsUpdates]) -> None:
-    settings = _load()
-    if isinstance(settings, str):
-        log.error("%s The previous configuration stays in use.", settings)
-        return
-    for queue in updates.values():
-        queue.put_nowait(settings)
-    for feed in settings.feeds:
-        if feed.name not in updates:
-            log.info("Feed %s is not streamed here: start `candleworks ingest --feed %s`.", feed.name, feed.name)
+async def _reload(wanted: asyncio.Event, updates: Mapping[str, SettingsUpdates]) -> None:
+    """Load the configuration whenever it is wanted, and queue it for the feeds."""
+    while await wanted.wait():
+        wanted.clear()
+        settings = await in_thread(_load)
+        if isinstance(settings, str):
+            log.error("%s The previous configuration stays in use.", settings)
+            continue
+        for queue in updates.values():
+            queue.put_nowait(settings)
+        for feed in settings.feeds:
+            if feed.name not in updates:
+                log.info("Feed %s is not streamed here: start `candleworks ingest --feed %s`.", feed.name, feed.name)
 
 
 async def follow_configuration(settings: Settings, updates: SettingsUpdates, stop: asyncio.Event) -> None:
@@ -96,7 +103,7 @@ async def follow_configuration(settings: Settings, updates: SettingsUpdates, sto
     known: Settings | str = settings
     seen = known
     while not await stopped_within(stop, POLL_SECONDS):
-        seen, before = _load(), seen
+        seen, before = await in_thread(_load), seen
         if seen != before or seen == known:
             continue
         known = seen

@@ -21,6 +21,9 @@ class Ingest(Section):
     """Longest time that a tick waits in a batch. A batch is written after six commits' time where that is shorter."""
     max_buffered_ticks: StrictInt = Field(default=200_000, ge=1_000, le=10_000_000)
     """Ticks that may wait in memory for the database before reading from the feed slows down."""
+    max_buffered_bytes: StrictInt = Field(default=134_217_728, ge=16_777_216, le=17_179_869_184)
+    """Memory that the ticks of a feed may take while they wait, before reading from the feed slows down. A usual tick
+    takes some 500 bytes."""
     max_future_seconds: StrictInt = Field(default=60, ge=0, le=86_400)
     """Live ticks with an event time further ahead of the clock are rejected."""
     max_age_days: StrictInt | None = Field(default=30, ge=1, le=36_500)

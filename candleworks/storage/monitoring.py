@@ -20,6 +20,7 @@ class FeedState:
 
     Lags are those of the last half minute, null without ticks. `gaps_unfilled` are closed and not filled.
     `stopped_at` and `stop_reason` are null unless a person has stopped the feed and nobody has started it since.
+    `memory_bytes` is what the feed's process used at its last sample, null unless that was in the last two minutes.
     """
 
     feed: str
@@ -41,6 +42,7 @@ class FeedState:
     gaps_unfilled: int
     stopped_at: datetime | None
     stop_reason: str | None
+    memory_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ _EXAMPLE = (
 )
 
 
-def metric_routes(market: CandleReader, hub: Hub) -> APIRouter:
+def metric_routes(market: CandleReader, hub: Hub, max_buffered_bytes: int) -> APIRouter:
     router = APIRouter()
 
     @router.api_route("/metrics", methods=["GET", "HEAD"], responses=answers("text/plain", _EXAMPLE))
@@ -52,7 +52,7 @@ def metric_routes(market: CandleReader, hub: Hub) -> APIRouter:
             found = market.read(read_monitoring)
         except CandleworksError:
             found = None
-        body = generate_latest(_MetricsCollector(found, clock.monotonic() - began, hub))
+        body = generate_latest(_MetricsCollector(found, clock.monotonic() - began, hub, max_buffered_bytes))
         return Response(body, media_type=CONTENT_TYPE_LATEST)
 
     return router
@@ -61,15 +61,18 @@ def metric_routes(market: CandleReader, hub: Hub) -> APIRouter:
 class _MetricsCollector(Collector):
     """The metrics of one scrape."""
 
-    def __init__(self, found: Monitoring | None, seconds: float, hub: Hub) -> None:
+    def __init__(self, found: Monitoring | None, seconds: float, hub: Hub, max_buffered_bytes: int) -> None:
         self._found = found
         self._seconds = seconds
         self._hub = hub
+        self._max_buffered_bytes = max_buffered_bytes
 
     def collect(self) -> Iterator[Metric]:
         yield _gauge("candleworks_up", "1 while the database answers, else 0.", [((), float(self._found is not None))])
         yield _gauge("candleworks_build_info", "Version of the running server.", [((__version__,), 1.0)], "version")
         yield _gauge("candleworks_scrape_seconds", "Time that the database took to answer.", [((), self._seconds)])
+        limit = [((), float(self._max_buffered_bytes))]
+        yield _gauge("candleworks_ingest_buffer_limit_bytes", "Memory for the waiting ticks of a feed.", limit)
         yield from _of_stream(self._hub)
         if self._found is not None:
             yield from _of_feeds(self._found.feeds)
@@ -105,6 +108,7 @@ def _of_feeds(feeds: Sequence[FeedState]) -> Iterator[Metric]:
     )
     gauges: Sequence[tuple[str, str, Callable[[FeedState], float | None]]] = (
         ("candleworks_spool_ticks", "Ticks received and not stored yet.", lambda feed: feed.spool_depth),
+        ("candleworks_ingest_memory_bytes", "Memory of the feed's process, sampled.", lambda feed: feed.memory_bytes),
         ("candleworks_gaps_open", "Open gaps.", lambda feed: feed.gaps_open),
         ("candleworks_gaps_unfilled", "Closed gaps that are not filled.", lambda feed: feed.gaps_unfilled),
         (

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from candleworks.candles.reads import CandleReader, open_reader
 from candleworks.candles.watch_list import WatchList
 from candleworks.errors import CandleworksError, ConfigurationError, MissingLibraryError, TerminalError, UsageError
+from candleworks.settings import Ingest
 from candleworks.storage.read_pool import MAX_CONNECTIONS
 from candleworks.stream import Hub
 from candleworks.web.alert_desk import AlertDesk, ForeignRequestError, alert_routes
@@ -57,6 +58,7 @@ class PageOptions:
 
     `simulated`: it says that its prices are simulated. `actions`: alerts can be acknowledged and silenced on it.
     `services` are linked with their states. `requests_per_second` and `request_burst` limit each address.
+    `max_buffered_bytes` is the limit of the ingest that /metrics names.
     """
 
     simulated: bool = False
@@ -64,6 +66,7 @@ class PageOptions:
     services: Sequence[ServiceLink] = ()
     requests_per_second: float = 50.0
     request_burst: int = 200
+    max_buffered_bytes: int = Ingest().max_buffered_bytes
 
 
 def create_app(market: CandleReader, hub: Hub, dsn: str, options: PageOptions) -> FastAPI:
@@ -74,7 +77,8 @@ def create_app(market: CandleReader, hub: Hub, dsn: str, options: PageOptions) -
     app = FastAPI(title="candleworks", openapi_url=None, docs_url=None, redoc_url=None)
     desk = AlertDesk(dsn, enabled=options.actions)
     page, pages = page_routes(simulated=options.simulated), [quality_routes(market, desk), alert_routes(desk)]
-    data, operation = _data_routes(market, hub, options), [health_routes(market), metric_routes(market, hub)]
+    data = _data_routes(market, hub, options)
+    operation = [health_routes(market), metric_routes(market, hub, options.max_buffered_bytes)]
     data.append(openapi_routes([*data, *operation], [page, *pages]))
     limit = [Depends(RateLimit(options.requests_per_second, options.request_burst))]
     # Not counted: what the chart page is made of, and what watches the server.

@@ -10,7 +10,7 @@ SELECT
     coalesce(t.duplicate_quotes, 0) AS duplicate_quotes, coalesce(t.rejected_quotes, 0) AS rejected_quotes,
     greatest(0, extract(epoch FROM now() - s.at))::double precision AS report_age_seconds, s.spool_depth,
     l.lag_ms_p50, l.lag_ms_p99, coalesce(g.open, 0) AS gaps_open, coalesce(g.unfilled, 0) AS gaps_unfilled,
-    p.stopped_at, p.reason AS stop_reason
+    p.stopped_at, p.reason AS stop_reason, m.memory_bytes
 FROM (
     SELECT feed FROM candleworks.ingest_totals
     UNION SELECT feed FROM public.feed_symbols
@@ -31,6 +31,10 @@ LEFT JOIN (
     FROM public.feed_gaps WHERE filled_at IS NULL GROUP BY feed
 ) g ON g.feed = f.feed
 LEFT JOIN public.feed_stops p ON p.feed = f.feed AND p.deliberate
+LEFT JOIN LATERAL (
+    SELECT m.memory_bytes FROM dashboards.process_samples m
+    WHERE m.feed = f.feed AND m.at > now() - interval '2 minutes' ORDER BY m.at DESC LIMIT 1
+) m ON true
 ORDER BY f.feed
 
 -- name: refused_symbols

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import tempfile
+import threading
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -163,6 +164,7 @@ async def travel(steps: list[tuple[str, int]], directory: Path) -> None:
         assert entry is not None
         found.append(content(entry))
         following.queue.done()
+    await following.queue.tidy()
     assert found[again:] == [*first.owed, *following.owed]
     assert (following.queue.waiting, following.spool.size_bytes) == (0, 0)
     following.spool.close()
@@ -249,6 +251,61 @@ def test_the_feed_waits_while_memory_and_disk_are_full(tmp_path: Path, caplog: p
     assert record.levelno == logging.ERROR
     assert record.getMessage().startswith(f"Feed twelvedata: the spool {tmp_path} is full (")
     assert record.getMessage().endswith(" of 0 bytes): free disk space, or raise ingest.max_spool_bytes.")
+
+
+def test_memory_is_bounded_in_bytes(tmp_path: Path) -> None:
+    """Frames as large as a vendor may send fill it long before their number does, in memory and read back from disk."""
+    limits = Ingest().model_copy(update={"max_buffered_bytes": 16_777_216})
+    frame = b"x" * 900_000
+
+    async def run() -> None:
+        spool = Spool(tmp_path, "twelvedata", 1_000_000_000)
+        queue = FeedQueue(spool, limits, FlushInterval(0.1), lambda _: None)
+        for stored_on_disk in (False, True):
+            while not queue.full:
+                queue.add(frame, clock.now_us())
+            assert queue.in_memory * len(frame) <= limits.max_buffered_bytes
+            if not stored_on_disk:
+                await queue.save()
+                assert not queue.full
+        frames = queue.waiting
+        queue.close()
+        while (entry := await queue.next_entry()) is not None:
+            assert queue.in_memory * len(frame) <= limits.max_buffered_bytes
+            frames -= len(entry.batch)
+            queue.done()
+        assert frames == 0
+
+    asyncio.run(run())
+
+
+def test_the_writer_does_not_wait_for_a_slow_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither does the loop: what is stored is removed from disk when that has time."""
+    saving, saved = threading.Event(), threading.Event()
+
+    def slow(_: int) -> None:
+        saving.set()
+        assert saved.wait(30)
+
+    monkeypatch.setattr("os.fdatasync", slow)
+
+    async def run() -> None:
+        traffic = Traffic(tmp_path)
+        traffic.put(3)
+        saves = asyncio.create_task(traffic.queue.save())
+        assert await asyncio.to_thread(saving.wait, 30)
+        await traffic.write(1)
+        traffic.put(3)
+        await traffic.write(1)
+        assert not saves.done()
+        saved.set()
+        await saves
+
+    timeout = threading.Timer(20, saved.set)
+    timeout.start()
+    asyncio.run(run())
+    timeout.cancel()
+    assert not list(tmp_path.glob("*.spool"))
 
 
 def small_batches(directory: Path, max_rows: int) -> FeedQueue:

@@ -84,6 +84,23 @@ def test_feeds_are_counted_and_measured(scrape: Callable[[], Scrape], connection
     assert 300 <= ages["stocks",] < 400
 
 
+def test_the_memory_of_an_ingest_is_shown_with_its_limit(scrape: Callable[[], Scrape], connection: Connection) -> None:
+    """The newest sample of each feed's process; one that has ended has none."""
+    report(connection, "crypto", 0, 1)
+    for age, size in ((300, 5), (60, 7), (30, 9)):
+        connection.execute(
+            "INSERT INTO candleworks.process_samples (feed, at, host, cpu_percent, memory_bytes, machine_cpu_percent,"
+            " machine_memory_free_bytes, disk_free_bytes, disk_bytes)"
+            " SELECT unnest(ARRAY['crypto', 'stocks']), now() - make_interval(secs => %s), 'host', 1, %s, 1, 1, 1, 1",
+            [age, size],
+        )
+    connection.execute("DELETE FROM candleworks.process_samples WHERE feed = 'stocks' AND memory_bytes > 5")
+    report(connection, "stocks", 400, 1)
+    found = scrape()
+    assert found["candleworks_ingest_memory_bytes"] == {("crypto",): 9}
+    assert found["candleworks_ingest_buffer_limit_bytes"] == {(): 134_217_728}
+
+
 def test_counters_never_fall(scrape: Callable[[], Scrape], connection: Connection) -> None:
     """Neither when old rows are deleted nor when a feed that was started again begins its ten seconds from zero."""
 
