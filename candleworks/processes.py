@@ -25,6 +25,7 @@ from candleworks.private_files import create_private_directory, open_private, pr
 STOP_WITH_STDIN = "CANDLEWORKS_STOP_WITH_STDIN"
 MAX_LOG_BYTES = 10_000_000
 MAX_BACKOFF_SECONDS = 30
+KEEPS_ENDING_RESTARTS = 3
 HEALTHY_SECONDS = 60  # a child that ran for this long is restarted without back-off
 POLL_SECONDS = 0.05
 MAX_PID_CHARACTERS = 20
@@ -263,8 +264,19 @@ class Child:
         if clock.monotonic() < self._start_at:
             return False
         self.restarts += 1
-        self.start()
+        try:
+            self.start()
+        except OSError as error:  # such as a disk that is full: nothing to log to
+            self.ending = f"could not be started ({error})"
+            self._started_at = clock.monotonic()
+            self._start_at = self._started_at + self._backoff_seconds()
+            return False
         return True
+
+    @property
+    def keeps_ending(self) -> bool:
+        """Whether it has ended several times in a row, or cannot run."""
+        return self.failed or self.restarts >= KEEPS_ENDING_RESTARTS
 
     def _ending(self, status: int) -> str:
         if status > 0:

@@ -112,6 +112,20 @@ def test_a_part_that_waits_for_its_restart_is_shown(make: Make, moment: Time) ->
     assert child.note == f"part exited with status 1 (It broke.) and will be restarted (log: {child.log})"
 
 
+def test_a_part_that_cannot_be_started_is_tried_again(make: Make, moment: Time) -> None:
+    """A log that cannot be written, as on a full disk, is no end of whoever supervises it."""
+    child = make(1)
+    has_ended(child)
+    writable, child.log = child.log, Path("/dev/null/part.log")
+    for _ in range(3):
+        assert not child.restart_if_ended()
+        assert child.ending.startswith("could not be started (")
+        moment.now += MAX_BACKOFF_SECONDS
+    assert child.keeps_ending
+    child.log = writable
+    assert child.restart_if_ended()
+
+
 def test_a_refusal_ends_a_part_for_good(make: Make) -> None:
     """A key that was refused will be refused again; the same status of another part says nothing."""
     child = make(1, "The key is wrong.", terminal_exit=True)

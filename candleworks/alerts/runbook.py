@@ -110,6 +110,9 @@ WATCHDOG_RUNBOOK: Mapping[str, RunbookEntry] = {
         "checks that were scheduled still run",
         "Check that the Prefect server and worker run, and that the flow `check-quality` succeeds.",
     ),
+    "watch-part": RunbookEntry(
+        "the parts of `candleworks up` keep running", "Read the log that it names in CANDLEWORKS_HOME/logs."
+    ),
     "watch-database": RunbookEntry("the database answers", "Start the database."),
     "watch": RunbookEntry("the state of feeds and checks can be read", "Read the log of `candleworks alerts watch`."),
 }

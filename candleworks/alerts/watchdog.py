@@ -10,6 +10,7 @@ from candleworks.alerts.database_alert import DatabaseAlert
 from candleworks.alerts.delivery import deliver
 from candleworks.alerts.evaluation import update
 from candleworks.alerts.liveness import liveness_results
+from candleworks.alerts.parts import parts_results
 from candleworks.alerts.routing import WATCH, conflict, deliverer_name, without_address
 from candleworks.candles.calendars import sync_calendars
 from candleworks.database.connection import Connection, database_errors
@@ -96,6 +97,7 @@ class Watchdog:
         except TerminalError as error:
             log.error("%s", error)  # noqa: TRY400 - the sentence says it
             return [CheckResult("watch", "feeds", "critical", "error", str(error), None, at)]
+        found += parts_results(self._settings, at)
         return [*found, CheckResult("watch", "feeds", "critical", "passed", None, None, at)]
 
     def _migrate(self) -> None:

@@ -80,7 +80,8 @@ def dsn() -> None:
     """Print the connection string of the database.
 
     For example: psql "$(candleworks dsn)". The embedded server is started if it is not running, and an empty database
-    on it is set up first.
+    on it is set up first. A server that this command started keeps running until another command that uses it ends,
+    such as candleworks status, which then stops it.
     """
     settings = load_settings()
     with database(settings, keep_running=True) as connection_string:

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import signal
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -18,6 +19,7 @@ from candleworks.processes import single_instance, stop_event, stopped_within
 from candleworks.runtime.database import migrated
 from candleworks.runtime.grafana import GRAFANA, find_grafana, grafana_address
 from candleworks.runtime.prefect import password_file, prefect_state, server_address, sign_in_address
+from candleworks.runtime.revival import Revival
 from candleworks.runtime.services import Services
 from candleworks.settings import Settings, load_settings
 from candleworks.threads import in_thread, unless_stopped
@@ -25,6 +27,7 @@ from candleworks.threads import in_thread, unless_stopped
 REFRESH_SECONDS = 1.0
 FIRST_REFRESH_SECONDS = 0.2
 FIRST_TICK_SECONDS = 5.0
+ANSWER_SECONDS = 3.0  # how long the database may take for the state before it is shown as unavailable
 
 WithPrefect = Annotated[
     bool,
@@ -98,18 +101,55 @@ async def _wait_for_ticks(stop: asyncio.Event, services: Services, screen: LiveS
 
 
 async def _supervise(stop: asyncio.Event, services: Services, screen: LiveStatus, pool: ConnectionPool) -> None:
+    """Restart what ends, revive the database and show the state, each beside the others: none waits for another."""
+    revivals = services.revivals(screen.say)
+    others = [asyncio.create_task(revival.run(stop)) for revival in revivals]
+    others.append(asyncio.create_task(_display(stop, services, screen, pool, revivals)))
+    restarting = asyncio.create_task(_restart(stop, services, screen))
+    try:
+        await asyncio.wait({restarting, *others}, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in (restarting, *others):
+            task.cancel()
+    for task in (restarting, *others):
+        if task.done():
+            task.result()
+
+
+async def _restart(stop: asyncio.Event, services: Services, screen: LiveStatus) -> None:
     child_ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, child_ended.set)
     while not stop.is_set():
         for sentence in await unless_stopped(stop, services.restart_ended) or ():
             screen.say(sentence)
         services.raise_for_failures()
-        await _show(stop, services, screen, pool)
         await _pause(stop, child_ended)
 
 
+async def _display(
+    stop: asyncio.Event,
+    services: Services,
+    screen: LiveStatus,
+    pool: ConnectionPool,
+    revivals: Sequence[Revival],
+) -> None:
+    """Show the state until the stop; a database that does not answer is asked one question at a time."""
+    asked: asyncio.Future[dict[str, Any] | None] | None = None
+    while not stop.is_set():
+        asked = asked or asyncio.ensure_future(unless_stopped(stop, services.feed_status, pool))
+        await asyncio.wait({asked}, timeout=ANSWER_SECONDS)
+        if stop.is_set():
+            return
+        status, asked = (asked.result(), None) if asked.done() else (None, asked)
+        problems = [revival.problem for revival in revivals if revival.problem]
+        screen.show(status, [*services.notes(), *problems])
+        await stopped_within(stop, REFRESH_SECONDS)
+
+
 async def _show(stop: asyncio.Event, services: Services, screen: LiveStatus, pool: ConnectionPool) -> None:
-    screen.show(await unless_stopped(stop, services.feed_status, pool), services.notes())
+    status = await unless_stopped(stop, services.feed_status, pool)
+    if not stop.is_set():
+        screen.show(status, services.notes())
 
 
 async def _pause(stop: asyncio.Event, child_ended: asyncio.Event) -> None:

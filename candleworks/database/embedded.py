@@ -43,6 +43,7 @@ DATABASE = "candleworks"
 START_TIMEOUT_SECONDS = 60
 STOP_TIMEOUT_SECONDS = 60
 KILL_TIMEOUT_SECONDS = 5
+PID_FILE_TIMEOUT_SECONDS = 2
 LEFTOVERS_TIMEOUT_SECONDS = 10
 MAX_SOCKET_PATH = 100  # sun_path holds 108 bytes on Linux and 104 on macOS
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")  # needs no quoting in a URL or a configuration file
@@ -112,12 +113,42 @@ class EmbeddedServer:
             self._leave(users, None if keep_running else stop_seconds)
 
     def revive(self) -> bool:
-        """Restart the server if it crashed while in use; return whether it had."""
+        """Restart the server if it crashed while in use; return whether it had.
+
+        TerminalError when it ends again at once. Whoever leaves meanwhile does not wait for its recovery.
+        """
+        deadline = clock.monotonic() + LEFTOVERS_TIMEOUT_SECONDS
         if self._is_running():
             return False
+        while self._start_again():
+            wait_until(lambda: self._accepts_connections() or not self._is_running(), START_TIMEOUT_SECONDS)
+            if self._is_running():
+                return True
+            if clock.monotonic() > deadline:
+                raise TerminalError(
+                    f"The embedded PostgreSQL in {self.data} ended again at once: see the newest file in"
+                    f" {self.data / 'log'}."
+                )
+        return False
+
+    def _start_again(self) -> bool:
+        """Start the server unless it runs or has no users any more; return whether it was started, without waiting."""
         with self._exclusive():
-            self._start()
-        return True
+            if self._is_running() or not self._has_users():
+                return False
+            self._remove_stale_pid_file()
+            self._configure()
+            self._run("pg_ctl", "start", "-W", "-D", self.data)
+            wait_until(self._is_running, PID_FILE_TIMEOUT_SECONDS)
+            return True
+
+    def _has_users(self) -> bool:
+        with (self.home / "postgres.users").open("a") as users:
+            try:
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
 
     def _join(self) -> IO[str]:
         self._check_build()

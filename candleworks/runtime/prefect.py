@@ -96,7 +96,7 @@ def early_stream(settings: Settings, feed: str, environment: Mapping[str, str | 
     """Return the process that streams a feed until Prefect runs it, and becomes its first flow run."""
     command = python_module(STREAM_MODULE, feed)
     environment = {**prefect_environment(settings), **environment}
-    return Child(f"ingest of {feed}", command, environment, logs / f"ingest-{feed}.log", terminal_exit=True, once=True)
+    return Child(f"ingest of {feed}", command, environment, logs / f"ingest-{feed}.log", terminal_exit=True)
 
 
 def prefect_environment(settings: Settings) -> dict[str, str | None]:

@@ -3,14 +3,15 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from candleworks.alerts.parts import save_parts
 from candleworks.database.connection import ConnectionPool, connect, transient_errors
 from candleworks.database.profiles import WRITER
-from candleworks.database.server import PrefectDatabase, revive_database
+from candleworks.database.server import PrefectDatabase
 from candleworks.errors import CandleworksError, TerminalError, TransientError
 from candleworks.processes import Child, listener_of, python_module, stop_all
 from candleworks.runtime.grafana import find_grafana
@@ -27,6 +28,7 @@ from candleworks.runtime.prefect import (
     stopped_by_operator,
     stopped_feeds,
 )
+from candleworks.runtime.revival import Revival
 from candleworks.settings import Settings
 from candleworks.simulate import RunningSimulator
 from candleworks.storage.feeds import confirm_stops
@@ -38,6 +40,7 @@ STREAM_STOP_SECONDS = 5.5
 STOP_SECONDS = 2.0
 OUTLASTING_STOP_SECONDS = 1.0
 CONFIRM_SECONDS = 0.5
+POOL_WAIT_SECONDS = 2.0
 SIMULATOR = "simulated feed"
 PREFECT_STARTING = "Prefect is starting: the feeds stream already, and become flow runs when it has."
 
@@ -100,20 +103,33 @@ class Services:
         child.start()
 
     def restart_ended(self) -> list[str]:
-        """Restart what has ended, the embedded database too; return a sentence for each."""
+        """Restart what has ended, and write down for the watchdog what keeps ending; return a sentence for each.
+
+        The streams that started before Prefect are its flow runs once its worker has looked at the feeds.
+        """
+        for early in self._early.values():
+            early.once = has_feed_status(self.settings)
         restarted = [
             f"The {child.name} {child.ending} and was restarted." for child in self.children if child.restart_if_ended()
         ]
-        with contextlib.suppress(TransientError):  # it is still recovering
-            if self._revive_database():
-                restarted.append("The database server died and was restarted.")
+        with contextlib.suppress(OSError):  # the next round tries again
+            save_parts(self.settings, self._parts())
         return restarted
 
-    def _revive_database(self) -> bool:
+    def _parts(self) -> dict[str, str | None]:
+        """Return each part that is to run all the time, with what is wrong with those that keep ending."""
+        return {
+            child.name: f"it {child.ending or 'has stopped'}: {child.last_line}" if child.keeps_ending else None
+            for child in self.children
+            if not child.once
+        }
+
+    def revivals(self, report: Callable[[str], object]) -> list[Revival]:
+        """Return what restarts the embedded servers: ours, and that of Prefect's database where it is another one."""
         servers = [self.settings]
         if self._prefect_database and self._prefect_database.server is not self.settings:
             servers.append(self._prefect_database.server)
-        return sum(map(revive_database, servers)) > 0
+        return [Revival(server, report) for server in servers]
 
     @property
     def streams(self) -> list[Child]:
@@ -146,7 +162,7 @@ class Services:
         """Return what read_status() does; None while the database is unavailable."""
         dsn = self.settings.dsn.get_secret_value() if self.settings.dsn else ""
         try:
-            with transient_errors(dsn), pool.connection() as connection:
+            with transient_errors(dsn), pool.connection(POOL_WAIT_SECONDS) as connection:
                 return read_status(connection, {feed.name: feed.names for feed in self.settings.feeds})
         except TransientError:
             return None

@@ -14,6 +14,7 @@ from candleworks.feed.service import ingest
 from candleworks.model.gaps import Stop
 from candleworks.processes import STOP_WITH_STDIN, stop_event, stopped_within
 from candleworks.runtime.history import load_history
+from candleworks.runtime.revival import keep_database
 from candleworks.settings import Feed, Settings, load_settings
 from candleworks.threads import in_thread
 
@@ -31,7 +32,8 @@ async def stream_feeds(
 ) -> None:
     """Stream every feed until a stop signal or the end of the duration; SIGHUP reloads the configuration.
 
-    A feed that fails for good leaves the others running; its error is raised at the end.
+    An embedded database server that dies meanwhile is restarted. A feed that fails for good leaves the others running;
+    its error is raised at the end.
     """
     stop = stop_event(duration_seconds)
     updates = {feed.name: SettingsUpdates() for feed in feeds}
@@ -44,14 +46,16 @@ async def stream_feeds(
         )
         for feed in feeds
     ]
-    histories = [asyncio.create_task(load_history(settings, feed, dsn, stop)) for feed in feeds]
+    beside = [asyncio.create_task(load_history(settings, feed, dsn, stop)) for feed in feeds]
+    if STOP_WITH_STDIN not in os.environ:  # below `up` that revives it
+        beside.append(asyncio.create_task(keep_database(settings, stop)))
     alone = len(feeds) == 1
     outcomes = await asyncio.gather(
         *(_outcome(feed, stream, alone=alone) for feed, stream in zip(feeds, streams, strict=True))
     )
     stop.set()
     reloading.cancel()
-    await asyncio.wait(histories)
+    await asyncio.wait(beside)
     failures = [outcome for outcome in outcomes if outcome is not None]
     if len(failures) == 1:
         raise failures[0]

@@ -12,6 +12,7 @@ from psycopg.conninfo import make_conninfo
 
 from candleworks.database.connection import connect
 from candleworks.database.embedded import EmbeddedServer
+from candleworks.processes import find_process
 from tests.acceptance.proxy import Proxy
 
 
@@ -39,13 +40,13 @@ def stalling_server(home: Path) -> Iterator[StallingServer]:
 
 
 @contextmanager
-def backends_stopped(found: StallingServer) -> Iterator[None]:
+def backends_stopped(stalling: StallingServer) -> Iterator[None]:
     """The processes that serve our connections stand still; new connections are served."""
-    with connect(found.server.dsn) as connection:
+    with connect(stalling.server.dsn) as connection:
         ours = connection.execute(
             "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'candleworks %' AND pid <> pg_backend_pid()"
         ).fetchall()
-    with _stopped([psutil.Process(pid) for (pid,) in ours]):
+    with _stopped([found for (pid,) in ours if (found := find_process(pid))]):
         yield
 
 
