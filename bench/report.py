@@ -18,7 +18,7 @@ from candleworks import clock
 class Options:
     """How long a run may take: `rows` per import, `ticks` of history, `seconds` per stream, `rounds` of a median.
 
-    `starts` of the platform, of each kind.
+    `starts` of the platform, of each kind. `minutes` of the soak.
     """
 
     rows: int = 2_000_000
@@ -26,15 +26,16 @@ class Options:
     seconds: float = 10.0
     rounds: int = 3
     starts: int = 10
+    minutes: float = 60.0
 
 
 @dataclass(frozen=True)
 class Measurement:
     """One line of the table.
 
-    `value` is a ratio to the peer (unit `x`, more is better; `times`, less is better) or a time (units `ms` and `s`,
-    less is better); `budget` is its limit, None for a figure that only informs. `details` are raw figures for the JSON
-    file.
+    `value` is a ratio to the peer (unit `x`, more is better; `times`, less is better), a time (units `ms` and `s`,
+    less is better), or a growth; `budget` is its limit, None for a figure that only informs. `details` are raw figures
+    for the JSON file.
     """
 
     name: str

@@ -4,8 +4,6 @@ A start is measured with everything installed, on a machine that does nothing el
 """
 
 import contextlib
-import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -21,6 +19,7 @@ import httpx
 
 from bench.databases import Databases
 from bench.report import Measurement, Options
+from bench.running_platform import PREFECT_SIGN_IN, running_platform
 from candleworks import clock
 
 BUDGET_SECONDS = {"first start": 10.0, "second start": 5.0}
@@ -28,7 +27,6 @@ SYMBOL = "BTC/USD"
 BUSY_PROCESSES = (0, 4)
 PATIENCE_SECONDS = 120
 POLL_SECONDS = 0.05
-PREFECT_SIGN_IN = ("bench", "start")
 
 
 @dataclass
@@ -83,25 +81,9 @@ def _busy(processes: int) -> Iterator[None]:
 
 def _start(home: Path, *, with_run: bool) -> Start:
     """Start everything, wait until the candle has been seen, and the run if asked for, and stop it."""
-    web, prefect = _free_port(), _free_port()
-    variables: dict[str, object] = {
-        "CANDLEWORKS_HOME": home,
-        "CANDLEWORKS_WEB_PORT": web,
-        "CANDLEWORKS_PREFECT_PORT": prefect,
-    }
-    variables |= {"PREFECT_SERVER_API_AUTH_STRING": ":".join(PREFECT_SIGN_IN)}
-    environment = {**os.environ, **{name: str(value) for name, value in variables.items()}}
     began = clock.now()
-    with (home / "up.out").open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "candleworks", "up"], env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
-        try:
-            prefect_url = f"http://127.0.0.1:{prefect}" if with_run else None
-            return _watch(process, began, f"http://127.0.0.1:{web}", prefect_url)
-        finally:
-            process.terminate()
-            process.wait(PATIENCE_SECONDS)
+    with running_platform(home) as platform:
+        return _watch(platform.process, began, platform.page, platform.prefect if with_run else None)
 
 
 def _watch(process: subprocess.Popen[bytes], began: datetime, page: str, prefect: str | None) -> Start:
@@ -133,10 +115,3 @@ def _has_run(client: httpx.Client, prefect: str) -> bool:
     """Whether Prefect shows the feed's run as running."""
     running = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
     return bool(client.post(f"{prefect}/api/flow_runs/filter", json=running, auth=PREFECT_SIGN_IN).json())
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
