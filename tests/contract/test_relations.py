@@ -93,6 +93,8 @@ TABLES = {
         "resolved_at timestamptz",
         "corrected text",
         "replay_reason text",
+        "kind text NOT NULL DEFAULT 'frame'::text",
+        "number int8",
     ],
     "ingest_stats": [
         "feed text NOT NULL",
@@ -191,7 +193,7 @@ TABLES = {
         "level text NOT NULL",
         "symbol text NOT NULL",
         "bucket timestamptz NOT NULL",
-        "kind text NOT NULL",
+        "kind text NOT NULL DEFAULT 'frame'::text",
         "stored jsonb",
         "expected jsonb",
         "repaired_at timestamptz",
