@@ -170,7 +170,7 @@ BEGIN
     END LOOP;
 END $$;
 
--- With a running total, the first trade after a gap has the volume of the gap. That of a candle is told apart where its first
+-- With a running total, the first trade after a gap has the volume of the gap. That of a candle is distinguished where its first
 -- trade is such a one: a gap that begins in the candle lies between its trades. A bar in the gap has taken that volume over.
 CREATE FUNCTION public.volume_before(
     symbol text, period interval, "from" timestamptz, "to" timestamptz, zone text DEFAULT NULL
