@@ -16,10 +16,9 @@ from candleworks.cli.program import program_name
 from candleworks.database.connection import ConnectionPool, close_pool, describe, open_pool
 from candleworks.database.profiles import READER
 from candleworks.processes import single_instance, stop_event, stopped_within
-from candleworks.runtime.database import migrated
+from candleworks.runtime.database import Revival, migrated
 from candleworks.runtime.grafana import GRAFANA, find_grafana, grafana_address
 from candleworks.runtime.prefect import password_file, prefect_state, server_address, sign_in_address
-from candleworks.runtime.revival import Revival
 from candleworks.runtime.services import Services
 from candleworks.settings import Settings, load_settings
 from candleworks.threads import in_thread, unless_stopped

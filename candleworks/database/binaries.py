@@ -23,6 +23,32 @@ SERVICE_USER = "pgserver"
 _TRAVERSE = stat.S_IXGRP | stat.S_IXOTH
 _READ = stat.S_IRGRP | stat.S_IROTH
 
+_CONFIGURATION = """\
+listen_addresses = ''
+unix_socket_directories = '{sockets}'
+max_connections = 100
+shared_buffers = 256MB
+work_mem = 32MB
+maintenance_work_mem = 128MB
+max_wal_size = 2GB
+jit = off
+random_page_cost = 1.1
+timezone = 'UTC'
+log_timezone = 'UTC'
+logging_collector = on
+log_filename = 'postgresql-%a.log'
+log_rotation_age = 1d
+log_rotation_size = 0
+log_truncate_on_rotation = on
+"""
+_TIMESCALEDB = """\
+shared_preload_libraries = 'timescaledb'
+extension_control_path = '$system:{build}/share'
+dynamic_library_path = '$libdir:{build}/lib'
+timescaledb.telemetry_level = 'off'
+timescaledb.max_background_workers = 0
+"""
+
 
 class CommandFailedError(TerminalError):
     """A program of PostgreSQL failed; `reason` is the end of its output."""
@@ -197,3 +223,20 @@ def _may(path: Path, user: pwd.struct_passwd | None, mode: int) -> bool:
         shift = 0
     granted = stat.S_IMODE(found.st_mode) >> shift
     return granted & mode == mode
+
+
+def server_configuration(sockets: Path, timescaledb: Path | None) -> str:
+    """Return the text of its configuration file; `timescaledb` names a TimescaleDB build to load."""
+    text = _CONFIGURATION.format(sockets=sockets)
+    if timescaledb is not None:
+        text += _TIMESCALEDB.format(build=str(timescaledb).replace("'", "''"))
+    return text
+
+
+def check_build(timescaledb: Path | None) -> None:
+    """Raise ConfigurationError for a directory without a TimescaleDB build."""
+    if timescaledb and not (timescaledb / "share" / "extension" / "timescaledb.control").is_file():
+        raise ConfigurationError(
+            f"CANDLEWORKS_TIMESCALEDB is {timescaledb}, which has no share/extension/timescaledb.control:"
+            " set it to a TimescaleDB build for PostgreSQL 18, or unset it."
+        )

@@ -28,7 +28,9 @@ from candleworks.database.binaries import (
     Binaries,
     CommandFailedError,
     check_access,
+    check_build,
     open_path_to,
+    server_configuration,
     server_uid,
     service_user,
 )
@@ -47,32 +49,6 @@ PID_FILE_TIMEOUT_SECONDS = 2
 LEFTOVERS_TIMEOUT_SECONDS = 10
 MAX_SOCKET_PATH = 100  # sun_path holds 108 bytes on Linux and 104 on macOS
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")  # needs no quoting in a URL or a configuration file
-
-_CONFIGURATION = """\
-listen_addresses = ''
-unix_socket_directories = '{sockets}'
-max_connections = 100
-shared_buffers = 256MB
-work_mem = 32MB
-maintenance_work_mem = 128MB
-max_wal_size = 2GB
-jit = off
-random_page_cost = 1.1
-timezone = 'UTC'
-log_timezone = 'UTC'
-logging_collector = on
-log_filename = 'postgresql-%a.log'
-log_rotation_age = 1d
-log_rotation_size = 0
-log_truncate_on_rotation = on
-"""
-_TIMESCALEDB = """\
-shared_preload_libraries = 'timescaledb'
-extension_control_path = '$system:{build}/share'
-dynamic_library_path = '$libdir:{build}/lib'
-timescaledb.telemetry_level = 'off'
-timescaledb.max_background_workers = 0
-"""
 
 
 class EmbeddedServer:
@@ -151,7 +127,7 @@ class EmbeddedServer:
             return False
 
     def _join(self) -> IO[str]:
-        self._check_build()
+        check_build(self.timescaledb)
         create_private_directory(self.home)
         self._check_owner()
         with self._exclusive():
@@ -268,9 +244,7 @@ class EmbeddedServer:
         fresh.rename(self.data)
 
     def _configure(self) -> None:
-        text = _CONFIGURATION.format(sockets=self.sockets)
-        if self.timescaledb is not None:
-            text += _TIMESCALEDB.format(build=str(self.timescaledb).replace("'", "''"))
+        text = server_configuration(self.sockets, self.timescaledb)
         (self.data / "candleworks.conf").write_text(text)
         (self.data / "candleworks.conf").chmod(0o644)
         if self.sockets != self.data:
@@ -355,13 +329,6 @@ class EmbeddedServer:
             return int((self.data / "PG_VERSION").read_text())
         except FileNotFoundError:
             return None
-
-    def _check_build(self) -> None:
-        if self.timescaledb and not (self.timescaledb / "share" / "extension" / "timescaledb.control").is_file():
-            raise ConfigurationError(
-                f"CANDLEWORKS_TIMESCALEDB is {self.timescaledb}, which has no share/extension/timescaledb.control:"
-                " set it to a TimescaleDB build for PostgreSQL 18, or unset it."
-            )
 
 
 def _name_of(number: int) -> str:

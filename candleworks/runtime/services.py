@@ -14,6 +14,7 @@ from candleworks.database.profiles import WRITER
 from candleworks.database.server import PrefectDatabase
 from candleworks.errors import CandleworksError, TerminalError, TransientError
 from candleworks.processes import Child, listener_of, python_module, stop_all
+from candleworks.runtime.database import Revival
 from candleworks.runtime.grafana import find_grafana
 from candleworks.runtime.prefect import (
     SERVER,
@@ -28,7 +29,6 @@ from candleworks.runtime.prefect import (
     stopped_by_operator,
     stopped_feeds,
 )
-from candleworks.runtime.revival import Revival
 from candleworks.settings import Settings
 from candleworks.simulate import RunningSimulator
 from candleworks.storage.feeds import confirm_stops

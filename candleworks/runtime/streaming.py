@@ -13,8 +13,8 @@ from candleworks.feed.background import SettingsUpdates
 from candleworks.feed.service import ingest
 from candleworks.model.gaps import Stop
 from candleworks.processes import STOP_WITH_STDIN, stop_event, stopped_within
+from candleworks.runtime.database import keep_database
 from candleworks.runtime.history import load_history
-from candleworks.runtime.revival import keep_database
 from candleworks.settings import Feed, Settings, load_settings
 from candleworks.threads import in_thread
 
