@@ -1,4 +1,4 @@
--- What there is of ticks on plain PostgreSQL, for 0043_dropped_ticks: partitions by their bounds, whoever made them.
+-- What there is of ticks on plain PostgreSQL, for 0044_dropped_ticks: partitions by their bounds, whoever made them.
 -- Locks: none, functions are new or replaced.
 
 -- The partitions that queries read, and their bounds; a default one has none. One whose detach was begun is not read any more.

@@ -1,4 +1,4 @@
--- What there is of ticks on TimescaleDB, for 0043_dropped_ticks: chunks, whoever made them. Functions instead of views,
+-- What there is of ticks on TimescaleDB, for 0044_dropped_ticks: chunks, whoever made them. Functions instead of views,
 -- because an update of the extension replaces catalogs that nothing may depend on.
 -- Locks: SHARE ROW EXCLUSIVE on the tables of ticks for a moment.
 

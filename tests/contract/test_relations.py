@@ -193,7 +193,7 @@ TABLES = {
         "level text NOT NULL",
         "symbol text NOT NULL",
         "bucket timestamptz NOT NULL",
-        "kind text NOT NULL DEFAULT 'frame'::text",
+        "kind text NOT NULL",
         "stored jsonb",
         "expected jsonb",
         "repaired_at timestamptz",

@@ -469,7 +469,7 @@ def test_the_words_of_a_reason_mean_nothing_to_a_retry(quarantined: Quarantine, 
 def test_older_rows_are_classified_once(dsn: str, connection: Connection) -> None:
     """A database from before the columns: what each row is follows from its reason, the last time."""
     connection.execute("ALTER TABLE rejected_ticks DROP COLUMN kind, DROP COLUMN number")
-    connection.execute("DELETE FROM candleworks_migrations WHERE name = 'common/0049_rejected_kinds'")
+    connection.execute("DELETE FROM candleworks_migrations WHERE name = 'common/0050_rejected_kinds'")
     refused = "symbol=AAPL event_time=2022-10-19T16:00:00+00:00 price=1.0 day_volume=None bid=None ask=None"
     rows = {
         ("twelvedata", "price -1.0 is negative", frame(price=-1)): ("frame", None),
@@ -483,6 +483,6 @@ def test_older_rows_are_classified_once(dsn: str, connection: Connection) -> Non
         connection.execute(
             "INSERT INTO rejected_ticks (received_at, feed, reason, payload) VALUES (now(), %s, %s, %s)", row
         )
-    assert migrate(dsn, load_settings({})) == ["common/0049_rejected_kinds"]
+    assert migrate(dsn, load_settings({})) == ["common/0050_rejected_kinds"]
     found = connection.execute("SELECT feed, reason, payload, kind, number FROM rejected_ticks ORDER BY id").fetchall()
     assert [row[3:] for row in found] == list(rows.values())

@@ -277,12 +277,20 @@ def test_a_symbol_is_only_ever_a_value(client: httpx.Client, symbol: str) -> Non
     assert client.get("/healthz").status_code == 200
 
 
-@pytest.mark.parametrize("symbol", ["", "x" * 5000, "A\0", "A\n"])
-def test_what_cannot_be_a_symbol_is_a_bad_request(client: httpx.Client, symbol: str) -> None:
+@pytest.mark.parametrize(
+    ("symbol", "ending"),
+    [
+        ("", ", expected a symbol that /symbols lists, such as AAPL.\n"),
+        ("x" * 5000, "x', expected at most 100 characters.\n"),
+        ("A\0", "has the control character U+0000: leave it out.\n"),
+        ("A\n", "has the control character U+000A: leave it out.\n"),
+    ],
+)
+def test_what_cannot_be_a_symbol_is_a_bad_request(client: httpx.Client, symbol: str, ending: str) -> None:
     """The sentence repeats no more than the beginning of an absurdly long one."""
     answer = client.get("/ohlc.csv", params={"symbol": symbol})
     assert answer.status_code == 400
-    assert answer.text.endswith(", expected a symbol that /symbols lists, such as AAPL.\n")
+    assert answer.text.endswith(ending)
     assert len(answer.text) < 200
 
 

@@ -183,12 +183,10 @@ DECLARE
     stop timestamptz := CASE WHEN isfinite("to") THEN candleworks.bucket_end(
         candleworks.bucket_start("to" - interval '1 microsecond', period, zone), period, zone
     ) ELSE 'infinity' END;
-    last timestamptz;
 BEGIN
-    SELECT t.time INTO last FROM public.stocks_real_time t WHERE t.symbol = wanted AND t.time < start ORDER BY t.time DESC LIMIT 1;
     RETURN QUERY
     WITH missed AS (
-        SELECT g.range FROM unnest(candleworks.down_times(wanted, coalesce(last, start), stop)) g(range)
+        SELECT g.range FROM unnest(candleworks.down_times(wanted, start - interval '7 days', stop)) g(range)
     ), trade AS (
         SELECT DISTINCT t.time, t.volume
         FROM missed m
