@@ -52,18 +52,18 @@ async def unless_stopped(
 ) -> Result | None:
     """Call a blocking function in a thread of its own; None when it has not ended so long after `stop` was set.
 
-    The thread is left behind then.
+    The thread is left behind then, and when this is cancelled.
     """
     call = asyncio.ensure_future(in_thread(function, *arguments))
     stopped = asyncio.ensure_future(stop.wait())
-    await asyncio.wait({call, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    stopped.cancel()
-    if not call.done():
-        await asyncio.wait({call}, timeout=grace_seconds)
-    if call.done():
-        return call.result()
-    call.cancel()
-    return None
+    try:
+        await asyncio.wait({call, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not call.done():
+            await asyncio.wait({call}, timeout=grace_seconds)
+        return call.result() if call.done() else None
+    finally:
+        stopped.cancel()
+        call.cancel()
 
 
 def _name_of(function: Callable[..., object]) -> str:

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from candleworks import clock
 from candleworks.cli.console import Duration
 from candleworks.cli.live_status import LiveStatus
 from candleworks.cli.program import program_name
@@ -90,13 +89,14 @@ async def _wait_for_ticks(stop: asyncio.Event, services: Services, screen: LiveS
     """
     if not services.streams:
         return
-    deadline = clock.monotonic() + FIRST_TICK_SECONDS
-    before = await unless_stopped(stop, services.newest_tick, pool)
-    while clock.monotonic() < deadline and not await stopped_within(stop, FIRST_REFRESH_SECONDS):
-        services.raise_for_failures()
-        await _show(stop, services, screen, pool)
-        if await unless_stopped(stop, services.newest_tick, pool) != before:
-            return
+    with contextlib.suppress(TimeoutError):  # also while the database does not answer
+        async with asyncio.timeout(FIRST_TICK_SECONDS):
+            before = await unless_stopped(stop, services.newest_tick, pool)
+            while not await stopped_within(stop, FIRST_REFRESH_SECONDS):
+                services.raise_for_failures()
+                await _show(stop, services, screen, pool)
+                if await unless_stopped(stop, services.newest_tick, pool) != before:
+                    return
 
 
 async def _supervise(stop: asyncio.Event, services: Services, screen: LiveStatus, pool: ConnectionPool) -> None:
