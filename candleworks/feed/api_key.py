@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import quote_plus
 
 from candleworks.errors import CandleworksError, TerminalError, TransientError, UsageError
+from candleworks.private_files import create_private_directory
 from candleworks.settings import VENDOR_FEED_URL, Feed, Settings
 
 SALT_BYTES = 16
@@ -86,7 +87,7 @@ class ApiKey:
         salt = os.urandom(SALT_BYTES)
         new = self._path.with_suffix(".new")
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            create_private_directory(self._path.parent)
             new.touch(mode=0o600)
             new.write_text(f"{salt.hex()}:{self._fingerprint(salt)}\n", encoding="ascii")
             new.replace(self._path)

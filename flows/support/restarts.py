@@ -36,6 +36,7 @@ from candleworks.database.connection import connect, transient_errors
 from candleworks.database.profiles import WATCH
 from candleworks.database.server import database
 from candleworks.errors import CandleworksError
+from candleworks.private_files import create_private_directory
 from candleworks.settings import Settings
 from candleworks.storage.feeds import FeedLocks, read_feed_locks
 from flows.support.run_labels import DATABASE_LABEL, STREAM_FLOW, is_process_gone
@@ -176,7 +177,7 @@ class FeedRestarter:
 
     def _write_status(self, notes: dict[str, dict[str, str | bool | None]]) -> None:
         if self.status:
-            self.status.parent.mkdir(parents=True, exist_ok=True)
+            create_private_directory(self.status.parent)
             fresh = self.status.with_suffix(".new")
             fresh.write_text(json.dumps(notes))
             fresh.replace(self.status)

@@ -31,6 +31,7 @@ from prefect.utilities.processutils import command_to_string
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 from candleworks import clock
+from candleworks.private_files import create_private_directory
 from candleworks.processes import end_processes, on_stop_signal, python_module, stop_with_parent
 from candleworks.runtime.prefect import RUN_MODULE, runs_left_behind
 from candleworks.settings import load_settings
@@ -99,7 +100,7 @@ class PlatformWorker(ProcessWorker):
     async def __aenter__(self) -> Self:
         """Keep files in Prefect's home: the runner's directory in /tmp belongs to the user who created it first."""
         home, shared = get_current_settings().home, tempfile.tempdir
-        home.mkdir(parents=True, exist_ok=True)
+        create_private_directory(home)
         tempfile.tempdir = str(home)
         try:
             await super().__aenter__()
