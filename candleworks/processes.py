@@ -79,16 +79,15 @@ def stop_with_parent() -> None:
 def single_instance(lock: Path, refusal: str, *, required: bool = True) -> Iterator[None]:
     """Hold a lock file; UsageError with `refusal`, its {pid} filled in, when another process holds it.
 
-    A lock file that cannot be created is a UsageError as well; a warning, unless it is `required`.
+    OSError when the file cannot be created; only a warning, unless it is `required`.
     """
     try:
         create_private_directory(lock.parent)
         file = open(lock, "a+", opener=open_private)  # noqa: SIM115 - closed below
     except OSError as error:
-        sentence = f"The lock file {lock} cannot be created ({error.strerror})"
         if required:
-            raise UsageError(f"{sentence}: free disk space, or set CANDLEWORKS_HOME to another directory.") from None
-        log.warning("%s: nothing prevents a second process.", sentence)
+            raise
+        log.warning("The lock file %s cannot be created (%s): nothing prevents a second process.", lock, error.strerror)
         yield
         return
     with file:

@@ -81,7 +81,8 @@ CHECK_RUNBOOK: Mapping[str, RunbookEntry] = {
         "Free disk space, or set `storage.retention_days` and run `candleworks maintain`.",
     ),
     "retention": RunbookEntry(
-        "no row is older than its retention period", "Run `candleworks maintain`, and schedule it every night."
+        "no row is older than its retention period, and nothing else drops ticks",
+        "Run `candleworks maintain`, and schedule it every night.",
     ),
     "company": RunbookEntry("subscribed stocks have a row in `company`", "Run `candleworks sync-companies`."),
     "check-run": RunbookEntry("the checks of a suite can be run", "Run `candleworks check`: it prints the reason."),
@@ -111,7 +112,7 @@ WATCHDOG_RUNBOOK: Mapping[str, RunbookEntry] = {
         "Check that the Prefect server and worker run, and that the flow `check-quality` succeeds.",
     ),
     "watch-part": RunbookEntry(
-        "the parts of `candleworks up` keep running", "Read the log that it names in CANDLEWORKS_HOME/logs."
+        "the parts of `candleworks up` keep running", "Read the log that the alert names, in CANDLEWORKS_HOME/logs."
     ),
     "watch-database": RunbookEntry("the database answers", "Start the database."),
     "watch": RunbookEntry("the state of feeds and checks can be read", "Read the log of `candleworks alerts watch`."),

@@ -13,7 +13,7 @@ from candleworks.errors import ConfigurationError
 
 _SCHEME = re.compile(r"postgres(?:ql)?://")
 _PORTS = re.compile(r"[0-9,]*")
-_HOSTS = re.compile(r"[^@'\"\s]*")
+_HOSTS = re.compile(r"[^@'\"\s]*|/.*")  # the directory of a socket may have any name
 
 
 def read_connection_string(dsn: str) -> dict[str, str]:

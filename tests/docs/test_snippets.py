@@ -47,6 +47,7 @@ NOT_RUN = {
     "needs a recipient": 1,
     "needs a remote repository": 1,
     "needs a role of yours": 1,
+    "needs a schema of somebody else": 1,
     "needs a running `make up`": 4,
     "needs an API key": 7,
     "needs a server without the role": 1,
@@ -81,14 +82,14 @@ FILES = {
 }
 
 
-def rejected() -> list[tuple[str, str, str]]:
-    """A frame of a feed, and lines of files: feed, reason, payload."""
+def rejected() -> list[tuple[str, str, str, str, int | None]]:
+    """A frame of a feed, and lines of files: feed, reason, payload, kind, number."""
     frame = {"event": "price", "symbol": "AAPL", "price": -1, "timestamp": int(clock.now().timestamp())}
     line = "2026-01-05 15:00:00+00,AAPL,,700"
     return [
-        ("stocks", "AAPL was not asked for", json.dumps(frame)),
-        ("ticks.csv", "line 2: price is missing", line),
-        ("lost.csv", "line 2: price is missing", line),
+        ("stocks", "AAPL was not asked for", json.dumps(frame), "frame", None),
+        ("ticks.csv", "line 2: price is missing", line, "line", 2),
+        ("lost.csv", "line 2: price is missing", line, "line", 2),
     ]
 
 
@@ -122,7 +123,11 @@ def filled(engine: Engine, server_dsn: str, template: str, tmp_path_factory: pyt
             (directory / file).write_text(content)
         assert all(not report.error for report in import_paths(connection, settings, [str(directory)], Reading()))
         for row in rejected():
-            connection.execute("INSERT INTO rejected_ticks VALUES (now(), %s, %s, %s)", row)
+            connection.execute(
+                "INSERT INTO rejected_ticks (received_at, feed, reason, payload, kind, number)"
+                " VALUES (now(), %s, %s, %s, %s, %s)",
+                row,
+            )
         update(dsn, settings, [CheckResult("freshness", "AAPL", "warning", "failed", "none", "one", clock.now())])
     return f"documented_{engine}"
 

@@ -19,6 +19,7 @@ from websockets.sync.server import ServerConnection
 from candleworks.errors import TerminalError
 from candleworks.feed import reconnection
 from candleworks.feed.service import FeedService
+from candleworks.feed.spool import Spool
 from candleworks.settings import Feed, Settings, load_settings
 from tests.feed.streaming import price, until
 from tests.feed.vendor import ACCEPTED, Vendor
@@ -50,7 +51,9 @@ def connect_until(settings: Settings, url: str, waits: list[float], tries: int) 
     """Connect until so many tries ended."""
 
     async def run() -> None:
-        service = FeedService(settings, Feed(url=url), "")
+        feed = Feed(url=url)
+        spool = Spool(settings.home / "spool" / feed.name, feed.name, settings.ingest.max_spool_bytes)
+        service = FeedService(settings, feed, "", spool)
         running = asyncio.create_task(service.reconnector.run())
         try:
             async with asyncio.timeout(60):

@@ -36,7 +36,8 @@ def rejections(watched: Watched) -> None:
 def rejected_quotes(watched: Watched) -> None:
     rejections(watched)
     watched.execute(
-        "UPDATE rejected_ticks SET reason = 'quote: ask 1.0 is below bid 2.0', received_at = %s WHERE payload <> '7'",
+        "UPDATE rejected_ticks SET kind = 'quote', reason = 'quote: ask 1.0 is below bid 2.0', received_at = %s"
+        " WHERE payload <> '7'",
         NOW - MINUTE / 2,
     )
 

@@ -214,7 +214,7 @@ def test_a_database_that_is_away_is_told_not_failed() -> None:
     assert answer.status_code == 200
     found = Scrape(answer.text)
     assert found["candleworks_up"] == {(): 0}
-    of_server = {f"candleworks_{name}" for name in ("up", "build_info", "scrape_seconds")}
+    of_server = {f"candleworks_{name}" for name in ("up", "build_info", "scrape_seconds", "ingest_buffer_limit_bytes")}
     assert {name for name in found.samples if "stream" not in name} == of_server
 
 
