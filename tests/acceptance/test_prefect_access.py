@@ -137,6 +137,8 @@ def test_a_page_of_another_origin_can_do_nothing(up: Platform, page: Page, forei
 
 def test_the_pages_work_once_signed_in(up: Platform, page: Page) -> None:
     """The address that `up` prints signs in; a wrong password is asked for again; logs arrive while a run goes on."""
+    page.goto(f"{address(up)}/api/health")
+    page.evaluate("localStorage.clear()")  # of another test
     page.goto(f"http://localhost:{up.prefect_port}/#wrong")
     page.wait_for("document.querySelector('main')?.hidden === false")
     assert page.evaluate("location.href") == f"{address(up)}/"
@@ -144,6 +146,7 @@ def test_the_pages_work_once_signed_in(up: Platform, page: Page) -> None:
     page.type("wrong")
     page.click("button")
     page.wait_for("!document.getElementById('wrong').hidden")
+    page.console.clear()
     page.goto(f"{address(up)}/#{quote(password(up))}")
     page.wait_for("location.pathname === '/dashboard'")
     runs = up.prefect(
