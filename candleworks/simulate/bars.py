@@ -11,6 +11,7 @@ from candleworks.simulate.prices import SLOTS, TickSource
 from candleworks.simulate.ticks import Floats, Integers
 
 MINUTE: Final = 60
+_PART_SECONDS: Final = 60 * MINUTE  # so long are ticks made at once: those of a day may need 500 MB
 _SHARED_PRICES_FROM: Final = 4 * SLOTS  # so many ticks in a second surely touch every slot
 
 
@@ -75,8 +76,11 @@ def bucket_starts(instrument: SimulatedInstrument, minutes: Integers, width_minu
 def minute_bars(source: TickSource, row: int, first: int, end: int, *, known_until: int) -> Bars:
     """Return one-minute bars of the ticks in [first, end), both full minutes, and before `known_until`."""
     until = min(end, known_until)
-    if until <= first:
-        return Bars.joined(())
+    parts = range(first, until, _PART_SECONDS)
+    return Bars.joined(_bars_of_part(source, row, part, min(until, part + _PART_SECONDS)) for part in parts)
+
+
+def _bars_of_part(source: TickSource, row: int, first: int, until: int) -> Bars:
     rows = np.array([row])
     counters = source.counters(rows, first, until - first + 1)[0]
     counts = np.diff(counters)

@@ -1,9 +1,11 @@
+import tracemalloc
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from candleworks.simulate.catalogue import built_in_catalogue
-from candleworks.simulate.market import LiveCursor, LiveMarket
+from candleworks.simulate.market import DAY_SECONDS, LiveCursor, LiveMarket
 from candleworks.simulate.ticks import Ticks
 
 SECOND_US = 1_000_000
@@ -145,3 +147,31 @@ def test_bars_of_whole_days_equal_bars_of_their_hours() -> None:
     assert len(whole) == 1440
     assert whole.closes.tolist() == [close for piece in pieces for close in piece.closes.tolist()]
     assert whole.volumes.tolist() == [volume for piece in pieces for volume in piece.volumes.tolist()]
+
+
+def test_bars_of_a_day_need_little_memory() -> None:
+    """Containers limit it: ticks of a whole day, made at once, took ten times as much, and the simulator was killed."""
+    live = market(rate=200)
+    (row,) = rows_of(live, ("BTC/USD",))
+    day = NOW - NOW % DAY_SECONDS
+    tracemalloc.start()
+    try:
+        bars = live.minute_bars(row, day, day + DAY_SECONDS, (day + 2 * DAY_SECONDS) * SECOND_US)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert bars.starts.tolist() == list(range(day, day + DAY_SECONDS, 60))
+    assert peak < 50_000_000
+
+
+def test_bars_do_not_depend_on_where_a_request_begins() -> None:
+    """Nor on how long it is."""
+    live = market(rate=20)
+    for row in rows_of(live):
+        first, known = NOW - NOW % 60, (NOW + DAY_SECONDS) * SECOND_US
+        whole = live.minute_bars(row, first, first + 3 * 3_600, known)
+        part = live.minute_bars(row, first + 1_020, first + 7_320, known)
+        for name in ("starts", "opens", "highs", "lows", "closes", "volumes"):
+            expected = getattr(whole, name)[np.isin(whole.starts, part.starts)]
+            assert getattr(part, name).tolist() == expected.tolist()
+        assert (part.starts[0], part.starts[-1]) == (first + 1_020, first + 7_260)
