@@ -152,6 +152,12 @@ def test_services_start_in_order() -> None:
     assert min(order_of("grafana"), order_of("web"), order_of("watch")) > order_of("migrate")
 
 
+def test_a_page_that_does_not_start_holds_up_nothing_else() -> None:
+    """`up` starts nothing more after a dependency failed, unless it is one that is not required."""
+    waits = [service.get("depends_on", {}).get(page) for service in SERVICES.values() for page in ("web", "grafana")]
+    assert [wait["required"] for wait in waits if wait] == [False, False]
+
+
 def order_of(name: str) -> int:
     return 1 + max((order_of(other) for other in SERVICES[name].get("depends_on", {})), default=0)
 
