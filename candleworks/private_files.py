@@ -17,8 +17,13 @@ def create_private_directory(path: Path) -> None:
 
 
 def private_directory(path: Path) -> None:
-    """Create a directory, or close one that exists to other users, with the files in it; links are not followed."""
+    """Create a directory, or close one that exists to other users, with the files in it; links are not followed.
+
+    A directory that is made for all users, such as /tmp, is left as it is.
+    """
     create_private_directory(path)
+    if path.stat().st_mode & stat.S_ISVTX:
+        return
     for each in (path, *path.iterdir()):
         if each == path or not each.is_dir():
             _close_to_others(each)

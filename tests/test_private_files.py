@@ -55,3 +55,15 @@ def test_a_file_is_private_when_it_is_made_and_when_it_exists(tmp_path: Path) ->
     finally:
         os.umask(umask)
     assert (tmp_path / "old").read_text() == "kept more"
+
+
+def test_a_directory_for_all_users_stays_open(tmp_path: Path) -> None:
+    """With what others have in it: somebody may keep a home or a spool directly below /tmp."""
+    shared, theirs = tmp_path / "shared", tmp_path / "shared" / "theirs"
+    shared.mkdir()
+    theirs.touch()
+    theirs.chmod(0o644)
+    shared.chmod(0o1777)
+    private_directory(shared)
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o1777
+    assert stat.S_IMODE(theirs.stat().st_mode) == 0o644
