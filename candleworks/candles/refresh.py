@@ -26,7 +26,7 @@ from candleworks.storage.candles import (
     chunk_ranges,
     continuous_aggregates,
     count_candles,
-    count_pending_minutes,
+    count_pending_notes,
     due_ranges,
     inserts_excluded,
     invalidate,
@@ -66,8 +66,9 @@ def refresh(connection: Connection, progress: Progress = silent) -> Counter[str]
         if all(refreshed.due < MAX_MINUTES for refreshed in step):
             progress(done, done, "")
             return changed
-        wanted = wanted or done + count_pending_minutes(connection)  # once: it reads all notes
-        progress(done, max(wanted, done), "minutes")
+        if progress is not silent:
+            wanted = wanted or done + count_pending_notes(connection)  # once
+            progress(done, max(wanted, done), "minutes")
 
 
 def rebuild(connection: Connection, differences: Sequence[CandleDifference]) -> None:

@@ -72,9 +72,9 @@ def refresh_step(connection: Connection, max_minutes: int) -> list[RefreshedLeve
     return [RefreshedLevel(*row) for row in rows]
 
 
-def count_pending_minutes(connection: Connection) -> int:
-    """Count the minutes whose candles are due for a refresh, on plain PostgreSQL."""
-    row = connection.execute(query("count_pending_minutes")).fetchone()
+def count_pending_notes(connection: Connection) -> int:
+    """Count the minutes whose candles are due for a refresh, on plain PostgreSQL; some may be counted twice."""
+    row = connection.execute(query("count_pending_notes")).fetchone()
     return row[0] if row else 0
 
 

@@ -37,6 +37,11 @@ SELECT (
     SELECT count(*) FROM (SELECT DISTINCT symbol, bucket FROM candleworks.quote_candle_invalidations) i
 )
 
+-- name: count_pending_notes
+-- The same at most: a minute that was noted twice counts twice. To tell them apart takes minutes after a large import, whose notes
+-- have no statistics yet.
+SELECT (SELECT count(*) FROM candleworks.candle_invalidations) + (SELECT count(*) FROM candleworks.quote_candle_invalidations)
+
 -- name: due_since
 -- Since when the first complete bucket at or after a watermark, one that has ticks, could have been stored: its end, or the
 -- arrival of its first tick. Null where every complete bucket is stored. Symbols come from the daily candles, because there
