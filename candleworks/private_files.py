@@ -39,6 +39,15 @@ def open_private(path: str, flags: int) -> int:
     return descriptor
 
 
+def replace_private(path: Path, content: bytes) -> None:
+    """Write a file as a whole, in a directory that is created if need be; whoever reads it sees the old or the new."""
+    create_private_directory(path.parent)
+    new = path.with_suffix(".new")
+    with open(new, "wb", opener=open_private) as file:
+        file.write(content)
+    new.replace(path)
+
+
 def _close_to_others(path: Path) -> None:
     with contextlib.suppress(FileNotFoundError, PermissionError):  # it was removed meanwhile, or is another user's
         found = path.lstat().st_mode

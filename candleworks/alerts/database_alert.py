@@ -16,7 +16,7 @@ from candleworks.alerts.message import compose
 from candleworks.alerts.recipients import Recipient, recipients
 from candleworks.database.connection import Connection
 from candleworks.model.alerts import Alert, AlertKey, CheckResult, Notification
-from candleworks.private_files import create_private_directory, open_private
+from candleworks.private_files import replace_private
 from candleworks.settings import Settings
 from candleworks.storage.alerts import lock_alerts, save_alert, save_event, unresolved_alerts
 from candleworks.storage.deliveries import save_delivery
@@ -136,11 +136,7 @@ class DatabaseAlert:
         if self._unstored.alert is None:
             self._path.unlink(missing_ok=True)
             return
-        create_private_directory(self._path.parent)
-        new = self._path.with_suffix(".new")
-        with open(new, "wb", opener=open_private) as file:
-            file.write(msgspec.json.encode(self._unstored))
-        new.replace(self._path)
+        replace_private(self._path, msgspec.json.encode(self._unstored))
 
 
 def _read(path: Path) -> _Unstored:

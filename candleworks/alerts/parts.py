@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from candleworks.model.alerts import CheckResult, CheckStatus
-from candleworks.private_files import create_private_directory, open_private
+from candleworks.private_files import replace_private
 from candleworks.settings import Settings
 
 FRESH_SECONDS = 60  # what an earlier `up` left says nothing
@@ -14,12 +14,7 @@ FRESH_SECONDS = 60  # what an earlier `up` left says nothing
 
 def save_parts(settings: Settings, notes: Mapping[str, str | None]) -> None:
     """Write down the parts, each with what is wrong with it, null where it runs. OSError where that is impossible."""
-    path = _file(settings)
-    create_private_directory(path.parent)
-    new = path.with_suffix(".new")
-    with open(new, "w", opener=open_private) as file:
-        json.dump(notes, file)
-    new.replace(path)
+    replace_private(_file(settings), json.dumps(notes).encode())
 
 
 def parts_results(settings: Settings, at: datetime) -> list[CheckResult]:

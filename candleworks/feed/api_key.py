@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote_plus
 
 from candleworks.errors import CandleworksError, TerminalError, TransientError, UsageError
-from candleworks.private_files import create_private_directory
+from candleworks.private_files import replace_private
 from candleworks.settings import VENDOR_FEED_URL, Feed, Settings
 
 SALT_BYTES = 16
@@ -85,12 +85,8 @@ class ApiKey:
 
     def _remember(self) -> None:
         salt = os.urandom(SALT_BYTES)
-        new = self._path.with_suffix(".new")
         try:
-            create_private_directory(self._path.parent)
-            new.touch(mode=0o600)
-            new.write_text(f"{salt.hex()}:{self._fingerprint(salt)}\n", encoding="ascii")
-            new.replace(self._path)
+            replace_private(self._path, f"{salt.hex()}:{self._fingerprint(salt)}\n".encode("ascii"))
         except OSError as error:
             log.warning(
                 "Feed %s: %s cannot be written (%s): after a restart, a refusal of the API key ends the feed.",

@@ -58,7 +58,7 @@ def shown(text: str) -> str:
 def _refusal(scope: Scope) -> Response | None:
     """Return the answer to a request that the application does not get, None for all others."""
     host = Headers(scope=scope).get("host", "")
-    if _without_port(host) not in HOSTS:
+    if without_port(host) not in HOSTS:
         return _refuse(400, f"The host {shown(host)!r} is not served here: use one of {', '.join(HOSTS)}.")
     path, query = scope["path"], scope["query_string"]
     for part, length, limit in (("path", len(path), MAX_PATH_LENGTH), ("query", len(query), MAX_QUERY_LENGTH)):
@@ -82,6 +82,7 @@ def _complete(headers: MutableHeaders) -> None:
         headers["API-Version"] = API_VERSION
 
 
-def _without_port(host: str) -> str:
+def without_port(host: str) -> str:
+    """Return the name in a Host header, in lower case."""
     name, separator, port = host.rpartition(":")
     return (name if separator and port.isdigit() else host).lower()

@@ -7,7 +7,6 @@ docs/explanation/security.md tells what is protected from whom.
 
 import base64
 import hashlib
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,7 +15,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+from candleworks.web.security import HOSTS, without_port
+
 SIGN_IN = (Path(__file__).parent / "sign_in.html").read_text(encoding="utf-8")
 
 
@@ -50,14 +50,14 @@ class OwnPagesOnly:
     def _is_elsewhere(self, scope: Scope) -> bool:
         """Whether the request opens a page by another loopback name than that of the API, as with localhost."""
         headers = Headers(scope=scope)
-        host, port = _name(headers.get("host", "")), self._home.port
-        return _opens_a_page(scope, headers) and host in LOOPBACK and port is not None and self._home.hostname != host
+        host, port = without_port(headers.get("host", "")), self._home.port
+        return _opens_a_page(scope, headers) and host in HOSTS and port is not None and self._home.hostname != host
 
     def _refusal(self, scope: Scope) -> str | None:
         """Return why the request is refused; None if it is not."""
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
-        if _name(host) not in self._hosts:
+        if without_port(host) not in self._hosts:
             return "This host name is not served here."
         if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
             return "Pages of other origins are refused."
@@ -95,11 +95,6 @@ def _with_headers(send: Send) -> Send:
     return send_with_headers
 
 
-def _name(host: str) -> str:
-    """Return the name in a Host header, without its port."""
-    return re.sub(r":\d+$", "", host).lower()
-
-
 def _inline_hash(element: str) -> str:
     text = SIGN_IN.partition(f"<{element}>")[2].partition(f"</{element}>")[0]
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
@@ -118,4 +113,4 @@ _SIGN_IN_HEADERS = {
 
 def served_hosts(*urls: str | None) -> set[str]:
     """Return the loopback names, and those in the URLs under which others know the server."""
-    return {*LOOPBACK, *(_name(urlsplit(url).netloc) for url in urls if url)}
+    return {*HOSTS, *(without_port(urlsplit(url).netloc) for url in urls if url)}
