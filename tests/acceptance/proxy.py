@@ -20,6 +20,7 @@ class Proxy:
         self._connections: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
         self._half = False
         self._refusing = False
+        self._answer: bytes | None = None
         self.port = 0
 
     @property
@@ -34,6 +35,10 @@ class Proxy:
     def refuse(self, refusing: bool) -> None:
         """Reset whatever connects, or stop that."""
         self._refusing = refusing
+
+    def answer(self, answer: bytes | None) -> None:
+        """Answer whatever connects with these bytes and close, or stop that."""
+        self._answer = answer
 
     def stall(self, stalling: bool) -> None:
         """Keep connections open and carry nothing, or carry again."""
@@ -51,6 +56,11 @@ class Proxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._refusing:
             _abort(writer)
+            return
+        if self._answer is not None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(self._answer)
+            writer.close()
             return
         far_reader, far_writer = await self._connect()
         pair = (writer, far_writer)

@@ -11,13 +11,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from candleworks import clock
 from candleworks.database.connection import Connection, connect
@@ -38,6 +39,12 @@ AWAY_SECONDS = 10 if FULL else 4
 RATE = 300
 SYMBOLS = ("AAPL", "MSFT", "BTC/USD", "ETH/USD", "EUR/USD")
 REPORT = Path(__file__).parents[2] / "docs" / "explanation" / "failure-modes.md"
+
+REFUSE = """
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$;
+    CREATE TRIGGER refuse BEFORE INSERT ON stocks_real_time FOR EACH ROW EXECUTE FUNCTION refuse()
+"""
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -208,6 +215,30 @@ def test_every_end_of_a_connection_is_recovered_from(world: World) -> None:
     assert reasons == ["dropped", "closed", *["dropped"] * 4, "stopped"]
 
 
+PEERS: dict[str, bytes] = {
+    "the banner of an SSH server instead of a handshake": b"SSH-2.0-OpenSSH_9.2p1\r\n",
+    "a TLS alert": b"\x15\x03\x03\x00\x02\x02\x28",
+    "half an answer": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: webs",
+    "HTTP 429": b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n",
+    "HTTP 503": b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+}
+
+
+def test_every_answer_to_a_handshake_is_recovered_from(world: World) -> None:
+    """What answers in the vendor's place, a proxy or a wrong address, ends neither the feed nor what follows."""
+    seconds = []
+    for answer in PEERS.values():
+        world.proxy.answer(answer)
+        world.proxy.cut()
+        time.sleep(3)
+        world.proxy.answer(None)
+        seconds.append(world.flows())
+    account = world.settled()
+    for case, taken in zip(PEERS, seconds, strict=True):
+        report(f"{case}, for 3 s", None, taken)
+    report("all of these answers, one after the other", account, None)
+
+
 def closed_gaps(world: World) -> int:
     with world.connect() as connection:
         row = connection.execute("SELECT count(*) FROM feed_gaps WHERE ended_at IS NOT NULL").fetchone()
@@ -260,6 +291,73 @@ def test_database_restarted(world: World) -> None:
     assert account.in_gaps == 0
 
 
+@contextmanager
+def read_only(admin: Connection) -> Iterator[None]:
+    """As after a failover, or where a provider protects a full disk."""
+    admin.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+    admin.execute("SELECT pg_reload_conf()")
+    yield
+    admin.execute("SET default_transaction_read_only = off")
+    admin.execute("ALTER SYSTEM RESET default_transaction_read_only")
+    admin.execute("SELECT pg_reload_conf()")
+
+
+@contextmanager
+def no_connections(admin: Connection) -> Iterator[None]:
+    """All connections end, and no new one is accepted."""
+    admin.execute("ALTER DATABASE candleworks ALLOW_CONNECTIONS off")
+    admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'candleworks'")
+    yield
+    admin.execute("ALTER DATABASE candleworks ALLOW_CONNECTIONS on")
+
+
+@contextmanager
+def full_disk(admin: Connection) -> Iterator[None]:
+    """Every tick is answered with SQLSTATE 53100."""
+    with connect(make_conninfo(admin.info.dsn, dbname="candleworks")) as connection:
+        connection.execute(REFUSE)
+        yield
+        connection.execute("DROP TRIGGER refuse ON stocks_real_time")
+
+
+TROUBLES: dict[str, Callable[[Connection], AbstractContextManager[None]]] = {
+    "PostgreSQL read-only": read_only,
+    "PostgreSQL accepts no connection": no_connections,
+    "PostgreSQL's disk full": full_disk,
+}
+
+
+def test_a_database_in_trouble_loses_nothing(world: World) -> None:
+    """It is there and does not store: ticks go to disk, and are all stored afterwards."""
+    seconds = []
+    for trouble in TROUBLES.values():
+        with connect(make_conninfo(world.dsn, dbname="postgres")) as admin, trouble(admin):
+            time.sleep(AWAY_SECONDS)
+            assert list((world.directory / "home" / "spool").rglob("*.spool"))
+        seconds.append(world.flows())
+    account = world.settled()
+    for case, taken in zip(TROUBLES, seconds, strict=True):
+        report(f"{case}, for {AWAY_SECONDS} s", None, taken)
+    report("all of these troubles, one after the other", account, None)
+    assert (account.in_gaps, account.rejected) == (0, 0)
+
+
+def test_stopped_while_a_table_is_locked(world: World) -> None:
+    """What could not be stored is stored by the next start; the time between both is a gap."""
+    with world.connect() as locking, locking.transaction():
+        locking.execute("LOCK TABLE stocks_real_time IN EXCLUSIVE MODE")
+        time.sleep(AWAY_SECONDS)
+        began = time.monotonic()
+        world.stop()
+        assert time.monotonic() - began < 10
+    world.start()
+    seconds = world.flows()
+    account = world.settled()
+    report(f"table locked for {AWAY_SECONDS} s, stopped and started meanwhile", account, seconds)
+    with world.connect() as connection:
+        assert connection.execute("SELECT count(*) FROM feed_gaps WHERE reason <> 'stopped'").fetchone() == (0,)
+
+
 def test_garbage(world: World) -> None:
     """Frames of every kind of nonsense are kept with a reason, and the stream goes on."""
     garbage = ["", "\x00\x01", "[]", '{"event":"price"}', '{"event":"price","symbol":7}']
@@ -273,6 +371,26 @@ def test_garbage(world: World) -> None:
     with world.connect() as connection:
         assert connection.execute("SELECT count(*) FROM rejected_ticks").fetchone() == (len(garbage) + 2,)
     assert account.in_gaps == 0
+
+
+def test_frames_of_nearly_a_megabyte(world: World) -> None:
+    """Buffers are bounded in bytes: the vendor is slowed down before memory grows."""
+    frames = 1_000 if FULL else 200
+    assert world.process
+    process = psutil.Process(world.process.pid)
+    before = highest = process.memory_info().rss
+    with world.connect() as locking, locking.transaction():
+        locking.execute("LOCK TABLE rejected_ticks IN EXCLUSIVE MODE")
+        for _ in range(frames):
+            world.simulator.send("x", repeat=900_000)
+            highest = max(highest, process.memory_info().rss)
+    with world.connect() as connection:
+        until(lambda: connection.execute("SELECT count(*) FROM rejected_ticks").fetchone() == (frames,), 300)
+        highest = max(highest, process.memory_info().rss)
+    seconds = world.flows()
+    account = world.settled()
+    report(f"{frames:,} garbage frames of 0.9 MB, memory +{(highest - before) / 1e6:.0f} MB", account, seconds)
+    assert highest - before < 400_000_000
 
 
 def test_burst_of_200_000_ticks(tmp_path: Path) -> None:
