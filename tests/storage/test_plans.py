@@ -1,10 +1,12 @@
 """What is compared with stored ticks reads those of its own time, whatever the planner knows about a long history."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import pytest
+from psycopg.errors import Diagnostic
 
 from candleworks.database.connection import Connection, connect
 from candleworks.database.queries import query
@@ -16,6 +18,16 @@ STEP = timedelta(seconds=10)
 START = FIRST + timedelta(days=12)
 STOP = START + TICKS * STEP
 WORK = 30  # rows that a plan may handle per tick; joined by the symbol alone it handles 300,000
+
+EXPLAIN_NESTED = """
+    LOAD 'auto_explain';
+    SET LOCAL auto_explain.log_min_duration = 0;
+    SET LOCAL auto_explain.log_nested_statements = on;
+    SET LOCAL auto_explain.log_analyze = on;
+    SET LOCAL auto_explain.log_timing = off;
+    SET LOCAL auto_explain.log_format = json;
+    SET LOCAL client_min_messages = log
+"""
 
 
 class Statement(NamedTuple):
@@ -102,6 +114,28 @@ def test_ticks_are_read_by_symbol_and_time(name: str, history: Connection) -> No
         for text in statement.before:
             history.execute(text, statement.parameters)
         assert _work(history, statement) < WORK * TICKS
+
+
+def test_volumes_are_computed_from_the_trades_of_their_days(history: Connection) -> None:
+    """The statement is one of a function's: the server sends its plan as a note."""
+    days = [FIRST + n * timedelta(days=1) for n in range(DAYS)]
+    ends = [day + timedelta(days=1) for day in days]
+    plans: list[dict[str, Any]] = []
+
+    def keep(note: Diagnostic) -> None:
+        _, _, plan = (note.message_primary or "").partition("plan:\n")
+        plans.extend([json.loads(plan)["Plan"]] if "WITH touched" in plan else [])
+
+    history.add_notice_handler(keep)
+    with history.transaction(force_rollback=True):
+        history.execute(EXPLAIN_NESTED)
+        history.execute(
+            "SELECT candleworks.recompute_volumes('file', %s, %s, %s, %s, %s, %s)",
+            [["S"] * DAYS, days, ends, days, ends, [1e9] * DAYS],
+        )
+    history.remove_notice_handler(keep)
+    assert plans
+    assert sum(_rows(node) for plan in plans for node in _nodes(plan)) < WORK * DAYS * 8_640
 
 
 def _work(connection: Connection, statement: Statement) -> int:
