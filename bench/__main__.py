@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench import checks, imports, latency, live, panels, push, reader, soak, start, stored
+from bench import audit, checks, imports, latency, live, panels, push, reader, soak, start, stored
 from bench.databases import Databases, running_databases
 from bench.report import Measurement, Options, save, show
 
@@ -18,6 +18,7 @@ MEASUREMENTS: dict[str, Callable[[Databases, Options], Iterator[Measurement]]] =
     "latency": latency.measure,
     "push": push.measure,
     "stored": stored.measure,
+    "audit": audit.measure,
     "reader": reader.measure,
     "panels": panels.measure,
     "checks": checks.measure,

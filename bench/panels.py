@@ -14,7 +14,7 @@ import psycopg
 from bench.dashboards import measure_open
 from bench.databases import Databases
 from bench.report import Measurement, Options
-from bench.stored import SPAN, _fill, _milliseconds, engines
+from bench.stored import SPAN, engines, fill, milliseconds
 from candleworks import clock
 from candleworks.candles.calendars import sync_calendars
 from candleworks.candles.refresh import refresh
@@ -94,7 +94,7 @@ def _prepare(connection: Connection, end: datetime, ticks: int) -> None:
     connection.execute("ALTER TABLE ingest_stats DISABLE TRIGGER USER")
     for statement in BESIDE_TRADES:
         connection.execute(statement, {"end": end, "quotes": quotes, "step": SPAN / quotes})
-    _fill(connection, end, SPAN / ticks, 0, ticks)
+    fill(connection, end, SPAN / ticks, 0, ticks)
     refresh(connection)
 
 
@@ -117,4 +117,4 @@ def _slowest(reader: Connection, engine: str, end: datetime) -> Iterator[Measure
 
 def _median_ms(reader: Connection, query: Query) -> float:
     sql = query.expanded().encode()
-    return statistics.median(_milliseconds(lambda: reader.execute(sql).fetchall()) for _ in range(ROUNDS))
+    return statistics.median(milliseconds(lambda: reader.execute(sql).fetchall()) for _ in range(ROUNDS))

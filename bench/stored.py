@@ -81,9 +81,9 @@ def engines(databases: Databases) -> Iterator[tuple[str, Databases]]:
 def _history(connection: Connection, engine: str, ticks: int) -> Iterator[Measurement]:
     end, step = clock.now() - timedelta(hours=1), SPAN / ticks
     few = ticks // 10
-    _fill(connection, end, step, 0, few)
+    fill(connection, end, step, 0, few)
     short_ms = _refresh_ms(connection, end, step)
-    _fill(connection, end, step, few + 1, ticks)
+    fill(connection, end, step, few + 1, ticks)
     long_ms = _refresh_ms(connection, end + timedelta(minutes=MINUTES), step)
     yield Measurement(
         f"{engine}: refresh after a minute of new ticks",
@@ -99,7 +99,7 @@ def _history(connection: Connection, engine: str, ticks: int) -> Iterator[Measur
     yield from _reading(connection, engine, f"{SPAN.days} days of 1d", "candles_1d", "day", (midnight - SPAN, midnight))
 
 
-def _fill(connection: Connection, end: datetime, step: timedelta, first: int, last: int) -> None:
+def fill(connection: Connection, end: datetime, step: timedelta, first: int, last: int) -> None:
     connection.execute("SELECT candleworks.prepare_ticks(%s, now())", [end - SPAN])
     connection.execute(FILL, {"end": end, "step": step, "symbols": SYMBOLS, "first": first, "last": last})
     refresh(connection)
@@ -112,7 +112,7 @@ def _refresh_ms(connection: Connection, end: datetime, step: timedelta) -> float
     for minute in range(MINUTES):
         parameters = {"end": end + timedelta(minutes=minute + 1), "step": step, "symbols": SYMBOLS}
         connection.execute(FILL, {**parameters, "first": 1, "last": timedelta(minutes=1) // step})
-        taken.append(_milliseconds(lambda: refresh(connection)))
+        taken.append(milliseconds(lambda: refresh(connection)))
     return statistics.median(taken)
 
 
@@ -121,8 +121,8 @@ def _reading(
 ) -> Iterator[Measurement]:
     parameters = {"unit": unit, "start": bounds[0], "stop": bounds[1]}
     candles = f"SELECT * FROM {view} WHERE symbol = 'S7' AND bucket >= %(start)s AND bucket < %(stop)s ORDER BY bucket"
-    ours = [_milliseconds(lambda: connection.execute(candles, parameters).fetchall()) for _ in range(READS)]
-    article = [_milliseconds(lambda: connection.execute(ARTICLE, parameters).fetchall()) for _ in range(5)]
+    ours = [milliseconds(lambda: connection.execute(candles, parameters).fetchall()) for _ in range(READS)]
+    article = [milliseconds(lambda: connection.execute(ARTICLE, parameters).fetchall()) for _ in range(5)]
     p50, p99 = (float(value) for value in np.percentile(ours, (50, 99)))
     yield Measurement(
         f"{engine}: {what}, one symbol",
@@ -159,7 +159,7 @@ def _compression(connection: Connection) -> Measurement:
     )
 
 
-def _milliseconds(action: Callable[[], object]) -> float:
+def milliseconds(action: Callable[[], object]) -> float:
     began = time.perf_counter()
     action()
     return (time.perf_counter() - began) * 1_000

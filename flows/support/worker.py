@@ -6,6 +6,7 @@ docs/decisions/0011-worker.md describes the differences to `prefect worker start
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import platform
@@ -144,6 +145,7 @@ class PlatformWorker(ProcessWorker):
             return await super().run(flow_run, configuration, task_status)
         finally:
             here.discard(flow_run.id)
+            gc.collect()  # see free_what_runs_leave()
             if self.restarter:
                 self.restarter.check_now()
 
@@ -171,6 +173,7 @@ async def work(
         await _end_runs()
         return
     await remove_offline_workers(pool)
+    free_what_runs_leave()
     name = worker_name(queues)
     worker = PlatformWorker(name=name, work_pool_name=pool, work_queues=queues, create_pool_if_not_found=True)
     settings = load_settings()
@@ -188,6 +191,16 @@ async def work(
     for error in results:
         if isinstance(error, Exception):
             raise error
+
+
+def free_what_runs_leave() -> None:
+    """Make it cheap to collect garbage after each run, by leaving out what was there before the first.
+
+    A run leaves clients of Prefect in reference cycles. Each holds 0.7 MB of certificates outside of Python's memory, of
+    which the collector knows nothing: it would wait for a hundred runs, and the worker would grow by 40 MiB an hour.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def worker_name(queues: Sequence[str] | None) -> str:
