@@ -32,8 +32,8 @@ SAMPLE_DAYS = 10
 TIMESCALEDB = Path(os.environ.get("CANDLEWORKS_TIMESCALEDB") or "~/.cache/candleworks/timescaledb-pg18").expanduser()
 
 FILL = """
-INSERT INTO stocks_real_time (time, symbol, price, day_volume, volume)
-SELECT %(end)s - n * %(step)s, 'S' || n %% %(symbols)s, 100 + (n %% 1009) * 0.01, n, 1
+INSERT INTO stocks_real_time (time, symbol, price, day_volume, volume, origin)
+SELECT %(end)s - n * %(step)s, 'S' || n %% %(symbols)s, 100 + (n %% 1009) * 0.01, n, 1, 'twelvedata'
 FROM generate_series(%(first)s::bigint, %(last)s::bigint) n
 """
 ARTICLE = """

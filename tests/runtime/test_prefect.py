@@ -1,6 +1,7 @@
 """What `up` tells Prefect's processes, and what it reads of them."""
 
 import asyncio
+import ssl
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,8 @@ def test_prefect_lives_below_the_home_and_on_loopback(at_home: Settings, tmp_pat
     assert found["PREFECT_SERVER_API_HOST"] == "127.0.0.1"
     assert (found["PREFECT_SERVER_ANALYTICS_ENABLED"], found["DO_NOT_TRACK"]) == ("false", "1")
     assert found["PREFECT_API_KEY"] is found["PREFECT_PROFILE"] is None
+    authorities = ssl.create_default_context(cafile=found["PREFECT_API_SSL_CERT_FILE"]).get_ca_certs()
+    assert len(authorities) == 1, "each client of Prefect in a run would load all of them, for an API without TLS"
 
 
 def test_the_database_is_beside_ours(settings: Settings, dsn: str) -> None:
