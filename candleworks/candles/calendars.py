@@ -13,16 +13,24 @@ from zoneinfo import ZoneInfo
 from candleworks import clock
 from candleworks.database.connection import Connection
 from candleworks.errors import ConfigurationError
-from candleworks.model.trading_day import AROUND_THE_CLOCK, CURRENCIES, zone_of
+from candleworks.model.trading_day import AROUND_THE_CLOCK, CURRENCIES, CURRENCY_CODES, zone_of
 from candleworks.settings import Calendars, Settings
-from candleworks.storage.calendars import OTHER_STOCKS, Calendar, Session, save_calendar, save_rules, stored_sources
+from candleworks.storage.calendars import (
+    OTHER_STOCKS,
+    Calendar,
+    Session,
+    save_calendar,
+    save_currencies,
+    save_rules,
+    stored_sources,
+)
 
 FIRST_DAY = date(1990, 1, 1)  # older ticks are rejected
 NEW_YORK = ZoneInfo("America/New_York")
 
 
 def sync_calendars(connection: Connection, settings: Settings) -> list[str]:
-    """Store the sessions of the configured calendars and the calendar of each symbol; return the computed calendars.
+    """Store sessions of the configured calendars, each symbol's calendar, and currencies; return the computed calendars.
 
     Sessions reach from FIRST_DAY to the end of next year, or as far as exchange_calendars knows them. Safe to
     repeat and to run concurrently, and cheap when nothing changed. Raises ConfigurationError for a calendar that
@@ -36,6 +44,7 @@ def sync_calendars(connection: Connection, settings: Settings) -> list[str]:
     for name in due:
         save_calendar(connection, _compute(name, last_day, source))
     save_rules(connection, rules)
+    save_currencies(connection, CURRENCY_CODES)
     return due
 
 

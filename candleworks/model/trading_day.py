@@ -15,7 +15,7 @@ ZoneOf = Callable[[str], ZoneInfo]
 
 AROUND_THE_CLOCK = "24/7"
 CURRENCIES = "FX"
-# Currencies and precious metals; candleworks.is_currency_pair() has the same list, a test compares them.
+# Currencies and precious metals; the table candleworks.currencies is kept up to date with them.
 CURRENCY_CODES = frozenset(
     """
     AED AUD BRL CAD CHF CLP CNH CNY COP CZK DKK EUR GBP HKD HUF IDR ILS INR JPY KRW MXN MYR NOK NZD PEN PHP PLN RON RUB

@@ -1,6 +1,7 @@
 """Exchange calendars and their sessions in the database."""
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -67,6 +68,15 @@ def save_rules(connection: Connection, rules: Mapping[str, str]) -> None:
     with connection.transaction():
         lock_transaction(connection, Lock.CALENDARS)
         connection.execute(query("replace_calendar_rules"), {"symbols": list(rules), "calendars": list(rules.values())})
+
+
+def save_currencies(connection: Connection, codes: AbstractSet[str]) -> None:
+    """Store which codes make a currency pair; writes nothing when nothing changed."""
+    if {code for (code,) in connection.execute(query("currencies")).fetchall()} == codes:
+        return
+    with connection.transaction():
+        lock_transaction(connection, Lock.CALENDARS)
+        connection.execute(query("replace_currencies"), {"codes": sorted(codes)})
 
 
 def sessions_around(

@@ -13,6 +13,17 @@ WITH wanted AS (
 INSERT INTO candleworks.calendar_rules SELECT symbol, calendar FROM wanted
 ON CONFLICT (symbol) DO UPDATE SET calendar = excluded.calendar
 
+-- name: currencies
+SELECT code FROM candleworks.currencies
+
+-- name: replace_currencies
+WITH wanted AS (
+    SELECT code FROM unnest(%(codes)s::text[]) w(code)
+), gone AS (
+    DELETE FROM candleworks.currencies c WHERE NOT EXISTS (SELECT FROM wanted w WHERE w.code = c.code)
+)
+INSERT INTO candleworks.currencies SELECT code FROM wanted ON CONFLICT DO NOTHING
+
 -- name: save_calendar
 INSERT INTO candleworks.calendars (name, first_day, last_day, source, zone)
 VALUES (%(name)s, %(first_day)s, %(last_day)s, %(source)s, %(zone)s)

@@ -6,10 +6,11 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from candleworks.candles.calendars import sync_calendars
 from candleworks.database.connection import Connection
 from candleworks.model.trading_day import CURRENCY_CODES, calendar_of
-from candleworks.settings import Calendars
-from candleworks.storage.calendars import OTHER_STOCKS, save_rules
+from candleworks.settings import Calendars, load_settings
+from candleworks.storage.calendars import OTHER_STOCKS, save_currencies, save_rules
 
 from .conftest import Market
 
@@ -42,6 +43,14 @@ def test_the_database_knows_no_other_currencies(market: Market) -> None:
         "SELECT code FROM unnest(%s::text[]) u(code) WHERE candleworks.is_currency_pair(code || '/USD')", [codes]
     ).fetchall()
     assert {code for (code,) in rows} == CURRENCY_CODES
+
+
+def test_the_database_learns_new_currencies(market: Market) -> None:
+    """The list stands in the program alone."""
+    save_currencies(market.connection, CURRENCY_CODES - {"ZAR"} | {"XTS"})
+    assert calendars_of(market.connection, ["XTS/USD", "USD/ZAR", "XTS/ZAR"]) == ["FX", "24/7", "24/7"]
+    sync_calendars(market.connection, load_settings({}))
+    assert calendars_of(market.connection, ["XTS/USD", "USD/ZAR"]) == ["24/7", "FX"]
 
 
 @given(
