@@ -30,7 +30,7 @@ NEW_YORK = ZoneInfo("America/New_York")
 
 
 def sync_calendars(connection: Connection, settings: Settings) -> list[str]:
-    """Store sessions of the configured calendars, each symbol's calendar, and currencies; return the computed calendars.
+    """Store the sessions of calendars, each symbol's calendar, and currencies; return the computed calendars.
 
     Sessions reach from FIRST_DAY to the end of next year, or as far as exchange_calendars knows them. Safe to
     repeat and to run concurrently, and cheap when nothing changed. Raises ConfigurationError for a calendar that
