@@ -196,8 +196,8 @@ async def work(
 def free_what_runs_leave() -> None:
     """Make it cheap to collect garbage after each run, by leaving out what was there before the first.
 
-    A run leaves clients of Prefect in reference cycles. Each holds 0.7 MB of certificates outside of Python's memory, of
-    which the collector knows nothing: it would wait for a hundred runs, and the worker would grow by 40 MiB an hour.
+    A run leaves clients of Prefect in reference cycles. Each holds up to 0.7 MB of certificates outside of Python's
+    memory. The collector does not count them: it would wait for a hundred runs, and the worker grow by 40 MiB an hour.
     """
     gc.collect()
     gc.freeze()
