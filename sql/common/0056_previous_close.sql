@@ -1,6 +1,28 @@
--- As before, but the previous close is first sought in the half hour before the end of its session, where it nearly always is:
--- eight hours of a continuous aggregate took most of the time, for each symbol.
--- OFFSET 0: each is evaluated once for a symbol, not wherever it is used.
+-- The last price of a symbol before the end of a session: nearly always one of its last half hour.
+CREATE FUNCTION dashboards.last_price(symbol text, stop timestamptz) RETURNS double precision
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_variable
+DECLARE
+    found double precision;
+BEGIN
+    SELECT c.close INTO found FROM public.candles_5m c
+    WHERE c.symbol = symbol AND c.bucket >= stop - interval '30 minutes' AND c.bucket < stop
+    ORDER BY c.bucket DESC LIMIT 1;
+    IF found IS NULL THEN
+        SELECT c.close INTO found FROM public.candles_5m c
+        WHERE c.symbol = symbol AND c.bucket >= stop - interval '8 hours' AND c.bucket < stop
+        ORDER BY c.bucket DESC LIMIT 1;
+    END IF;
+    IF found IS NULL THEN
+        SELECT c.close INTO found FROM public.candles_1d c
+        WHERE c.symbol = symbol AND c.bucket >= stop - interval '30 days' AND c.bucket <= stop - interval '24 hours'
+        ORDER BY c.bucket DESC LIMIT 1;
+    END IF;
+    RETURN found;
+END $$;
+
+-- As before, but the previous close is sought in the half hour before the end of its session first: eight hours of a continuous
+-- aggregate took most of the time, for each symbol. OFFSET 0: each is evaluated once, not wherever it is used.
 CREATE OR REPLACE FUNCTION dashboards.prices(moment timestamptz, only_symbol text DEFAULT NULL) RETURNS TABLE (
     symbol text, name text, "time" timestamptz, price double precision, previous_close double precision,
     change double precision, change_percent double precision, high double precision, low double precision,
@@ -34,22 +56,6 @@ BEGIN
             ) END AS stop
             OFFSET 0
         ) e
-        CROSS JOIN LATERAL (
-            SELECT coalesce((
-                SELECT c.close FROM public.candles_5m c
-                WHERE c.symbol = d.symbol AND c.bucket >= e.stop - interval '30 minutes' AND c.bucket < e.stop
-                ORDER BY c.bucket DESC LIMIT 1
-            ), (
-                SELECT c.close FROM public.candles_5m c
-                WHERE c.symbol = d.symbol AND c.bucket >= e.stop - interval '8 hours' AND c.bucket < e.stop
-                ORDER BY c.bucket DESC LIMIT 1
-            ), (
-                SELECT c.close FROM public.candles_1d c
-                WHERE c.symbol = d.symbol
-                    AND c.bucket >= e.stop - interval '30 days' AND c.bucket <= e.stop - interval '24 hours'
-                ORDER BY c.bucket DESC LIMIT 1
-            )) AS close
-            OFFSET 0
-        ) p
+        CROSS JOIN LATERAL (SELECT dashboards.last_price(d.symbol, e.stop) AS close OFFSET 0) p
         LEFT JOIN public.company k ON k.symbol = d.symbol;
 END $$;
