@@ -84,7 +84,8 @@ def measure(_: Databases, options: Options) -> Iterator[Measurement]:
 
 def _configuration() -> dict[str, object]:
     symbols = [f"SOAK{number:03}" for number in range(SYMBOLS)]
-    return {"feeds": [{"name": "twelvedata", "symbols": symbols}], "simulator": {"rate": TICKS_PER_SECOND}}
+    feed = {"name": "twelvedata", "symbols": symbols, "backfill_days": 0}  # the process that loads history ends meanwhile
+    return {"feeds": [feed], "simulator": {"rate": TICKS_PER_SECOND}}
 
 
 def judged(samples: Samples) -> Iterator[Measurement]:
