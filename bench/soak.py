@@ -84,7 +84,7 @@ def measure(_: Databases, options: Options) -> Iterator[Measurement]:
 
 def _configuration() -> dict[str, object]:
     symbols = [f"SOAK{number:03}" for number in range(SYMBOLS)]
-    feed = {"name": "twelvedata", "symbols": symbols, "backfill_days": 0}  # the process that loads history ends meanwhile
+    feed = {"name": "twelvedata", "symbols": symbols, "backfill_days": 0}  # loading history ends
     return {"feeds": [feed], "simulator": {"rate": TICKS_PER_SECOND}}
 
 
