@@ -217,7 +217,8 @@ class Child:
             )
         if self.niceness:
             with contextlib.suppress(ProcessLookupError):  # it has ended
-                os.setpriority(os.PRIO_PROCESS, self._process.pid, self.niceness)
+                inherited = os.getpriority(os.PRIO_PROCESS, self._process.pid)
+                os.setpriority(os.PRIO_PROCESS, self._process.pid, max(inherited, self.niceness))  # less is for root
 
     @property
     def pid(self) -> int | None:

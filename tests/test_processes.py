@@ -159,6 +159,20 @@ def test_a_large_log_is_rotated_at_the_next_start(make: Make) -> None:
     assert child.log.with_suffix(".log.1").stat().st_size == MAX_LOG_BYTES + 1
 
 
+def test_a_part_is_never_made_less_nice_than_it_would_be() -> None:
+    """Only root may, and for others the start failed."""
+    program = """
+import os, sys
+from candleworks.processes import Child
+os.nice(15)
+child = Child("part", [sys.executable, "-c", "import time; time.sleep(60)"], niceness=10)
+child.start()
+print(os.getpriority(os.PRIO_PROCESS, child.pid))
+os.kill(child.pid, 9)
+"""
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "15\n"
+
+
 @pytest.mark.parametrize(("program", "killed"), [("", 0), ("signal.signal(signal.SIGTERM, signal.SIG_IGN);", 1)])
 def test_processes_are_ended_within_a_deadline(program: str, killed: int) -> None:
     """By force when they ignore SIGTERM; their exit status is left to whoever started them."""

@@ -125,6 +125,7 @@ class Containers:
         time.sleep(LOAD_SECONDS)
         self.compose("stop", "simulator")
         time.sleep(2)
+        self._spool_stored()
         self.compose("stop", "worker")
         sent = self.directory / "sent"
         journals = sorted((self.directory / "journal").iterdir())
@@ -135,6 +136,13 @@ class Containers:
             account = Ledger(sent, connection).account()
         self.compose("start", "simulator", "worker")
         return account
+
+    def _spool_stored(self) -> None:
+        """Wait until no more of what was sent is being stored: a slow machine may still have some of it on disk."""
+        before = None
+        while (now := self._stored()) is None or now != before:
+            before = now
+            time.sleep(5)
 
     def audit(self) -> str:
         """Compare every candle with its ticks; the last line of the audit."""
