@@ -320,25 +320,25 @@ def full_disk(admin: Connection) -> Iterator[None]:
         connection.execute("DROP TRIGGER refuse ON stocks_real_time")
 
 
-TROUBLES: dict[str, Callable[[Connection], AbstractContextManager[None]]] = {
+FAILURES: dict[str, Callable[[Connection], AbstractContextManager[None]]] = {
     "PostgreSQL read-only": read_only,
     "PostgreSQL accepts no connection": no_connections,
     "PostgreSQL's disk full": full_disk,
 }
 
 
-def test_a_database_in_trouble_loses_nothing(world: World) -> None:
+def test_a_database_that_does_not_store_loses_nothing(world: World) -> None:
     """It is there and does not store: ticks go to disk, and are all stored afterwards."""
     seconds = []
-    for trouble in TROUBLES.values():
-        with connect(make_conninfo(world.dsn, dbname="postgres")) as admin, trouble(admin):
+    for failure in FAILURES.values():
+        with connect(make_conninfo(world.dsn, dbname="postgres")) as admin, failure(admin):
             time.sleep(AWAY_SECONDS)
             assert list((world.directory / "home" / "spool").rglob("*.spool"))
         seconds.append(world.flows())
     account = world.settled()
-    for case, taken in zip(TROUBLES, seconds, strict=True):
+    for case, taken in zip(FAILURES, seconds, strict=True):
         report(f"{case}, for {AWAY_SECONDS} s", None, taken)
-    report("all of these troubles, one after the other", account, None)
+    report("all of these failures, one after the other", account, None)
     assert (account.in_gaps, account.rejected) == (0, 0)
 
 
