@@ -14,6 +14,7 @@ from candleworks.settings import Settings, WatchdogLimits
 from candleworks.storage.liveness import CheckLiveness, FeedLiveness, check_liveness, feed_liveness
 from candleworks.wording import counted
 
+FIRST_START = 3  # times as long: a new installation starts Prefect and its worker before the first feed
 STATISTICS_SECONDS = 10  # of a row of ingest_stats
 GROWING_ROWS = 7  # a spool that grows for a minute
 SMALL_SPOOL_TICKS = 1_000  # so few may grow
@@ -49,7 +50,8 @@ def feed_results(
     yield _result("watch-stopped", feed, at, "info", failed=False, observed="started again")
     age = (at - feed.heartbeat_at).total_seconds() if feed.heartbeat_at else None
     if age is None or age > limit_seconds:
-        if (at - watching_since).total_seconds() > limit_seconds:
+        patience_seconds = limit_seconds * (FIRST_START if age is None else 1)
+        if (at - watching_since).total_seconds() > patience_seconds:
             yield _ingest(feed, limit_seconds, at, age)
         return
     yield _ingest(feed, limit_seconds, at, age)

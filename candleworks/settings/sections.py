@@ -137,7 +137,7 @@ class WatchdogLimits(Section):
     interval_seconds: StrictFloat = Field(default=5.0, ge=0.1, le=3_600)
     """Interval between two evaluations."""
     ingest_away_seconds: StrictInt = Field(default=60, ge=15, le=86_400)
-    """An alert fires when the ingest of a feed has had no heartbeat for this long."""
+    """An alert fires when the ingest of a feed has had no heartbeat for this long (before its first: thrice)."""
     checks_away_seconds: StrictInt = Field(default=1_800, ge=300, le=86_400)
     """An alert fires when scheduled checks have not run for this long."""
     database_away_seconds: StrictFloat = Field(default=15.0, ge=0, le=86_400)
