@@ -9,7 +9,6 @@ from bench.report import Measurement, Options
 from bench.stored import SPAN, engines, fill
 from candleworks import clock
 from candleworks.candles.audit import audit
-from candleworks.candles.refresh import refresh
 from candleworks.database.connection import connect
 
 
@@ -19,7 +18,6 @@ def measure(databases: Databases, options: Options) -> Iterator[Measurement]:
     for engine, server in engines(databases):
         with server.fresh(migrated=True) as dsn, connect(dsn, "bench") as connection:
             fill(connection, clock.now() - timedelta(hours=1), SPAN / options.ticks, 0, options.ticks)
-            refresh(connection)
             began = time.monotonic()
             report = audit(connection, None, None)
             seconds[engine] = time.monotonic() - began

@@ -17,7 +17,6 @@ from bench.report import Measurement, Options
 from bench.stored import SPAN, engines, fill, milliseconds
 from candleworks import clock
 from candleworks.candles.calendars import sync_calendars
-from candleworks.candles.refresh import refresh
 from candleworks.database.connection import Connection, connect
 from candleworks.database.reader_role import READER, set_up_reader
 from candleworks.settings import load_settings
@@ -95,7 +94,6 @@ def _prepare(connection: Connection, end: datetime, ticks: int) -> None:
     for statement in BESIDE_TRADES:
         connection.execute(statement, {"end": end, "quotes": quotes, "step": SPAN / quotes})
     fill(connection, end, SPAN / ticks, 0, ticks)
-    refresh(connection)
 
 
 def _slowest(reader: Connection, engine: str, end: datetime) -> Iterator[Measurement]:

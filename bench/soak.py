@@ -84,7 +84,8 @@ def measure(_: Databases, options: Options) -> Iterator[Measurement]:
 
 def _configuration() -> dict[str, object]:
     symbols = [f"SOAK{number:03}" for number in range(SYMBOLS)]
-    feed = {"name": "twelvedata", "symbols": symbols, "backfill_days": 0}  # loading history ends
+    # Without history: the process that loads it would end meanwhile, and others would share fewer pages.
+    feed = {"name": "twelvedata", "symbols": symbols, "backfill_days": 0}
     return {"feeds": [feed], "simulator": {"rate": TICKS_PER_SECOND}}
 
 
