@@ -30,6 +30,7 @@ from tests.acceptance.ledger import Account, Ledger
 from tests.acceptance.proxy import Proxy
 from tests.cli.commands import ended, started
 from tests.conftest import timescaledb_build
+from tests.feed.failing_database import accept_ticks, refuse_ticks, set_read_only
 from tests.feed.streaming import count, streaming, until
 
 FULL = os.environ.get("RELIABILITY") == "full"
@@ -39,12 +40,6 @@ AWAY_SECONDS = 10 if FULL else 4
 RATE = 300
 SYMBOLS = ("AAPL", "MSFT", "BTC/USD", "ETH/USD", "EUR/USD")
 REPORT = Path(__file__).parents[2] / "docs" / "explanation" / "failure-modes.md"
-
-REFUSE = """
-    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$;
-    CREATE TRIGGER refuse BEFORE INSERT ON stocks_real_time FOR EACH ROW EXECUTE FUNCTION refuse()
-"""
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -294,12 +289,9 @@ def test_database_restarted(world: World) -> None:
 @contextmanager
 def read_only(admin: Connection) -> Iterator[None]:
     """As after a failover, or where a provider protects a full disk."""
-    admin.execute("ALTER SYSTEM SET default_transaction_read_only = on")
-    admin.execute("SELECT pg_reload_conf()")
+    set_read_only(admin, "on")
     yield
-    admin.execute("SET default_transaction_read_only = off")
-    admin.execute("ALTER SYSTEM RESET default_transaction_read_only")
-    admin.execute("SELECT pg_reload_conf()")
+    set_read_only(admin, "off")
 
 
 @contextmanager
@@ -315,9 +307,9 @@ def no_connections(admin: Connection) -> Iterator[None]:
 def full_disk(admin: Connection) -> Iterator[None]:
     """Every tick is answered with SQLSTATE 53100."""
     with connect(make_conninfo(admin.info.dsn, dbname="candleworks")) as connection:
-        connection.execute(REFUSE)
+        refuse_ticks(connection, "53100")
         yield
-        connection.execute("DROP TRIGGER refuse ON stocks_real_time")
+        accept_ticks(connection)
 
 
 FAILURES: dict[str, Callable[[Connection], AbstractContextManager[None]]] = {

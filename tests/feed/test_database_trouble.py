@@ -16,16 +16,13 @@ from candleworks.errors import TerminalError
 from candleworks.runtime.database import migrated_or_later
 from candleworks.settings import Settings, load_settings
 from candleworks.simulate import running_simulator
+from tests.feed.failing_database import accept_ticks, refuse_ticks, set_read_only
 from tests.feed.streaming import count, counted, price, read_journal, rejected, stored, streaming, trades_of, until
 from tests.feed.vendor import Vendor
 
 on_one_engine = pytest.mark.parametrize("engine", [Engine.POSTGRES], indirect=True)
 SYMBOLS = ("AAPL", "MSFT", "BTC/USD")
 NOW = int(time.time())
-REFUSE = """
-    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN RAISE 'not here' USING ERRCODE = TG_ARGV[0]; END $$
-"""
 
 
 @pytest.fixture
@@ -37,13 +34,10 @@ def own_server(tmp_path: Path) -> Iterator[Settings]:
         yield settings
 
 
-def set_read_only(settings: Settings, value: str) -> None:
-    """As a failover does, or a provider whose disk is full."""
+def set_server_read_only(settings: Settings, value: str) -> None:
     assert settings.dsn
     with connect(settings.dsn.get_secret_value()) as admin:
-        admin.execute("SET default_transaction_read_only = off")
-        admin.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
-        admin.execute("SELECT pg_reload_conf()")
+        set_read_only(admin, value)
 
 
 def test_a_read_only_database_loses_and_doubles_nothing(
@@ -58,12 +52,12 @@ def test_a_read_only_database_loses_and_doubles_nothing(
         connect(own_server.dsn.get_secret_value()) as connection,
     ):
         until(lambda: count(connection) > 200)
-        set_read_only(own_server, "on")
+        set_server_read_only(own_server, "on")
         until(lambda: "accepts no changes (cannot execute" in caplog.text)
         before = len(read_journal(journal))
         until(lambda: len(read_journal(journal)) > before + 500)
         assert list((own_server.home / "spool").rglob("*.spool"))
-        set_read_only(own_server, "off")
+        set_server_read_only(own_server, "off")
         missed = count(connection)
         until(lambda: count(connection) > missed + 500)
     with connect(own_server.dsn.get_secret_value()) as connection:
@@ -73,10 +67,10 @@ def test_a_read_only_database_loses_and_doubles_nothing(
 
 def test_a_start_beside_a_read_only_database_streams_and_prepares_it_later(own_server: Settings) -> None:
     """A migration that cannot run now is one that runs later."""
-    set_read_only(own_server, "on")
+    set_server_read_only(own_server, "on")
     with migrated_or_later(own_server) as (_, prepare):
         assert prepare is not None
-        set_read_only(own_server, "off")
+        set_server_read_only(own_server, "off")
         prepare()
 
 
@@ -87,16 +81,13 @@ def test_ticks_wait_for_a_database_that_cannot_store_them(
     settings: Settings, vendor: Vendor, connection: Connection, caplog: pytest.LogCaptureFixture, sqlstate: str
 ) -> None:
     """Its disk is full, its memory is used up, or it is about to stop: the feed goes on."""
-    connection.execute(REFUSE)
-    connection.execute(
-        f"CREATE TRIGGER refuse BEFORE INSERT ON stocks_real_time FOR EACH ROW EXECUTE FUNCTION refuse('{sqlstate}')"
-    )
+    refuse_ticks(connection, sqlstate)
     with streaming(settings, vendor.url, "AAPL"):
         until(lambda: vendor.received)
         vendor.send(price(NOW, 1.0), price(NOW, 2.0))
         until(lambda: "waiting for the database" in caplog.text)
         vendor.send(price(NOW, 3.0))
-        connection.execute("DROP TRIGGER refuse ON stocks_real_time")
+        accept_ticks(connection)
         until(lambda: count(connection) == 3)
     assert rejected(connection) == []
 
